@@ -1,0 +1,1 @@
+"""The Secret blocks that hold the database URLs: their names, how they are loaded and registered."""

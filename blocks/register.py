@@ -1,0 +1,52 @@
+"""Save the Secret blocks that the environment (or `.env`) provides: `python -m blocks.register`. Safe to repeat."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+from dotenv import load_dotenv
+from prefect.blocks.system import Secret
+from pydantic import SecretStr
+
+from blocks import urls
+from multischema.errors import EtlError, UsageError
+
+
+def provided(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Return the blocks that an environment provides: name of the block -> variable and URL. Raises UsageError."""
+    variables = {urls.TARGET: urls.TARGET_VARIABLE}
+    variables |= {urls.origin_block(app): variable for app, variable in urls.ORIGIN_VARIABLES.items()}
+    app = environment.get("APP")
+    if environment.get(urls.OTHER_ORIGIN_VARIABLE) and app and app not in urls.ORIGIN_VARIABLES:
+        variables[urls.origin_block(app)] = urls.OTHER_ORIGIN_VARIABLE
+    return {block: (name, environment[name]) for block, name in variables.items() if environment.get(name)}
+
+
+def register(environment: Mapping[str, str]) -> list[str]:
+    """Save the blocks, and return a line for each: its name and the variable, never the value. Raises UsageError."""
+    blocks = provided(environment)
+    if not blocks:
+        known = ", ".join([urls.TARGET_VARIABLE, *urls.ORIGIN_VARIABLES.values()])
+        raise UsageError(
+            f"the environment provides no database URL: want some of {known}, or {urls.OTHER_ORIGIN_VARIABLE} with APP"
+        )
+    lines = []
+    for block, (variable, url) in blocks.items():
+        Secret(value=SecretStr(url)).save(block, overwrite=True)
+        lines.append(f"saved Secret block {block} from {variable}")
+    return lines
+
+
+def main() -> int:
+    """Run the command; return its exit status."""
+    load_dotenv(".env")
+    try:
+        print("\n".join(register(os.environ)))
+    except EtlError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

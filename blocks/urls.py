@@ -1,0 +1,53 @@
+"""Database URLs: one Secret block per app and one for the target. A URL holds a password: it is never a parameter."""
+
+import re
+from typing import Any
+
+from prefect.blocks.system import Secret
+
+from multischema.errors import UsageError
+
+TARGET = "etl-db-url"
+TARGET_VARIABLE = "ETL_DB_URL"
+OTHER_ORIGIN_VARIABLE = "ORIGIN_DB_URL"
+ORIGIN_VARIABLES = {
+    "rdvs": "RDV_SOLIDARITES_DB_URL",
+    "rdvsp": "RDV_SERVICE_PUBLIC_DB_URL",
+    "rdvi": "RDV_INSERTION_DB_URL",
+}
+APP_NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
+
+_given: dict[str, str] = {}
+
+
+def origin_block(app: str) -> str:
+    """Return the name of the block with an app's database URL. Raises UsageError for a name that no block can have."""
+    if not re.fullmatch(APP_NAME, app):
+        raise UsageError(f"app {app!r}: an app's name has lowercase letters, digits and dashes")
+    return f"{app}-db-url"
+
+
+def origin_variable(app: str) -> str:
+    """Return the environment variable with an app's database URL."""
+    return ORIGIN_VARIABLES.get(app, OTHER_ORIGIN_VARIABLE)
+
+
+def give(urls: dict[str, str]) -> None:
+    """Have this process use these URLs, by block name, instead of blocks: the command line reads its environment."""
+    _given.update(urls)
+
+
+def load(block: str) -> str:
+    """Return the URL that a block holds. Raises UsageError where there is no such block, or it is empty."""
+    if block in _given:
+        return _given[block]
+    try:
+        secret: Any = Secret.load(block)
+        value = secret.get()
+    except ValueError:
+        raise UsageError(
+            f"there is no Secret block {block}: save it with `python -m blocks.register`, or in Prefect's UI under Blocks"
+        ) from None
+    if not isinstance(value, str) or not value:
+        raise UsageError(f"the Secret block {block} holds no URL; want postgresql://user:password@host:port/database")
+    return value

@@ -1,0 +1,123 @@
+"""The command line: `python -m flows.etl --app rdvs`, with URLs from the environment or `.env`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dotenv import load_dotenv
+from rich.console import Console
+
+from blocks import urls
+from flows import stages, terminal
+from flows.apps import App, known_apps
+from multischema.errors import EtlError, UsageError
+from multischema.planning import Job
+from multischema.postgres.sessions import Database, new_run_id
+
+
+def main(etl: Callable[..., Any], arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 0 published (or checked), 1 a failed run, 2 a usage error."""
+    given = _parser().parse_args(arguments)
+    load_dotenv(".env")
+    try:
+        parameters = resolve(given, os.environ)
+        if given.check:
+            _check(parameters)
+        else:
+            with terminal.shown(Console(highlight=False)):
+                etl(**parameters)
+    except EtlError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("interrupted: nothing was published, the published schema is as it was", file=sys.stderr)
+        return 1
+    return 0
+
+
+def resolve(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the flow's parameters, and give the URLs to the blocks. Raises UsageError with everything that is missing.
+
+    A command for one app never reads another app's database or rules: ORIGIN_DB_URL and CONFIG_PATH are for apps that
+    have neither a variable nor an entry of their own.
+    """
+    name = given.app or environment.get("APP")
+    if not name:
+        raise UsageError("no app: want --app, or APP in the environment")
+    block = urls.origin_block(name)
+    known = known_apps()
+    app = known.get(name) or App(name, environment.get("CONFIG_PATH", ""))
+    rules = given.rules or app.rules
+    problems = []
+    if not rules:
+        problems.append(
+            f"unknown app {name}: known are {', '.join(sorted(known))}; "
+            "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"
+        )
+    found = {}
+    for key, variable in ((block, urls.origin_variable(name)), (urls.TARGET, urls.TARGET_VARIABLE)):
+        if environment.get(variable):
+            found[key] = environment[variable]
+        else:
+            problems.append(
+                f"missing variable {variable}: want the URL of the {'target' if key == urls.TARGET else f'origin {name}'}"
+            )
+    owner = environment.get("APP")
+    if urls.origin_variable(name) == urls.OTHER_ORIGIN_VARIABLE and owner not in (None, "", name, *urls.ORIGIN_VARIABLES):
+        problems.append(f"{urls.OTHER_ORIGIN_VARIABLE} belongs to APP={owner}, not to {name}")
+    reader = environment.get("METABASE_USERNAME")
+    if not reader:
+        problems.append("missing variable METABASE_USERNAME: want the role that Metabase reads with")
+    if problems:
+        raise UsageError(*problems)
+    urls.give(found)
+    return {
+        "app": name,
+        "rules": rules,
+        "schema": given.schema or app.schema or name,
+        "origin_schema": given.origin_schema or app.origin_schema or "public",
+        "reader": reader,
+        "jobs": given.jobs,
+    }
+
+
+def _check(parameters: Mapping[str, Any]) -> None:
+    """Run the stages up to check, without Prefect's server and without the app's lock: nothing is written."""
+    job = Job(
+        parameters["app"],
+        parameters["schema"],
+        parameters["origin_schema"],
+        parameters["reader"],
+        parameters["jobs"],
+        lock_wait=0,
+        id=new_run_id(),
+    )
+    origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
+    target = Database("target", job.app, urls.load(urls.TARGET))
+    with terminal.shown(Console(highlight=False)), stages.opened(job, origin, target):
+        stages.check.fn(job, stages.download_rules.fn(parameters["rules"]), lock=False)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.etl",
+        description="Copy an app's database into its schema of the analytics database, every personal datum masked.",
+        epilog="Databases and reader come from the environment or .env: see .env.example.",
+    )
+    parser.add_argument("--app", help="the app (default: APP)")
+    parser.add_argument(
+        "--rules", metavar="FILE_OR_URL", help="its rules (default: the app's in prefect.yaml, else CONFIG_PATH)"
+    )
+    parser.add_argument("--schema", metavar="NAME", help="the published schema (default: the app's name)")
+    parser.add_argument("--origin-schema", metavar="NAME", help="the schema of the origin (default: public)")
+    parser.add_argument("--jobs", metavar="N", type=_jobs, default=4, help="tables at a time (default: 4)")
+    parser.add_argument("--check", action="store_true", help="stop after the check stage, write nothing")
+    return parser
+
+
+def _jobs(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 32:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}: want a number from 1 to 32")

@@ -1,0 +1,53 @@
+"""The flow `etl`: copies an app's database into its schema of the analytics database, every personal datum masked."""
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from blocks import urls
+from flows import stages
+from flows.logs import one_line_errors
+from multischema.planning import Job
+from multischema.postgres.sessions import Database, new_run_id
+from multischema.report import Report
+
+one_line_errors()
+
+
+@flow(name="etl", flow_run_name="{app}", persist_result=False, validate_parameters=True)
+def etl(
+    app: Annotated[
+        str, Field(description="The app; its database's URL is in the Secret block <app>-db-url", pattern=urls.APP_NAME)
+    ],
+    rules: Annotated[
+        str, Field(description="The app's rules: the https URL, or the path, of its anonymizer.yml", min_length=1)
+    ],
+    schema: Annotated[str | None, Field(description="The published schema; the app's name unless given")] = None,
+    origin_schema: Annotated[str, Field(description="The schema of the origin that is copied", min_length=1)] = "public",
+    reader: Annotated[str, Field(description="The role that Metabase reads with", min_length=1)] = "metabase",
+    jobs: Annotated[int, Field(description="How many tables, then indexes, are worked on at a time", ge=1, le=32)] = 4,
+    lock_wait: Annotated[int, Field(description="Seconds to wait for another run of this app", ge=0, le=86400)] = 3600,
+) -> Report:
+    """Publish an app's database, anonymized: the stages of the README, in their order.
+
+    The target's URL is in the Secret block etl-db-url. A run that fails leaves the published schema as it was.
+    """
+    job = Job(app, schema or app, origin_schema, reader, jobs, lock_wait, new_run_id())
+    origin = Database("origin", app, urls.load(urls.origin_block(app)))
+    target = Database("target", app, urls.load(urls.TARGET))
+    with stages.opened(job, origin, target):
+        rules_text = stages.download_rules(rules)
+        plan = stages.check(job, rules_text)
+        copied = stages.anonymize(job, plan)
+        indexed = stages.index(job, plan)
+        sizes = stages.verify(job, plan, {name: table.rows for name, table in copied.items()})
+        warnings = stages.publish(job)
+        warnings += stages.clean(job)
+        return stages.make_report(job, plan, copied, indexed, sizes, warnings)
+
+
+if __name__ == "__main__":
+    from flows.command_line import main
+
+    raise SystemExit(main(etl))

@@ -1,0 +1,32 @@
+"""Logs for people: an error of ours is its one line, without a traceback; everything else stays as Prefect has it."""
+
+import logging
+
+from multischema.errors import EtlError
+
+_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+
+
+class _OneLine(logging.Filter):
+    """Take the traceback off an error that the user can mend: its line says all, and frames could show more."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, EtlError):
+            record.exc_info = None
+            record.msg, record.args = "%s", (str(error),)
+            record.told_elsewhere = True
+        return True
+
+
+def one_line_errors() -> None:
+    """Install the filter; installing it twice changes nothing."""
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(known, _OneLine) for known in logger.filters):
+            logger.addFilter(_OneLine())
+
+
+def is_told_elsewhere(record: logging.LogRecord) -> bool:
+    """Tell an error that the task, the flow and the command would each say: for a terminal the command's line is enough."""
+    return getattr(record, "told_elsewhere", False)

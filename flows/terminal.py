@@ -1,0 +1,68 @@
+"""What a terminal shows while a run goes on: a line per step, and below them a bar of what is copied."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import prefect
+from prefect.logging.handlers import PrefectConsoleHandler
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from flows import progress
+from flows.logs import is_told_elsewhere
+
+_PREFECT = str(Path(prefect.__file__).parent)
+_STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[None]:
+    """Show the run's own lines and all warnings, without Prefect's notes on each task; draw a bar where it is a terminal."""
+    lines = _Lines(console)
+    quieted = [
+        (logger, handler)
+        for logger in [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+        for handler in logger.handlers
+        if isinstance(handler, PrefectConsoleHandler)
+    ]
+    for logger, handler in quieted:
+        logger.removeHandler(handler)
+    logging.getLogger().addHandler(lines)
+    try:
+        with Live(get_renderable=_bar, console=console, refresh_per_second=4, transient=True):
+            yield
+    finally:
+        logging.getLogger().removeHandler(lines)
+        for logger, handler in quieted:
+            logger.addHandler(handler)
+
+
+class _Lines(logging.Handler):
+    """Print the time and what happened; the report takes as many lines as it has."""
+
+    _clock = logging.Formatter()
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if is_told_elsewhere(record) or (record.pathname.startswith(_PREFECT) and record.levelno < logging.WARNING):
+            return
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        line = f"{self._clock.formatTime(record, '%H:%M:%S')}  {level}{record.getMessage()}"
+        self._console.print(Text(line, style=_STYLES.get(record.levelno, "")), soft_wrap=True)
+
+
+def _bar() -> Group | Table:
+    running = progress.current
+    if running is None or not running.percent:
+        return Group()
+    line = Table.grid(padding=(0, 1))
+    line.add_row("copying", ProgressBar(total=100, completed=running.percent, width=40), f"{running.percent:.0f} %")
+    return line

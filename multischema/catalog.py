@@ -1,0 +1,188 @@
+"""The origin's catalog as values: what was read from it, before anything is decided."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Type:
+    """A type of the origin. `element` and `base` are the OIDs of an array's element and of a domain's base, or 0."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    element: int
+    base: int
+    base_text: str
+    binary: bool
+    first_label: str | None
+    extension: str | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table; `type_text` is the server's own spelling, with length and precision."""
+
+    name: str
+    number: int
+    type_oid: int
+    typmod: int
+    type_text: str
+    not_null: bool
+    default: str | None
+    generated: str
+    generated_from: tuple[str, ...]
+    collation_schema: str | None
+    collation_name: str | None
+    comment: str | None
+    readable: bool
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index; `key_columns` holds None for an expression, `columns` everything that it stands on, predicate included."""
+
+    table: str
+    name: str
+    unique: bool
+    valid: bool
+    method: str
+    constraint_kind: str
+    key_columns: tuple[str | None, ...]
+    columns: tuple[str, ...]
+    definition: str
+
+    @property
+    def is_key(self) -> bool:
+        """Tell a primary key or unique constraint from a plain or unique index."""
+        return self.unique and self.method == "btree" and self.constraint_kind in ("p", "u")
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A foreign key of a table."""
+
+    table: str
+    name: str
+    columns: tuple[str, ...]
+    referenced_schema: str
+    referenced_table: str
+    referenced_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the origin schema, or a partitioned root in place of its partitions."""
+
+    oid: int
+    name: str
+    kind: str
+    comment: str | None
+    row_security: bool
+    bytes: int
+    columns: tuple[Column, ...]
+    indexes: tuple[Index, ...]
+    foreign_keys: tuple[ForeignKey, ...]
+
+    def column(self, name: str) -> Column:
+        """Return the column of that name. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def primary_key(self) -> tuple[str, ...]:
+        """Return the names of the primary key's columns, in its order; none where there is no such key."""
+        for index in self.indexes:
+            if index.constraint_kind == "p":
+                return tuple(name for name in index.key_columns if name)
+        return ()
+
+    @property
+    def key_columns(self) -> frozenset[str]:
+        """Return the columns that need no rule: those of the primary key and of foreign keys."""
+        return frozenset(self.primary_key).union(*(key.columns for key in self.foreign_keys))
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What tells that a table was altered (`structure`), or rewritten or truncated (`files`)."""
+
+    structure: str
+    files: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The origin schema at one moment; `others` are its views and the like, by name, which are not copied."""
+
+    schema: str
+    tables: tuple[Table, ...]
+    types: Mapping[int, Type]
+    fingerprints: Mapping[int, Fingerprint]
+    others: Mapping[str, str]
+    partitions: frozenset[str]
+    other_schemas: tuple[str, ...]
+
+
+Row = Mapping[str, Any]
+
+
+def assemble(
+    schema: str,
+    tables: Sequence[Row],
+    columns: Sequence[Row],
+    types: Sequence[Row],
+    indexes: Sequence[Row],
+    foreign_keys: Sequence[Row],
+    left_out: Sequence[Row],
+    fingerprints: Mapping[int, Fingerprint],
+) -> Catalog:
+    """Build the catalog from the rows of the queries of the same names in `sql/`."""
+    columns_of, indexes_of, foreign_keys_of = _by_table(columns), _by_table(indexes), _by_table(foreign_keys)
+    return Catalog(
+        schema=schema,
+        tables=tuple(
+            Table(
+                **row,
+                columns=tuple(Column(**values) for values in columns_of[row["oid"]]),
+                indexes=tuple(Index(table=row["name"], **values) for values in indexes_of[row["oid"]]),
+                foreign_keys=tuple(ForeignKey(table=row["name"], **values) for values in foreign_keys_of[row["oid"]]),
+            )
+            for row in tables
+        ),
+        types={row["oid"]: Type(**row) for row in types},
+        fingerprints=fingerprints,
+        others={row["name"]: row["kind"] for row in left_out if row["what"] == "relation"},
+        partitions=frozenset(row["name"] for row in left_out if row["what"] == "partition"),
+        other_schemas=tuple(row["name"] for row in left_out if row["what"] == "schema"),
+    )
+
+
+def changes(
+    plan: Catalog, snapshot: Mapping[int, Fingerprint], after: Mapping[int, Fingerprint], copied: Sequence[int]
+) -> list[str]:
+    """Return a line for each copied table altered since the plan, or rewritten or truncated since the snapshot."""
+    names = {table.oid: table.name for table in plan.tables}
+    lines = []
+    for oid in copied:
+        if oid not in after:
+            lines.append(f"{names[oid]} was dropped")
+        elif after[oid].structure != plan.fingerprints[oid].structure:
+            lines.append(f"{names[oid]} was altered")
+        elif oid not in snapshot or after[oid].files != snapshot[oid].files:
+            lines.append(f"{names[oid]} was rewritten or truncated")
+    return lines
+
+
+def _by_table(rows: Sequence[Row]) -> Mapping[int, list[dict[str, Any]]]:
+    grouped: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+        del values["table_oid"]
+        grouped[row["table_oid"]].append(values)
+    return grouped

@@ -1,0 +1,204 @@
+"""The statements that build, fill, publish and drop schemas of the target. All are values; nothing is executed here."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from multischema.catalog import Catalog, ForeignKey
+from multischema.keys import IndexPlan
+from multischema.masking import ColumnPlan, TablePlan, select
+
+_HIDDEN = "^etl_(staging|old)_"
+_LONGEST_NAME = 63
+_RUN_ID = "[0-9a-f]{8}"
+
+
+def staging_name(schema: str, run_id: str) -> str:
+    """Return the name of a run's staging schema; the run's id (8 hexadecimal digits) keeps two runs apart."""
+    return f"etl_staging_{schema}_{run_id}"
+
+
+def old_name(schema: str, run_id: str) -> str:
+    """Return the name under which a run moves yesterday's schema away."""
+    return f"etl_old_{schema}_{run_id}"
+
+
+def hidden_pattern() -> str:
+    """Return the regular expression of the names of all staging and old schemas."""
+    return _HIDDEN
+
+
+def leftover_pattern(schema: str) -> str:
+    """Return the regular expression of the names of one app's staging and old schemas."""
+    escaped = "".join(c if c.isalnum() or c == "_" else f"[{c}]" if c not in "\\^]" else f"\\{c}" for c in schema)
+    return f"{_HIDDEN}{escaped}_{_RUN_ID}$"
+
+
+def illegal_schema(schema: str) -> str | None:
+    """Return why a schema can't be published under this name, or None."""
+    if not schema or "\0" in schema:
+        return "a schema needs a name"
+    if schema in ("public", "information_schema") or schema.startswith(("pg_", "etl_staging_", "etl_old_")):
+        return "public, information_schema, pg_… and the ETL's own etl_staging_… and etl_old_… are not for publishing"
+    longest = _LONGEST_NAME - len(staging_name("", "0" * 8))
+    if len(schema.encode()) > longest:
+        return f"it has {len(schema.encode())} bytes; at most {longest} leave room for the staging schema's name"
+    return None
+
+
+def create_staging(staging: str, reader: str) -> list[sql.Composed]:
+    """Return the statements that make the staging schema; default privileges must not show it to anyone."""
+    name = sql.Identifier(staging)
+    return [
+        sql.SQL("CREATE SCHEMA {}").format(name),
+        sql.SQL("REVOKE ALL ON SCHEMA {} FROM PUBLIC, {}").format(name, sql.Identifier(reader)),
+    ]
+
+
+def enum_domains(catalog: Catalog, indexes: Sequence[IndexPlan]) -> list[str]:
+    """Return the enums that an index definition names: as domains over text they let `'x'::status` work."""
+    text = "\n".join(index.definition for index in indexes)
+    return [
+        type_.name
+        for type_ in catalog.types.values()
+        if type_.kind == "e" and type_.schema == catalog.schema and type_.name in text
+    ]
+
+
+def create_domain(staging: str, name: str) -> sql.Composed:
+    """Return the statement for one of `enum_domains`."""
+    return sql.SQL("CREATE DOMAIN {} AS text").format(sql.Identifier(staging, name))
+
+
+def drop_domain(staging: str, name: str) -> sql.Composed:
+    """Return the statement that drops a domain which no index stands on."""
+    return sql.SQL("DROP DOMAIN {}").format(sql.Identifier(staging, name))
+
+
+def create_table(staging: str, table: TablePlan) -> sql.Composed:
+    """Return the bare table: columns and NOT NULL; keys and indexes come when the rows are in."""
+    columns = sql.SQL(", ").join(_column(column) for column in table.columns)
+    return sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(staging, table.name), columns)
+
+
+def copy_out(table: TablePlan, origin_schema: str) -> sql.Composed:
+    """Return the COPY that the origin runs: the masks are in its SELECT, so raw values never leave it."""
+    return sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(select(table, origin_schema))
+
+
+def empty(staging: str, table: TablePlan) -> sql.Composed:
+    """Return the TRUNCATE that must precede `copy_in` in its transaction: FREEZE asks for it, and so does a retry."""
+    return sql.SQL("TRUNCATE {}").format(sql.Identifier(staging, table.name))
+
+
+def copy_in(staging: str, table: TablePlan) -> sql.Composed:
+    """Return the COPY that fills the staging table."""
+    names = sql.SQL(", ").join(sql.Identifier(column.name) for column in table.columns)
+    return sql.SQL("COPY {} {} FROM STDIN (FORMAT binary, FREEZE)").format(
+        sql.Identifier(staging, table.name), sql.SQL("({})").format(names) if table.columns else sql.SQL("")
+    )
+
+
+def create_index(staging: str, index: IndexPlan) -> sql.Composed:
+    """Return the index; its definition is the origin's own, read unqualified, run with `search_path` set to staging."""
+    return sql.SQL("CREATE {}INDEX {} ON {} {}").format(
+        sql.SQL("UNIQUE " if index.unique else ""),
+        sql.Identifier(index.name),
+        sql.Identifier(staging, index.table),
+        sql.SQL(index.definition),
+    )
+
+
+def add_key(staging: str, index: IndexPlan) -> sql.Composed:
+    """Return the statement that makes a key of its unique index."""
+    return sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {} USING INDEX {}").format(
+        sql.Identifier(staging, index.table),
+        sql.Identifier(index.name),
+        sql.SQL("PRIMARY KEY" if index.constraint == "p" else "UNIQUE"),
+        sql.Identifier(index.name),
+    )
+
+
+def add_foreign_key(staging: str, key: ForeignKey) -> sql.Composed:
+    """Return the foreign key, not validated: the snapshot guarantees it."""
+    return sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) NOT VALID").format(
+        sql.Identifier(staging, key.table),
+        sql.Identifier(key.name),
+        sql.SQL(", ").join(map(sql.Identifier, key.columns)),
+        sql.Identifier(staging, key.referenced_table),
+        sql.SQL(", ").join(map(sql.Identifier, key.referenced_columns)),
+    )
+
+
+def comments(staging: str, table: TablePlan) -> list[sql.Composed]:
+    """Return the comments of a table and of its columns."""
+    statements: list[sql.Composed] = []
+    if table.comment:
+        statements.append(
+            sql.SQL("COMMENT ON TABLE {} IS {}").format(sql.Identifier(staging, table.name), sql.Literal(table.comment))
+        )
+    statements += [
+        sql.SQL("COMMENT ON COLUMN {} IS {}").format(
+            sql.Identifier(staging, table.name, column.name), sql.Literal(column.comment)
+        )
+        for column in table.columns
+        if column.comment
+    ]
+    return statements
+
+
+def analyze(staging: str, table: TablePlan) -> sql.Composed:
+    """Return the ANALYZE of a table."""
+    return sql.SQL("ANALYZE {}").format(sql.Identifier(staging, table.name))
+
+
+def verification(staging: str, table: TablePlan) -> sql.Composed:
+    """Return one scan: the number of rows, then for each masked column how many hold anything but a masked value."""
+    counts = [sql.SQL("count(*)")]
+    counts += [sql.SQL("count(*) FILTER (WHERE {})").format(column.violation) for column in table.masked if column.violation]
+    return sql.SQL("SELECT ARRAY[{}] AS counts FROM {}").format(
+        sql.SQL(", ").join(counts), sql.Identifier(staging, table.name)
+    )
+
+
+def publish(staging: str, schema: str, old: str | None, reader: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
+    """Return the statements of the publishing transaction: none takes a lock on a table that is being read."""
+    published = sql.Identifier(schema)
+    statements: list[sql.Composed] = []
+    if old:
+        statements.append(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(published, sql.Identifier(old)))
+        statements += [
+            sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(
+                sql.Identifier(old), sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
+            )
+            for role in grantees
+        ]
+    return [
+        *statements,
+        sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(staging), published),
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(published, sql.Identifier(reader)),
+        sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(published, sql.Identifier(reader)),
+    ]
+
+
+def drop_object(schema: str, what: str, table: str, name: str) -> sql.Composed:
+    """Return the statement that drops one object of a schema; RESTRICT, so that nothing of anyone else's goes with it."""
+    if what == "constraint":
+        return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.Identifier(schema, table), sql.Identifier(name))
+    if what == "type":
+        return drop_domain(schema, name)
+    return sql.SQL("DROP TABLE {}").format(sql.Identifier(schema, table))
+
+
+def drop_schema(schema: str) -> sql.Composed:
+    """Return the statement that drops a schema which is empty by now."""
+    return sql.SQL("DROP SCHEMA {}").format(sql.Identifier(schema))
+
+
+def _column(column: ColumnPlan) -> sql.Composed:
+    return sql.SQL("{} {}{}{}").format(
+        sql.Identifier(column.name),
+        sql.SQL(column.type),
+        sql.SQL(" COLLATE {}").format(sql.Identifier("pg_catalog", column.collation)) if column.collation else sql.SQL(""),
+        sql.SQL(" NOT NULL" if column.not_null else ""),
+    )

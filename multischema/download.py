@@ -1,0 +1,220 @@
+"""The door to where rules are: an https URL, or a file."""
+
+import queue
+import re
+import socket
+import ssl
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from multischema.errors import RulesError
+from multischema.rules import is_web_page
+
+CONNECT_TIMEOUT = 10.0
+SILENCE_TIMEOUT = 30.0
+TOTAL_TIMEOUT = 60.0
+MAX_BYTES = 5_000_000
+MAX_REDIRECTS = 5
+
+# Identity: a few compressed kilobytes can't become gigabytes.
+HEADERS = {"User-Agent": "multi-schema-postgres-etl", "Accept-Encoding": "identity"}
+WEB_PAGES = ("text/html", "application/xhtml+xml")
+_NOT_A_URL = "not a URL; want https://host/path, or a file"
+# Small, so that a download that was given up notices soon, even if its bytes drip.
+_CHUNK = 1024
+_SCHEME = "[a-z][a-z0-9+.-]+:/+"
+# Up to the last @, for passwords may hold any of `/?#@`: the name is then poor, but holds nothing of them.
+_USERINFO = re.compile(f"({_SCHEME})?+.*:.*@|({_SCHEME})[^/]*@", re.IGNORECASE | re.DOTALL)
+
+
+def fetch(source: str) -> bytes:
+    """Return the content of an https URL or of a file, at most MAX_BYTES of it.
+
+    Raises RulesError, one line that names the source without what may be secret in it.
+    """
+    source = source.strip()
+    content = _fetch_url(source) if re.match(_SCHEME, source, re.IGNORECASE) else _read_file(source)
+    if is_web_page(content):
+        raise RulesError(
+            f"rules: {_name(source)}: this is a web page, not rules; want the address of the raw YAML file"
+        )
+    return content
+
+
+# A file.
+
+
+def _read_file(path: str) -> bytes:
+    if not path:
+        raise RulesError("rules: no source; want an https URL or a file")
+    try:
+        # Asked first: opening a pipe that nobody writes to would wait for ever.
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):
+            what = "a directory" if stat.S_ISDIR(mode) else "not a file"
+            raise RulesError(f"rules: {_name(path)}: {what}; want a file or an https URL")
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise RulesError(f"rules: {_name(path)}: {_reason(error)}; want a readable file or an https URL") from None
+    except ValueError:
+        raise RulesError(f"rules: {_name(path)}: not a file name; want a file or an https URL") from None
+    if len(content) > MAX_BYTES:
+        raise _too_big(path)
+    return content
+
+
+# A URL.
+
+
+def _fetch_url(url: str) -> bytes:
+    """Download in a thread of its own, given up after TOTAL_TIMEOUT.
+
+    The time-outs of requests start again at each byte: a server that drips its headers would hold the run for ever.
+    """
+    _check_url(url, f"rules: {_name(url)}")
+    answers: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
+    given_up = threading.Event()
+    threading.Thread(target=_answer, args=(url, answers, given_up), name="download rules", daemon=True).start()
+    try:
+        answer = answers.get(timeout=TOTAL_TIMEOUT)
+    except queue.Empty:
+        raise RulesError(f"rules: {_name(url)}: not complete after {TOTAL_TIMEOUT:g} s; try again later") from None
+    finally:
+        given_up.set()
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _answer(url: str, answers: "queue.SimpleQueue[bytes | BaseException]", given_up: threading.Event) -> None:
+    try:
+        answers.put(_download(url, given_up))
+    except (OSError, ValueError) as error:
+        # What requests says quotes the whole URL, and its query may hold a token.
+        answers.put(RulesError(f"rules: {_name(url)}: {_reason(error)}"))
+    except BaseException as error:
+        answers.put(error)
+
+
+class _Session(requests.Session):
+    """A session that leaves redirects alone: requests, told not to follow them, still reads their bodies, even endless."""
+
+    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        return iter(())
+
+
+def _download(url: str, given_up: threading.Event) -> bytes:
+    with _Session() as session, _follow(session, url) as response:
+        _check_answer(response, url)
+        content = bytearray()
+        for chunk in response.iter_content(_CHUNK):
+            content += chunk
+            if len(content) > MAX_BYTES:
+                raise _too_big(url)
+            if given_up.is_set():
+                break
+        return bytes(content)
+
+
+def _follow(session: requests.Session, url: str) -> requests.Response:
+    """Return the answer at the end of the redirects, its body not read yet."""
+    here = url
+    for _ in range(MAX_REDIRECTS + 1):
+        response = session.get(
+            here, headers=HEADERS, timeout=(CONNECT_TIMEOUT, SILENCE_TIMEOUT), stream=True, allow_redirects=False
+        )
+        location = session.get_redirect_target(response)
+        if location is None:
+            return response
+        response.close()
+        here = _redirected(here, location, f"rules: {_name(url)}: redirected")
+    raise RulesError(f"rules: {_name(url)}: more than {MAX_REDIRECTS} redirects; want the address they lead to")
+
+
+def _redirected(here: str, location: str, place: str) -> str:
+    try:
+        there = urljoin(here, location)
+    except ValueError:
+        raise RulesError(f"{place} to {_name(location)}: {_NOT_A_URL}") from None
+    _check_url(there, f"{place} to {_name(there)}")
+    return there
+
+
+def _check_answer(response: requests.Response, url: str) -> None:
+    if response.status_code != requests.codes.ok:
+        raise RulesError(f"rules: {_name(url)}: the server answered {response.status_code}; want 200")
+    if response.headers.get("Content-Type", "").split(";")[0].strip().lower() in WEB_PAGES:
+        raise RulesError(f"rules: {_name(url)}: this is a web page, not rules; want the address of the raw YAML file")
+
+
+def _check_url(url: str, place: str) -> None:
+    try:
+        parts = urlsplit(url)
+        # Read for its error: `https://user:pass/word@host` has no good port.
+        _ = parts.port
+    except ValueError:
+        raise RulesError(f"{place}: {_NOT_A_URL}") from None
+    if parts.scheme != "https":
+        raise RulesError(f"{place}: not https; want an https URL or a file")
+    if "@" in parts.netloc:
+        raise RulesError(f"{place}: a user or a password in the URL; want one without, it is stored and shown in clear")
+    if not parts.hostname:
+        raise RulesError(f"{place}: {_NOT_A_URL}")
+
+
+def _too_big(source: str) -> RulesError:
+    return RulesError(f"rules: {_name(source)}: more than {MAX_BYTES} bytes; want rules, which are far smaller")
+
+
+# What may be said of a source, and of an error.
+
+
+def _name(source: str) -> str:
+    """Return what a source may be called in an error: no userinfo, no query, no fragment, one line."""
+    anonymous = _without_userinfo(source)
+    name = re.split("[?#]", anonymous)[0]
+    printable = "".join(character if character.isprintable() else "?" for character in name)
+    return printable if len(printable) <= 200 else printable[:199] + "…"
+
+
+def _without_userinfo(source: str) -> str:
+    found = _USERINFO.match(source)
+    return (found[1] or found[2] or "") + source[found.end() :] if found else source
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _reason(error: BaseException) -> str:
+    """Return why a request or a read failed, in words that hold nothing of the URL."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS error: {getattr(cause, 'verify_message', None) or cause.reason or 'the connection broke'}"
+        if isinstance(cause, socket.gaierror):
+            return "the host's name can't be resolved"
+        if isinstance(cause, requests.exceptions.ProxyError):
+            return "the proxy can't be used"
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection after {CONNECT_TIMEOUT:g} s"
+    if any(isinstance(cause, TimeoutError) for cause in causes):
+        return "the server was silent for too long"
+    said = (cause.strerror for cause in causes if isinstance(cause, OSError))
+    return next((text.lower() for text in said if isinstance(text, str)), _in_words(error))
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, ValueError):
+        return _NOT_A_URL
+    return f"the download failed ({type(error).__name__})"

@@ -1,0 +1,71 @@
+"""Errors of a run: each is one line for its reader (or one line per problem), never a row's value, never a password.
+
+EtlError                 the run failed, nothing was published
+ ├── UsageError          the command or its environment is wrong (exit status 2)
+ ├── RulesError          the rules can't be had, or aren't rules
+ ├── CheckError          the check stage found problems; nothing was read or written
+ ├── DatabaseError       a statement failed on the origin or on the target
+ │    └── ConnectionLost the connection broke: worth another try
+ ├── SnapshotLost        the origin's snapshot is gone: copy again from a new one
+ ├── OriginChanged       a table was altered, rewritten or truncated while it was copied
+ ├── RunEnded            the run is being stopped: its threads stop too
+ ├── LockTimeout         another run of the same app held the lock for too long
+ └── VerifyError         the staging schema holds what must not be published
+"""
+
+from collections.abc import Sequence
+
+
+class EtlError(Exception):
+    """Say in one line why the run failed, or in one line per problem."""
+
+    exit_status = 1
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems: Sequence[str] = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class UsageError(EtlError):
+    """The command, its arguments or its environment can't be used."""
+
+    exit_status = 2
+
+
+class RulesError(EtlError):
+    """The rules can't be downloaded, or aren't rules."""
+
+
+class CheckError(EtlError):
+    """The check stage found problems: all of them, a line each."""
+
+
+class DatabaseError(EtlError):
+    """A statement failed on the origin or on the target."""
+
+
+class ConnectionLost(DatabaseError):
+    """A connection broke or could not be made; the same work may succeed on a new one."""
+
+
+class SnapshotLost(EtlError):
+    """The origin's snapshot is gone; what was copied from it can't be completed."""
+
+
+class OriginChanged(EtlError):
+    """Tables of the origin were altered, rewritten or truncated while they were copied."""
+
+
+class RunEnded(EtlError):
+    """The run failed or was cancelled elsewhere; this thread's work is no longer wanted."""
+
+
+class LockTimeout(EtlError):
+    """Another run of the same app held the lock for longer than this run waits."""
+
+
+class VerifyError(EtlError):
+    """The staging schema holds what must not be published, or the reader could read too much."""

@@ -1,0 +1,156 @@
+"""Types in the published tables: what any BI tool reads, and how a value of the origin becomes one."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from multischema.catalog import Type
+
+_TEXT = {"varchar", "text", "bpchar", "char", "name", "citext"}
+_KEYS = {"int2", "int4", "int8", "uuid"}
+_NEUTRAL = {
+    "bool": "false",
+    "bytea": "",
+    "date": "1970-01-01",
+    "timestamp": "1970-01-01 00:00:00",
+    "timestamptz": "1970-01-01 00:00:00+00",
+    "time": "00:00:00",
+    "timetz": "00:00:00+00",
+    "interval": "0",
+    "uuid": "00000000-0000-0000-0000-000000000000",
+    "json": "{}",
+    "jsonb": "{}",
+    "jsonpath": "$",
+    "varbit": "",
+    "inet": "0.0.0.0",
+    "cidr": "0.0.0.0/32",
+    "macaddr": "00:00:00:00:00:00",
+    "macaddr8": "00:00:00:00:00:00:00:00",
+    "point": "(0,0)",
+    "line": "{0,1,0}",
+    "lseg": "[(0,0),(0,0)]",
+    "box": "(0,0),(0,0)",
+    "path": "((0,0))",
+    "polygon": "((0,0))",
+    "circle": "<(0,0),0>",
+    "tsvector": "",
+    "tsquery": "",
+    "xml": "",
+    "pg_lsn": "0/0",
+    "tid": "(0,0)",
+    "txid_snapshot": "1:1:",
+    "pg_snapshot": "1:1:",
+    "refcursor": "",
+    "int2vector": "",
+    "oidvector": "",
+}
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A published type: `spelling` in SQL, `conversion` from the origin's type, `neutral` as the text of a constant.
+
+    `family` is text, text array, jsonb or other: what decides the mask. `conversion` is none, cast, jsonb or jsonb array.
+    """
+
+    spelling: str
+    family: str
+    conversion: str
+    neutral: str
+    is_key: bool = False
+    takes_default: bool = True
+
+    @property
+    def unlimited(self) -> str:
+        """Return the type in which a mask of any length fits: the text family without its limits."""
+        if not self.family.startswith("text"):
+            return self.spelling
+        name = "character varying" if self.spelling.startswith("character varying") else "text"
+        return f"{name}[]" if self.family == "text array" else name
+
+
+def flatten(type_oid: int, spelling: str, types: Mapping[int, Type]) -> Flat:
+    """Return the published type of a column whose type the origin spells so."""
+    type_ = types[type_oid]
+    if type_.kind == "d":
+        base = flatten(type_.base, type_.base_text, types)
+        return base if base.conversion != "none" else _with(base, conversion="cast")
+    if type_.element:
+        return _flatten_array(type_, spelling, types)
+    text_family = type_.name in _TEXT and (type_.schema == "pg_catalog" or type_.extension == "citext")
+    if text_family:
+        kept = type_.schema == "pg_catalog"
+        return Flat(spelling if kept else "text", "text", "none" if kept else "cast", "")
+    if type_.kind == "e":
+        return Flat("text", "other", "cast", type_.first_label or "")
+    if type_.kind == "c" or type_.extension == "hstore":
+        return Flat("jsonb", "other", "jsonb", "{}", takes_default=False)
+    if not _is_kept(type_):
+        return Flat("text", "other", "cast", {"r": "empty", "m": "{}"}.get(type_.kind, ""))
+    family = "jsonb" if type_.name == "jsonb" else "other"
+    return Flat(spelling, family, "none", _neutral(type_, spelling), is_key=type_.name in _KEYS)
+
+
+def convert(flat: Flat, value: sql.Composable) -> sql.Composable:
+    """Return the expression that makes a published value of a value of the origin."""
+    if flat.conversion == "cast":
+        return sql.SQL("{}::{}").format(value, sql.SQL(flat.spelling))
+    if flat.conversion == "jsonb":
+        return sql.SQL("to_jsonb({})").format(value)
+    if flat.conversion == "jsonb array":
+        # unnest() spreads a composite over columns: the alias must be none of their names
+        return sql.SQL(
+            "CASE WHEN {value} IS NOT NULL THEN ARRAY(SELECT to_jsonb({element}) FROM unnest({value}) AS {element}) END"
+        ).format(value=value, element=sql.Identifier("element of the array"))
+    return value
+
+
+def literal_default(expression: str | None) -> str | None:
+    """Return the text of a column's default when it is a literal, else None: a function's value is not one."""
+    match = _LITERAL.fullmatch(expression or "")
+    if not match:
+        return None
+    if match["array"]:
+        return "{}"
+    if match["text"] is None:
+        return match["plain"]
+    text = match["text"].replace("''", "'")
+    return text.replace("\\\\", "\\") if match["escaped"] else text
+
+
+_LITERAL = re.compile(
+    r"""\(*(?:(?P<escaped>E)?B?'(?P<text>(?:[^']|'')*)'|(?P<plain>-?\d+(?:\.\d+)?|true|false)|(?P<array>ARRAY\[\]))\)*
+        (?:::[^'():,]+(?:\([\d,\s]+\))?(?:\ with(?:out)?\ time\ zone)?(?:\[\])*)?""",
+    re.VERBOSE,
+)
+
+
+def _flatten_array(type_: Type, spelling: str, types: Mapping[int, Type]) -> Flat:
+    element = flatten(type_.element, spelling.removesuffix("[]"), types)
+    family = "text array" if element.family == "text" else "other"
+    if element.conversion == "none" and type_.schema == "pg_catalog":
+        return Flat(spelling, family, "none", _NEUTRAL.get(type_.name, "{}"))
+    if element.spelling == "jsonb":
+        return Flat("jsonb[]", "other", "jsonb array", "{}", takes_default=False)
+    return Flat(f"{element.spelling}[]", family, "cast", "{}")
+
+
+def _is_kept(type_: Type) -> bool:
+    """Tell a type that every server has and reads in binary. `reg*` carry numbers that mean nothing elsewhere."""
+    odd = type_.name.startswith(("reg", "pg_", "gts", "aclitem")) and type_.name not in ("pg_lsn", "pg_snapshot")
+    return type_.schema == "pg_catalog" and type_.binary and type_.kind in ("b", "r", "m") and not odd
+
+
+def _neutral(type_: Type, spelling: str) -> str:
+    if type_.kind in ("r", "m"):
+        return "empty" if type_.kind == "r" else "{}"
+    if type_.name == "bit":
+        length = re.search(r"\d+", spelling)
+        return "0" * (int(length[0]) if length else 1)
+    return _NEUTRAL.get(type_.name, "0")
+
+
+def _with(flat: Flat, conversion: str) -> Flat:
+    return Flat(flat.spelling, flat.family, conversion, flat.neutral, flat.is_key, flat.takes_default)

@@ -1,0 +1,113 @@
+"""Which keys and indexes survive the masks: decided here, not found out by failing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from multischema.catalog import ForeignKey, Index, Table
+from multischema.masking import TablePlan
+
+
+@dataclass(frozen=True)
+class IndexPlan:
+    """An index to build, and the key that it becomes: `constraint` is p, u or empty."""
+
+    table: str
+    name: str
+    unique: bool
+    constraint: str
+    key_columns: tuple[str | None, ...]
+    definition: str
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The indexes and foreign keys of the published tables, and a line for each that changed or was left out."""
+
+    indexes: tuple[IndexPlan, ...]
+    foreign_keys: tuple[ForeignKey, ...]
+    notes: tuple[str, ...]
+
+
+def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: str) -> Keys:
+    """Decide which indexes and keys of the origin the published tables have."""
+    indexes: list[IndexPlan] = []
+    notes: list[str] = []
+    for table in tables:
+        for index in table.indexes:
+            plan, note = _plan_index(index, table, plans[table.name])
+            indexes += [plan] if plan else []
+            notes += [note] if note else []
+    unique = {(plan.table, frozenset(plan.key_columns)) for plan in indexes if plan.unique}
+    foreign_keys: list[ForeignKey] = []
+    for table in tables:
+        for key in table.foreign_keys:
+            reason = _drops_foreign_key(key, plans, schema, unique)
+            if reason:
+                notes.append(f"foreign key {key.name} of {key.table} left out: {reason}")
+            else:
+                foreign_keys.append(key)
+    return Keys(tuple(indexes), tuple(foreign_keys), tuple(notes))
+
+
+def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan | None, str | None]:
+    kind = {"p": "primary key", "u": "unique constraint", "x": "exclusion constraint"}.get(index.constraint_kind, "index")
+    if not index.valid:
+        return None, f"index {index.name} of {index.table} left out: it is invalid in the origin"
+    missing = [name for name in index.columns if name not in plan.names]
+    if missing:
+        return None, f"{kind} {index.name} of {index.table} left out: column {missing[0]} is not published"
+    unique = index.unique and _stays_unique(index, table, plan)
+    is_key = index.is_key and unique
+    built = IndexPlan(
+        index.table, index.name, unique, index.constraint_kind if is_key else "", index.key_columns, index.definition
+    )
+    if index.unique and not unique:
+        return built, f"{kind} {index.name} of {index.table} is built as a plain index: masked values are not unique"
+    if index.constraint_kind and not is_key:
+        return built, f"{kind} {index.name} of {index.table} is built as a plain index"
+    return built, None
+
+
+def _stays_unique(index: Index, table: Table, plan: TablePlan) -> bool:
+    """Tell whether masked values satisfy a unique index.
+
+    One key column with a mask of its own per row is enough, whatever the predicate: NULLs are distinct, unless the index
+    says otherwise. Without one, any masked column in its keys, expressions or predicate may bring equal rows together.
+    """
+    nulls_equal = "NULLS NOT DISTINCT" in index.definition
+    for name in index.key_columns:
+        mask = plan.mask(name)
+        if not mask or not name or (nulls_equal and not table.column(name).not_null):
+            continue
+        if mask.kind == "null" or (mask.is_keyed and _key_is_unique(table, plan)):
+            return True
+    return not any(plan.mask(name) for name in index.columns)
+
+
+def _key_is_unique(table: Table, plan: TablePlan) -> bool:
+    """Tell whether no two rows have one key: a row number, the primary key, or an `id` with a unique index and no NULL."""
+    if plan.key in ((), table.primary_key):
+        return True
+    return any(
+        index.unique and index.valid and index.columns == plan.key and " WHERE " not in index.definition
+        for index in table.indexes
+    ) and all(table.column(name).not_null for name in plan.key)
+
+
+def _drops_foreign_key(
+    key: ForeignKey, plans: Mapping[str, TablePlan], schema: str, unique: set[tuple[str, frozenset[str | None]]]
+) -> str | None:
+    own, other = plans[key.table], plans.get(key.referenced_table)
+    if key.referenced_schema != schema or other is None:
+        return f"{key.referenced_schema}.{key.referenced_table} is not published"
+    if other.truncated:
+        return f"{key.referenced_table} is truncated"
+    for plan, columns in ((own, key.columns), (other, key.referenced_columns)):
+        for column in columns:
+            if column not in plan.names:
+                return f"column {plan.name}.{column} is not published"
+            if plan.mask(column):
+                return f"column {plan.name}.{column} is masked"
+    if (key.referenced_table, frozenset(key.referenced_columns)) not in unique:
+        return f"{key.referenced_table} has no such key any more"
+    return None

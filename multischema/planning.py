@@ -1,0 +1,106 @@
+"""The plan of a run: every published table, key and index, decided from the rules and the catalog before a row is read."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from multischema import ddl
+from multischema.catalog import Catalog
+from multischema.flattening import flatten
+from multischema.keys import Keys, plan_keys
+from multischema.masking import TablePlan, plan_table, too_wide
+from multischema.rules import Rules
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is asked to do, as names; `id` tells it from other runs of the app."""
+
+    app: str
+    schema: str
+    origin_schema: str
+    reader: str
+    jobs: int
+    lock_wait: int
+    id: str
+
+    @property
+    def staging(self) -> str:
+        """Return the name of the schema where this run builds."""
+        return ddl.staging_name(self.schema, self.id)
+
+    @property
+    def old(self) -> str:
+        """Return the name under which this run moves yesterday's schema away."""
+        return ddl.old_name(self.schema, self.id)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The published tables, largest first, with their keys; `warnings` are for the report."""
+
+    catalog: Catalog
+    tables: tuple[TablePlan, ...]
+    keys: Keys
+    domains: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def copied(self) -> tuple[TablePlan, ...]:
+        """Return the tables whose rows are copied, largest first."""
+        return tuple(table for table in self.tables if not table.truncated)
+
+
+def make_plan(catalog: Catalog, rules: Rules, warnings: Sequence[str], collations: frozenset[str]) -> Plan:
+    """Decide all that is published. The rules must be complete; `collations` are those that the target has as well.
+
+    `warnings` are what the comparison of rules and catalog found.
+    """
+    by_name = {table.name: plan_table(table, rules.tables.get(table.name), catalog, collations) for table in catalog.tables}
+    keys = plan_keys(catalog.tables, by_name, catalog.schema)
+    return Plan(
+        catalog=catalog,
+        tables=tuple(sorted(by_name.values(), key=lambda table: (table.truncated, -table.bytes, table.name))),
+        keys=keys,
+        domains=tuple(ddl.enum_domains(catalog, keys.indexes)),
+        warnings=(*warnings, *_warnings(catalog, by_name.values(), collations), *keys.notes),
+    )
+
+
+def collations_of(catalog: Catalog) -> list[str]:
+    """Return the names of the collations, other than the types' own, that columns of the origin have."""
+    return sorted({c.collation_name for table in catalog.tables for c in table.columns if c.collation_name})
+
+
+def published_types(catalog: Catalog) -> dict[str, str]:
+    """Return the published types, each with a column that has it, for the check that the target knows them."""
+    return {
+        flatten(column.type_oid, column.type_text, catalog.types).spelling: f"{table.name}.{column.name}"
+        for table in catalog.tables
+        for column in table.columns
+    }
+
+
+def width_problems(plan: Plan) -> list[str]:
+    """Return a line for each table whose masked rows can't fit into a page."""
+    return [
+        f"table {table.name}: {len(table.masked)} masked columns make rows that no page (8 kB) holds; "
+        "truncate it, or mask fewer of its columns"
+        for table in plan.copied
+        if too_wide(table)
+    ]
+
+
+def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozenset[str]) -> list[str]:
+    warnings = []
+    if catalog.other_schemas:
+        warnings.append(f"not read: the origin's other schemas {', '.join(catalog.other_schemas)}")
+    warnings += [f"not read: {kind} {name}" for name, kind in sorted(catalog.others.items())]
+    warnings += [
+        f"{plan.name}.{name} left out: it is computed from a masked column" for plan in plans for name in plan.left_out
+    ]
+    warnings += [
+        f"collation {name} is not on the target: its columns get the default one"
+        for name in collations_of(catalog)
+        if name not in collations
+    ]
+    return warnings

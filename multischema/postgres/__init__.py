@@ -1,0 +1,1 @@
+"""The door to Postgres: sessions, catalog reads, COPY."""

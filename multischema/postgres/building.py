@@ -1,0 +1,215 @@
+"""Building, publishing and dropping schemas of the target."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors, sql
+
+from multischema import ddl
+from multischema.errors import LockTimeout, VerifyError
+from multischema.keys import IndexPlan
+from multischema.masking import TablePlan
+from multischema.planning import Job, Plan
+from multischema.postgres.errors import describe, translated
+from multischema.postgres.reads import query
+from multischema.postgres.sessions import Connection
+from multischema.preconditions import exposed_problems, reader_problems, stranger_problems
+
+_TABLES_PER_TRANSACTION = 100  # each takes three locks or more of the 6,400 that a server has by default
+_LOCK_POLL = 2.0
+_PATIENCE = 5
+_PATIENT_LOCK_TIMEOUT = "2s"
+# an index that the target can't build for these reasons is left out; for others (disk, connection) the run fails
+_LEFT_OUT = (
+    errors.SyntaxErrorOrAccessRuleViolation,
+    errors.FeatureNotSupported,
+    errors.ProgramLimitExceeded,
+    errors.DataError,
+    errors.IntegrityError,
+)
+
+
+def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callable[[], None]) -> None:
+    """Take the app's lock on this session, waiting at most `wait` seconds. Raises LockTimeout."""
+    deadline = time.monotonic() + wait
+    waited = False
+    while not _try_lock(connection, schema):
+        if not waited:
+            on_wait()
+            waited = True
+        if time.monotonic() >= deadline:
+            raise LockTimeout(
+                f"target: another run of schema {schema} is still going on after {wait:.0f} s; start again when it has ended"
+            )
+        time.sleep(min(_LOCK_POLL, max(deadline - time.monotonic(), 0.05)))
+
+
+def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
+    """Create the staging schema with bare tables; the reader has no right to it."""
+    with translated("target", f"creating schema {job.staging}"), connection.transaction():
+        for statement in ddl.create_staging(job.staging, job.reader):
+            connection.execute(statement)
+        for name in plan.domains:
+            connection.execute(ddl.create_domain(job.staging, name))
+    for start in range(0, len(plan.tables), _TABLES_PER_TRANSACTION):
+        with connection.transaction():
+            for table in plan.tables[start : start + _TABLES_PER_TRANSACTION]:
+                with translated("target", f"creating table {job.staging}.{table.name}"):
+                    connection.execute(ddl.create_table(job.staging, table))
+
+
+def already_built(connection: Connection, staging: str) -> frozenset[str]:
+    """Return what a first attempt has built: indexes by name, keys as `name of table`."""
+    with translated("target", f"reading the catalog of {staging}"):
+        return frozenset(row["name"] for row in query(connection, "built", schema=staging))
+
+
+def build_index(connection: Connection, staging: str, index: IndexPlan) -> str | None:
+    """Build an index, and return why it had to be left out, if so."""
+    doing = f"building index {index.name} of {index.table}"
+    with translated("target", doing), _left_out(f"index {index.name} of {index.table}") as reasons:
+        connection.execute(ddl.create_index(staging, index))
+    return reasons[0] if reasons else None
+
+
+def build_keys(
+    connection: Connection, staging: str, plan: Plan, built: frozenset[str], missing: frozenset[str]
+) -> list[str]:
+    """Make keys of unique indexes, add foreign keys and comments, drop helper domains; return what was left out."""
+    warnings: list[str] = []
+    for index in plan.keys.indexes:
+        if index.constraint and index.name not in missing and f"{index.name} of {index.table}" not in built:
+            with (
+                translated("target", f"adding key {index.name} of {index.table}"),
+                _left_out(f"key {index.name} of {index.table}") as reasons,
+            ):
+                connection.execute(ddl.add_key(staging, index))
+            warnings += reasons
+    for key in plan.keys.foreign_keys:
+        if f"{key.name} of {key.table}" not in built:
+            with (
+                translated("target", f"adding foreign key {key.name} of {key.table}"),
+                _left_out(f"foreign key {key.name} of {key.table}") as reasons,
+            ):
+                connection.execute(ddl.add_foreign_key(staging, key))
+            warnings += reasons
+    for table in plan.tables:
+        with translated("target", f"commenting table {table.name}"), connection.transaction():
+            for statement in ddl.comments(staging, table):
+                connection.execute(statement)
+    for name in plan.domains:
+        with translated("target", f"dropping domain {name}"):
+            try:
+                connection.execute(ddl.drop_domain(staging, name))
+            except (errors.DependentObjectsStillExist, errors.UndefinedObject):
+                continue  # an index predicate stands on it, or a first attempt dropped it
+    return warnings
+
+
+def analyze(connection: Connection, staging: str, table: TablePlan) -> None:
+    """Gather the statistics of a table."""
+    with translated("target", f"analyzing table {table.name}"):
+        connection.execute(ddl.analyze(staging, table))
+
+
+def verify_table(connection: Connection, staging: str, table: TablePlan, rows: int) -> list[str]:
+    """Return what is wrong with a staging table: its number of rows, or a masked column that holds more than masks."""
+    with translated("target", f"verifying table {table.name}"):
+        (row,) = connection.execute(ddl.verification(staging, table)).fetchall()
+    found, *violations = row["counts"]
+    problems = [] if found == rows else [f"target: table {table.name} holds {found} rows; {rows} left the origin"]
+    problems += [
+        f"target: column {table.name}.{column.name} holds {violation} rows that are not masked"
+        for column, violation in zip(table.masked, violations, strict=True)
+        if violation
+    ]
+    return problems
+
+
+def verify_rights(connection: Connection, schema: str, reader: str) -> list[str]:
+    """Return what the reader could read besides published schemas, and what others stand on the published one."""
+    with translated("target", "reading the reader's rights"):
+        facts = query(connection, "target", schema=schema, reader=reader)[0]
+        problems = reader_problems(facts, reader)
+        if not problems:
+            rights = query(connection, "reader_rights", reader=reader, hidden=ddl.hidden_pattern())
+            problems = exposed_problems(rights, reader)
+        return problems + stranger_problems(schema, query(connection, "strangers", schema=schema))
+
+
+def publish(connection: Connection, job: Job) -> list[str]:
+    """Swap the schemas in one transaction, on the session that holds the app's lock; return warnings.
+
+    Renaming a schema takes no lock on a table: it commits in milliseconds under an open query.
+    """
+    with translated("target", f"publishing schema {job.schema}"), connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = '10s'")
+        facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+        problems = stranger_problems(job.schema, query(connection, "strangers", schema=job.schema))
+        if problems:
+            raise VerifyError(*problems)
+        grantees = [row["role"] for row in query(connection, "grantees", schema=job.schema)]
+        old = job.old if facts["published_exists"] else None
+        for statement in ddl.publish(job.staging, job.schema, old, job.reader, grantees):
+            connection.execute(statement)
+    others = [role or "PUBLIC" for role in grantees if role != job.reader]
+    return [f"{role} could use the old schema {job.schema}, and has no right to the new one" for role in others]
+
+
+def drop_leftovers(connection: Connection, schema: str) -> list[str]:
+    """Drop the staging and old schemas of the app, patiently; return those that are still in use."""
+    with translated("target", "looking for old schemas"):
+        rows = query(connection, "schemas", pattern=ddl.leftover_pattern(schema))
+    return [name for name in (row["name"] for row in rows) if not drop_schema(connection, name)]
+
+
+def drop_schema(connection: Connection, schema: str) -> bool:
+    """Drop a schema object by object, each with a short lock timeout; tell whether all of it went.
+
+    One DROP SCHEMA would wait for every reader at once, and take more locks than a server has by default.
+    """
+    with translated("target", f"dropping schema {schema}"):
+        connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(_PATIENT_LOCK_TIMEOUT)))
+        try:
+            return any(_drop_once(connection, schema) for _ in range(_PATIENCE))
+        finally:
+            if not connection.broken:
+                connection.execute("RESET lock_timeout")
+
+
+def _drop_once(connection: Connection, schema: str) -> bool:
+    complete = True
+    for row in query(connection, "schema_objects", schema=schema):
+        try:
+            connection.execute(ddl.drop_object(schema, row["what"], row["table"], row["name"]))
+        except (errors.UndefinedTable, errors.UndefinedObject):
+            continue
+        except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
+            complete = False
+    if complete:
+        try:
+            connection.execute(ddl.drop_schema(schema))
+        except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
+            return False
+        except errors.InvalidSchemaName:
+            return True
+    return complete
+
+
+def _try_lock(connection: Connection, schema: str) -> bool:
+    with translated("target", "taking the app's lock"):
+        return bool(query(connection, "advisory_lock", schema=schema)[0]["locked"])
+
+
+@contextmanager
+def _left_out(what: str) -> Iterator[list[str]]:
+    """Gather the reason when the target can't build something; what was built before stays."""
+    reasons: list[str] = []
+    try:
+        yield reasons
+    except psycopg.Error as error:
+        if not isinstance(error, _LEFT_OUT) or isinstance(error, errors.InsufficientPrivilege):
+            raise
+        reasons.append(f"{what} left out: the target can't build it: {describe(error)}")

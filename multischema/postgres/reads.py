@@ -1,0 +1,47 @@
+"""Catalog reads: the questions in `sql/`, with parameters, and what they answer."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from multischema import catalog
+from multischema.catalog import Catalog, Fingerprint
+
+_SQL = Path(__file__).parent.parent / "sql"
+
+
+def query(connection: psycopg.Connection[dict[str, Any]], name: str, **parameters: object) -> list[dict[str, Any]]:
+    """Ask the question of that name in `sql/` and return its rows."""
+    return connection.execute(_text(name), parameters).fetchall()
+
+
+def read_catalog(connection: psycopg.Connection[dict[str, Any]], schema: str) -> Catalog:
+    """Read the origin schema, in one transaction, so that all of it is of one moment."""
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        tables = query(connection, "tables", schema=schema)
+        oids = [row["oid"] for row in tables]
+        return catalog.assemble(
+            schema,
+            tables,
+            columns=query(connection, "columns", tables=oids),
+            types=query(connection, "types", tables=oids),
+            indexes=query(connection, "indexes", tables=oids),
+            foreign_keys=query(connection, "foreign_keys", tables=oids),
+            left_out=query(connection, "left_out", schema=schema),
+            fingerprints=read_fingerprints(connection, oids),
+        )
+
+
+def read_fingerprints(connection: psycopg.Connection[dict[str, Any]], tables: Sequence[int]) -> Mapping[int, Fingerprint]:
+    """Read what tells whether tables were altered, as the session's transaction sees it."""
+    rows = query(connection, "fingerprints", tables=list(tables))
+    return {row["oid"]: Fingerprint(row["structure"] or "", row["files"]) for row in rows}
+
+
+@cache
+def _text(name: str) -> bytes:
+    return (_SQL / f"{name}.sql").read_bytes()

@@ -1,0 +1,125 @@
+"""What must hold before a run reads or writes: versions, rights, the reader. Problems are lines; none means go."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from multischema import ddl
+from multischema.catalog import Catalog
+from multischema.rules import Rules
+
+SUPPORTED = range(13, 19)
+
+Row = Mapping[str, Any]
+
+
+def server_problems(side: str, server: Row) -> list[str]:
+    """Return what is wrong with a server, on either side."""
+    problems = []
+    if server["major"] not in SUPPORTED:
+        problems.append(f"{side}: Postgres {server['major']} is not supported; want {SUPPORTED[0]} to {SUPPORTED[-1]}")
+    return problems
+
+
+def pooler_problem(side: str, use: str) -> str:
+    """Return the line about a transaction pooler."""
+    return (
+        f"{side}: the URL leads to a pooler in transaction mode (such as PgBouncer), which can't {use}; "
+        "use the server's own address and port, or session mode"
+    )
+
+
+def origin_problems(side: str, server: Row, schema: str) -> list[str]:
+    """Return why the origin schema can't be read at all."""
+    if server["may_use_schema"] is None:
+        return [f"{side}: schema {schema} does not exist in database {server['database']}"]
+    if not server["may_use_schema"]:
+        return [
+            f"{side}: role {server['role']} may not use schema {schema}; GRANT USAGE ON SCHEMA {schema} TO {server['role']}"
+        ]
+    return []
+
+
+def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> list[str]:
+    """Return a line for each table that will be copied and can't be read whole. Truncated tables need no right."""
+    problems = []
+    for table in catalog.tables:
+        own = rules.tables.get(table.name)
+        if own is None or own.truncated:
+            continue
+        unreadable = [column.name for column in table.columns if not column.readable]
+        if unreadable:
+            of = "" if len(unreadable) == len(table.columns) else f" (columns {', '.join(unreadable)})"
+            problems.append(f"{side}: role {server['role']} may not SELECT table {table.name}{of}; grant it")
+        elif table.row_security:
+            problems.append(
+                f"{side}: row security hides rows of table {table.name} from role {server['role']}; "
+                "give the role BYPASSRLS, or truncate the table in the rules"
+            )
+    if not catalog.tables:
+        problems.append(f"{side}: schema {catalog.schema} holds no table that role {server['role']} can see")
+    return problems
+
+
+def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[str]:
+    """Return why the target can't be published to."""
+    problems = []
+    if server["encoding"] != "UTF8":
+        problems.append(f"target: database {server['database']} is encoded in {server['encoding']}; want UTF8")
+    if server["in_recovery"]:
+        problems.append("target: the server is a standby, which can't be written; use the primary")
+    if not server["may_create_schemas"]:
+        problems.append(
+            f"target: role {server['role']} may not create schemas in database {server['database']}; "
+            f"GRANT CREATE ON DATABASE {server['database']} TO {server['role']}"
+        )
+    reason = ddl.illegal_schema(schema)
+    if reason:
+        problems.append(f"target: schema {schema!r} can't be published: {reason}")
+    elif facts["published_exists"] and not facts["owns_published"]:
+        problems.append(
+            f"target: schema {schema} belongs to {facts['published_owner']}, not to {server['role']}; "
+            f"ALTER SCHEMA {schema} OWNER TO {server['role']}, or publish under another name"
+        )
+    return problems + reader_problems(facts, reader)
+
+
+def reader_problems(facts: Row, reader: str) -> list[str]:
+    """Return why the reader is absent or could read more than what is published."""
+    if not facts["reader_exists"]:
+        return [f"target: the reader {reader} does not exist; create the role that Metabase connects as"]
+    if facts["reader_is_superuser"]:
+        return [f"target: the reader {reader} is a superuser, who reads everything; use a role without rights of its own"]
+    if facts["reader_is_self"]:
+        return [f"target: the reader {reader} is the ETL's own role; use a role of its own for Metabase"]
+    if facts["reader_powers"]:
+        return [
+            f"target: the reader {reader} is too powerful: it is a member of {', '.join(facts['reader_powers'])}; revoke it"
+        ]
+    return []
+
+
+def stranger_problems(schema: str, strangers: Sequence[Row]) -> list[str]:
+    """Return a line for each object of others that stands in or on the published schema."""
+    return [
+        f"target: {row['kind']} {row['name']} stands on schema {schema} and would stay with the old one; "
+        "drop it, and create it again after the run"
+        for row in strangers
+    ]
+
+
+def lacking_problems(lacking: Sequence[Row], columns: Mapping[str, str], major: int) -> list[str]:
+    """Return a line for each published type that the target's version does not have."""
+    return [
+        f"target: Postgres {major} has no type {row['name']}, which column {columns[row['name']]} needs; "
+        "use a newer target, or truncate the table in the rules"
+        for row in lacking
+        if row["what"] == "type"
+    ]
+
+
+def exposed_problems(rights: Sequence[Row], reader: str) -> list[str]:
+    """Return a line for each thing besides published schemas that the reader could read (invariant 5)."""
+    return [
+        f"target: the reader {reader} could read {row['what']} {row['name']}, which is not published; revoke it, or drop it"
+        for row in rights
+    ]

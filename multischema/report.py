@@ -1,0 +1,149 @@
+"""The report of a run: what was published, what was left out and why. It holds names and numbers, never a value."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from multischema.planning import Job, Plan
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """One published table: rows, bytes in the target with indexes, seconds to copy and to index."""
+
+    name: str
+    rows: int
+    bytes: int
+    copy_seconds: float
+    index_seconds: float
+    masked: tuple[str, ...]
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a run has to tell when it has published."""
+
+    app: str
+    schema: str
+    reader: str
+    tables: tuple[TableReport, ...]
+    indexes: int
+    foreign_keys: int
+    warnings: tuple[str, ...]
+    stages: Mapping[str, float]
+
+    @property
+    def rows(self) -> int:
+        """Return the number of rows published."""
+        return sum(table.rows for table in self.tables)
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of the published schema."""
+        return sum(table.bytes for table in self.tables)
+
+    @property
+    def masked(self) -> int:
+        """Return the number of masked columns."""
+        return sum(len(table.masked) for table in self.tables)
+
+    def headline(self) -> str:
+        """Return the run in one sentence."""
+        return (
+            f"published {self.schema} for {self.reader}: {count(len(self.tables), 'table')}, {count(self.rows, 'row')}, "
+            f"{size(self.bytes)}, {count(self.masked, 'masked column')}, {seconds(sum(self.stages.values()))}"
+        )
+
+
+def make_report(
+    job: Job,
+    plan: Plan,
+    *,
+    rows: Mapping[str, int],
+    copy_seconds: Mapping[str, float],
+    index_seconds: Mapping[str, float],
+    sizes: Mapping[str, int],
+    warnings: Sequence[str],
+    stages: Mapping[str, float],
+) -> Report:
+    """Gather the report from what the stages measured."""
+    return Report(
+        app=job.app,
+        schema=job.schema,
+        reader=job.reader,
+        tables=tuple(
+            TableReport(
+                name=table.name,
+                rows=rows.get(table.name, 0),
+                bytes=sizes.get(table.name, 0),
+                copy_seconds=copy_seconds.get(table.name, 0.0),
+                index_seconds=index_seconds.get(table.name, 0.0),
+                masked=tuple(column.name for column in table.masked) if not table.truncated else (),
+                truncated=table.truncated,
+            )
+            for table in plan.tables
+        ),
+        indexes=len(plan.keys.indexes),
+        foreign_keys=len(plan.keys.foreign_keys),
+        warnings=tuple(warnings),
+        stages=stages,
+    )
+
+
+def markdown(report: Report) -> str:
+    """Return the report as Prefect's artifact shows it."""
+    lines = [f"# {report.app}", "", report.headline() + ".", "", "| stage | seconds |", "| --- | ---: |"]
+    lines += [f"| {stage} | {value:.1f} |" for stage, value in report.stages.items()]
+    lines += ["", "| table | rows | size | copy s | index s | masked columns |", "| --- | ---: | ---: | ---: | ---: | --- |"]
+    lines += [f"| {' | '.join(_escape(cell) for cell in cells)} |" for cells in map(_cells, report.tables)]
+    lines += ["", "## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings)] if report.warnings else []
+    return "\n".join(lines) + "\n"
+
+
+def plain(report: Report) -> str:
+    """Return the report as a terminal shows it."""
+    head = ("table", "rows", "size", "copy s", "index s", "masked columns")
+    rows = [head, *map(_cells, report.tables)]
+    widths = [max(len(row[place]) for row in rows) for place in range(5)]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 5)), row[5]]).rstrip()
+        for row in rows
+    ]
+    lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
+    return "\n".join([*lines, "", report.headline()])
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, as in `1,204 rows`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def size(bytes_: float) -> str:
+    """Return a size with a unit that keeps it short."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if bytes_ < 1000 or unit == "GB":
+            return f"{bytes_:.0f} {unit}" if unit == "B" or bytes_ >= 100 else f"{bytes_:.1f} {unit}"
+        bytes_ /= 1000
+    raise AssertionError
+
+
+def seconds(value: float) -> str:
+    """Return a duration in seconds."""
+    return f"{value:.1f} s"
+
+
+def _cells(table: TableReport) -> tuple[str, ...]:
+    return (
+        table.name,
+        "truncated" if table.truncated else f"{table.rows:,}",
+        size(table.bytes),
+        f"{table.copy_seconds:.2f}",
+        f"{table.index_seconds:.2f}",
+        ", ".join(table.masked),
+    )
+
+
+def _escape(text: str) -> str:
+    for character in "\\|*_`<>[]":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")

@@ -1,0 +1,2 @@
+-- The server process behind a session.
+SELECT pg_backend_pid() AS pid

@@ -1,0 +1,33 @@
+-- The columns of the tables, with all that decides their type and mask. A NOT NULL that is not validated (18) promises
+-- nothing about the rows that are there.
+SELECT a.attrelid::int8 AS table_oid,
+       a.attname::text AS name,
+       a.attnum AS number,
+       a.atttypid::int8 AS type_oid,
+       a.atttypmod AS typmod,
+       format_type(a.atttypid, a.atttypmod) AS type_text,
+       a.attnotnull AND NOT EXISTS (
+           SELECT FROM pg_constraint AS n
+           WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum] AND NOT n.convalidated
+       ) AS not_null,
+       CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS "default",
+       a.attgenerated::text AS generated,
+       ARRAY(SELECT source.attname::text
+             FROM pg_depend AS dep
+             JOIN pg_attribute AS source ON source.attrelid = dep.refobjid AND source.attnum = dep.refobjsubid
+             WHERE a.attgenerated <> '' AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = a.attrelid
+               AND dep.refobjsubid <> 0 AND dep.refobjsubid <> a.attnum
+               AND (dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
+                    OR dep.classid = 'pg_class'::regclass AND dep.objid = a.attrelid AND dep.objsubid = a.attnum)
+             ORDER BY source.attnum) AS generated_from,
+       CASE WHEN a.attcollation <> t.typcollation THEN cn.nspname::text END AS collation_schema,
+       CASE WHEN a.attcollation <> t.typcollation THEN co.collname::text END AS collation_name,
+       col_description(a.attrelid, a.attnum) AS comment,
+       has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable
+FROM pg_attribute AS a
+JOIN pg_type AS t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN pg_collation AS co ON co.oid = a.attcollation
+LEFT JOIN pg_namespace AS cn ON cn.oid = co.collnamespace
+WHERE a.attrelid = ANY (%(tables)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum

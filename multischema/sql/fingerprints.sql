@@ -1,0 +1,19 @@
+-- What tells that a table was altered (names, columns, partitions) or rewritten or truncated (files). Only columns of the
+-- catalog are read: pg_relation_filenode() and pg_partition_tree() show the present, whatever the snapshot.
+WITH RECURSIVE family (root, oid) AS (
+    SELECT c.oid, c.oid FROM pg_class AS c WHERE c.oid = ANY (%(tables)s::oid[])
+    UNION ALL
+    SELECT f.root, i.inhrelid
+    FROM family AS f
+    JOIN pg_class AS parent ON parent.oid = f.oid AND parent.relkind = 'p'
+    JOIN pg_inherits AS i ON i.inhparent = f.oid
+)
+SELECT f.root::int8 AS oid,
+       string_agg(format('%%s.%%s:%%s', c.relnamespace, c.oid, c.relname), ',' ORDER BY c.oid) || ' ' ||
+       (SELECT string_agg(format('%%s:%%s:%%s:%%s:%%s', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated),
+                          ',' ORDER BY a.attnum)
+        FROM pg_attribute AS a WHERE a.attrelid = f.root AND a.attnum > 0 AND NOT a.attisdropped) AS structure,
+       string_agg(c.relfilenode::text, ',' ORDER BY c.oid) AS files
+FROM family AS f
+JOIN pg_class AS c ON c.oid = f.oid
+GROUP BY f.root

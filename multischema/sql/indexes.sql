@@ -1,0 +1,32 @@
+-- The indexes of the tables. The definition is cut after the table's name, so that ours can stand before it:
+-- on a partitioned root Postgres prints ON ONLY, which a plain table must not have.
+SELECT i.indrelid::int8 AS table_oid,
+       ic.relname::text AS name,
+       i.indisunique AS "unique",
+       i.indisvalid AS valid,
+       am.amname::text AS method,
+       coalesce(k.contype, '')::text AS constraint_kind,
+       ARRAY(SELECT a.attname::text
+             FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS part (attnum, place)
+             LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = part.attnum AND part.attnum > 0
+             WHERE part.place <= i.indnkeyatts
+             ORDER BY part.place) AS key_columns,
+       ARRAY(SELECT a.attname::text
+             FROM pg_attribute AS a
+             WHERE a.attrelid = i.indrelid AND a.attnum > 0
+               AND (a.attnum = ANY (i.indkey::int2[]) OR EXISTS (
+                    SELECT FROM pg_depend AS d
+                    WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                      AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))
+             ORDER BY a.attnum) AS columns,
+       substr(pg_get_indexdef(i.indexrelid, 0, true),
+              1 + length(format('CREATE %%sINDEX %%I ON %%s%%I ',
+                                CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, ic.relname,
+                                CASE WHEN ic.relkind = 'I' THEN 'ONLY ' ELSE '' END, tc.relname))) AS definition
+FROM pg_index AS i
+JOIN pg_class AS ic ON ic.oid = i.indexrelid
+JOIN pg_class AS tc ON tc.oid = i.indrelid
+JOIN pg_am AS am ON am.oid = ic.relam
+LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
+WHERE i.indrelid = ANY (%(tables)s::oid[])
+ORDER BY i.indrelid, ic.relname

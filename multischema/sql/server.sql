@@ -1,0 +1,12 @@
+-- What a run must know of a server and of its own role there, on either side.
+SELECT current_setting('server_version_num')::int / 10000 AS major,
+       current_setting('server_encoding') AS encoding,
+       current_setting('max_locks_per_transaction')::int AS max_locks,
+       current_database()::text AS database,
+       current_user::text AS role,
+       pg_is_in_recovery() AS in_recovery,
+       has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
+       has_schema_privilege_of.usage AS may_use_schema,
+       pg_backend_pid() AS backend
+FROM (SELECT (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = %(schema)s) AS usage)
+     AS has_schema_privilege_of

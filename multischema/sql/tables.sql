@@ -1,0 +1,26 @@
+-- The tables of the origin schema: plain ones, and partitioned roots in place of their partitions.
+-- A partition whose root is elsewhere stands for itself. Members of extensions (spatial_ref_sys) are not the app's.
+SELECT c.oid::int8 AS oid,
+       c.relname::text AS name,
+       c.relkind::text AS kind,
+       obj_description(c.oid, 'pg_class') AS comment,
+       row_security_active(c.oid) AS row_security,
+       coalesce((WITH RECURSIVE family (oid) AS (
+                     SELECT c.oid
+                     UNION ALL
+                     SELECT i.inhrelid FROM family AS f
+                     JOIN pg_inherits AS i ON i.inhparent = f.oid
+                     WHERE c.relkind = 'p')
+                 SELECT sum(pg_table_size(family.oid)) FROM family), 0)::int8 AS bytes
+FROM pg_class AS c
+WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+  AND c.relkind IN ('r', 'p')
+  AND c.relpersistence <> 't'
+  AND NOT (c.relispartition AND EXISTS (
+          SELECT FROM pg_inherits AS i
+          JOIN pg_class AS parent ON parent.oid = i.inhparent
+          JOIN pg_class AS root ON root.oid = pg_partition_root(c.oid)
+          WHERE i.inhrelid = c.oid AND c.relnamespace IN (parent.relnamespace, root.relnamespace)))
+  AND NOT EXISTS (SELECT FROM pg_depend AS d
+                  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY c.relname

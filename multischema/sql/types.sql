@@ -1,0 +1,26 @@
+-- The types of the columns, and those that they are made of: elements of arrays, bases of domains.
+WITH RECURSIVE used (oid) AS (
+    SELECT a.atttypid FROM pg_attribute AS a
+    WHERE a.attrelid = ANY (%(tables)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT part.oid
+    FROM used
+    JOIN pg_type AS t ON t.oid = used.oid
+    CROSS JOIN LATERAL unnest(ARRAY[t.typelem, t.typbasetype]) AS part (oid)
+    WHERE part.oid <> 0
+)
+SELECT t.oid::int8 AS oid,
+       n.nspname::text AS schema,
+       t.typname::text AS name,
+       t.typtype::text AS kind,
+       CASE WHEN t.typcategory = 'A' AND t.typlen = -1 AND t.typelem <> 0 THEN t.typelem ELSE 0 END::int8 AS element,
+       t.typbasetype::int8 AS base,
+       format_type(t.typbasetype, t.typtypmod) AS base_text,
+       t.typsend <> 0 AND t.typreceive <> 0 AS binary,
+       (SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 1) AS first_label,
+       (SELECT x.extname::text FROM pg_depend AS d JOIN pg_extension AS x ON x.oid = d.refobjid
+        WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e') AS extension
+FROM used
+JOIN pg_type AS t ON t.oid = used.oid
+JOIN pg_namespace AS n ON n.oid = t.typnamespace
+ORDER BY t.oid
