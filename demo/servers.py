@@ -170,9 +170,8 @@ class Server:
         raise RuntimeError(f"server {self.directory} cannot be made: {_tail(made)}")
 
     def _pg_ctl(self, action: str, *options: str) -> subprocess.CompletedProcess[str]:
-        return _run(
-            [self.bin / "pg_ctl", action, "-D", self.data, "-w", "-t", str(START_SECONDS), *options], self.directory
-        )
+        patience = ["-w", "-t", str(START_SECONDS)]
+        return _run([self.bin / "pg_ctl", action, "-D", self.data, *patience, *options], self.directory)
 
     def _choose_port(self) -> int:
         """Return the port of the last start when it is free, else another one, and write it down."""

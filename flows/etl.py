@@ -1,5 +1,6 @@
 """The flow `etl`: copies an app's database into its schema of the analytics database, every personal datum masked."""
 
+import warnings
 from typing import Annotated
 
 from prefect import flow
@@ -13,6 +14,8 @@ from multischema.postgres.sessions import Database, new_run_id
 from multischema.report import Report
 
 one_line_errors()
+# the parameter's name is the users' word; pydantic had a method of that name once
+warnings.filterwarnings("ignore", message='Field name "schema" in "EtlModel" shadows')
 
 
 @flow(name="etl", flow_run_name="{app}", persist_result=False, validate_parameters=True)
@@ -42,9 +45,8 @@ def etl(
         copied = stages.anonymize(job, plan)
         indexed = stages.index(job, plan)
         sizes = stages.verify(job, plan, {name: table.rows for name, table in copied.items()})
-        warnings = stages.publish(job)
-        warnings += stages.clean(job)
-        return stages.make_report(job, plan, copied, indexed, sizes, warnings)
+        notes = [*stages.publish(job), *stages.clean(job)]
+        return stages.make_report(job, plan, copied, indexed, sizes, notes)
 
 
 if __name__ == "__main__":

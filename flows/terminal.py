@@ -33,6 +33,7 @@ def shown(console: Console) -> Iterator[None]:
     for logger, handler in quieted:
         logger.removeHandler(handler)
     logging.getLogger().addHandler(lines)
+    logging.getLogger("flows").setLevel(logging.INFO)
     try:
         with Live(get_renderable=_bar, console=console, refresh_per_second=4, transient=True):
             yield

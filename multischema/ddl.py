@@ -154,7 +154,7 @@ def analyze(staging: str, table: TablePlan) -> sql.Composed:
 
 def verification(staging: str, table: TablePlan) -> sql.Composed:
     """Return one scan: the number of rows, then for each masked column how many hold anything but a masked value."""
-    counts = [sql.SQL("count(*)")]
+    counts: list[sql.Composable] = [sql.SQL("count(*)")]
     counts += [sql.SQL("count(*) FILTER (WHERE {})").format(column.violation) for column in table.masked if column.violation]
     return sql.SQL("SELECT ARRAY[{}] AS counts FROM {}").format(
         sql.SQL(", ").join(counts), sql.Identifier(staging, table.name)

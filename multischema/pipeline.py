@@ -1,0 +1,325 @@
+"""The work of each stage, without Prefect: read the catalog, decide, do it. `run` is all of them in order."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+from multischema import catalog, download, exhaustivity, preconditions, rules
+from multischema.errors import CheckError, ConnectionLost, EtlError, OriginChanged, SnapshotLost, VerifyError
+from multischema.masking import TablePlan
+from multischema.planning import Job, Plan, collations_of, make_plan, published_types, width_problems
+from multischema.postgres import building
+from multischema.postgres.copying import Copied, Snapshot, copy_table, export_snapshot
+from multischema.postgres.errors import translated
+from multischema.postgres.reads import query, read_catalog, read_fingerprints
+from multischema.postgres.sessions import Connection, Database, Sessions, is_pooled
+from multischema.rules import Rules
+
+SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass
+class Doors:
+    """What a run has open: the two databases, its sessions, and the session that holds the app's lock."""
+
+    origin: Database
+    target: Database
+    sessions: Sessions
+    lock: Connection | None = None
+
+    @property
+    def holder(self) -> Connection:
+        """Return the session that holds the app's lock; every change of a whole schema is made on it."""
+        assert self.lock, "the check stage takes the lock"
+        return self.lock
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What the index stage did: seconds for each table, the number of indexes, and what had to be left out."""
+
+    seconds: dict[str, float]
+    indexes: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a whole run did."""
+
+    plan: Plan
+    copied: dict[str, Copied]
+    indexed: Indexed
+    sizes: dict[str, int]
+    warnings: tuple[str, ...]
+
+
+def run(job: Job, rules_source: str, origin: Database, target: Database) -> Published:
+    """Publish an app without Prefect: the same work, with the threads of the standard library."""
+    with opened(job, origin, target) as doors:
+        plan = check(job, doors, download.fetch(rules_source))
+
+        def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
+            results = in_parallel(doors, job.jobs, lambda table: copy(job, doors, table, snapshot.identifier), plan.copied)
+            return {table.name: copied for table, copied in zip(plan.copied, results, strict=True)}
+
+        copied = anonymize(job, doors, plan, copy_all)
+        indexed = index(job, doors, plan)
+        sizes = verify(job, doors, plan, {name: table.rows for name, table in copied.items()})
+        warnings = [*publish(job, doors), *clean(job, doors)]
+        return Published(plan, copied, indexed, sizes, tuple(warnings))
+
+
+@contextmanager
+def opened(job: Job, origin: Database, target: Database) -> Iterator[Doors]:
+    """Open the doors of a run. At its end, however it ends, every statement is cancelled and every session closed.
+
+    A run that did not publish takes its staging schema with it; where it can't (killed, target gone), the next run does.
+    """
+    with Sessions(f"multi-schema-postgres-etl {job.app} {job.id}") as sessions:
+        doors = Doors(origin, target, sessions)
+        try:
+            yield doors
+        except BaseException:
+            sessions.end(spare=doors.lock)
+            if doors.lock and not doors.lock.closed:
+                with suppress(EtlError):
+                    building.drop_schema(doors.lock, job.staging)
+            raise
+
+
+def check(
+    job: Job, doors: Doors, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[], None] = lambda: None
+) -> Plan:
+    """Check all that can be checked before a row is read or anything written, and return the plan.
+
+    With `lock`, the app's lock is taken first, on a session that the run keeps, so that what was checked stays true;
+    `on_wait` is called where another run has it. Raises CheckError with every problem, RulesError, LockTimeout.
+    """
+    parsed = rules.parse(rules_text)
+    problems = _check_servers(job, doors)
+    if problems:
+        raise CheckError(*problems)
+    if lock and not (doors.lock and not doors.lock.closed):
+        doors.lock = doors.sessions.open(doors.target, job.schema)
+        building.take_lock(doors.lock, job.schema, job.lock_wait, on_wait)
+        doors.sessions.keep_alive(doors.lock)
+    plan, problems = _check_schemas(job, doors, parsed)
+    if plan is None or problems:
+        raise CheckError(*problems)
+    return plan
+
+
+def anonymize(
+    job: Job,
+    doors: Doors,
+    plan: Plan,
+    copy_all: Callable[[Snapshot], dict[str, Copied]],
+    on_lost: Callable[[SnapshotLost], None] = lambda lost: None,
+) -> dict[str, Copied]:
+    """Build the staging schema and copy every table into it, masked by the origin, all from one snapshot.
+
+    The snapshot is given back as soon as the last row is in. When it is lost, `copy_all` starts again with a new one, a few
+    times, after `on_lost`. Raises OriginChanged where a table was altered, rewritten or truncated meanwhile.
+    """
+    building.drop_leftovers(doors.holder, job.schema)
+    building.build_staging(doors.holder, job, plan)
+    for attempt in range(1, SNAPSHOTS + 1):
+        try:
+            with _snapshot(doors, plan) as snapshot:
+                copied = copy_all(snapshot)
+                _refuse_changes(doors, plan, snapshot)
+                return copied
+        except SnapshotLost as lost:
+            if attempt == SNAPSHOTS:
+                raise
+            on_lost(lost)
+    raise AssertionError
+
+
+def copy(
+    job: Job, doors: Doors, table: TablePlan, snapshot: str, on_bytes: Callable[[int], None] = lambda size: None
+) -> Copied:
+    """Copy one table from the snapshot into the staging schema; `on_bytes` is told of every chunk."""
+    with (
+        doors.sessions.lend(doors.origin, job.origin_schema) as reading,
+        doors.sessions.lend(doors.target, job.staging) as writing,
+    ):
+        return copy_table(
+            reading,
+            writing,
+            table,
+            origin=doors.origin,
+            target=doors.target,
+            origin_schema=job.origin_schema,
+            staging=job.staging,
+            snapshot=snapshot,
+            on_bytes=on_bytes,
+        )
+
+
+def index(job: Job, doors: Doors, plan: Plan) -> Indexed:
+    """Build the indexes, each a unit of work, biggest table first; then keys, foreign keys, comments and statistics.
+
+    What a first attempt has built is not built again.
+    """
+    place = {table.name: number for number, table in enumerate(plan.tables)}
+    seconds = dict.fromkeys(place, 0.0)
+    with doors.sessions.lend(doors.target, job.staging) as connection:
+        built = building.already_built(connection, job.staging)
+    wanted = sorted((i for i in plan.keys.indexes if i.name not in built), key=lambda i: place[i.table])
+
+    def build(number: int) -> str | None:
+        started = time.monotonic()
+        with doors.sessions.lend(doors.target, job.staging) as connection:
+            reason = building.build_index(connection, job.staging, wanted[number])
+        seconds[wanted[number].table] += time.monotonic() - started
+        return reason
+
+    def analyze(table: TablePlan) -> None:
+        with doors.sessions.lend(doors.target, job.staging) as connection:
+            building.analyze(connection, job.staging, table)
+
+    reasons = in_parallel(doors, job.jobs, build, range(len(wanted)))
+    missing = frozenset(index.name for index, reason in zip(wanted, reasons, strict=True) if reason)
+    with doors.sessions.lend(doors.target, job.staging) as connection:
+        warnings = building.build_keys(connection, job.staging, plan, built, missing)
+    in_parallel(doors, job.jobs, analyze, plan.copied)
+    return Indexed(seconds, len(plan.keys.indexes) - len(missing), (*(reason for reason in reasons if reason), *warnings))
+
+
+def verify(job: Job, doors: Doors, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
+    """Verify row counts, that masked columns hold masks only, and the reader's rights; return the tables' sizes in bytes.
+
+    Raises VerifyError with every problem.
+    """
+
+    def verify_table(table: TablePlan) -> list[str]:
+        with doors.sessions.lend(doors.target, job.staging) as connection:
+            return building.verify_table(connection, job.staging, table, rows.get(table.name, 0))
+
+    problems = [line for lines in in_parallel(doors, job.jobs, verify_table, plan.tables) for line in lines]
+    with doors.sessions.lend(doors.target, job.staging) as connection:
+        problems += building.verify_rights(connection, job.schema, job.reader)
+        with translated("target", "measuring tables"):
+            sizes = {row["name"]: int(row["bytes"]) for row in query(connection, "sizes", schema=job.staging)}
+    if problems:
+        raise VerifyError(*problems)
+    return sizes
+
+
+def publish(job: Job, doors: Doors) -> list[str]:
+    """Swap yesterday's schema for the staging schema, on the session that holds the app's lock; return warnings."""
+    return building.publish(doors.holder, job)
+
+
+def clean(job: Job, doors: Doors) -> list[str]:
+    """Drop the old schema and what killed runs left, patiently; return a warning for what is still in use."""
+    with doors.sessions.lend(doors.target, job.schema) as connection:
+        kept = building.drop_leftovers(connection, job.schema)
+    return [f"schema {name} is still in use: the next run drops it" for name in kept]
+
+
+@contextmanager
+def stopping_others(doors: Doors, *passing: type[EtlError]) -> Iterator[None]:
+    """On a failure, end what the other threads are doing; for good, unless it is a passing one that is tried again."""
+    try:
+        yield
+    except passing:
+        doors.sessions.interrupt(spare=doors.lock)
+        raise
+    except BaseException:
+        doors.sessions.end(spare=doors.lock)
+        raise
+
+
+def in_parallel(doors: Doors, jobs: int, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Do the work for each item, `jobs` at a time; the first failure is raised, and ends the rest."""
+    with ThreadPoolExecutor(max_workers=jobs) as executor, stopping_others(doors, ConnectionLost, SnapshotLost):
+        futures: list[Future[Result]] = [executor.submit(work, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+        return [future.result() for future in futures]
+
+
+def _check_servers(job: Job, doors: Doors) -> list[str]:
+    """Return what keeps the run from connecting, from sharing a snapshot, or from holding a lock."""
+    problems = []
+    for database, schema, use in (
+        (doors.origin, job.origin_schema, "share a snapshot"),
+        (doors.target, job.schema, "hold a lock"),
+    ):
+        try:
+            with doors.sessions.lend(database, schema) as first, doors.sessions.lend(database, schema) as second:
+                with translated(database.side, "reading the server's settings"):
+                    server = query(first, "server", schema=schema)[0]
+                    problems += preconditions.server_problems(database.side, server)
+                    if is_pooled(first, second):
+                        problems.append(preconditions.pooler_problem(database.side, use))
+        except EtlError as error:
+            problems += error.problems
+    return problems
+
+
+def _check_schemas(job: Job, doors: Doors, parsed: Rules) -> tuple[Plan | None, list[str]]:
+    """Return the plan and the problems of rights, reader and rules; the plan is None where the rules have gaps."""
+    with doors.sessions.lend(doors.target, job.schema) as target:
+        with translated("target", "reading the catalog"):
+            server = query(target, "server", schema=job.schema)[0]
+            facts = query(target, "target", schema=job.schema, reader=job.reader)[0]
+            problems = preconditions.target_problems(server, facts, job.schema, job.reader)
+            problems += preconditions.stranger_problems(job.schema, query(target, "strangers", schema=job.schema))
+        with doors.sessions.lend(doors.origin, job.origin_schema) as origin:
+            with translated(doors.origin.side, "reading the catalog"):
+                origin_server = query(origin, "server", schema=job.origin_schema)[0]
+                missing = preconditions.origin_problems(doors.origin.side, origin_server, job.origin_schema)
+                if missing:
+                    return None, problems + missing
+                found = read_catalog(origin, job.origin_schema)
+        problems += preconditions.rights_problems(doors.origin.side, origin_server, found, parsed)
+        types = published_types(found)
+        with translated("target", "looking up types and collations"):
+            lacking = query(target, "lacking", types=list(types), collations=collations_of(found))
+    problems += preconditions.lacking_problems(lacking, types, server["major"])
+    gaps = exhaustivity.compare(parsed, found)
+    if gaps.problems:
+        return None, [*problems, *(f"{doors.origin.side}: {line}" for line in gaps.problems), gaps.snippet]
+    absent = {row["name"] for row in lacking if row["what"] == "collation"}
+    plan = make_plan(found, parsed, gaps.warnings, frozenset(collations_of(found)) - absent)
+    return plan, problems + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
+
+
+@contextmanager
+def _snapshot(doors: Doors, plan: Plan) -> Iterator[Snapshot]:
+    """Hold the snapshot of a copy, on a session that says something every minute."""
+    connection = doors.sessions.open(doors.origin, plan.catalog.schema)
+    try:
+        snapshot = export_snapshot(connection, doors.origin, [table.oid for table in plan.copied])
+        doors.sessions.keep_alive(connection)
+        yield snapshot
+    finally:
+        doors.sessions.close(connection)
+
+
+def _refuse_changes(doors: Doors, plan: Plan, snapshot: Snapshot) -> None:
+    """Compare the catalog of the copied tables with the plan's and the snapshot's, in a new transaction.
+
+    Within the snapshot pg_class shows the file of before: a table truncated meanwhile reads as empty, without an error.
+    Later than now, after the snapshot is released, good runs would fail.
+    """
+    oids = [table.oid for table in plan.copied]
+    with doors.sessions.lend(doors.origin, plan.catalog.schema) as connection:
+        with translated(doors.origin.side, "reading the catalog"):
+            after = read_fingerprints(connection, oids)
+    changes = catalog.changes(plan.catalog, snapshot.fingerprints, after, oids)
+    if changes:
+        raise OriginChanged(*(f"{doors.origin.side}: table {line} while it was copied; start again" for line in changes))
