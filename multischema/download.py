@@ -41,7 +41,9 @@ def fetch(source: str) -> bytes:
     source = source.strip()
     content = _fetch_url(source) if re.match(_SCHEME, source, re.IGNORECASE) else _read_file(source)
     if is_web_page(content):
-        raise RulesError(f"rules: {_name(source)}: this is a web page, not rules; want the address of the raw YAML file")
+        raise RulesError(
+            f"rules: {_name(source)}: this is a web page, not rules; want the address of the raw YAML file"
+        )
     return content
 
 
@@ -102,7 +104,7 @@ def _answer(url: str, answers: "queue.SimpleQueue[bytes | BaseException]", given
 
 
 class _Session(requests.Session):
-    """A session that leaves redirects alone: requests, told not to follow them, still reads their bodies, even endless."""
+    """A session that leaves redirects alone: even told not to follow them, requests reads their bodies to the end."""
 
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         return iter(())
@@ -155,7 +157,7 @@ def _check_answer(response: requests.Response, url: str) -> None:
 def _check_url(url: str, place: str) -> None:
     try:
         parts = urlsplit(url)
-        # Read for its error: `https://user:pass/word@host` has no good port.
+        # Read for its error: only here is a bad port found.
         _ = parts.port
     except ValueError:
         raise RulesError(f"{place}: {_NOT_A_URL}") from None

@@ -80,13 +80,15 @@ def _decode(text: str | bytes) -> str:
     if is_web_page(content):
         raise RulesError("rules: this is a web page, not rules; want the address of the raw YAML file")
     try:
-        decoded = content.decode("utf-8-sig")
+        decoded = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise RulesError(f"rules: line {line}: not UTF-8; save the file as UTF-8") from None
     if found := _UNPRINTABLE.search(decoded):
         line = decoded.count("\n", 0, found.start()) + 1
-        raise RulesError(f"rules: line {line}: the control character U+{ord(found[0]):04X}; want YAML, which allows none")
+        raise RulesError(
+            f"rules: line {line}: the control character U+{ord(found[0]):04X}; want YAML, which allows none"
+        )
     return decoded
 
 
@@ -107,7 +109,7 @@ def _compose(text: str) -> yaml.Node:
 def _refuse_bombs(text: str) -> None:
     """Raise RulesError if the YAML is nested too deep, or too big once each alias is replaced by what it stands for.
 
-    Events know no recursion: ten million brackets crash a composer, and nine aliases of nine aliases fill the memory.
+    Events know no recursion; composing 100,000 open brackets ends the whole process with a segmentation fault.
     """
     values = 0
     opened: list[tuple[str | None, int]] = []
@@ -219,7 +221,9 @@ def _columns(values: Mapping[str, yaml.Node], key: str, place: str, problems: li
     if key not in values:
         return frozenset()
     nodes = _items(values[key], f"{place}: {key}", "column names", problems)
-    return frozenset(_name(node, f"{place}: {key}[{index}]", "a column name", problems) for index, node in enumerate(nodes))
+    return frozenset(
+        _name(node, f"{place}: {key}[{index}]", "a column name", problems) for index, node in enumerate(nodes)
+    )
 
 
 # One node.

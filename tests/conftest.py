@@ -1,0 +1,198 @@
+"""Real servers for the tests: each is started when a test first asks for it, and gone when the last test is done."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from demo.servers import Server, embedded_bin, system_bins
+from multischema import pipeline
+from multischema.planning import Job
+from multischema.postgres.sessions import Database, new_run_id
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "pass word:/@%éè"  # what a URL must escape, and what must never be seen
+PROGRAMS = {"16": embedded_bin(16), "18": embedded_bin(18)} | {f"system-{m}": p for m, p in system_bins().items()}
+PAIRS = [("16", "18"), ("18", "16"), *((name, "18") for name in PROGRAMS if name.startswith("system"))]
+
+sys.path.insert(0, str(ROOT))
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Return a function that gives the server of a name in PROGRAMS, started; `own` makes one for this call alone."""
+    servers: dict[str, Server] = {}
+
+    def start(name: str, own: str = "", settings: dict[str, str] | None = None) -> Server:
+        key = f"{name}-{own}"
+        if key not in servers:
+            directory = tmp_path_factory.mktemp(f"postgres-{key}") / "server"
+            servers[key] = Server.create(directory, PROGRAMS[name], {"max_connections": "200", **(settings or {})})
+        if not servers[key].running:
+            servers[key].start()
+        return servers[key]
+
+    yield start
+    for server in servers.values():
+        server.kill()
+        shutil.rmtree(server.directory, ignore_errors=True)
+
+
+@dataclass
+class Place:
+    """A database on an origin, another on a target, and the roles of a run: `app` reads, `etl` writes, `reader` looks."""
+
+    origin_server: Server
+    target_server: Server
+    number: int
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Return the name of both databases."""
+        return f"place_{self.number}"
+
+    @property
+    def app(self) -> str:
+        """Return the role that owns the origin's tables; runs connect as it."""
+        return f"app_{self.number}"
+
+    @property
+    def etl(self) -> str:
+        """Return the role that owns the target's database; runs connect as it."""
+        return f"etl_{self.number}"
+
+    @property
+    def reader(self) -> str:
+        """Return the role that Metabase would have."""
+        return f"reader_{self.number}"
+
+    @property
+    def origin_url(self) -> str:
+        """Return the URL that a run reads from."""
+        return self.origin_server.url(self.name, self.app, PASSWORD)
+
+    @property
+    def target_url(self) -> str:
+        """Return the URL that a run writes to."""
+        return self.target_server.url(self.name, self.etl, PASSWORD)
+
+    @property
+    def reader_url(self) -> str:
+        """Return the URL that Metabase would have."""
+        return self.target_server.url(self.name, self.reader, PASSWORD)
+
+    def create(self) -> None:
+        """Make databases and roles."""
+        for server, roles in ((self.origin_server, (self.app,)), (self.target_server, (self.etl, self.reader))):
+            with psycopg.connect(server.url(), autocommit=True) as connection:
+                for role in roles:
+                    connection.execute(
+                        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(PASSWORD))
+                    )
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(self.name), sql.Identifier(roles[0]))
+                )
+
+    def drop(self) -> None:
+        """Drop both databases, whoever is connected; the roles stay."""
+        for server in (self.origin_server, self.target_server):
+            if not server.running:
+                server.start()
+            with psycopg.connect(server.url(), autocommit=True) as connection:
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name)))
+
+    def in_origin(self, statements: str, *, superuser: bool = False) -> None:
+        """Execute statements in the origin, as the app's role."""
+        url = self.origin_server.url(self.name) if superuser else self.origin_url
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statements.encode())
+
+    def in_target(self, statements: str, *, superuser: bool = False) -> None:
+        """Execute statements in the target, as the ETL's role."""
+        url = self.target_server.url(self.name) if superuser else self.target_url
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statements.encode())
+
+    def read(self, query: str, *, as_: str = "reader") -> list[tuple[Any, ...]]:
+        """Return the rows of a query in the target, as the reader, as the etl or as the superuser."""
+        urls = {"reader": self.reader_url, "etl": self.target_url, "superuser": self.target_server.url(self.name)}
+        with psycopg.connect(urls[as_], autocommit=True) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def job(self, **changes: Any) -> Job:
+        """Return the job of app `shop`, changed as wanted."""
+        values: dict[str, Any] = {
+            "app": "shop",
+            "schema": "shop",
+            "origin_schema": "public",
+            "reader": self.reader,
+            "jobs": 2,
+            "lock_wait": 5,
+            "id": new_run_id(),
+        }
+        return Job(**{**values, **changes})
+
+    def databases(self) -> tuple[Database, Database]:
+        """Return origin and target as a run takes them."""
+        return Database("origin", "shop", self.origin_url), Database("target", "shop", self.target_url)
+
+    def rules(self, text: str) -> str:
+        """Write a rules file and return its path."""
+        file = self.path / "anonymizer.yml"
+        file.write_text(text)
+        return str(file)
+
+    def run(self, rules: str, **changes: Any) -> pipeline.Published:
+        """Publish the origin with these rules, without Prefect."""
+        return pipeline.run(self.job(**changes), self.rules(rules), *self.databases())
+
+    def schemas(self) -> set[str]:
+        """Return the schemas of the target, the system's aside."""
+        rows = self.read(
+            "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('public', 'information_schema')",
+            as_="etl",
+        )
+        return {name for (name,) in rows}
+
+    def sessions(self) -> dict[str, int]:
+        """Return how many sessions of runs each side has."""
+        found = {}
+        for side, server in (("origin", self.origin_server), ("target", self.target_server)):
+            with psycopg.connect(server.url(), autocommit=True) as connection:
+                (row,) = connection.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'multi-schema%%'",
+                    [self.name],
+                ).fetchall()
+            found[side] = row[0]
+        return found
+
+
+@pytest.fixture
+def make_place(start_server: Callable[..., Server], tmp_path: Path) -> Iterator[Callable[..., Place]]:
+    """Return a function that makes a place on two servers of PROGRAMS; it is dropped after the test."""
+    places: list[Place] = []
+
+    def make(origin: str = "16", target: str = "18", own: str = "") -> Place:
+        place = Place(start_server(origin, own), start_server(target, own), next(_numbers), tmp_path)
+        place.create()
+        places.append(place)
+        return place
+
+    yield make
+    for place in places:
+        place.drop()
+
+
+@pytest.fixture
+def place(make_place: Callable[..., Place]) -> Place:
+    """Return a place with origin 16 and target 18."""
+    return make_place()
