@@ -10,7 +10,7 @@ from dotenv import load_dotenv
 from rich.console import Console
 
 from blocks import urls
-from flows import stages, terminal
+from flows import logs, stages, terminal
 from flows.apps import App, known_apps
 from multischema.errors import EtlError, UsageError
 from multischema.planning import Job
@@ -26,6 +26,7 @@ def main(etl: Callable[..., Any], arguments: Sequence[str] | None = None) -> int
         if given.check:
             _check(parameters)
         else:
+            logs.quiet_server()
             with terminal.shown(Console(highlight=False)):
                 etl(**parameters)
     except EtlError as error:

@@ -41,9 +41,7 @@ def fetch(source: str) -> bytes:
     source = source.strip()
     content = _fetch_url(source) if re.match(_SCHEME, source, re.IGNORECASE) else _read_file(source)
     if is_web_page(content):
-        raise RulesError(
-            f"rules: {_name(source)}: this is a web page, not rules; want the address of the raw YAML file"
-        )
+        raise RulesError(f"rules: {_name(source)}: this is a web page, not rules; want the address of the raw YAML file")
     return content
 
 

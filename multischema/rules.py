@@ -86,9 +86,7 @@ def _decode(text: str | bytes) -> str:
         raise RulesError(f"rules: line {line}: not UTF-8; save the file as UTF-8") from None
     if found := _UNPRINTABLE.search(decoded):
         line = decoded.count("\n", 0, found.start()) + 1
-        raise RulesError(
-            f"rules: line {line}: the control character U+{ord(found[0]):04X}; want YAML, which allows none"
-        )
+        raise RulesError(f"rules: line {line}: the control character U+{ord(found[0]):04X}; want YAML, which allows none")
     return decoded
 
 
@@ -221,9 +219,7 @@ def _columns(values: Mapping[str, yaml.Node], key: str, place: str, problems: li
     if key not in values:
         return frozenset()
     nodes = _items(values[key], f"{place}: {key}", "column names", problems)
-    return frozenset(
-        _name(node, f"{place}: {key}[{index}]", "a column name", problems) for index, node in enumerate(nodes)
-    )
+    return frozenset(_name(node, f"{place}: {key}[{index}]", "a column name", problems) for index, node in enumerate(nodes))
 
 
 # One node.

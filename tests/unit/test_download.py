@@ -448,9 +448,7 @@ def test_no_error_holds_a_secret_of_the_source(source: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_an_error() -> None:
-    assert problem("no/such.yml") == (
-        "rules: no/such.yml: no such file or directory; want a readable file or an https URL"
-    )
+    assert problem("no/such.yml") == ("rules: no/such.yml: no such file or directory; want a readable file or an https URL")
 
 
 def test_a_directory_is_an_error(tmp_path: Path) -> None:

@@ -1,0 +1,38 @@
+# `make demo` shows the ETL at work, `make test` runs the tests: both install what they need into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo ui test test-all check lock clean
+
+demo: .venv/installed  ## publish two invented apps on embedded Postgres servers, and show rows before and after
+	@$(BIN)/python -m demo
+
+ui: .venv/installed  ## open Prefect's UI on the demo's runs
+	@PREFECT_HOME=$(CURDIR)/.demo/prefect $(BIN)/prefect server start
+
+test: .venv/installed  ## all tests but the slow ones
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/installed  ## all tests: faults, orchestration and properties too
+	@$(BIN)/python -m pytest
+
+check: .venv/installed  ## style, types, import boundaries
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/unit/test_imports.py
+
+lock: .venv/installed  ## pin every dependency, with hashes
+	@$(BIN)/pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements-dev.in -o requirements-dev.txt
+
+clean:  ## remove the demo and the virtual environment
+	@rm -rf .demo .venv
+
+.venv/installed: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "want Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.12")'
+	@echo "installing the locked requirements into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@

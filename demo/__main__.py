@@ -1,0 +1,145 @@
+"""See the ETL work: `make demo` starts two Postgres servers, fills two origins, publishes both, and shows rows before and after."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from rich.console import Console
+from rich.table import Table
+
+from demo import origins
+from demo.servers import Server, embedded_bin
+
+FOLDER = Path(__file__).parent.parent / ".demo"
+RULES = Path(__file__).parent
+READER = "metabase"
+PASSWORD = "demo"
+VARIABLES = {"rdvs": "RDV_SOLIDARITES_DB_URL", "rdvi": "RDV_INSERTION_DB_URL"}
+ROWS_SHOWN = 2
+
+
+def main() -> int:
+    """Run the demo; return its exit status."""
+    console = Console(highlight=False)
+    with _servers(console) as (origin, target):
+        for app in origins.APPS:
+            _fill(console, origin, app)
+        _make_roles(target)
+        _use_own_prefect()
+        _publish(console, origin, target)
+        for app in origins.APPS:
+            _show(console, app, origin, target)
+    console.print(
+        "\nThe runs, their logs and reports are kept: [bold]make ui[/] opens Prefect's UI on them (http://127.0.0.1:4200).\n"
+        "Run [bold]make demo[/] again, and nothing changes. All of it is in .demo; [bold]make clean[/] removes that."
+    )
+    return 0
+
+
+@contextmanager
+def _servers(console: Console) -> Iterator[tuple[Server, Server]]:
+    """Start the origins' server (Postgres 16) and the target's (18), and stop them at the end."""
+    FOLDER.mkdir(exist_ok=True)
+    servers = []
+    try:
+        for name, major in (("origin", 16), ("target", 18)):
+            directory = FOLDER / name
+            programs = embedded_bin(major)
+            server = Server.open(directory, programs) if directory.exists() else Server.create(directory, programs)
+            server.start()
+            servers.append(server)
+        console.print(f"started Postgres 16 with the origins, and Postgres 18 as the target, in {FOLDER.name}")
+        yield servers[0], servers[1]
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def _fill(console: Console, origin: Server, app: str) -> None:
+    """Make and fill the app's origin, unless an earlier demo has."""
+    with psycopg.connect(origin.url(), autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [app]).fetchone():
+            console.print(f"origin {app}: kept from the last demo")
+            return
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(app)))
+    origins.create(origin.url(app), app)
+    rows = origins.fill(origin.url(app), app)
+    console.print(f"origin {app}: filled with {rows:,} rows of invented people")
+
+
+def _make_roles(target: Server) -> None:
+    """Make the target's database, the ETL's role that owns it, and the reader's."""
+    with psycopg.connect(target.url(), autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_roles WHERE rolname = 'etl'").fetchone():
+            return
+        for role in ("etl", READER):
+            connection.execute(
+                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(PASSWORD))
+            )
+        connection.execute("CREATE DATABASE analytics OWNER etl")
+
+
+def _use_own_prefect() -> None:
+    """Keep away from the user's own Prefect: blocks and runs of the demo live in its folder."""
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        del os.environ[name]
+    os.environ["PREFECT_HOME"] = str(FOLDER / "prefect")
+    os.chdir(FOLDER.parent)  # prefect.toml is read from the working directory
+
+
+def _publish(console: Console, origin: Server, target: Server) -> None:
+    """Save the Secret blocks and run the flow for both apps, on a temporary Prefect server."""
+    from blocks import register
+    from flows import logs, terminal
+    from flows.etl import etl
+
+    logs.quiet_server()
+    environment = {"ETL_DB_URL": target.url("analytics", "etl", PASSWORD)}
+    environment |= {VARIABLES[app]: origin.url(app) for app in origins.APPS}
+    console.print("starting a Prefect server")
+    for line in register.register(environment):
+        console.print(line)
+    for app in origins.APPS:
+        console.rule(f"etl/{app}", style="")
+        with terminal.shown(console):
+            etl(app=app, rules=str(RULES / f"{app}.yml"), reader=READER)
+
+
+def _show(console: Console, app: str, origin: Server, target: Server) -> None:
+    """Show the same rows as the origin has them and as the reader sees them."""
+    name, columns = origins.SHOWN[app]
+    before = _read(origin.url(app), "public", name, columns)
+    after = _read(target.url("analytics", READER, PASSWORD), app, name, columns)
+    for original, published in zip(before, after, strict=True):
+        table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
+        for heading in (f"{app}.{name}", "in the origin", f"as {READER} reads it"):
+            table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=44)
+        for column, old, new in zip(columns, original, published, strict=True):
+            table.add_row(column, _cell(old), _cell(new))
+        console.print()
+        console.print(table)
+
+
+def _read(url: str, schema: str, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    query = sql.SQL("SELECT {} FROM {} ORDER BY {} LIMIT {}").format(
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.Identifier(schema, table),
+        sql.Identifier(columns[0]),
+        sql.Literal(ROWS_SHOWN),
+    )
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def _cell(value: object) -> str:
+    text = "NULL" if value is None else " ".join(str(value).split())
+    return text.replace("[", "\\[")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
