@@ -1,16 +1,15 @@
-"""See the ETL work: `make demo` starts two Postgres servers, fills two origins, publishes both, and shows rows before and after."""
+"""See the ETL work: `make demo` fills two origins, publishes both, and shows rows before and after."""
 
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg import sql
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from demo import origins
 from demo.servers import Server, embedded_bin
@@ -21,6 +20,7 @@ READER = "metabase"
 PASSWORD = "demo"
 VARIABLES = {"rdvs": "RDV_SOLIDARITES_DB_URL", "rdvi": "RDV_INSERTION_DB_URL"}
 ROWS_SHOWN = 2
+WIDTH = 42
 
 
 def main() -> int:
@@ -36,7 +36,8 @@ def main() -> int:
             _show(console, app, origin, target)
     console.print(
         "\nThe runs, their logs and reports are kept: [bold]make ui[/] opens Prefect's UI on them (http://127.0.0.1:4200).\n"
-        "Run [bold]make demo[/] again, and nothing changes. All of it is in .demo; [bold]make clean[/] removes that."
+        "Run [bold]make demo[/] again, and nothing changes. All of it is in .demo; [bold]make clean[/] removes that.",
+        soft_wrap=True,
     )
     return 0
 
@@ -63,7 +64,7 @@ def _servers(console: Console) -> Iterator[tuple[Server, Server]]:
 def _fill(console: Console, origin: Server, app: str) -> None:
     """Make and fill the app's origin, unless an earlier demo has."""
     with psycopg.connect(origin.url(), autocommit=True) as connection:
-        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [app]).fetchone():
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [app]).fetchone():
             console.print(f"origin {app}: kept from the last demo")
             return
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(app)))
@@ -75,7 +76,7 @@ def _fill(console: Console, origin: Server, app: str) -> None:
 def _make_roles(target: Server) -> None:
     """Make the target's database, the ETL's role that owns it, and the reader's."""
     with psycopg.connect(target.url(), autocommit=True) as connection:
-        if connection.execute("SELECT FROM pg_roles WHERE rolname = 'etl'").fetchone():
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'etl'").fetchone():
             return
         for role in ("etl", READER):
             connection.execute(
@@ -95,19 +96,19 @@ def _use_own_prefect() -> None:
 def _publish(console: Console, origin: Server, target: Server) -> None:
     """Save the Secret blocks and run the flow for both apps, on a temporary Prefect server."""
     from blocks import register
-    from flows import logs, terminal
+    from flows import temporary, terminal
     from flows.etl import etl
 
-    logs.quiet_server()
     environment = {"ETL_DB_URL": target.url("analytics", "etl", PASSWORD)}
     environment |= {VARIABLES[app]: origin.url(app) for app in origins.APPS}
     console.print("starting a Prefect server")
-    for line in register.register(environment):
-        console.print(line)
-    for app in origins.APPS:
-        console.rule(f"etl/{app}", style="")
-        with terminal.shown(console):
-            etl(app=app, rules=str(RULES / f"{app}.yml"), reader=READER)
+    with temporary.settled():
+        for line in register.register(environment):
+            console.print(line)
+        for app in origins.APPS:
+            console.print(f"\n[bold]etl/{app}[/]")
+            with terminal.shown(console):
+                etl(app=app, rules=str(RULES / f"{app}.yml"), reader=READER)
 
 
 def _show(console: Console, app: str, origin: Server, target: Server) -> None:
@@ -115,30 +116,30 @@ def _show(console: Console, app: str, origin: Server, target: Server) -> None:
     name, columns = origins.SHOWN[app]
     before = _read(origin.url(app), "public", name, columns)
     after = _read(target.url("analytics", READER, PASSWORD), app, name, columns)
+    rows = [(f"{app}.{name}", "in the origin", f"as {READER} reads it")]
     for original, published in zip(before, after, strict=True):
-        table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
-        for heading in (f"{app}.{name}", "in the origin", f"as {READER} reads it"):
-            table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=44)
-        for column, old, new in zip(columns, original, published, strict=True):
-            table.add_row(column, _cell(old), _cell(new))
-        console.print()
-        console.print(table)
+        rows.append(("", "", ""))
+        rows += zip(columns, map(_cell, original), map(_cell, published), strict=True)
+    console.print()
+    for row in rows:
+        line = Text(f"{row[0]:<14}{row[1]:<{WIDTH + 2}}{row[2]}".rstrip(), style="bold" if row is rows[0] else "")
+        console.print(line, soft_wrap=True)
 
 
-def _read(url: str, schema: str, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+def _read(url: str, schema: str, table: str, columns: Sequence[str]) -> list[tuple[str | None, ...]]:
     query = sql.SQL("SELECT {} FROM {} ORDER BY {} LIMIT {}").format(
-        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns),
         sql.Identifier(schema, table),
-        sql.Identifier(columns[0]),
+        sql.Identifier(table, columns[0]),
         sql.Literal(ROWS_SHOWN),
     )
     with psycopg.connect(url, autocommit=True) as connection:
         return connection.execute(query).fetchall()
 
 
-def _cell(value: object) -> str:
-    text = "NULL" if value is None else " ".join(str(value).split())
-    return text.replace("[", "\\[")
+def _cell(value: str | None) -> str:
+    text = "NULL" if value is None else " ".join(value.split())
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
 if __name__ == "__main__":

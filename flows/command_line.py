@@ -10,7 +10,7 @@ from dotenv import load_dotenv
 from rich.console import Console
 
 from blocks import urls
-from flows import logs, stages, terminal
+from flows import stages, temporary, terminal
 from flows.apps import App, known_apps
 from multischema.errors import EtlError, UsageError
 from multischema.planning import Job
@@ -26,8 +26,7 @@ def main(etl: Callable[..., Any], arguments: Sequence[str] | None = None) -> int
         if given.check:
             _check(parameters)
         else:
-            logs.quiet_server()
-            with terminal.shown(Console(highlight=False)):
+            with terminal.shown(Console(highlight=False)), temporary.settled():
                 etl(**parameters)
     except EtlError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -98,7 +97,9 @@ def _check(parameters: Mapping[str, Any]) -> None:
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
     target = Database("target", job.app, urls.load(urls.TARGET))
     with terminal.shown(Console(highlight=False)), stages.opened(job, origin, target):
-        stages.check.fn(job, stages.download_rules.fn(parameters["rules"]), lock=False)
+        plan = stages.check.fn(job, stages.download_rules.fn(parameters["rules"]), lock=False)
+        for warning in plan.warnings:
+            stages.log().warning(warning)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ import logging
 
 from multischema.errors import EtlError
 
+DETAIL = {"detail": True}  # marks a line about one table: a terminal has its live display instead
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
@@ -30,8 +31,3 @@ def one_line_errors() -> None:
 def is_told_elsewhere(record: logging.LogRecord) -> bool:
     """Tell an error that the task, the flow and the command would each say: for a terminal the command's line is enough."""
     return getattr(record, "told_elsewhere", False)
-
-
-def quiet_server() -> None:
-    """Leave out that Prefect starts and stops a temporary server: it has no news for whoever runs a command."""
-    logging.getLogger("prefect").addFilter(lambda record: "temporary server" not in record.getMessage())

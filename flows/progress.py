@@ -57,6 +57,12 @@ class Progress:
         with self._guard:
             return 100.0 * sum(self._copied.values()) / max(sum(self._sizes.values()), 1)
 
+    @property
+    def tables(self) -> list[str]:
+        """Return the tables that are being copied."""
+        with self._guard:
+            return [table for table, copied in self._copied.items() if copied < self._sizes[table]]
+
     def _follow(self) -> None:
         shown = 0.0
         over = False
@@ -71,3 +77,4 @@ class Progress:
 
 
 current: Progress | None = None
+stage: str = ""  # the one that is going on

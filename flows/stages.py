@@ -15,9 +15,11 @@ from prefect.exceptions import MissingContextError
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows import progress
+from flows.logs import DETAIL
 from flows.progress import Progress
 from multischema import download, pipeline, report
-from multischema.errors import ConnectionLost, SnapshotLost
+from multischema.errors import EtlError, SnapshotLost
 from multischema.masking import TablePlan
 from multischema.pipeline import Doors, Indexed
 from multischema.planning import Job, Plan
@@ -29,12 +31,13 @@ _doors: ContextVar[Doors] = ContextVar("doors")
 _seconds: ContextVar[dict[str, float]] = ContextVar("seconds")
 
 
-def connection_lost(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
-    """Have Prefect try again after a lost connection; never after an error that would come again."""
+def may_pass(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Have Prefect try again after an error that may pass, such as a lost connection; never after any other."""
     error = state.result(raise_on_failure=False)
-    if isinstance(error, ConnectionLost):
-        log().warning("%s; trying again", error)
-    return isinstance(error, ConnectionLost)
+    if not isinstance(error, EtlError) or not error.passing:
+        return False
+    log().warning("%s; trying again", error)
+    return True
 
 
 once: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
@@ -42,7 +45,7 @@ retried: dict[str, Any] = {
     **once,
     "retries": 3,
     "retry_delay_seconds": [1, 5, 20],
-    "retry_condition_fn": connection_lost,
+    "retry_condition_fn": may_pass,
 }
 
 
@@ -58,11 +61,13 @@ def opened(job: Job, origin: Database, target: Database) -> Iterator[None]:
             _seconds.reset(tokens[1])
 
 
-@task(name="download rules", task_run_name="download rules", **once)
+@task(name="download rules", task_run_name="download rules", **retried)
 def download_rules(source: str) -> bytes:
     """Return the rules file from an https URL or a path. Raises RulesError."""
     with _timed("download rules"):
-        return download.fetch(source)
+        content = download.fetch(source)
+    log().info(f"downloaded rules: {report.size(len(content))}")
+    return content
 
 
 @task(name="check", task_run_name="check {job.app}", **retried)
@@ -74,36 +79,39 @@ def check(job: Job, rules_text: bytes, *, lock: bool = True) -> Plan:
 
     with _timed("check"):
         plan = pipeline.check(job, _doors.get(), rules_text, lock=lock, on_wait=say_waiting)
-    _warn(plan.warnings)
     log().info(
         f"checked {job.app}: {count(len(plan.copied), 'table')} to copy, {len(plan.tables) - len(plan.copied)} truncated, "
-        f"{count(len(plan.keys.indexes), 'index', 'indexes')}"
+        f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.warnings), 'warning')}"
     )
     return plan
 
 
 def anonymize(job: Job, plan: Plan) -> dict[str, Copied]:
     """Copy every table, masked by the origin, into the staging schema: one task per table, largest first."""
-    with _timed("anonymize"), Progress(job.app, {table.name: table.bytes for table in plan.copied}) as progress:
+    with _timed("anonymize"), Progress(job.app, {table.name: table.bytes for table in plan.copied}) as shown:
 
         def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
-            return _copy_all(job, plan, snapshot, progress)
+            return _copy_all(job, plan, snapshot, shown)
 
         def begin_again(lost: SnapshotLost) -> None:
             log().warning(f"{lost}; copying again from a new snapshot")
-            progress.restart()
+            shown.restart()
 
-        return pipeline.anonymize(job, _doors.get(), plan, copy_all, begin_again)
+        copied = pipeline.anonymize(job, _doors.get(), plan, copy_all, begin_again)
+    rows, bytes_ = sum(table.rows for table in copied.values()), sum(table.bytes for table in copied.values())
+    log().info(f"anonymized {job.app}: {count(len(copied), 'table')}, {count(rows, 'row')}, {report.size(bytes_)}")
+    return copied
 
 
 @task(name="copy", task_run_name="copy {table.name}", **retried)
-def copy(job: Job, table: TablePlan, snapshot: str, progress: Progress) -> Copied:
+def copy(job: Job, table: TablePlan, snapshot: str, shown: Progress) -> Copied:
     """Copy one table from the snapshot into the staging schema."""
-    copied = pipeline.copy(job, _doors.get(), table, snapshot, lambda size: progress.add(table.name, size))
-    progress.complete(table.name)
+    copied = pipeline.copy(job, _doors.get(), table, snapshot, lambda size: shown.add(table.name, size))
+    shown.complete(table.name)
     log().info(
         f"copied {table.name}: {count(copied.rows, 'row')}, {report.size(copied.bytes)}, "
-        f"{report.seconds(copied.seconds)}, {count(len(table.masked), 'masked column')}"
+        f"{report.seconds(copied.seconds)}, {count(len(table.masked), 'masked column')}",
+        extra=DETAIL,
     )
     return copied
 
@@ -113,7 +121,6 @@ def index(job: Job, plan: Plan) -> Indexed:
     """Build indexes in parallel, then keys, foreign keys, comments and statistics."""
     with _timed("index"):
         indexed = pipeline.index(job, _doors.get(), plan)
-    _warn(indexed.warnings)
     log().info(
         f"indexed {job.app}: {count(indexed.indexes, 'index', 'indexes')}, "
         f"{count(len(plan.keys.foreign_keys), 'foreign key')}"
@@ -141,7 +148,6 @@ def publish(job: Job) -> list[str]:
     """
     with _timed("publish"):
         warnings = pipeline.publish(job, _doors.get())
-    _warn(warnings)
     log().info(f"published schema {job.schema} for {job.reader}")
     return warnings
 
@@ -151,7 +157,6 @@ def clean(job: Job) -> list[str]:
     """Drop the old schema and what killed runs left, patiently; return warnings."""
     with _timed("clean"):
         warnings = pipeline.clean(job, _doors.get())
-    _warn(warnings)
     log().info(f"cleaned {job.app}")
     return warnings
 
@@ -183,27 +188,24 @@ def log() -> Any:
         return logging.getLogger("flows")
 
 
-def _copy_all(job: Job, plan: Plan, snapshot: Snapshot, progress: Progress) -> dict[str, Copied]:
+def _copy_all(job: Job, plan: Plan, snapshot: Snapshot, shown: Progress) -> dict[str, Copied]:
     """Submit a task per table, `jobs` at a time; the first failure ends the others, unless a new snapshot can help."""
     runner: ThreadPoolTaskRunner[Copied] = ThreadPoolTaskRunner(max_workers=job.jobs)
     with runner:
         futures: dict[PrefectFuture[Copied], str] = {}
         for table in plan.copied:
-            parameters = {"job": job, "table": table, "snapshot": snapshot.identifier, "progress": progress}
+            parameters = {"job": job, "table": table, "snapshot": snapshot.identifier, "shown": shown}
             futures[runner.submit(copy, parameters=parameters)] = table.name
         with pipeline.stopping_others(_doors.get(), SnapshotLost):
             return {futures[future]: future.result() for future in as_completed(list(futures))}
 
 
-def _warn(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        log().warning(warning)
-
-
 @contextmanager
 def _timed(name: str) -> Iterator[None]:
     started = time.monotonic()
+    progress.stage = name
     try:
         yield
     finally:
+        progress.stage = ""
         _seconds.get()[name] = time.monotonic() - started

@@ -22,7 +22,7 @@ _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "r
 
 @contextmanager
 def shown(console: Console) -> Iterator[None]:
-    """Show the run's own lines and all warnings, without Prefect's notes on each task; draw a bar where it is a terminal."""
+    """Show the run's own lines and all warnings, without Prefect's notes on each task; draw a bar on a terminal."""
     lines = _Lines(console)
     quieted = [
         (logger, handler)
@@ -55,15 +55,22 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if is_told_elsewhere(record) or (record.pathname.startswith(_PREFECT) and record.levelno < logging.WARNING):
             return
+        if self._console.is_terminal and getattr(record, "detail", False):
+            return
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         line = f"{self._clock.formatTime(record, '%H:%M:%S')}  {level}{record.getMessage()}"
         self._console.print(Text(line, style=_STYLES.get(record.levelno, "")), soft_wrap=True)
 
 
 def _bar() -> Group | Table:
-    running = progress.current
-    if running is None or not running.percent:
+    """Draw the stage that is going on and, while rows are copied, how much is done and which tables are under way."""
+    if not progress.stage:
         return Group()
     line = Table.grid(padding=(0, 1))
-    line.add_row("copying", ProgressBar(total=100, completed=running.percent, width=40), f"{running.percent:.0f} %")
+    running = progress.current
+    if running:
+        bar = ProgressBar(total=100, completed=running.percent, width=30)
+        line.add_row(progress.stage, bar, f"{running.percent:.0f} %", ", ".join(running.tables))
+    else:
+        line.add_row(progress.stage, "…")
     return line

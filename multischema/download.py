@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from multischema.errors import RulesError
+from multischema.errors import RulesError, RulesUnavailable
 from multischema.rules import is_web_page
 
 CONNECT_TIMEOUT = 10.0
@@ -28,6 +28,7 @@ WEB_PAGES = ("text/html", "application/xhtml+xml")
 _NOT_A_URL = "not a URL; want https://host/path, or a file"
 # Small, so that a download that was given up notices soon, even if its bytes drip.
 _CHUNK = 1024
+_PASSING = (requests.Timeout, requests.exceptions.ChunkedEncodingError, ConnectionResetError)
 _SCHEME = "[a-z][a-z0-9+.-]+:/+"
 # Up to the last @, for passwords may hold any of `/?#@`: the name is then poor, but holds nothing of them.
 _USERINFO = re.compile(f"({_SCHEME})?+.*:.*@|({_SCHEME})[^/]*@", re.IGNORECASE | re.DOTALL)
@@ -36,7 +37,7 @@ _USERINFO = re.compile(f"({_SCHEME})?+.*:.*@|({_SCHEME})[^/]*@", re.IGNORECASE |
 def fetch(source: str) -> bytes:
     """Return the content of an https URL or of a file, at most MAX_BYTES of it.
 
-    Raises RulesError, one line that names the source without what may be secret in it.
+    Raises RulesError (RulesUnavailable where another try may help): one line that names the source without its secrets.
     """
     source = source.strip()
     content = _fetch_url(source) if re.match(_SCHEME, source, re.IGNORECASE) else _read_file(source)
@@ -83,7 +84,7 @@ def _fetch_url(url: str) -> bytes:
     try:
         answer = answers.get(timeout=TOTAL_TIMEOUT)
     except queue.Empty:
-        raise RulesError(f"rules: {_name(url)}: not complete after {TOTAL_TIMEOUT:g} s; try again later") from None
+        raise RulesUnavailable(f"rules: {_name(url)}: not complete after {TOTAL_TIMEOUT:g} s; try again later") from None
     finally:
         given_up.set()
     if isinstance(answer, BaseException):
@@ -96,7 +97,8 @@ def _answer(url: str, answers: "queue.SimpleQueue[bytes | BaseException]", given
         answers.put(_download(url, given_up))
     except (OSError, ValueError) as error:
         # What requests says quotes the whole URL, and its query may hold a token.
-        answers.put(RulesError(f"rules: {_name(url)}: {_reason(error)}"))
+        kind = RulesUnavailable if isinstance(error, _PASSING) else RulesError
+        answers.put(kind(f"rules: {_name(url)}: {_reason(error)}"))
     except BaseException as error:
         answers.put(error)
 
@@ -147,7 +149,8 @@ def _redirected(here: str, location: str, place: str) -> str:
 
 def _check_answer(response: requests.Response, url: str) -> None:
     if response.status_code != requests.codes.ok:
-        raise RulesError(f"rules: {_name(url)}: the server answered {response.status_code}; want 200")
+        kind = RulesUnavailable if response.status_code == 429 or response.status_code >= 500 else RulesError
+        raise kind(f"rules: {_name(url)}: the server answered {response.status_code}; want 200")
     if response.headers.get("Content-Type", "").split(";")[0].strip().lower() in WEB_PAGES:
         raise RulesError(f"rules: {_name(url)}: this is a web page, not rules; want the address of the raw YAML file")
 

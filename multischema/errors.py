@@ -3,6 +3,7 @@
 EtlError                 the run failed, nothing was published
  ├── UsageError          the command or its environment is wrong (exit status 2)
  ├── RulesError          the rules can't be had, or aren't rules
+ │    └── RulesUnavailable  their server did not answer: worth another try
  ├── CheckError          the check stage found problems; nothing was read or written
  ├── DatabaseError       a statement failed on the origin or on the target
  │    └── ConnectionLost the connection broke: worth another try
@@ -20,6 +21,7 @@ class EtlError(Exception):
     """Say in one line why the run failed, or in one line per problem."""
 
     exit_status = 1
+    passing = False  # whether the same work may succeed a moment later
 
     def __init__(self, *problems: str) -> None:
         super().__init__(*problems)
@@ -39,6 +41,12 @@ class RulesError(EtlError):
     """The rules can't be downloaded, or aren't rules."""
 
 
+class RulesUnavailable(RulesError):
+    """The server that has the rules did not answer, or answered that it can't just now."""
+
+    passing = True
+
+
 class CheckError(EtlError):
     """The check stage found problems: all of them, a line each."""
 
@@ -49,6 +57,8 @@ class DatabaseError(EtlError):
 
 class ConnectionLost(DatabaseError):
     """A connection broke or could not be made; the same work may succeed on a new one."""
+
+    passing = True
 
 
 class SnapshotLost(EtlError):

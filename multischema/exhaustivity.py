@@ -54,11 +54,11 @@ def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str
     """Return a whole entry of a rules file; what is undecided is anonymized until someone decides."""
     decided = sorted(rules.anonymized) if rules else []
     kept = sorted(rules.non_anonymized - rules.anonymized) if rules else []
-    lines = [f"  - table_name: {_scalar(table)}", "    anonymized_column_names:"]
-    lines += [f"      - {_scalar(name)}" for name in decided]
+    lines = [f"  - table_name: {scalar(table)}", "    anonymized_column_names:"]
+    lines += [f"      - {scalar(name)}" for name in decided]
     if undecided:
-        lines += ["      # decide:", *(f"      - {_scalar(name)}" for name in undecided)]
-    lines += ["    non_anonymized_column_names:", *(f"      - {_scalar(name)}" for name in kept)]
+        lines += ["      # decide:", *(f"      - {scalar(name)}" for name in undecided)]
+    lines += ["    non_anonymized_column_names:", *(f"      - {scalar(name)}" for name in kept)]
     return "\n".join(lines) + "\n"
 
 
@@ -80,5 +80,6 @@ def _table_warnings(table: Table, rules: TableRules, catalog: Catalog) -> list[s
     return warnings
 
 
-def _scalar(name: str) -> str:
+def scalar(name: str) -> str:
+    """Return a name as YAML writes it."""
     return yaml.safe_dump(name, allow_unicode=True, width=1000).removesuffix("\n").removesuffix("\n...")

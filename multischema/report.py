@@ -95,7 +95,8 @@ def markdown(report: Report) -> str:
     lines = [f"# {report.app}", "", report.headline() + ".", "", "| stage | seconds |", "| --- | ---: |"]
     lines += [f"| {stage} | {value:.1f} |" for stage, value in report.stages.items()]
     lines += ["", "| table | rows | size | copy s | index s | masked columns |", "| --- | ---: | ---: | ---: | ---: | --- |"]
-    lines += [f"| {' | '.join(_escape(cell) for cell in cells)} |" for cells in map(_cells, report.tables)]
+    cells = [_cells(table, ", ".join(table.masked)) for table in report.tables]
+    lines += [f"| {' | '.join(map(_escape, row))} |" for row in cells]
     lines += ["", "## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings)] if report.warnings else []
     return "\n".join(lines) + "\n"
 
@@ -103,7 +104,7 @@ def markdown(report: Report) -> str:
 def plain(report: Report) -> str:
     """Return the report as a terminal shows it."""
     head = ("table", "rows", "size", "copy s", "index s", "masked columns")
-    rows = [head, *map(_cells, report.tables)]
+    rows = [head, *(_cells(table, _listed(table.masked, 48)) for table in report.tables)]
     widths = [max(len(row[place]) for row in rows) for place in range(5)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 5)), row[5]]).rstrip()
@@ -132,15 +133,24 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s"
 
 
-def _cells(table: TableReport) -> tuple[str, ...]:
+def _cells(table: TableReport, masked: str) -> tuple[str, ...]:
     return (
         table.name,
         "truncated" if table.truncated else f"{table.rows:,}",
         size(table.bytes),
         f"{table.copy_seconds:.2f}",
         f"{table.index_seconds:.2f}",
-        ", ".join(table.masked),
+        masked,
     )
+
+
+def _listed(names: Sequence[str], width: int) -> str:
+    """Return as many names as fit, then how many more there are."""
+    shown = list(names)
+    while len(shown) > 1 and len(", ".join(shown)) > width:
+        shown.pop()
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _escape(text: str) -> str:
