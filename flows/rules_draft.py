@@ -34,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         origin = Database("origin", app, os.environ[variable])
         with connect(origin, quoted_path(given.origin_schema), "multi-schema-postgres-etl draft") as connection:
             with translated(origin.side, "reading the catalog"):
-                print(draft(read_catalog(connection, given.origin_schema)), end="")
+                catalog = read_catalog(connection, given.origin_schema)
+        if not catalog.tables:
+            raise UsageError(f"{origin.side}: schema {given.origin_schema} holds no table; want --origin-schema")
+        print(draft(catalog), end="")
     except EtlError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status

@@ -13,9 +13,7 @@ tables:
 _BOOKKEEPING = re.compile(
     r"(schema_migrations|ar_internal_metadata|alembic_version|versions|audits|sessions|.*_jobs?|good_job.*|.*_tokens?)"
 )
-_HARMLESS_NAMES = re.compile(
-    r"(id|.*_id|.*_type|type|kind|status|state|position|.*_count|version|locale|created|updated|.*_at|.*_on|.*_by_id)"
-)
+_HARMLESS_NAMES = re.compile(r"id|.*_id")
 _PERSONAL_NAMES = re.compile(r".*(birth|born|naissance|death|died|ip|login|sign_?in|income|salary|amount|lat|lng|lon).*")
 _HARMLESS_TYPES = re.compile(r"(boolean|smallint|integer|bigint|timestamp.*|numeric.*|double precision|real|interval)")
 
@@ -41,9 +39,8 @@ def _is_harmless(column: Column, flat: Flat, catalog: Catalog) -> bool:
     """Tell whether name and type together speak against a personal datum; either alone does not."""
     if _PERSONAL_NAMES.fullmatch(column.name):
         return False
-    is_enum = catalog.types[column.type_oid].kind == "e"
-    if is_enum or _HARMLESS_TYPES.fullmatch(flat.spelling):
+    if catalog.types[column.type_oid].kind == "e" or _HARMLESS_TYPES.fullmatch(flat.spelling):
         return True
-    return bool(_HARMLESS_NAMES.fullmatch(column.name)) and (
-        flat.is_key or flat.family == "text" and column.name.endswith("type")
-    )
+    if flat.family == "text":
+        return column.name.endswith("_type")
+    return flat.is_key and bool(_HARMLESS_NAMES.fullmatch(column.name))
