@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo ui test test-all check lock clean
+.PHONY: demo ui install test test-all check lock clean
 
 demo: .venv/installed  ## publish two invented apps on embedded Postgres servers, and show rows before and after
 	@$(BIN)/python -m demo
 
 ui: .venv/installed  ## open Prefect's UI on the demo's runs
 	@PREFECT_HOME=$(CURDIR)/.demo/prefect $(BIN)/prefect server start
+
+install: .venv/installed  ## what the ETL, the tests and the demo need, into .venv
 
 test: .venv/installed  ## all tests but the slow ones
 	@$(BIN)/python -m pytest -m "not slow"

@@ -1,6 +1,7 @@
 """The temporary Prefect server of a run that has no other: what it was told must be written before it stops."""
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ _PATIENCE = 15.0
 @contextmanager
 def settled() -> Iterator[None]:
     """Run flows here; where that starts a temporary server, it is not heard of, and has written everything at the end."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # or Prefect prints a notice on every terminal
     logging.getLogger("prefect").addFilter(_is_news)
     try:
         yield
