@@ -43,7 +43,7 @@ def main() -> int:
     try:
         print("\n".join(register(os.environ)))
     except EtlError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     return 0
 

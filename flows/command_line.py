@@ -2,8 +2,10 @@
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from dotenv import load_dotenv
@@ -22,12 +24,13 @@ def main(etl: Callable[..., Any], arguments: Sequence[str] | None = None) -> int
     given = _parser().parse_args(arguments)
     load_dotenv(".env")
     try:
-        parameters = resolve(given, os.environ)
-        if given.check:
-            _check(parameters)
-        else:
-            with terminal.shown(Console(highlight=False)), temporary.settled():
-                etl(**parameters)
+        with _terminable():
+            parameters = resolve(given, os.environ)
+            if given.check:
+                _check(parameters)
+            else:
+                with terminal.shown(Console(highlight=False)), temporary.settled():
+                    etl(**parameters)
     except EtlError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
@@ -81,6 +84,20 @@ def resolve(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[s
         "reader": reader,
         "jobs": given.jobs,
     }
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Have SIGTERM end the command as Ctrl-C does. While the flow runs, Prefect's own handler sends it on to this one."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _check(parameters: Mapping[str, Any]) -> None:

@@ -18,23 +18,29 @@ one_line_errors()
 warnings.filterwarnings("ignore", message='Field name "schema" in "EtlModel" shadows')
 
 
+# what the form of Prefect's UI says of a parameter is its line below Args: a Field's own description is lost there
 @flow(name="etl", flow_run_name="{app}", persist_result=False, validate_parameters=True)
 def etl(
-    app: Annotated[
-        str, Field(description="The app; its database's URL is in the Secret block <app>-db-url", pattern=urls.APP_NAME)
-    ],
-    rules: Annotated[
-        str, Field(description="The app's rules: the https URL, or the path, of its anonymizer.yml", min_length=1)
-    ],
-    schema: Annotated[str | None, Field(description="The published schema; the app's name unless given")] = None,
-    origin_schema: Annotated[str, Field(description="The schema of the origin that is copied", min_length=1)] = "public",
-    reader: Annotated[str, Field(description="The role that Metabase reads with", min_length=1)] = "metabase",
-    jobs: Annotated[int, Field(description="How many tables, then indexes, are worked on at a time", ge=1, le=32)] = 4,
-    lock_wait: Annotated[int, Field(description="Seconds to wait for another run of this app", ge=0, le=86400)] = 3600,
+    app: Annotated[str, Field(pattern=urls.APP_NAME)],
+    rules: Annotated[str, Field(min_length=1)],
+    schema: str | None = None,
+    origin_schema: Annotated[str, Field(min_length=1)] = "public",
+    reader: Annotated[str, Field(min_length=1)] = "metabase",
+    jobs: Annotated[int, Field(ge=1, le=32)] = 4,
+    lock_wait: Annotated[int, Field(ge=0, le=86400)] = 3600,
 ) -> Report:
     """Publish an app's database, anonymized: the stages of the README, in their order.
 
-    The target's URL is in the Secret block etl-db-url. A run that fails leaves the published schema as it was.
+    The target's URL is in the Secret block `etl-db-url`. A run that fails leaves the published schema as it was.
+
+    Args:
+        app: The app; its database's URL is in the Secret block `<app>-db-url`
+        rules: The app's rules: the https URL, or the path, of its anonymizer.yml
+        schema: The published schema; the app's name unless given
+        origin_schema: The schema of the origin that is copied
+        reader: The role that Metabase reads with
+        jobs: How many tables, then indexes, are worked on at a time
+        lock_wait: Seconds to wait for another run of this app
     """
     job = Job(app, schema or app, origin_schema, reader, jobs, lock_wait, new_run_id())
     origin = Database("origin", app, urls.load(urls.origin_block(app)))

@@ -21,7 +21,11 @@ class _OneLine(logging.Filter):
 
 
 def one_line_errors() -> None:
-    """Install the filter; installing it twice changes nothing."""
+    """Install the filter; installing it twice changes nothing.
+
+    A rollback on a session that was cut is a warning of psycopg's, with the error that was told already.
+    """
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(known, _OneLine) for known in logger.filters):

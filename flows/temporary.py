@@ -1,7 +1,10 @@
 """The temporary Prefect server of a run that has no other: what it was told must be written before it stops."""
 
+import contextvars
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,23 +12,64 @@ from contextlib import contextmanager
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.settings import get_current_settings
+from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import (
+    PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL,
+    get_current_settings,
+    temporary_settings,
+)
 
+from multischema.errors import EtlError
+
+_FLUSH = 1.0  # seconds between two writes of the server's
 _POLL = 0.25
-_QUIET = 4  # polls
+_QUIET = 2 * _FLUSH / _POLL  # polls
 _PATIENCE = 15.0
 
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """Run flows here; where that starts a temporary server, it is not heard of, and has written everything at the end."""
+    """Run flows here; where that needs a temporary server, it is not heard of, and has written everything at the end."""
     os.environ.setdefault("DO_NOT_TRACK", "1")  # or Prefect prints a notice on every terminal
     logging.getLogger("prefect").addFilter(_is_news)
-    try:
+    if get_current_settings().api.url:
+        _refuse_silence()
         yield
-    finally:
-        if not get_current_settings().api.url:
+        return
+    with temporary_settings({PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL: _FLUSH}):
+        _start()
+        try:
+            yield
+        finally:
             _settle()
+
+
+def _refuse_silence() -> None:
+    """Raise EtlError where the user's own Prefect server does not answer."""
+    with get_client(sync_client=True) as client:
+        if client.api_healthcheck():
+            raise EtlError("the Prefect server of PREFECT_API_URL does not answer; start it, or do without the variable")
+
+
+def _start() -> None:
+    """Start the server where the terminal's Ctrl-C, which goes to every process, is not heard: it must survive the run.
+
+    The signals that a thread blocks are blocked in what it starts.
+    """
+    failures: list[Exception] = []
+
+    def start() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            SubprocessASGIServer().start()
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(start,), daemon=True)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -17,6 +17,8 @@ from flows import progress
 from flows.logs import is_told_elsewhere
 
 _PREFECT = str(Path(prefect.__file__).parent)
+# they tell each state and each failure again, for the UI's sake: who waits for a command hears of a failure once, from it
+_ENGINES = (f"{_PREFECT}/flow_engine.py", f"{_PREFECT}/task_engine.py")
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
 
 
@@ -53,7 +55,9 @@ class _Lines(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        if is_told_elsewhere(record) or (record.pathname.startswith(_PREFECT) and record.levelno < logging.WARNING):
+        if is_told_elsewhere(record) or record.pathname in _ENGINES:
+            return
+        if record.pathname.startswith(_PREFECT) and record.levelno < logging.WARNING:
             return
         if self._console.is_terminal and getattr(record, "detail", False):
             return

@@ -55,6 +55,16 @@ def create_staging(staging: str, reader: str) -> list[sql.Composed]:
     ]
 
 
+def hide(schema: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
+    """Return the statements that take a schema from those it is granted to, and from those whom they granted it."""
+    return [
+        sql.SQL("REVOKE ALL ON SCHEMA {} FROM {} CASCADE").format(
+            sql.Identifier(schema), sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
+        )
+        for role in grantees
+    ]
+
+
 def enum_domains(catalog: Catalog, indexes: Sequence[IndexPlan]) -> list[str]:
     """Return the enums that an index definition names: as domains over text they let `'x'::status` work."""
     text = "\n".join(index.definition for index in indexes)
@@ -167,12 +177,7 @@ def publish(staging: str, schema: str, old: str | None, reader: str, grantees: S
     statements: list[sql.Composed] = []
     if old:
         statements.append(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(published, sql.Identifier(old)))
-        statements += [
-            sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(
-                sql.Identifier(old), sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
-            )
-            for role in grantees
-        ]
+        statements += hide(old, grantees)
     return [
         *statements,
         sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(staging), published),

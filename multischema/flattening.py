@@ -36,15 +36,16 @@ _NEUTRAL = {
     "polygon": "((0,0))",
     "circle": "<(0,0),0>",
     "tsvector": "",
-    "tsquery": "",
     "xml": "",
     "pg_lsn": "0/0",
     "tid": "(0,0)",
     "txid_snapshot": "1:1:",
     "pg_snapshot": "1:1:",
     "refcursor": "",
-    "int2vector": "",
-    "oidvector": "",
+    # no server reads in binary what it wrote of an empty tsquery or vector: these have one item, a zero
+    "tsquery": "0",
+    "int2vector": "0",
+    "oidvector": "0",
 }
 
 
@@ -100,10 +101,8 @@ def convert(flat: Flat, value: sql.Composable) -> sql.Composable:
     if flat.conversion == "jsonb":
         return sql.SQL("to_jsonb({})").format(value)
     if flat.conversion == "jsonb array":
-        # unnest() spreads a composite over columns: the alias must be none of their names
-        return sql.SQL(
-            "CASE WHEN {value} IS NOT NULL THEN ARRAY(SELECT to_jsonb({element}) FROM unnest({value}) AS {element}) END"
-        ).format(value=value, element=sql.Identifier("element of the array"))
+        # in FROM, unnest() would spread a composite over columns, and make of NULL a row of NULLs
+        return sql.SQL("CASE WHEN {value} IS NOT NULL THEN ARRAY(SELECT to_jsonb(unnest({value}))) END").format(value=value)
     return value
 
 

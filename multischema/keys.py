@@ -56,12 +56,13 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
     missing = [name for name in index.columns if name not in plan.names]
     if missing:
         return None, f"{kind} {index.name} of {index.table} left out: column {missing[0]} is not published"
-    unique = index.unique and _stays_unique(index, table, plan)
+    may_be_unique = index.unique and index.method == "btree"  # a key WITHOUT OVERLAPS (18) stands on gist
+    unique = may_be_unique and _stays_unique(index, table, plan)
     is_key = index.is_key and unique
     built = IndexPlan(
         index.table, index.name, unique, index.constraint_kind if is_key else "", index.key_columns, index.definition
     )
-    if index.unique and not unique:
+    if may_be_unique and not unique:
         return built, f"{kind} {index.name} of {index.table} is built as a plain index: masked values are not unique"
     if index.constraint_kind and not is_key:
         return built, f"{kind} {index.name} of {index.table} is built as a plain index"
@@ -81,7 +82,9 @@ def _stays_unique(index: Index, table: Table, plan: TablePlan) -> bool:
             continue
         if mask.kind == "null" or (mask.is_keyed and _key_is_unique(table, plan)):
             return True
-    return not any(plan.mask(name) for name in index.columns)
+    # a column that is only INCLUDEd has no part in it
+    whole = None not in index.key_columns and " WHERE " not in index.definition
+    return not any(plan.mask(name) for name in (index.key_columns if whole else index.columns))
 
 
 def _key_is_unique(table: Table, plan: TablePlan) -> bool:

@@ -75,7 +75,7 @@ def plan_table(table: Table, rules: TableRules | None, catalog: Catalog, collati
     anonymized = rules.anonymized if rules else frozenset()
     left_out = tuple(c.name for c in table.columns if c.generated and anonymized.intersection(c.generated_from))
     flats = {column.name: flatten(column.type_oid, column.type_text, catalog.types) for column in table.columns}
-    key = row_key(table, flats, anonymized)
+    key = row_key(table, flats, anonymized.union(left_out))
     return TablePlan(
         oid=table.oid,
         name=table.name,

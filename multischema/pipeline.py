@@ -1,24 +1,27 @@
 """The work of each stage, without Prefect: read the catalog, decide, do it. `run` is all of them in order."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from multischema import catalog, download, exhaustivity, preconditions, rules
+from multischema.catalog import Catalog
 from multischema.errors import CheckError, ConnectionLost, EtlError, OriginChanged, SnapshotLost, VerifyError
 from multischema.masking import TablePlan
 from multischema.planning import Job, Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import building
-from multischema.postgres.copying import Copied, Snapshot, copy_table, export_snapshot
+from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, export_snapshot
 from multischema.postgres.errors import translated
 from multischema.postgres.reads import query, read_catalog, read_fingerprints
-from multischema.postgres.sessions import Connection, Database, Sessions, is_pooled
+from multischema.postgres.sessions import Connection, Database, Sessions
 from multischema.rules import Rules
 
 SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
+PARTING = 8.0  # seconds that a run which ends may take to drop its staging schema; else the next run does
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -88,9 +91,8 @@ def opened(job: Job, origin: Database, target: Database) -> Iterator[Doors]:
             yield doors
         except BaseException:
             sessions.end(spare=doors.lock)
-            if doors.lock and not doors.lock.closed:
-                with suppress(EtlError):
-                    building.drop_schema(doors.lock, job.staging)
+            if doors.lock:
+                _drop_staging(job, doors)
             raise
 
 
@@ -103,14 +105,12 @@ def check(
     `on_wait` is called where another run has it. Raises CheckError with every problem, RulesError, LockTimeout.
     """
     parsed = rules.parse(rules_text)
-    problems = _check_servers(job, doors)
-    if problems:
-        raise CheckError(*problems)
-    if lock and not (doors.lock and not doors.lock.closed):
+    unusable = _check_servers(job, doors)
+    if lock and not unusable and not (doors.lock and not doors.lock.closed):
         doors.lock = doors.sessions.open(doors.target, job.schema)
         building.take_lock(doors.lock, job.schema, job.lock_wait, on_wait)
         doors.sessions.keep_alive(doors.lock)
-    plan, problems = _check_schemas(job, doors, parsed)
+    plan, problems = _check_schemas(job, doors, parsed, unusable)
     if plan is None or problems:
         raise CheckError(*problems)
     return plan
@@ -147,21 +147,12 @@ def copy(
     job: Job, doors: Doors, table: TablePlan, snapshot: str, on_bytes: Callable[[int], None] = lambda size: None
 ) -> Copied:
     """Copy one table from the snapshot into the staging schema; `on_bytes` is told of every chunk."""
+    route = Route(doors.origin.side, job.origin_schema, snapshot, job.staging)
     with (
         doors.sessions.lend(doors.origin, job.origin_schema) as reading,
         doors.sessions.lend(doors.target, job.staging) as writing,
     ):
-        return copy_table(
-            reading,
-            writing,
-            table,
-            origin=doors.origin,
-            target=doors.target,
-            origin_schema=job.origin_schema,
-            staging=job.staging,
-            snapshot=snapshot,
-            on_bytes=on_bytes,
-        )
+        return copy_table(reading, writing, table, route, on_bytes)
 
 
 def index(job: Job, doors: Doors, plan: Plan) -> Indexed:
@@ -251,51 +242,93 @@ def in_parallel(doors: Doors, jobs: int, work: Callable[[Item], Result], items: 
         return [future.result() for future in futures]
 
 
-def _check_servers(job: Job, doors: Doors) -> list[str]:
-    """Return what keeps the run from connecting, from sharing a snapshot, or from holding a lock."""
-    problems = []
-    for database, schema, use in (
-        (doors.origin, job.origin_schema, "share a snapshot"),
-        (doors.target, job.schema, "hold a lock"),
-    ):
+def _drop_staging(job: Job, doors: Doors) -> None:
+    """Drop the staging schema of a run that ends, on a new session where the one that holds the lock is lost.
+
+    Its name is this run's own, so no lock is needed. A target that does not answer any more must not hold up Ctrl-C.
+    """
+    with Sessions(f"multi-schema-postgres-etl {job.app} {job.id}") as parting:
+
+        def give_up() -> None:
+            doors.sessions.end()
+            parting.end()
+
+        too_long = threading.Timer(PARTING, give_up)
+        too_long.daemon = True
+        too_long.start()
+        with suppress(EtlError):
+            try:
+                building.drop_schema(doors.holder, job.staging)
+            except ConnectionLost:
+                with parting.lend(doors.target, job.staging) as connection:
+                    building.drop_schema(connection, job.staging)
+        too_long.cancel()
+
+
+def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
+    """Return, for each side that can't be used at all, why: no connection, a transaction pooler, a version."""
+    unusable: dict[str, list[str]] = {}
+    for database, schema in ((doors.origin, job.origin_schema), (doors.target, job.schema)):
         try:
-            with doors.sessions.lend(database, schema) as first, doors.sessions.lend(database, schema) as second:
+            with doors.sessions.lend(database, schema) as connection:
                 with translated(database.side, "reading the server's settings"):
-                    server = query(first, "server", schema=schema)[0]
-                    problems += preconditions.server_problems(database.side, server)
-                    if is_pooled(first, second):
-                        problems.append(preconditions.pooler_problem(database.side, use))
+                    server = query(connection, "server", schema=schema)[0]
+            problems = preconditions.server_problems(database.side, server)
         except EtlError as error:
-            problems += error.problems
-    return problems
+            problems = list(error.problems)
+        if problems:
+            unusable[database.kind] = problems
+    return unusable
 
 
-def _check_schemas(job: Job, doors: Doors, parsed: Rules) -> tuple[Plan | None, list[str]]:
-    """Return the plan and the problems of rights, reader and rules; the plan is None where the rules have gaps."""
-    with doors.sessions.lend(doors.target, job.schema) as target:
-        with translated("target", "reading the catalog"):
-            server = query(target, "server", schema=job.schema)[0]
-            facts = query(target, "target", schema=job.schema, reader=job.reader)[0]
-            problems = preconditions.target_problems(server, facts, job.schema, job.reader)
-            problems += preconditions.stranger_problems(job.schema, query(target, "strangers", schema=job.schema))
-        with doors.sessions.lend(doors.origin, job.origin_schema) as origin:
-            with translated(doors.origin.side, "reading the catalog"):
-                origin_server = query(origin, "server", schema=job.origin_schema)[0]
-                missing = preconditions.origin_problems(doors.origin.side, origin_server, job.origin_schema)
-                if missing:
-                    return None, problems + missing
-                found = read_catalog(origin, job.origin_schema)
-        problems += preconditions.rights_problems(doors.origin.side, origin_server, found, parsed)
-        types = published_types(found)
-        with translated("target", "looking up types and collations"):
-            lacking = query(target, "lacking", types=list(types), collations=collations_of(found))
-    problems += preconditions.lacking_problems(lacking, types, server["major"])
+def _check_schemas(
+    job: Job, doors: Doors, parsed: Rules, unusable: Mapping[str, list[str]]
+) -> tuple[Plan | None, list[str]]:
+    """Return the plan and all problems, of each side that can be used too; the plan is None where one keeps it from us."""
+    found, problems = (None, unusable["origin"]) if "origin" in unusable else _check_origin(job, doors, parsed)
+    problems = problems + (unusable["target"] if "target" in unusable else _check_target(job, doors))
+    absent: set[str] = set()
+    if found and "target" not in unusable:
+        absent, lacking = _check_types(job, doors, found)
+        problems += lacking
+    if not found:
+        return None, problems
     gaps = exhaustivity.compare(parsed, found)
     if gaps.problems:
         return None, [*problems, *(f"{doors.origin.side}: {line}" for line in gaps.problems), gaps.snippet]
-    absent = {row["name"] for row in lacking if row["what"] == "collation"}
     plan = make_plan(found, parsed, gaps.warnings, frozenset(collations_of(found)) - absent)
     return plan, problems + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
+
+
+def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None, list[str]]:
+    """Return the origin's catalog, if there is such a schema, and what the role may not read."""
+    side = doors.origin.side
+    with doors.sessions.lend(doors.origin, job.origin_schema) as connection, translated(side, "reading the catalog"):
+        server = query(connection, "server", schema=job.origin_schema)[0]
+        missing = preconditions.origin_problems(side, server, job.origin_schema)
+        if missing:
+            return None, missing
+        found = read_catalog(connection, job.origin_schema)
+    return found, preconditions.rights_problems(side, server, found, parsed)
+
+
+def _check_target(job: Job, doors: Doors) -> list[str]:
+    """Return why the target can't be published to: the role, the schema, the reader, what others built on the schema."""
+    with doors.sessions.lend(doors.target, job.schema) as connection, translated("target", "reading the catalog"):
+        server = query(connection, "server", schema=job.schema)[0]
+        facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+        problems = preconditions.target_problems(server, facts, job.schema, job.reader)
+        return problems + preconditions.stranger_problems(job.schema, query(connection, "strangers", schema=job.schema))
+
+
+def _check_types(job: Job, doors: Doors, found: Catalog) -> tuple[set[str], list[str]]:
+    """Return the collations that the target has not, and a problem for each type that it has not."""
+    types = published_types(found)
+    with doors.sessions.lend(doors.target, job.schema) as connection, translated("target", "looking up types"):
+        server = query(connection, "server", schema=job.schema)[0]
+        lacking = query(connection, "lacking", types=list(types), collations=collations_of(found))
+    absent = {row["name"] for row in lacking if row["what"] == "collation"}
+    return absent, preconditions.lacking_problems(lacking, types, server["major"])
 
 
 @contextmanager

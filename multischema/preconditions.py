@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from psycopg import sql
+
 from multischema import ddl
 from multischema.catalog import Catalog
 from multischema.rules import Rules
@@ -23,7 +25,7 @@ def server_problems(side: str, server: Row) -> list[str]:
 def pooler_problem(side: str, use: str) -> str:
     """Return the line about a transaction pooler."""
     return (
-        f"{side}: the URL leads to a pooler in transaction mode (such as PgBouncer), which can't {use}; "
+        f"{side}: the URL leads to a pooler (such as PgBouncer in transaction mode), which can't {use}; "
         "use the server's own address and port, or session mode"
     )
 
@@ -31,10 +33,11 @@ def pooler_problem(side: str, use: str) -> str:
 def origin_problems(side: str, server: Row, schema: str) -> list[str]:
     """Return why the origin schema can't be read at all."""
     if server["may_use_schema"] is None:
-        return [f"{side}: schema {schema} does not exist in database {server['database']}"]
+        return [f"{side}: schema {schema} does not exist in database {server['database']}; name another origin schema"]
     if not server["may_use_schema"]:
         return [
-            f"{side}: role {server['role']} may not use schema {schema}; GRANT USAGE ON SCHEMA {schema} TO {server['role']}"
+            f"{side}: role {server['role']} may not use schema {schema}; "
+            + _sql("GRANT USAGE ON SCHEMA {} TO {}", schema, server["role"])
         ]
     return []
 
@@ -48,15 +51,22 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
             continue
         unreadable = [column.name for column in table.columns if not column.readable]
         if unreadable:
-            of = "" if len(unreadable) == len(table.columns) else f" (columns {', '.join(unreadable)})"
-            problems.append(f"{side}: role {server['role']} may not SELECT table {table.name}{of}; grant it")
+            whole = len(unreadable) == len(table.columns)
+            what = "" if whole else f"column{'s'[: len(unreadable) > 1]} {', '.join(unreadable)} of "
+            problems.append(
+                f"{side}: role {server['role']} may not SELECT {what}table {table.name}; "
+                + _sql("GRANT SELECT ON TABLE {}.{} TO {}", catalog.schema, table.name, server["role"])
+            )
         elif table.row_security:
             problems.append(
                 f"{side}: row security hides rows of table {table.name} from role {server['role']}; "
-                "give the role BYPASSRLS, or truncate the table in the rules"
+                + _sql("ALTER ROLE {} BYPASSRLS", server["role"])
+                + ", or truncate the table in the rules"
             )
     if not catalog.tables:
-        problems.append(f"{side}: schema {catalog.schema} holds no table that role {server['role']} can see")
+        problems.append(
+            f"{side}: schema {catalog.schema} of database {server['database']} holds no table; name another origin schema"
+        )
     return problems
 
 
@@ -70,7 +80,7 @@ def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[s
     if not server["may_create_schemas"]:
         problems.append(
             f"target: role {server['role']} may not create schemas in database {server['database']}; "
-            f"GRANT CREATE ON DATABASE {server['database']} TO {server['role']}"
+            + _sql("GRANT CREATE ON DATABASE {} TO {}", server["database"], server["role"])
         )
     reason = ddl.illegal_schema(schema)
     if reason:
@@ -78,7 +88,8 @@ def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[s
     elif facts["published_exists"] and not facts["owns_published"]:
         problems.append(
             f"target: schema {schema} belongs to {facts['published_owner']}, not to {server['role']}; "
-            f"ALTER SCHEMA {schema} OWNER TO {server['role']}, or publish under another name"
+            + _sql("ALTER SCHEMA {} OWNER TO {}", schema, server["role"])
+            + ", or publish under another name"
         )
     return problems + reader_problems(facts, reader)
 
@@ -86,25 +97,24 @@ def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[s
 def reader_problems(facts: Row, reader: str) -> list[str]:
     """Return why the reader is absent or could read more than what is published."""
     if not facts["reader_exists"]:
-        return [f"target: the reader {reader} does not exist; create the role that Metabase connects as"]
+        return [f"target: the reader {reader} does not exist; create the role, or name the one that Metabase connects as"]
     if facts["reader_is_superuser"]:
         return [f"target: the reader {reader} is a superuser, who reads everything; use a role without rights of its own"]
     if facts["reader_is_self"]:
         return [f"target: the reader {reader} is the ETL's own role; use a role of its own for Metabase"]
     if facts["reader_powers"]:
         return [
-            f"target: the reader {reader} is too powerful: it is a member of {', '.join(facts['reader_powers'])}; revoke it"
+            f"target: the reader {reader} is too powerful: it is a member of {', '.join(facts['reader_powers'])}, "
+            "itself or through another role; revoke that"
         ]
     return []
 
 
 def stranger_problems(schema: str, strangers: Sequence[Row]) -> list[str]:
-    """Return a line for each object of others that stands in or on the published schema."""
-    return [
-        f"target: {row['kind']} {row['name']} stands on schema {schema} and would stay with the old one; "
-        "drop it, and create it again after the run"
-        for row in strangers
-    ]
+    """Return a line for each object of others that stands in or on the published schema; none if it can't be published."""
+    if ddl.illegal_schema(schema):
+        return []
+    return [_stranger_problem(schema, row) for row in strangers]
 
 
 def lacking_problems(lacking: Sequence[Row], columns: Mapping[str, str], major: int) -> list[str]:
@@ -123,3 +133,16 @@ def exposed_problems(rights: Sequence[Row], reader: str) -> list[str]:
         f"target: the reader {reader} could read {row['what']} {row['name']}, which is not published; revoke it, or drop it"
         for row in rights
     ]
+
+
+def _stranger_problem(schema: str, row: Row) -> str:
+    what = f"{row['kind']} {row['name']}".strip()
+    if row["place"] == "in":
+        return f"target: {what} of role {row['owner']} stands in schema {schema}, which each run replaces; move it elsewhere"
+    remedy = "drop it, and create it again after the run"
+    return f"target: {what} stands on schema {schema} and would stay with the old one; {remedy}"
+
+
+def _sql(statement: str, *names: str) -> str:
+    """Return a statement that is ready to paste."""
+    return sql.SQL(statement).format(*map(sql.Identifier, names)).as_string()

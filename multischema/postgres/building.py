@@ -14,21 +14,16 @@ from multischema.masking import TablePlan
 from multischema.planning import Job, Plan
 from multischema.postgres.errors import describe, translated
 from multischema.postgres.reads import query
-from multischema.postgres.sessions import Connection
+from multischema.postgres.sessions import LOCK_TIMEOUT, Connection
 from multischema.preconditions import exposed_problems, reader_problems, stranger_problems
 
 _TABLES_PER_TRANSACTION = 100  # each takes three locks or more of the 6,400 that a server has by default
 _LOCK_POLL = 2.0
-_PATIENCE = 5
+_PATIENCE = 20.0  # seconds
 _PATIENT_LOCK_TIMEOUT = "2s"
-# an index that the target can't build for these reasons is left out; for others (disk, connection) the run fails
-_LEFT_OUT = (
-    errors.SyntaxErrorOrAccessRuleViolation,
-    errors.FeatureNotSupported,
-    errors.ProgramLimitExceeded,
-    errors.DataError,
-    errors.IntegrityError,
-)
+# Classes of SQLSTATE for which an index that the target can't build is left out (syntax or a missing function, features,
+# limits, data, integrity); for others (disk, connection) the run fails.
+_LEFT_OUT = ("0A", "22", "23", "42", "54")
 
 
 def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callable[[], None]) -> None:
@@ -51,10 +46,14 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
     with translated("target", f"creating schema {job.staging}"), connection.transaction():
         for statement in ddl.create_staging(job.staging, job.reader):
             connection.execute(statement)
+        # default privileges may show it to a role that the reader is a member of
+        grantees = [row["role"] for row in query(connection, "grantees", schema=job.staging)]
+        for statement in ddl.hide(job.staging, grantees):
+            connection.execute(statement)
         for name in plan.domains:
             connection.execute(ddl.create_domain(job.staging, name))
     for start in range(0, len(plan.tables), _TABLES_PER_TRANSACTION):
-        with connection.transaction():
+        with translated("target", f"creating the tables of {job.staging}"), connection.transaction():
             for table in plan.tables[start : start + _TABLES_PER_TRANSACTION]:
                 with translated("target", f"creating table {job.staging}.{table.name}"):
                     connection.execute(ddl.create_table(job.staging, table))
@@ -162,40 +161,49 @@ def drop_leftovers(connection: Connection, schema: str) -> list[str]:
     """Drop the staging and old schemas of the app, patiently; return those that are still in use."""
     with translated("target", "looking for old schemas"):
         rows = query(connection, "schemas", pattern=ddl.leftover_pattern(schema))
-    return [name for name in (row["name"] for row in rows) if not drop_schema(connection, name)]
+    return [row["name"] for row in rows if row["owned"] and not drop_schema(connection, row["name"])]
 
 
 def drop_schema(connection: Connection, schema: str) -> bool:
-    """Drop a schema object by object, each with a short lock timeout; tell whether all of it went.
+    """Drop a schema object by object, each with a short lock timeout, some 20 seconds long; tell whether all of it went.
 
     One DROP SCHEMA would wait for every reader at once, and take more locks than a server has by default.
     """
+    deadline = time.monotonic() + _PATIENCE
     with translated("target", f"dropping schema {schema}"):
         connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(_PATIENT_LOCK_TIMEOUT)))
         try:
-            return any(_drop_once(connection, schema) for _ in range(_PATIENCE))
+            while (kept := _drop_objects(connection, schema, deadline)) and time.monotonic() < deadline:
+                if not any(isinstance(reason, errors.LockNotAvailable) for reason in kept):
+                    return False  # others built on it: waiting does not help
+            return not kept
         finally:
             if not connection.broken:
-                connection.execute("RESET lock_timeout")
+                connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
 
 
-def _drop_once(connection: Connection, schema: str) -> bool:
-    complete = True
+def _drop_objects(connection: Connection, schema: str, deadline: float) -> list[psycopg.Error]:
+    """Drop what can be dropped, then the schema; return why something stays."""
+    kept: list[psycopg.Error] = []
     for row in query(connection, "schema_objects", schema=schema):
-        try:
+        if kept and time.monotonic() >= deadline:
+            return kept
+        with _gone_or(kept):
             connection.execute(ddl.drop_object(schema, row["what"], row["table"], row["name"]))
-        except (errors.UndefinedTable, errors.UndefinedObject):
-            continue
-        except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
-            complete = False
-    if complete:
-        try:
+    if not kept:
+        with _gone_or(kept):
             connection.execute(ddl.drop_schema(schema))
-        except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
-            return False
-        except errors.InvalidSchemaName:
-            return True
-    return complete
+    return kept
+
+
+@contextmanager
+def _gone_or(kept: list[psycopg.Error]) -> Iterator[None]:
+    try:
+        yield
+    except (errors.UndefinedTable, errors.UndefinedObject, errors.InvalidSchemaName):
+        pass  # it went with something else
+    except (errors.LockNotAvailable, errors.DependentObjectsStillExist) as reason:
+        kept.append(reason)
 
 
 def _try_lock(connection: Connection, schema: str) -> bool:
@@ -210,6 +218,6 @@ def _left_out(what: str) -> Iterator[list[str]]:
     try:
         yield reasons
     except psycopg.Error as error:
-        if not isinstance(error, _LEFT_OUT) or isinstance(error, errors.InsufficientPrivilege):
+        if (error.sqlstate or "")[:2] not in _LEFT_OUT or isinstance(error, errors.InsufficientPrivilege):
             raise
         reasons.append(f"{what} left out: the target can't build it: {describe(error)}")

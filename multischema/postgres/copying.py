@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from multischema import ddl
 from multischema.catalog import Fingerprint
@@ -44,17 +44,18 @@ def export_snapshot(connection: Connection, origin: Database, tables: Sequence[i
         return Snapshot(connection, identifier, read_fingerprints(connection, tables))
 
 
+@dataclass(frozen=True)
+class Route:
+    """From where to where a table is copied: the origin's side as messages name it, its schema, the snapshot, staging."""
+
+    origin: str
+    schema: str
+    snapshot: str
+    staging: str
+
+
 def copy_table(
-    reading: Connection,
-    writing: Connection,
-    table: TablePlan,
-    *,
-    origin: Database,
-    target: Database,
-    origin_schema: str,
-    staging: str,
-    snapshot: str,
-    on_bytes: Callable[[int], None],
+    reading: Connection, writing: Connection, table: TablePlan, route: Route, on_bytes: Callable[[int], None]
 ) -> Copied:
     """Copy a table, masked by the origin, and return what was copied.
 
@@ -63,46 +64,39 @@ def copy_table(
     """
     started = time.monotonic()
     doing = f"copying {table.name}"
-    with translated(origin.side, doing), reading.transaction():
+    with translated(route.origin, doing), reading.transaction():
         reading.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        _import_snapshot(reading, snapshot, origin)
-        with translated(target.side, doing), writing.transaction():
-            writing.execute(ddl.empty(staging, table))
-            rows_out, rows_in, size = _pipe(reading, writing, table, origin, target, origin_schema, staging, on_bytes)
+        _import_snapshot(reading, route)
+        with translated("target", doing), writing.transaction():
+            writing.execute(ddl.empty(route.staging, table))
+            rows_out, rows_in, size = _pipe(reading, writing, table, route, on_bytes)
             if rows_out != rows_in:
-                raise DatabaseError(
-                    f"target: copying {table.name} failed: {rows_out} rows left the origin, {rows_in} came in"
-                )
+                raise DatabaseError(f"target: {doing} failed: {rows_out} rows left the origin, {rows_in} came in")
     return Copied(rows_in, size, time.monotonic() - started)
 
 
-def _import_snapshot(connection: Connection, snapshot: str, origin: Database) -> None:
+def _import_snapshot(connection: Connection, route: Route) -> None:
     try:
-        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
-    except psycopg.OperationalError:
-        raise
-    except psycopg.Error:
-        raise SnapshotLost(f"{origin.side}: the snapshot is gone: its session was ended") from None
+        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(route.snapshot)))
+    except psycopg.Error as error:
+        # "the source transaction is not running anymore" is an OperationalError for psycopg, like a lost connection
+        is_gone = isinstance(error, errors.ObjectNotInPrerequisiteState)
+        if isinstance(error, psycopg.OperationalError) and not is_gone:
+            raise
+        raise SnapshotLost(f"{route.origin}: the snapshot is gone: its session was ended") from None
 
 
 def _pipe(
-    reading: Connection,
-    writing: Connection,
-    table: TablePlan,
-    origin: Database,
-    target: Database,
-    origin_schema: str,
-    staging: str,
-    on_bytes: Callable[[int], None],
+    reading: Connection, writing: Connection, table: TablePlan, route: Route, on_bytes: Callable[[int], None]
 ) -> tuple[int, int, int]:
     """Move COPY bytes from one session to the other, gathered to 64 KiB: Postgres sends one message per row."""
     size = 0
     gathered = bytearray()
     with reading.cursor() as reader, writing.cursor() as writer:
-        with reader.copy(ddl.copy_out(table, origin_schema)) as source:
+        with translated(route.origin, f"copying {table.name}"), reader.copy(ddl.copy_out(table, route.schema)) as source:
             try:
-                with writer.copy(ddl.copy_in(staging, table)) as sink:
-                    for chunk in _chunks(source, table, origin):
+                with writer.copy(ddl.copy_in(route.staging, table)) as sink:
+                    for chunk in _chunks(source, table, route):
                         gathered += chunk
                         if len(gathered) >= _CHUNK:
                             sink.write(gathered)
@@ -113,22 +107,22 @@ def _pipe(
                     size += len(gathered)
                     on_bytes(len(gathered))
             except psycopg.Error as error:
-                raise _naming_column(error, table, target) from None
+                raise _naming_column(error, table) from None
         return reader.rowcount, writer.rowcount, size
 
 
-def _chunks(source: psycopg.Copy, table: TablePlan, origin: Database) -> Iterator[bytes | bytearray | memoryview]:
+def _chunks(source: psycopg.Copy, table: TablePlan, route: Route) -> Iterator[bytes | bytearray | memoryview]:
     """Pass the origin's bytes on, so that an error while reading them is the origin's."""
     try:
         yield from source
     except psycopg.Error as error:
-        raise translate(error, origin.side, f"copying {table.name}") from None
+        raise translate(error, route.origin, f"copying {table.name}") from None
 
 
-def _naming_column(error: psycopg.Error, table: TablePlan, target: Database) -> DatabaseError:
+def _naming_column(error: psycopg.Error, table: TablePlan) -> DatabaseError:
     """Name the column that the target could not read: COPY tells it in the context, before the value."""
     context = error.diag.context or ""
     for column in sorted(table.names, key=len, reverse=True):
         if context.endswith(f", column {column}") or f", column {column}:" in context:
-            return translate(error, target.side, f"copying {table.name}, column {column},")
-    return translate(error, target.side, f"copying {table.name}")
+            return translate(error, "target", f"copying {table.name}, column {column},")
+    return translate(error, "target", f"copying {table.name}")

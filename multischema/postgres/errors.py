@@ -1,7 +1,8 @@
 """What Postgres says, as errors of ours: one line, the side first, never a row's value, never a password."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 
@@ -9,13 +10,27 @@ from multischema.errors import ConnectionLost, DatabaseError
 
 # Classes of SQLSTATE whose messages name objects and limits only. Others (22 data, 23 integrity, P0 raised by functions, …)
 # may quote a row: "invalid input syntax for type integer: …", "Key (email)=(…) already exists".
-_SAFE_CLASSES = ("08", "25", "28", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "XX", "0A")
+_SAFE_CLASSES = ("08", "25", "28", "3D", "3F", "40", "53", "55", "57", "58", "XX", "0A")
+# These name objects as long as no row is read. Of a row they quote words: "word is too long in tsquery: …".
+_SAFE_OF_STATEMENTS = ("42", "54")
+_UNSAFE = "42601"  # a value may have a syntax too: "syntax error at or near … of jsonpath input"
+# A function that the origin's teams wrote may raise an error of any class: the context names it, as it names a COPY.
+_SAFE_CONTEXTS = ("COPY ", "parallel worker")
 _LOST = ("57P01", "57P02", "57P03", "57P05")
 _HINTS = {
+    "0A000": "use a server that has this feature, or truncate the table in the rules",
+    "22021": "a text or a name there is not UTF-8: repair it in the origin, or anonymize its column",
     "42501": "grant the right to the role, or connect as another",
     "53100": "free space on the server or enlarge its disk; the next run starts anew",
     "53300": "the server has no connection to spare: use fewer jobs, or raise max_connections",
     "54000": "the masked rows are too wide for a page: truncate the table, or mask fewer columns",
+}
+_SHORTEST_SECRET = 8  # a shorter password may be a part of any word
+_CONNECTION_HINTS = {
+    ("password",): "check user and password in the URL, special characters as %-escapes",
+    ("no answer", "refused", "resolve", "unreachable", "No route", "timed out", "No such file"): (
+        "check host and port in the URL, and that this machine may reach them"
+    ),
 }
 
 
@@ -43,12 +58,33 @@ def describe(error: psycopg.Error) -> str:
     if error.sqlstate is None:
         return one_line(str(error)) or "the connection was lost"
     condition = f"{type(error).__name__} ({error.sqlstate})"
-    if error.sqlstate[:2] in _SAFE_CLASSES:
+    if not _may_quote_a_row(error.sqlstate, (error.diag.context or "").splitlines()):
         return f"{one_line(error.diag.message_primary or '')} ({error.sqlstate})"
-    column = error.diag.column_name
-    return f"{condition} in column {column}" if column else condition
+    column = f" in column {error.diag.column_name}" if error.diag.column_name else ""
+    return f"{condition}{column}; its message may quote a row, and stands in the server's log only"
+
+
+def describe_failed_connection(error: psycopg.Error, parameters: Mapping[str, Any], timeout: int) -> str:
+    """Return why no connection could be made, and what to look at. `parameters` are the URL's, of which the host is told."""
+    tried = [line.partition("hostaddr: ")[2] for line in str(error).splitlines() if line.startswith("- host: ")]
+    reasons = [line.partition(": ")[2] for line in tried] or [str(error)]
+    if isinstance(error, psycopg.errors.ConnectionTimeout):
+        reasons = [f"no answer from {parameters.get('host', 'the local host')} in {timeout} s"]
+    reasons = [one_line(text.partition("Is the server running")[0]) for text in reasons]
+    text = "; ".join(dict.fromkeys(text.removeprefix("connection failed: ") for text in reasons))
+    password = parameters.get("password") or ""
+    if len(password) >= _SHORTEST_SECRET:
+        text = text.replace(password, "***")
+    hint = next((hint for words, hint in _CONNECTION_HINTS.items() if any(word in text for word in words)), None)
+    return f"{text}; {hint}" if hint else text
 
 
 def one_line(text: str) -> str:
     """Return the text with its white space folded."""
     return " ".join(text.split())
+
+
+def _may_quote_a_row(sqlstate: str, context: Sequence[str]) -> bool:
+    if sqlstate == _UNSAFE or not all(line.startswith(_SAFE_CONTEXTS) for line in context):
+        return True
+    return sqlstate[:2] not in (_SAFE_CLASSES if context else _SAFE_CLASSES + _SAFE_OF_STATEMENTS)

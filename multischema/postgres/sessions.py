@@ -1,10 +1,12 @@
 """Sessions: connections with pinned settings, lent to threads, kept alive, and all ended at once when a run ends."""
 
 import os
+import re
 import secrets
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,9 +15,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
-from multischema.errors import ConnectionLost, DatabaseError, RunEnded
-from multischema.postgres.errors import one_line, translated
+from multischema.errors import ConnectionLost, DatabaseError, EtlError, RunEnded
+from multischema.postgres.errors import describe_failed_connection, translated
 from multischema.postgres.reads import query
+from multischema.preconditions import pooler_problem
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -48,7 +51,10 @@ _SETTINGS = {
     },
     "target": {**_COMMON, "maintenance_work_mem": "128MB", "default_transaction_read_only": "off"},
 }
+_POOLED_USE = {"origin": "share a snapshot", "target": "hold a lock"}
 _KEEPALIVES = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+_WANTED_URL = "want postgresql://user:password@host:port/database"
+_ESCAPES = "with special characters of user and password as %-escapes (@ is %40, / is %2F)"
 
 
 @dataclass(frozen=True)
@@ -66,39 +72,41 @@ class Database:
 
     def parameters(self) -> dict[str, Any]:
         """Return the URL's parts for libpq. Raises DatabaseError where it is no Postgres URL, without quoting it."""
-        if not self.url.startswith(("postgres://", "postgresql://")):
-            raise DatabaseError(
-                f"{self.side}: this is not a Postgres URL; want postgresql://user:password@host:port/database"
-            )
+        url = self.url.strip()
+        if not url.startswith(("postgres://", "postgresql://")):
+            raise DatabaseError(f"{self.side}: this is not a Postgres URL; {_WANTED_URL}")
+        if _is_split_in_password(url):
+            raise DatabaseError(f"{self.side}: the URL has an @ too many, or a / before it; {_WANTED_URL}, {_ESCAPES}")
         try:
-            return {**_KEEPALIVES, **conninfo_to_dict(self.url)}
+            parts = conninfo_to_dict(url)
         except psycopg.Error:
             raise DatabaseError(
-                f"{self.side}: the URL can't be read; want postgresql://user:password@host:port/database, with %-escapes "
-                "for special characters of the password, and no parameter that libpq does not know"
+                f"{self.side}: the URL can't be read; {_WANTED_URL}, {_ESCAPES}, and no parameter that libpq does not know"
             ) from None
+        if not all(re.fullmatch("[0-9]{0,5}", port) and int(port or 1) in range(1, 65536) for port in _ports(parts)):
+            raise DatabaseError(f"{self.side}: the URL's port is no number from 1 to 65535; {_WANTED_URL}, {_ESCAPES}")
+        return {**_KEEPALIVES, **parts}
 
 
-def connect(database: Database, search_path: str, application: str) -> Connection:
-    """Open a session with pinned settings, in autocommit. Raises ConnectionLost or DatabaseError."""
-    parameters = database.parameters()
-    try:
-        connection: Connection = psycopg.connect(
-            **{
-                **parameters,
-                "connect_timeout": CONNECT_TIMEOUT,
-                "client_encoding": "UTF8",
-                "application_name": application,
-            },
-            autocommit=True,
-            prepare_threshold=None,
-            row_factory=dict_row,
-        )
-    except psycopg.Error as error:
-        raise ConnectionLost(f"{database.side}: can't connect: {_without_password(error, parameters)}") from None
+def connect(
+    database: Database,
+    search_path: str,
+    application: str,
+    on_open: Callable[[Connection], None] = lambda connection: None,
+) -> Connection:
+    """Open a session with pinned settings, in autocommit. Raises ConnectionLost or DatabaseError.
+
+    `on_open` gets it before anything is asked on it: a server, or a proxy, that does not answer must not hold a run.
+    Through a transaction pooler nothing is pinned: the settings would stay on a backend that it lends to others next, and
+    production would find its sessions read-only.
+    """
+    connection = _open(database, application)
     wanted = {**_SETTINGS[database.kind], "search_path": search_path}
     try:
+        on_open(connection)
         with translated(database.side, "setting up the session"):
+            if _is_pooled(connection, lambda: _open(database, application)):
+                raise DatabaseError(pooler_problem(database.side, _POOLED_USE[database.kind]))
             query(connection, "session_settings", names=list(wanted), values=list(wanted.values()))
     except BaseException:
         connection.close()
@@ -117,7 +125,8 @@ class Sessions:
     def __init__(self, application: str) -> None:
         self._application = application
         self._guard = threading.Lock()
-        self._idle: dict[tuple[str, str], list[Connection]] = {}
+        self._idle: dict[tuple[str, str], list[tuple[Connection, float]]] = {}
+        self._lent: set[Connection] = set()
         self._open: set[Connection] = set()
         self._kept: set[Connection] = set()
         self._ended = threading.Event()
@@ -128,35 +137,58 @@ class Sessions:
 
     def __exit__(self, *exception: object) -> None:
         self.end()
+        with self._guard:
+            left = [connection for connection in self._open if not _is_active(connection)]
+        for connection in left:
+            self.close(connection)
 
     @contextmanager
     def lend(self, database: Database, schema: str) -> Iterator[Connection]:
         """Lend a session whose `search_path` is the schema; it goes back to the others unless something went wrong."""
         key = (database.kind, schema)
+        connection = self._take_idle(key) or self.open(database, schema)
         with self._guard:
-            idle = self._idle.setdefault(key, [])
-            connection = idle.pop() if idle else None
-        if connection is None:
-            connection = self.open(database, schema)
+            self._lent.add(connection)
         try:
             yield connection
-        except BaseException:
+        except BaseException as error:
+            if connection.broken:
+                self._forget_idle(database)
             self.close(connection)
+            if self._ended.is_set() and isinstance(error, EtlError):
+                # the session was cut because the run ends: that is no lost connection, which would be worth another try
+                raise RunEnded(f"{database.side}: the run has ended") from None
             raise
         with self._guard:
-            self._idle[key].append(connection)
+            is_cut = self._ended.is_set() or connection not in self._lent
+            if not is_cut:
+                self._lent.discard(connection)
+                self._idle.setdefault(key, []).append((connection, time.monotonic()))
+        if is_cut:
+            self.close(connection)
 
     def open(self, database: Database, schema: str) -> Connection:
-        """Open a session that `end` closes. Raises RunEnded, ConnectionLost."""
+        """Open a session that `end` cuts. Raises RunEnded, ConnectionLost."""
+
+        def register(connection: Connection) -> None:
+            with self._guard:
+                self._open = {known for known in self._open if not known.closed} | {connection}
+            if self._ended.is_set():
+                raise RunEnded(f"{database.side}: the run has ended")
+
         if self._ended.is_set():
             raise RunEnded(f"{database.side}: the run has ended")
-        connection = connect(database, quoted_path(schema), self._application)
+        return connect(database, quoted_path(schema), self._application, register)
+
+    def _forget_idle(self, database: Database) -> None:
+        """Close a database's idle sessions: where one was lost, the others were too, and each would cost an attempt."""
         with self._guard:
-            self._open.add(connection)
-        if self._ended.is_set():
-            self.close(connection)
-            raise RunEnded(f"{database.side}: the run has ended")
-        return connection
+            lost = [session for (kind, _), idle in self._idle.items() if kind == database.kind for session, _ in idle]
+            for (kind, _), idle in self._idle.items():
+                if kind == database.kind:
+                    idle.clear()
+        for session in lost:
+            self.close(session)
 
     def keep_alive(self, connection: Connection) -> None:
         """Have this session, which only holds a lock or a snapshot, say something every minute."""
@@ -167,29 +199,43 @@ class Sessions:
         """Close a session, in whatever state it is."""
         with self._guard:
             self._open.discard(connection)
+            self._lent.discard(connection)
             self._kept.discard(connection)
         with suppress(psycopg.Error, OSError):
             connection.close()
 
     def end(self, *, spare: Connection | None = None) -> None:
-        """End the run's sessions for good, the spared one aside; threads that wait on one return at once."""
+        """End the run's sessions for good, the spared one aside; threads that wait on one return at once.
+
+        A session that a thread has is cut, never closed: the thread may be about to use it.
+        """
         self._ended.set()
         with self._guard:
-            ending = [connection for connection in self._open if connection is not spare]
-        self.interrupt(spare=spare)
-        for connection in ending:
-            if connection.info.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
-                self.close(connection)
+            idle = [connection for kept in self._idle.values() for connection, _ in kept]
+            self._idle.clear()
+            self._lent.clear()
+            ending = self._open.difference(idle, {spare})
+        for connection in idle:
+            self.close(connection)
+        _cut(ending)
 
     def interrupt(self, *, spare: Connection | None = None) -> None:
-        """Cancel every statement that is under way, and cut its session."""
+        """Cut every session that is lent, its statement cancelled."""
         with self._guard:
-            busy = [connection for connection in self._open if connection is not spare]
-        threads = [threading.Thread(target=_interrupt, args=(connection,), daemon=True) for connection in busy]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(5)
+            ending = self._lent - {spare}
+            self._lent -= ending
+        _cut(ending)
+
+    def _take_idle(self, key: tuple[str, str]) -> Connection | None:
+        """Return a session that was in use a moment ago: proxies cut those that are silent for long, and don't tell."""
+        with self._guard:
+            idle, self._idle[key] = self._idle.get(key, []), []
+            fresh = [(c, since) for c, since in idle if not c.closed and time.monotonic() - since < HEARTBEAT]
+            taken = fresh.pop()[0] if fresh else None
+            self._idle[key] = fresh
+        for connection in {c for c, _ in idle} - {c for c, _ in fresh} - {taken}:
+            self.close(connection)
+        return taken
 
     def _keep_alive(self) -> None:
         while not self._ended.wait(HEARTBEAT):
@@ -200,32 +246,84 @@ class Sessions:
                     connection.execute("SELECT 1")
 
 
-def _interrupt(connection: Connection) -> None:
-    """Cancel what the session is doing, then cut its socket: a thread that waits on a stalled link wakes up too."""
-    if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.ACTIVE:
-        return
+def _cut(connections: Iterable[Connection]) -> None:
+    threads = [threading.Thread(target=_cut_one, args=(connection,), daemon=True) for connection in connections]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+
+
+def _is_active(connection: Connection) -> bool:
+    return connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE
+
+
+def _cut_one(connection: Connection) -> None:
+    """Cancel what the session is doing, then cut its socket: a thread that waits on a stalled link wakes up too.
+
+    The socket is cut whatever the session is doing: between two statements of a thread, the next would not be noticed.
+    """
     with suppress(psycopg.Error, OSError):
-        connection.cancel_safe(timeout=3)
+        if _is_active(connection):
+            connection.cancel_safe(timeout=3)
     with suppress(psycopg.Error, OSError):
         duplicate = socket.socket(fileno=os.dup(connection.fileno()))
         with duplicate:
             duplicate.shutdown(socket.SHUT_RDWR)
 
 
-def is_pooled(first: Connection, second: Connection) -> bool:
+def _open(database: Database, application: str) -> Connection:
+    parameters = database.parameters()
+    try:
+        connection: Connection = psycopg.connect(
+            **{
+                **parameters,
+                "connect_timeout": CONNECT_TIMEOUT,
+                "client_encoding": "UTF8",
+                "application_name": application,
+            },
+            autocommit=True,
+            prepare_threshold=None,
+            row_factory=dict_row,
+        )
+    except psycopg.Error as error:
+        reason = describe_failed_connection(error, parameters, CONNECT_TIMEOUT)
+        raise ConnectionLost(f"{database.side}: can't connect: {reason}") from None
+    return connection
+
+
+def _is_split_in_password(url: str) -> bool:
+    """Tell whether libpq would take a part of the password for the host, the port or the database, and quote it."""
+    rest = url.partition("://")[2]
+    login, at, place = rest.partition("@")
+    return "@" in (place if at and "/" not in login else rest).partition("?")[0]
+
+
+def _ports(parts: Mapping[str, Any]) -> list[str]:
+    return str(parts.get("port", "")).split(",")
+
+
+def _is_pooled(first: Connection, open_second: Callable[[], Connection]) -> bool:
     """Tell whether a transaction pooler stands before the server: two sessions share a backend, or one changes it.
 
     A pooler such as PgBouncer in transaction mode lends a backend for one transaction; then neither a lock nor an exported
-    snapshot holds (https://www.pgbouncer.org/features.html).
+    snapshot holds (https://www.pgbouncer.org/features.html). Nothing but a pooler announces another process than serves.
     """
-    backends = set()
-    for _ in range(3):
-        backends.add(_backend(first))
-        with second.transaction():
-            if _backend(second) in backends:
-                return True
-            backends.add(_backend(first))
-    return len(backends) > 1
+    if _backend(first) == first.info.backend_pid:
+        return False
+    with open_second() as second:
+        backends = set()
+        for _ in range(5):
+            # twice: a pooler that takes turns gives the next backend, one that does not gives `second` the same
+            backends |= {_backend(first), _backend(first)}
+            try:
+                with second.transaction():
+                    if _backend(second) in backends:
+                        return True
+                    backends.add(_backend(first))
+            except psycopg.errors.ProtocolViolation:
+                return True  # a pooler that lends for one statement refuses transactions
+        return len(backends) > 1
 
 
 def _backend(connection: Connection) -> int:
@@ -235,9 +333,3 @@ def _backend(connection: Connection) -> int:
 def new_run_id() -> str:
     """Return 8 random hexadecimal digits."""
     return secrets.token_hex(4)
-
-
-def _without_password(error: psycopg.Error, parameters: Mapping[str, Any]) -> str:
-    text = one_line(str(error))
-    password = parameters.get("password")
-    return text.replace(password, "***") if password else text

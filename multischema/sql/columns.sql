@@ -1,5 +1,5 @@
 -- The columns of the tables, with all that decides their type and mask. A NOT NULL that is not validated (18) promises
--- nothing about the rows that are there.
+-- nothing about the rows that are there. A domain's collation is the column's: the published type is what it stands for.
 SELECT a.attrelid::int8 AS table_oid,
        a.attname::text AS name,
        a.attnum AS number,
@@ -20,12 +20,14 @@ SELECT a.attrelid::int8 AS table_oid,
                AND (dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
                     OR dep.classid = 'pg_class'::regclass AND dep.objid = a.attrelid AND dep.objsubid = a.attnum)
              ORDER BY source.attnum) AS generated_from,
-       CASE WHEN a.attcollation <> t.typcollation THEN cn.nspname::text END AS collation_schema,
-       CASE WHEN a.attcollation <> t.typcollation THEN co.collname::text END AS collation_name,
+       CASE WHEN a.attcollation <> plain.collation THEN cn.nspname::text END AS collation_schema,
+       CASE WHEN a.attcollation <> plain.collation THEN co.collname::text END AS collation_name,
        col_description(a.attrelid, a.attnum) AS comment,
        has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
+CROSS JOIN LATERAL (SELECT CASE WHEN t.typtype = 'd' THEN 'pg_catalog."default"'::regcollation
+                                ELSE t.typcollation END AS collation) AS plain
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN pg_collation AS co ON co.oid = a.attcollation
 LEFT JOIN pg_namespace AS cn ON cn.oid = co.collnamespace

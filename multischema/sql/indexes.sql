@@ -1,5 +1,6 @@
 -- The indexes of the tables. The definition is cut after the table's name, so that ours can stand before it:
--- on a partitioned root Postgres prints ON ONLY, which a plain table must not have.
+-- on a partitioned root Postgres prints ON ONLY, which a plain table must not have. It qualifies a table that one of
+-- pg_catalog hides, whatever search_path says.
 SELECT i.indrelid::int8 AS table_oid,
        ic.relname::text AS name,
        i.indisunique AS "unique",
@@ -20,9 +21,12 @@ SELECT i.indrelid::int8 AS table_oid,
                       AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))
              ORDER BY a.attnum) AS columns,
        substr(pg_get_indexdef(i.indexrelid, 0, true),
-              1 + length(format('CREATE %%sINDEX %%I ON %%s%%I ',
+              1 + length(format('CREATE %%sINDEX %%I ON %%s%%s%%I ',
                                 CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, ic.relname,
-                                CASE WHEN ic.relkind = 'I' THEN 'ONLY ' ELSE '' END, tc.relname))) AS definition
+                                CASE WHEN ic.relkind = 'I' THEN 'ONLY ' ELSE '' END,
+                                CASE WHEN pg_table_is_visible(tc.oid) THEN ''
+                                     ELSE tc.relnamespace::regnamespace || '.' END,
+                                tc.relname))) AS definition
 FROM pg_index AS i
 JOIN pg_class AS ic ON ic.oid = i.indexrelid
 JOIN pg_class AS tc ON tc.oid = i.indrelid

@@ -1,14 +1,15 @@
 """Golden cases: an origin, its rules, and all that the reader sees of it once it is published.
 
 A case is a directory of `tests/cases`: `origin.sql`, `rules.yml`, `expected.txt` (see `seen`), and `warnings.txt` where the
-report has any. It runs on every pair of servers whose origin has what `origin.sql` asks for: `-- needs: 15` a major version,
-`-- needs extension: citext` an extension among the server's files. What is expected follows from the rules; nothing records it.
+report has any. Nothing records what is expected: it follows from the rules. A case runs on every pair of servers whose
+origin has what `origin.sql` asks for: `-- needs: 15` is a major version, `-- needs extension: citext` an extension among the
+server's files, which is then there. `-- origin schema: …` is where the tables stand, if not in public.
 """
 
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,10 +19,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from multischema.errors import CheckError
 from tests.conftest import PAIRS, PROGRAMS, ROOT, Place
 
 RELATIONS = """
-SELECT oid::int8, relname::text, CASE relkind WHEN 'r' THEN 'table' ELSE 'relation ' || relkind END,
+SELECT oid::int8, relname::text, CASE relkind WHEN 'r' THEN 'table' ELSE 'relation ' || relkind::text END,
        obj_description(oid, 'pg_class')
 FROM pg_class WHERE relnamespace = 'shop'::regnamespace AND relkind <> 'i' ORDER BY relname COLLATE "C"
 """
@@ -39,18 +41,17 @@ WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
 KEYS = """
-SELECT concat_ws(' ', 'constraint', quote_ident(k.conname), pg_get_constraintdef(k.oid, true)) AS line
+SELECT concat_ws(' ', 'constraint', quote_ident(k.conname), pg_get_constraintdef(k.oid, true))
 FROM pg_constraint AS k WHERE k.conrelid = %(table)s AND k.contype <> 'n'
 UNION ALL
 SELECT replace(pg_get_indexdef(i.indexrelid, 0, true), 'CREATE ', '')
 FROM pg_index AS i WHERE i.indrelid = %(table)s AND NOT EXISTS (
     SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid)
-ORDER BY line COLLATE "C"
 """
 TYPES = """
 SELECT concat_ws(' ', CASE typtype WHEN 'd' THEN 'domain' ELSE 'type' END, quote_ident(typname),
-                 format_type(typbasetype, typtypmod)) AS line
-FROM pg_type WHERE typnamespace = 'shop'::regnamespace AND typrelid = 0 AND typcategory <> 'A' ORDER BY line COLLATE "C"
+                 format_type(typbasetype, typtypmod))
+FROM pg_type WHERE typnamespace = 'shop'::regnamespace AND typrelid = 0 AND typcategory <> 'A'
 """
 SETTINGS = "-c search_path=shop -c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres"
 
@@ -66,27 +67,39 @@ class Case:
         path = self.directory / file
         return path.read_text() if path.exists() else ""
 
+    @property
+    def origin_schema(self) -> str:
+        """Return the schema of the origin that is published."""
+        named = re.search(r"^-- origin schema: (.+)$", self.text("origin.sql"), re.MULTILINE)
+        return named[1] if named else "public"
+
+    @property
+    def extensions(self) -> list[str]:
+        """Return the extensions that the origin must have."""
+        return re.findall(r"^-- needs extension: (\w+)", self.text("origin.sql"), re.MULTILINE)
+
     def runs_on(self, origin: str) -> bool:
         """Tell whether a server of PROGRAMS has what the case asks for."""
-        needs = re.findall(r"^-- needs( extension)?: (\w+)", self.text("origin.sql"), re.MULTILINE)
-        major = int(origin.rpartition("-")[2])
-        return all(what in extensions(origin) if extension else major >= int(what) for extension, what in needs)
+        majors = re.findall(r"^-- needs: (\d+)", self.text("origin.sql"), re.MULTILINE)
+        has_major = all(int(origin.rpartition("-")[2]) >= int(major) for major in majors)
+        return has_major and available(origin).issuperset(self.extensions)
 
 
 @cache
-def extensions(server: str) -> frozenset[str]:
+def available(server: str) -> frozenset[str]:
     """Return the extensions among the files of a server of PROGRAMS."""
     told = subprocess.run([PROGRAMS[server] / "pg_config", "--sharedir"], capture_output=True, text=True, check=True)
     return frozenset(file.stem for file in Path(told.stdout.strip(), "extension").glob("*.control"))
 
 
-def runs() -> Iterator[Any]:
-    """Give every case with every pair of servers that it runs on."""
-    for directory in sorted(ROOT.glob("tests/cases/*/")):
-        case = Case(directory)
-        for origin, target in PAIRS:
-            if case.runs_on(origin):
-                yield pytest.param(case, origin, target, id=f"{directory.name}: {origin} to {target}")
+def runs() -> list[Any]:
+    """Return every case with every pair of servers that it runs on."""
+    return [
+        pytest.param(case, origin, target, id=f"{case.directory.name}: {origin} to {target}")
+        for case in map(Case, sorted(ROOT.glob("tests/cases/*/")))
+        for origin, target in PAIRS
+        if case.runs_on(origin)
+    ]
 
 
 @pytest.mark.parametrize(("case", "origin", "target"), runs())
@@ -94,21 +107,54 @@ def test_the_reader_sees_what_the_case_expects_and_a_second_run_changes_nothing(
     case: Case, origin: str, target: str, make_place: Callable[..., Place]
 ) -> None:
     place = make_place(origin, target)
+    for extension in case.extensions:
+        place.in_origin(f"CREATE EXTENSION {extension}", superuser=True)
     place.in_origin(case.text("origin.sql"))
     for _ in range(2):
-        published = place.run(case.text("rules.yml"))
+        published = place.run(case.text("rules.yml"), origin_schema=case.origin_schema)
         assert seen(place) == case.text("expected.txt").splitlines()
         warnings = [*published.plan.warnings, *published.indexed.warnings, *published.warnings]
         assert warnings == case.text("warnings.txt").splitlines()
     assert place.schemas() == {"shop"}
 
 
+def test_a_table_of_1600_columns_is_published(place: Place) -> None:
+    columns = [f"column_{number}" for number in range(2, 1601)]
+    place.in_origin(
+        f"CREATE TABLE wide (id integer PRIMARY KEY, {', '.join(f'{name} integer' for name in columns)});"
+        f"INSERT INTO wide VALUES (1, {', '.join(str(number) for number in range(2, 1601))});"
+    )
+    place.run(
+        "tables:\n  - table_name: wide\n"
+        f"    anonymized_column_names: [{', '.join(columns[:700])}]\n"
+        f"    non_anonymized_column_names: [{', '.join(columns[700:])}]\n"
+    )
+    assert place.read("SELECT * FROM shop.wide") == [(1, *[None] * 700, *range(702, 1601))]
+
+
+@pytest.mark.parametrize(("name", "definition"), [("name", "text"), ("email", "text"), ("names", "text[]")])
+def test_the_widest_masks_that_the_check_accepts_fit_into_a_page_and_one_more_is_refused_by_name(
+    place: Place, name: str, definition: str
+) -> None:
+    def make(columns: int) -> str:
+        names = [f"{name}_{number}" for number in range(columns)]
+        definitions = ", ".join(f"{column} {definition} DEFAULT '{{Marie}}'" for column in names)
+        place.in_origin(f"CREATE TABLE wide (id integer PRIMARY KEY, {definitions}); INSERT INTO wide VALUES (1);")
+        return f"tables:\n  - table_name: wide\n    anonymized_column_names: [{', '.join(names)}]\n"
+
+    place.run(make(448))
+    assert place.read("SELECT count(*) FROM shop.wide") == [(1,)]
+    place.in_origin("DROP TABLE wide")
+    with pytest.raises(CheckError, match="table wide: 449 masked columns"):
+        place.run(make(449))
+
+
 def seen(place: Place) -> list[str]:
     r"""Return what the reader sees of the published schema.
 
-    A line per table, with its number of rows; below it one per column, with its type and its value in each row, `|` between
-    rows, as COPY writes them (NULL is \N, nothing is ''); then constraints and indexes. Comments, in JSON, stand under what
-    they are about. Types that the schema holds come last.
+    A line per table, with its number of rows; below it one per column, with its type, and its value in each row, `|` between
+    rows, as COPY writes them (NULL is \N), in quotes where it is empty or has blanks around it; then constraints, indexes.
+    Comments, in JSON, stand under what they are about. Types that the schema holds come last.
     """
     lines = []
     with psycopg.connect(place.reader_url, autocommit=True, options=SETTINGS) as connection:
@@ -116,22 +162,28 @@ def seen(place: Place) -> list[str]:
             columns = connection.execute(COLUMNS, [table]).fetchall()
             rows = values(connection, name, [column for column, *_ in columns])
             lines += [f"{kind} {name}: {len(rows)} rows", *said("  ", comment)]
-            for place_, (_, definition, about) in enumerate(columns):
-                lines += [f"  {definition}: {' | '.join(row[place_] or repr('') for row in rows)}".rstrip()]
+            for number, (_, definition, about) in enumerate(columns):
+                lines.append(f"  {definition}" + (": " if rows else "") + " | ".join(row[number] for row in rows))
                 lines += said("    ", about)
-            lines += [f"  {line}" for (line,) in connection.execute(KEYS, {"table": table}).fetchall()]
-        lines += [line for (line,) in connection.execute(TYPES).fetchall()]
+            keys = connection.execute(KEYS, {"table": table}).fetchall()
+            lines += sorted("  " + re.sub(r"\s*\n\s*", " ", line) for (line,) in keys)
+        lines += sorted(line for (line,) in connection.execute(TYPES).fetchall())
     return lines
 
 
 def values(connection: psycopg.Connection[Any], table: str, columns: list[str]) -> list[list[str]]:
     """Return the rows of a table as COPY writes them, in the order in which they came."""
     query = sql.SQL("COPY (SELECT {} FROM {} ORDER BY ctid) TO STDOUT").format(
-        sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(table)
+        sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier("shop", table)
     )
     with connection.cursor() as cursor, cursor.copy(query) as copy:
         text = b"".join(bytes(data) for data in copy).decode()
-    return [line.split("\t") for line in text.split("\n")[:-1]]
+    return [[shown(value) for value in line.split("\t")] for line in text.split("\n")[:-1]]
+
+
+def shown(value: str) -> str:
+    """Return a value in quotes where its end would not be seen."""
+    return value if value and value == value.strip() else f"'{value}'"
 
 
 def said(indent: str, comment: str | None) -> list[str]:

@@ -1,0 +1,357 @@
+"""A real Prefect server for all tests of flows: it has a folder of its own, and the user's Prefect is left alone."""
+
+# ruff: noqa: E402 - Prefect reads its settings as it is imported
+
+import atexit
+import os
+import shutil
+import sqlite3
+import tempfile
+
+for _name in [name for name in os.environ if name.startswith("PREFECT_")]:
+    del os.environ[_name]
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
+atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import requests
+from prefect import State
+from prefect.context import _temporary_global_settings_context, get_settings_context
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    temporary_settings,
+)
+
+from blocks import register, urls
+from flows.etl import etl
+from tests.conftest import PASSWORD, ROOT, Place
+
+HOME = Path(os.environ["PREFECT_HOME"])
+PATIENCE = 60  # seconds that a busy machine gets for what usually takes one
+SECRETS = (PASSWORD, quote(PASSWORD, safe=""), quote(PASSWORD), PASSWORD.encode("unicode_escape").decode())
+
+
+@dataclass
+class Server:
+    """A running Prefect server, and what can be asked of it."""
+
+    url: str
+    home: Path
+
+    def ask(self, path: str, **body: Any) -> Any:
+        """Return the server's answer to a question of its API."""
+        answer = requests.post(f"{self.url}/{path}", json=body, timeout=PATIENCE)
+        answer.raise_for_status()
+        return answer.json()
+
+    def get(self, path: str) -> Any:
+        """Return what the server has at a path of its API."""
+        answer = requests.get(f"{self.url}/{path}", timeout=PATIENCE)
+        answer.raise_for_status()
+        return answer.json()
+
+    def runs(self, app: str) -> list[dict[str, Any]]:
+        """Return the flow runs of an app, the last one first."""
+        found: list[dict[str, Any]] = self.ask(
+            "flow_runs/filter", flow_runs={"name": {"any_": [app]}}, sort="EXPECTED_START_TIME_DESC"
+        )
+        return found
+
+    def tasks(self, run: Mapping[str, Any], *wanted: str) -> dict[str, dict[str, Any]]:
+        """Return the task runs of a flow run by name, once those wanted are recorded as final: it takes a second or two."""
+
+        def recorded() -> dict[str, dict[str, Any]] | None:
+            found = self.ask("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}}, limit=200)
+            final = {task["name"] for task in found if task["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")}
+            return {task["name"]: task for task in found} if final.issuperset(wanted) else None
+
+        found: dict[str, dict[str, Any]] = eventually(recorded)
+        return found
+
+    def states(self, task: Mapping[str, Any]) -> list[str]:
+        """Return the names of the states that a task run went through."""
+        answer = requests.get(f"{self.url}/task_run_states/", params={"task_run_id": task["id"]}, timeout=PATIENCE)
+        answer.raise_for_status()
+        return [state["name"] for state in sorted(answer.json(), key=lambda state: state["timestamp"])]
+
+    def logs(self, run: Mapping[str, Any], wanted: str = "") -> list[dict[str, Any]]:
+        """Return the log of a flow run with its tasks', once it has the wanted text: it is sent every two seconds."""
+
+        def sent() -> list[dict[str, Any]] | None:
+            found = self.ask("logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, sort="TIMESTAMP_ASC", limit=200)
+            return found if any(wanted in line["message"] for line in found) else None
+
+        APILogWorker.drain_all(at_exit=False)
+        return eventually(sent)
+
+    def artifact(self, key: str) -> dict[str, Any]:
+        """Return the last artifact of a key."""
+        found: dict[str, Any] = self.get(f"artifacts/{key}/latest")
+        return found
+
+    def database(self) -> str:
+        """Return all that the server's database holds, as text."""
+        with closing(sqlite3.connect(self.home / "prefect.db", timeout=PATIENCE)) as connection:
+            return "\n".join(connection.iterdump())
+
+
+@dataclass
+class Shop:
+    """An app with its place, its Secret blocks and its rules; its name is its own, so that its runs are found."""
+
+    place: Place
+    server: Server
+    directory: Path
+    commands: list["Command"] = field(default_factory=list)
+
+    @property
+    def app(self) -> str:
+        """Return the app's name, and the name of its schema."""
+        return f"shop-{self.place.number}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables that a user of the command line has."""
+        return {
+            "APP": self.app,
+            "ORIGIN_DB_URL": self.place.origin_url,
+            "ETL_DB_URL": self.place.target_url,
+            "METABASE_USERNAME": self.place.reader,
+        }
+
+    def register(self, **environment: str) -> None:
+        """Save the Secret blocks of this app, with changed variables if any."""
+        register.register({**self.environment, **environment})
+
+    def parameters(self, rules: str, **changes: Any) -> dict[str, Any]:
+        """Return the flow's parameters with these rules."""
+        return {"app": self.app, "rules": self.place.rules(rules), "reader": self.place.reader, "jobs": 2, **changes}
+
+    def run(self, rules: str, **changes: Any) -> State[Any]:
+        """Run the flow here and return its final state."""
+        return etl(**self.parameters(rules, **changes), return_state=True)
+
+    def last(self) -> dict[str, Any]:
+        """Return the app's last flow run."""
+        return self.server.runs(self.app)[0]
+
+    def read(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query on the published schema, as the reader; `{}` stands for the schema."""
+        return self.place.read(query.replace("{}", f'"{self.app}"'))
+
+    def command(
+        self, *arguments: str, rules: str | None = None, module: str = "flows.etl", **environment: str | None
+    ) -> "Command":
+        """Start a command of the project in a process of its own, in a directory without a .env."""
+        given = {**self.environment, **environment}
+        if rules is not None:
+            arguments = ("--rules", self.place.rules(rules), *arguments)
+        command = Command.start(self.directory, module, arguments, {"PREFECT_API_URL": self.server.url, **given})
+        self.commands.append(command)
+        return command
+
+
+@dataclass
+class Command:
+    """A process that was started, and what it printed."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+    errors: Path
+
+    @classmethod
+    def start(
+        cls, directory: Path, module: str, arguments: Sequence[str], environment: Mapping[str, str | None]
+    ) -> "Command":
+        """Start `python -m module` with these variables and no others; one that is None is not set."""
+        number = len(list(directory.glob("*.out")))
+        command = cls.__new__(cls)
+        command.output, command.errors = directory / f"{number}.out", directory / f"{number}.err"
+        with command.output.open("wb") as out, command.errors.open("wb") as err:
+            command.process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                cwd=directory,
+                env=variables(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                # a shell in the background has its children ignore Ctrl-C
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
+        return command
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """Return the exit status once the command has ended."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {timeout} s:\n{self.text}") from None
+
+    def interrupt(self, number: int) -> None:
+        """Send a signal to the command and to what it has started, as a terminal does."""
+        os.killpg(self.process.pid, number)
+
+    def end(self) -> None:
+        """End the command and what it has started, if it is still there."""
+        with suppress(ProcessLookupError):
+            self.interrupt(signal.SIGKILL)
+        self.process.wait()
+
+    @property
+    def out(self) -> str:
+        """Return what was printed to stdout so far."""
+        return self.output.read_text()
+
+    @property
+    def err(self) -> str:
+        """Return what was printed to stderr so far."""
+        return self.errors.read_text()
+
+    @property
+    def text(self) -> str:
+        """Return all that was printed so far."""
+        return self.out + self.err
+
+
+def variables(environment: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the environment of a command: nothing of the user's but the path, and the tests' own Prefect."""
+    own = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(HOME)}
+    return {name: value for name, value in {**own, **environment}.items() if value is not None}
+
+
+def eventually(look: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Return what there is to see, as soon as there is something; AssertionError if there never is."""
+    deadline = time.monotonic() + patience
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not within {patience} s"
+        time.sleep(0.05)
+    return found
+
+
+@contextmanager
+def prefect_server(home: Path, environment: Mapping[str, str | None], patience: float = 3 * PATIENCE) -> Iterator[Server]:
+    """Run a Prefect server with the project's settings, and its database in `home` unless the environment says otherwise."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = home / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
+            cwd=ROOT,  # prefect.toml is read from there
+            env=variables({"PREFECT_HOME": str(home), **environment}),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    server = Server(f"http://127.0.0.1:{port}/api", home)
+
+    def healthy() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return bool(requests.get(f"{server.url}/health", timeout=5).ok)
+        except requests.RequestException:
+            return False
+
+    try:
+        eventually(healthy, patience)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def started_server() -> Iterator[Server]:
+    """Return the server of all tests; it records task runs every second, not every five."""
+    with prefect_server(HOME, {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1"}) as server:
+        yield server
+
+
+@pytest.fixture
+def server(started_server: Server) -> Iterator[Server]:
+    """Return the server, which this process uses, whatever the user's own settings say."""
+    changed = {
+        PREFECT_HOME: HOME,
+        PREFECT_API_URL: started_server.url,
+        PREFECT_API_KEY: None,
+        PREFECT_API_AUTH_STRING: None,
+    }
+    # threads see the global settings
+    with temporary_settings(changed), _temporary_global_settings_context(get_settings_context()):
+        yield started_server
+        # what is still to be sent must find the server
+        APILogWorker.drain_all(at_exit=False)
+        EventsWorker.drain_all(at_exit=False)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Return a directory to run commands in: with the project's Prefect settings, without anybody's .env."""
+    directory = tmp_path / "work"
+    directory.mkdir()
+    (directory / "prefect.toml").symlink_to(ROOT / "prefect.toml")
+    return directory
+
+
+@pytest.fixture
+def shop(place: Place, server: Server, work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """Return an app whose Secret blocks are saved."""
+    monkeypatch.setattr(urls, "_given", {})
+    shop = Shop(place, server, work)
+    shop.register()
+    yield shop
+    for command in shop.commands:
+        command.end()
+
+
+# An origin whose rows come slowly: a run casts enums to text, and here that is a function which takes its time.
+SLOW = """
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE FUNCTION slow(mood) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN 'fine'; END $$;
+CREATE CAST (mood AS text) WITH FUNCTION slow (mood);
+CREATE TABLE users (id serial PRIMARY KEY, name text, mood mood);
+CREATE TABLE visits (id serial PRIMARY KEY, user_id integer NOT NULL REFERENCES users);
+INSERT INTO users (name, mood) SELECT 'Marie', 'bad' FROM generate_series(1, {rows});
+INSERT INTO visits (user_id) SELECT 1 FROM generate_series(1, 100);
+"""
+SLOW_RULES = """
+tables:
+  - {table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [mood]}
+  - {table_name: visits, non_anonymized_column_names: [user_id]}
+"""
+
+
+def busy(place: Place, side: str, query: str) -> bool:
+    """Tell whether a session of a run executes a statement that begins so."""
+    server = place.origin_server if side == "origin" else place.target_server
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        rows = connection.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND application_name LIKE 'multi-schema%%' "
+            "AND state = 'active' AND query ILIKE %s",
+            [place.name, f"{query}%"],
+        ).fetchall()
+    return bool(rows)

@@ -1,0 +1,181 @@
+"""Runs that fail: one line that says why, in the terminal and in Prefect; only what may pass is tried again."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from multischema.errors import EtlError, RulesError, SnapshotLost
+from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy, eventually
+
+pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
+
+ORIGIN = "CREATE TABLE users (id serial PRIMARY KEY, name text); INSERT INTO users (name) VALUES ('Marie')"
+RULES = "tables: [{table_name: users, anonymized_column_names: [name]}]"
+WITHOUT_NAME = "tables: [{table_name: users, anonymized_column_names: [id]}]"
+ENDED = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND {}"
+
+
+def end_sessions(shop: Shop, side: str, which: str) -> None:
+    """End the sessions of a run on one side."""
+    server = shop.place.origin_server if side == "origin" else shop.place.target_server
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        ((ended,),) = connection.execute(ENDED.format(which).encode(), [shop.place.name]).fetchall()
+    assert ended
+
+
+@contextmanager
+def meanwhile(do: object) -> Iterator[None]:
+    """Do something in another thread; what goes wrong there fails the test."""
+    wrong: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            do()  # type: ignore[operator]
+        except BaseException as error:
+            wrong.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    assert not wrong, wrong[0]
+
+
+def test_a_failed_run_is_failed_in_prefect_with_the_line_that_says_why(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    state = shop.run("users: all")
+    assert isinstance(state.result(raise_on_failure=False), RulesError)
+    run = shop.last()
+    assert (run["state_type"], run["state_name"]) == ("FAILED", "Failed")
+    why = str(state.result(raise_on_failure=False))
+    assert "\n" not in why
+    assert why in run["state"]["message"]
+    assert shop.place.schemas() == set()
+    assert shop.place.sessions() == {"origin": 0, "target": 0}
+
+
+def test_no_log_line_of_a_failed_run_has_a_traceback(shop: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    shop.place.in_origin(ORIGIN)
+    shop.run(WITHOUT_NAME)
+    lines = shop.server.logs(shop.last(), "Finished in state Failed")
+    assert [line["message"] for line in lines if "missing rule for column users.name" in line["message"]]
+    printed = "".join(capfd.readouterr())
+    assert "missing rule for column users.name" in printed
+    for text in (printed, *(line["message"] for line in lines)):
+        assert "Traceback" not in text
+        assert 'File "' not in text
+
+
+def test_a_command_that_fails_says_one_line_and_ends_with_status_1(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    command = shop.command("--rules", "nowhere.yml")
+    assert command.wait() == 1
+    assert command.err == "error: rules: nowhere.yml: no such file or directory; want a readable file or an https URL\n"
+    assert command.out == ""
+
+
+@pytest.mark.parametrize("rules", ["users: all", WITHOUT_NAME])
+def test_an_error_in_the_rules_is_not_tried_again(rules: str, shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    shop.run(rules)
+    task = shop.server.tasks(shop.last(), f"check {shop.app}")[f"check {shop.app}"]
+    assert task["run_count"] == 1
+    assert shop.server.states(task) == ["Pending", "Running", "Failed"]
+
+
+def test_a_missing_right_is_not_tried_again(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    shop.place.in_origin(f"ALTER TABLE users OWNER TO postgres; REVOKE ALL ON users FROM {shop.place.app}", superuser=True)
+    state = shop.run(RULES)
+    assert "may not SELECT table users" in str(state.result(raise_on_failure=False))
+    assert shop.server.tasks(shop.last(), f"check {shop.app}")[f"check {shop.app}"]["run_count"] == 1
+
+
+def test_a_lost_connection_to_the_target_copies_that_table_again(shop: Shop) -> None:
+    shop.place.in_origin(SLOW.format(rows=50))
+
+    def cut() -> None:
+        eventually(lambda: busy(shop.place, "target", "COPY"))
+        end_sessions(shop, "target", "state = 'active' AND query LIKE 'COPY%%users%%'")
+
+    with meanwhile(cut):
+        state = shop.run(SLOW_RULES)
+    assert state.is_completed()
+    run = shop.last()
+    assert run["state_name"] == "Completed"
+    tasks = shop.server.tasks(run, f"clean {shop.app}")
+    assert tasks["copy users"]["run_count"] == 2
+    assert shop.server.states(tasks["copy users"]) == ["Pending", "Running", "AwaitingRetry", "Retrying", "Completed"]
+    assert tasks["copy visits"]["run_count"] == 1
+    assert shop.read("SELECT count(*), count(DISTINCT id), min(mood) FROM {}.users") == [(50, 50, "fine")]
+    warnings = [line["message"] for line in shop.server.logs(run, "report of") if line["level"] == 30]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("target: copying users failed: ")
+    assert warnings[0].endswith("; trying again")
+
+
+def test_a_lost_snapshot_copies_everything_again_from_a_new_one(shop: Shop) -> None:
+    shop.place.in_origin(SLOW.format(rows=50))
+
+    def cut() -> None:
+        eventually(lambda: busy(shop.place, "origin", "COPY"))
+        shop.place.in_origin("INSERT INTO users (name, mood) VALUES ('Jean', 'good')")
+        end_sessions(shop, "origin", "application_name LIKE 'multi-schema%%'")
+
+    with meanwhile(cut):
+        state = shop.run(SLOW_RULES, jobs=1)
+    assert state.is_completed()
+    # what came between the two snapshots is there: nothing of the first is left
+    assert shop.read("SELECT count(*), count(DISTINCT id) FROM {}.users") == [(51, 51)]
+    assert shop.read("SELECT count(*) FROM {}.visits") == [(100,)]
+    lines = [line["message"] for line in shop.server.logs(shop.last(), "report of")]
+    again = [line for line in lines if line.endswith("; copying again from a new snapshot")]
+    assert again == [f"origin {shop.app}: the snapshot is gone: its session was ended; copying again from a new snapshot"]
+    assert shop.place.schemas() == {shop.app}
+
+
+def test_a_snapshot_that_is_lost_each_time_fails_the_run(shop: Shop) -> None:
+    shop.place.in_origin(SLOW.format(rows=50))
+    over = threading.Event()
+
+    def cut() -> None:
+        while not over.wait(0.2):
+            if busy(shop.place, "origin", "COPY"):
+                end_sessions(shop, "origin", "application_name LIKE 'multi-schema%%'")
+
+    with meanwhile(cut):
+        try:
+            state = shop.run(SLOW_RULES)
+        finally:
+            over.set()
+    assert state.is_failed()
+    assert isinstance(state.result(raise_on_failure=False), EtlError)
+    assert shop.place.schemas() == set()
+    assert shop.place.sessions() == {"origin": 0, "target": 0}
+
+
+def test_a_second_run_of_an_app_says_that_it_waits_and_then_runs(shop: Shop) -> None:
+    shop.place.in_origin(SLOW.format(rows=100))
+    first = shop.command(rules=SLOW_RULES)
+    eventually(lambda: busy(shop.place, "origin", "COPY"))
+    assert shop.run(SLOW_RULES, lock_wait=120).is_completed()
+    assert first.wait() == 0
+    assert shop.read("SELECT count(*) FROM {}.users") == [(100,)]
+    lines = [line["message"] for line in shop.server.logs(shop.last(), "report of")]
+    assert f"waiting for another run of schema {shop.app}, at most 120 s" in lines
+
+
+def test_a_run_that_waited_long_enough_gives_up(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    with psycopg.connect(shop.place.target_url) as other:
+        other.execute("SELECT pg_advisory_lock(6648940, hashtext(%s))", [shop.app])
+        state = shop.run(RULES, lock_wait=1)
+    assert str(state.result(raise_on_failure=False)) == (
+        f"target: another run of schema {shop.app} is still going on after 1 s; start again when it has ended"
+    )
+    assert shop.place.schemas() == set()

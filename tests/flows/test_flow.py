@@ -1,0 +1,147 @@
+"""What a run looks like in Prefect: names, artifacts, and nothing kept that a second run would take for its own."""
+
+import re
+
+import pytest
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
+
+from blocks import urls
+from flows import stages
+from flows.etl import etl
+from tests.flows.conftest import Shop
+
+pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
+
+ORIGIN = """
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE TABLE users (id serial PRIMARY KEY, name text, email text, mood mood, city text);
+CREATE TABLE visits (id serial PRIMARY KEY, user_id integer NOT NULL REFERENCES users, note text, at date);
+CREATE TABLE versions (id serial PRIMARY KEY, object text);
+CREATE INDEX users_by_city ON users (city);
+CREATE UNIQUE INDEX users_by_name ON users (lower(name));
+CREATE VIEW lyon AS SELECT * FROM users WHERE city = 'Lyon';
+INSERT INTO users (name, email, mood, city)
+VALUES ('Marie', 'marie@example.org', 'good', 'Lyon'), ('Jean', NULL, NULL, 'Brest');
+INSERT INTO visits (user_id, note, at) SELECT 1, 'private ' || n, '2026-01-01' FROM generate_series(1, 1234) AS n;
+INSERT INTO versions (object) VALUES ('Marie');
+"""
+RULES = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name, email]
+    non_anonymized_column_names: [mood, city]
+  - table_name: visits
+    anonymized_column_names: [note]
+    non_anonymized_column_names: [at, gone]
+  - table_name: versions
+    truncated: true
+"""
+USERS = [
+    (1, "[valeur unique anonymisée 1]", "email_anonymise_1@exemple.fr", "good", "Lyon"),
+    (2, "[valeur unique anonymisée 2]", None, None, "Brest"),
+]
+TASKS = [task for task in vars(stages).values() if isinstance(task, Task)]
+READ_USERS = "SELECT id, name, email, mood, city FROM {}.users ORDER BY id"
+
+
+def test_a_run_publishes_through_the_secret_blocks(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    assert urls._given == {}
+    assert shop.run(RULES).is_completed()
+    assert shop.read(READ_USERS) == USERS
+    assert shop.place.schemas() == {shop.app}
+    assert shop.place.sessions() == {"origin": 0, "target": 0}
+
+
+def test_runs_and_tasks_are_named_after_the_app_the_stages_and_the_tables(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    shop.run(RULES)
+    run = shop.last()
+    assert run["name"] == shop.app
+    assert run["state_name"] == "Completed"
+    tasks = shop.server.tasks(run, f"clean {shop.app}")
+    assert set(tasks) == {
+        "download rules",
+        f"check {shop.app}",
+        "copy users",
+        "copy visits",
+        f"index {shop.app}",
+        f"verify {shop.app}",
+        f"publish {shop.app}",
+        f"clean {shop.app}",
+    }
+    assert {task["state_name"] for task in tasks.values()} == {"Completed"}
+    order = sorted(tasks, key=lambda name: tasks[name]["start_time"])
+    assert order[:2] == ["download rules", f"check {shop.app}"]
+    assert order[4:] == [f"{stage} {shop.app}" for stage in ("index", "verify", "publish", "clean")]
+
+
+def test_the_report_says_what_was_published_what_was_left_out_and_why(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    shop.run(RULES)
+    artifact = shop.server.artifact(f"{shop.app}-report")
+    assert artifact["type"] == "markdown"
+    assert artifact["flow_run_id"] == shop.last()["id"]
+    text = artifact["data"].replace("\\", "")
+    assert f"published {shop.app} for {shop.place.reader}: 3 tables, 1,236 rows, " in text
+    assert "3 masked columns" in text
+    size, number = r"\d+(\.\d)? [kM]?B", r"\d+\.\d\d"
+    for row in (
+        rf"\| visits \| 1,234 \| {size} \| {number} \| {number} \| note \|",
+        rf"\| users \| 2 \| {size} \| {number} \| {number} \| name, email \|",
+        rf"\| versions \| truncated \| {size} \| 0.00 \| {number} \|  \|",
+        *(rf"\| {stage} \| \d+\.\d \|" for stage in ("check", "anonymize", "index", "verify", "publish", "clean")),
+    ):
+        assert re.search(f"^{row}$", text, re.MULTILINE), row
+    for warning in (
+        "rule for column visits.gone, which the origin does not have",
+        "not read: view lyon",
+        "index users_by_name of users is built as a plain index: masked values are not unique",
+    ):
+        assert f"* {warning}\n" in text
+    assert "Marie" not in text
+    assert "private" not in text
+
+
+def test_the_progress_of_a_run_ends_at_all_of_it(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    shop.run(RULES)
+    artifact = shop.server.artifact(f"{shop.app}-progress")
+    assert artifact["type"] == "progress"
+    assert artifact["flow_run_id"] == shop.last()["id"]
+    assert artifact["data"] == 100.0
+
+
+def test_the_report_is_in_the_log_of_the_run(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    shop.run(RULES)
+    lines = [line["message"] for line in shop.server.logs(shop.last(), f"report of {shop.app}")]
+    (report,) = [line for line in lines if line.startswith(f"report of {shop.app}\n")]
+    assert re.search(r"^visits +1,234 ", report, re.MULTILINE)
+    assert "warning: not read: view lyon" in report
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_no_task_keeps_or_reuses_a_result(task: Task) -> None:  # type: ignore[type-arg]
+    assert task.cache_policy is NO_CACHE
+    assert task.persist_result is False
+
+
+def test_the_flow_keeps_no_result() -> None:
+    assert etl.persist_result is False
+
+
+def test_with_results_kept_by_default_a_second_run_still_does_everything(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: True}):
+        shop.run(RULES)
+        shop.place.in_origin("UPDATE users SET city = 'Nice'; INSERT INTO users (name, city) VALUES ('Zoe', 'Nice')")
+        shop.place.in_target(f'CREATE SCHEMA "etl_old_{shop.app}_0000abcd"')
+        assert shop.run(RULES).is_completed()
+    assert [city for *_, city in shop.read(READ_USERS)] == ["Nice"] * 3
+    assert shop.place.schemas() == {shop.app}
+    states = [task["state_name"] for task in shop.server.tasks(shop.last(), f"clean {shop.app}").values()]
+    assert states == ["Completed"] * 8
+    assert not list((shop.server.home / "storage").glob("*"))

@@ -1,0 +1,98 @@
+"""Gates: places where a real statement of a run stops until the test lets it go on. No part of the product is replaced.
+
+A gate is an advisory lock that the test holds, on a session of its own, and that a function of the database asks for.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from demo.servers import Server
+from tests.conftest import Place
+
+PATIENCE = 60.0  # seconds until a test that waits for something fails; nothing is expected to take as long
+
+GATED_ORIGIN = """
+CREATE TYPE pace AS ENUM ('go', 'wait');
+CREATE FUNCTION told(pace) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    IF $1 = 'wait' THEN PERFORM pg_advisory_xact_lock_shared(1); END IF;
+    RETURN 'told';
+END $$;
+CREATE CAST (pace AS text) WITH FUNCTION told(pace);
+CREATE TABLE gated (id int PRIMARY KEY, name text, filling text, pace pace);
+INSERT INTO gated SELECT n, 'Marie', repeat('x', 500), CASE n WHEN 900 THEN 'wait' ELSE 'go' END::pace
+FROM generate_series(1, 2000) AS n;
+"""
+GATED_RULES = """
+  - table_name: gated
+    anonymized_column_names: [name]
+    non_anonymized_column_names: [filling, pace]
+"""
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    """Wait until something holds; fail where it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.02)
+
+
+class Gate:
+    """A gate of one database, closed; `reached` waits until a run stands before it."""
+
+    def __init__(self, server: Server, database: str) -> None:
+        self.database = database
+        self.connection = psycopg.connect(server.url(database), autocommit=True)
+        self.connection.execute("SELECT pg_advisory_lock(1)")
+
+    def waiting(self) -> list[int]:
+        """Return the server processes that stand before the gate."""
+        rows = self.connection.execute(
+            "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND classid = 0 AND objsubid = 1 "
+            "AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ).fetchall()
+        return [pid for (pid,) in rows]
+
+    def reached(self) -> int:
+        """Wait until a run stands before the gate, and return its server process."""
+        eventually(lambda: bool(self.waiting()), "a run before the gate")
+        return self.waiting()[0]
+
+    def open(self) -> None:
+        """Let everyone through."""
+        if not self.connection.closed:
+            self.connection.close()
+
+
+@contextmanager
+def gate_in_copy(place: Place) -> Iterator[Gate]:
+    """Close a gate in the middle of the copy of table `gated` of GATED_ORIGIN."""
+    gate = Gate(place.origin_server, place.name)
+    try:
+        yield gate
+    finally:
+        gate.open()
+
+
+@contextmanager
+def gate_at(place: Place, tag: str, when: str = "ddl_command_end") -> Iterator[Gate]:
+    """Close a gate in every statement of the target with this command tag: CREATE INDEX, ALTER SCHEMA, …"""
+    place.in_target(
+        f"""
+        CREATE OR REPLACE FUNCTION public.gate() RETURNS event_trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_advisory_xact_lock_shared(1); END';
+        CREATE EVENT TRIGGER gate ON {when} WHEN TAG IN ('{tag}') EXECUTE FUNCTION public.gate();
+        """,
+        superuser=True,
+    )
+    gate = Gate(place.target_server, place.name)
+    try:
+        yield gate
+    finally:
+        gate.open()
+        if place.target_server.running:
+            place.in_target("DROP EVENT TRIGGER gate", superuser=True)

@@ -1,0 +1,104 @@
+"""A TCP proxy before a real server: it can record what passes, stop passing it on, and cut every connection."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Proxy:
+    """Pass bytes between clients and a server, until told otherwise."""
+
+    def __init__(self, port: int) -> None:
+        self._server = ("127.0.0.1", port)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self._guard = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._passing = threading.Event()
+        self._passing.set()
+        self._closed = False
+        self._limit: int | None = None
+        self.sent = bytearray()  # from clients to the server
+        self.answered = bytearray()  # from the server to clients
+        self.stalled = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, url: str) -> str:
+        """Return the server's URL with the proxy's port."""
+        parts = urlsplit(url)
+        login = parts.netloc.rpartition("@")[0]
+        return urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{self._listener.getsockname()[1]}"))
+
+    def stall(self) -> None:
+        """Pass nothing on any more, while every connection stays open and new ones are accepted."""
+        self._passing.clear()
+        self.stalled.set()
+
+    def stall_after(self, size: int) -> None:
+        """Stall once so many more bytes have come, either way; `stalled` is set then."""
+        with self._guard:
+            self._limit = len(self.sent) + len(self.answered) + size
+
+    def go_on(self) -> None:
+        """Pass on what was kept, and what comes."""
+        with self._guard:
+            self._limit = None
+        self._passing.set()
+
+    def cut(self) -> None:
+        """Cut every connection; new ones are served."""
+        with self._guard:
+            cutting, self._sockets = self._sockets, []
+        for each in cutting:
+            _shut(each)
+
+    def close(self) -> None:
+        """Cut every connection and accept no more."""
+        self._closed = True
+        self._passing.set()
+        _shut(self._listener)
+        self._listener.close()
+        self.cut()
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._server)
+            except OSError:
+                continue
+            with self._guard:
+                self._sockets += [client, server]
+            for source, sink, record in ((client, server, self.sent), (server, client, self.answered)):
+                threading.Thread(target=self._pass_on, args=(source, sink, record), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, record: bytearray) -> None:
+        with suppress(OSError):
+            while chunk := source.recv(65536):
+                with self._guard:
+                    record += chunk
+                    if self._limit is not None and len(self.sent) + len(self.answered) >= self._limit:
+                        self._limit = None
+                        self.stall()
+                self._passing.wait()
+                sink.sendall(chunk)
+        # an end that comes while the proxy stalls is not passed on either
+        self._passing.wait()
+        _shut(sink)
+        source.close()
+
+
+@contextmanager
+def proxied(port: int) -> Iterator[Proxy]:
+    """Give a proxy before the server at this port, and close it at the end."""
+    proxy = Proxy(port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+
+
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

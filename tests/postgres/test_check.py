@@ -1,0 +1,619 @@
+"""The check stage: all that must hold before a run reads or writes, and the line that says what does not."""
+
+import logging
+import socket
+from urllib.parse import quote
+
+import psycopg
+import pytest
+import yaml
+
+from multischema import download, pipeline, preconditions
+from multischema.errors import CheckError, DatabaseError, LockTimeout
+from multischema.planning import Plan
+from multischema.postgres import sessions
+from multischema.postgres.sessions import Database
+from tests.conftest import PASSWORD, Place
+from tests.postgres.pooler import pooled
+
+ORIGIN = """
+CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
+CREATE TABLE tokens (id serial PRIMARY KEY, token text);
+"""
+RULES = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name]
+    non_anonymized_column_names: [city]
+  - table_name: tokens
+    truncated: true
+"""
+UNREACHABLE = "postgresql://someone:s3cr%40t%2Fs3cr%40t@127.0.0.1:1/somewhere"
+WANTED_URL = (
+    "want postgresql://user:password@host:port/database, with special characters of user and password as %-escapes "
+    "(@ is %40, / is %2F)"
+)
+REFUSED = (
+    'can\'t connect: connection to server at "127.0.0.1", port 1 failed: Connection refused; '
+    "check host and port in the URL, and that this machine may reach them"
+)
+REFUSED_POOLER = (
+    "the URL leads to a pooler (such as PgBouncer in transaction mode), which can't {use}; "
+    "use the server's own address and port, or session mode"
+)
+
+# What a catalog holds, with the transaction that wrote each row; without statistics, which the server refreshes at will.
+CATALOG = """
+SELECT format('%s %s', xmin, row(n.*)) FROM pg_namespace AS n
+UNION ALL SELECT format('%s %s %s %s %s', xmin, oid, relname, relacl, relfilenode) FROM pg_class
+UNION ALL SELECT format('%s %s', xmin, row(a.*)) FROM pg_attribute AS a
+UNION ALL SELECT format('%s %s', xmin, row(t.*)) FROM pg_type AS t
+UNION ALL SELECT format('%s %s', xmin, row(p.*)) FROM pg_proc AS p
+UNION ALL SELECT format('%s %s', xmin, row(d.*)) FROM pg_depend AS d
+UNION ALL SELECT format('%s %s', xmin, row(s.*)) FROM pg_db_role_setting AS s
+UNION ALL SELECT format('%s %s', xmin, row(m.*)) FROM pg_auth_members AS m
+UNION ALL SELECT format('%s %s', xmin, row(e.*)) FROM pg_extension AS e
+"""
+
+
+@pytest.fixture
+def shop(place: Place) -> Place:
+    """Return a place whose origin the rules fit."""
+    place.in_origin(ORIGIN)
+    return place
+
+
+def check(
+    place: Place,
+    rules: str = RULES,
+    *,
+    origin: str | None = None,
+    target: str | None = None,
+    lock: bool = False,
+    **changes: object,
+) -> Plan:
+    """Run the check stage alone, as `--check` does, against other URLs if wanted."""
+    job = place.job(**changes)
+    databases = (
+        Database("origin", "shop", origin or place.origin_url),
+        Database("target", "shop", target or place.target_url),
+    )
+    with pipeline.opened(job, *databases) as doors:
+        return pipeline.check(job, doors, download.fetch(place.rules(rules)), lock=lock)
+
+
+def problems(place: Place, rules: str = RULES, **changes: object) -> list[str]:
+    """Return the lines of a check that fails, and see that it leaves nothing and tells no password."""
+    before = place.schemas()
+    with pytest.raises(CheckError) as caught:
+        check(place, rules, **changes)  # type: ignore[arg-type]
+    assert place.schemas() == before
+    assert place.sessions() == {"origin": 0, "target": 0}
+    text = str(caught.value)
+    assert PASSWORD not in text
+    assert quote(PASSWORD, safe="") not in text
+    assert "s3cr" not in text
+    assert all("\n" not in line for line in caught.value.problems if not line.startswith("tables:"))
+    return list(caught.value.problems)
+
+
+# Reaching the servers.
+
+
+def test_what_is_right_passes(shop: Place) -> None:
+    assert [table.name for table in check(shop).tables] == ["users", "tokens"]
+    assert shop.schemas() == set()
+
+
+def test_an_unreachable_origin_is_named(shop: Place) -> None:
+    assert problems(shop, origin=UNREACHABLE) == [f"origin shop: {REFUSED}"]
+
+
+def test_an_unreachable_target_is_named(shop: Place) -> None:
+    assert problems(shop, target=UNREACHABLE) == [f"target: {REFUSED}"]
+
+
+def test_an_origin_and_a_target_that_are_both_unreachable_are_a_line_each(shop: Place) -> None:
+    assert problems(shop, origin=UNREACHABLE, target=UNREACHABLE) == [f"origin shop: {REFUSED}", f"target: {REFUSED}"]
+
+
+def test_two_addresses_that_fail_alike_are_told_of_in_one_line(shop: Place) -> None:
+    (line,) = problems(shop, origin="postgresql://someone:s3cr@127.0.0.1:1,127.0.0.1:2/somewhere")
+    assert line.count("Connection refused") == 2
+    assert line.endswith("failed: Connection refused; check host and port in the URL, and that this machine may reach them")
+
+
+def test_a_host_that_has_no_address_is_named(shop: Place) -> None:
+    (line,) = problems(shop, origin="postgresql://someone:s3cr@nowhere.invalid/somewhere")
+    assert line.startswith("origin shop: can't connect: failed to resolve host 'nowhere.invalid'")
+    assert line.endswith("; check host and port in the URL, and that this machine may reach them")
+
+
+def test_a_server_that_never_answers_is_given_up(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (line,) = problems(shop, target=f"postgresql://someone:s3cr@127.0.0.1:{silent.getsockname()[1]}/somewhere")
+    assert line == (
+        "target: can't connect: no answer from 127.0.0.1 in 2 s; "
+        "check host and port in the URL, and that this machine may reach them"
+    )
+
+
+@pytest.mark.parametrize("side", ["origin", "target"])
+def test_a_wrong_password_is_told_of_without_it(shop: Place, side: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = shop.origin_server if side == "origin" else shop.target_server
+    role = shop.app if side == "origin" else shop.etl
+    lines = problems(shop, **{side: server.url(shop.name, role, "s3cr@t/s3cr@t")})
+    assert lines == [
+        f'{"origin shop" if side == "origin" else "target"}: can\'t connect: connection to server at "127.0.0.1", '
+        f'port {server.port} failed: FATAL: password authentication failed for user "{role}"; '
+        "check user and password in the URL, special characters as %-escapes"
+    ]
+    assert "s3cr" not in caplog.text
+
+
+def test_a_password_that_is_the_role_s_name_as_well_is_not_told(shop: Place) -> None:
+    (line,) = problems(shop, target=shop.target_server.url(shop.name, "s3cr-s3cr", "s3cr-s3cr"))
+    assert 'password authentication failed for user "***"' in line
+
+
+def test_an_unknown_database_is_named(shop: Place) -> None:
+    (line,) = problems(shop, origin=shop.origin_server.url("nowhere", shop.app, PASSWORD))
+    assert line.startswith("origin shop: can't connect: ")
+    assert line.endswith('FATAL: database "nowhere" does not exist')
+
+
+NOT_A_URL = "this is not a Postgres URL; want postgresql://user:password@host:port/database"
+SPLIT = f"the URL has an @ too many, or a / before it; {WANTED_URL}"
+UNREADABLE = f"the URL can't be read; {WANTED_URL}, and no parameter that libpq does not know"
+BAD_PORT = f"the URL's port is no number from 1 to 65535; {WANTED_URL}"
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("s3cr@t", NOT_A_URL),
+        ("host=127.0.0.1 password=s3cr@t", NOT_A_URL),
+        ("mysql://user:s3cr@127.0.0.1/db", NOT_A_URL),
+        ("postgresql://user:a@s3cr@127.0.0.1/db", SPLIT),
+        ("postgresql://user:a?b@s3cr@127.0.0.1/db", SPLIT),
+        ("postgresql://user:a/s3cr@127.0.0.1:5432/db", SPLIT),
+        ("postgresql://127.0.0.1:5432/s3cr@t", SPLIT),
+        ("postgresql://127.0.0.1:s3cr/db", BAD_PORT),
+        ("postgresql://user:s3cr@127.0.0.1:54x/db", BAD_PORT),
+        ("postgresql://user:s3cr@127.0.0.1:65536/db", BAD_PORT),
+        ("postgresql://user:s3cr@127.0.0.1:5432,[::1]:0/db", BAD_PORT),
+        ("postgresql://127.0.0.1:s3cr/x?y", UNREADABLE),
+        ("postgresql://user:s3cr%zz@127.0.0.1/db", UNREADABLE),
+        ("postgresql://user:s3cr t@127.0.0.1/db", UNREADABLE),
+        ("postgresql://user:s3cr@127.0.0.1/db?sslmod=require", UNREADABLE),
+    ],
+)
+def test_a_url_that_is_none_is_told_of_without_a_word_of_it(url: str, found: str) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        Database("origin", "shop", url).parameters()
+    assert str(caught.value) == f"origin shop: {found}"
+
+
+def test_a_url_that_can_t_be_read_stops_the_check(shop: Place) -> None:
+    assert problems(shop, origin="postgresql://user:a@s3cr@127.0.0.1/db") == [f"origin shop: {SPLIT}"]
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("a#b", "a#b"), ("a?b", "a?b"), ("a:b", "a:b"), ("éè", "éè"), ("a%40b%2Fc%25%20d", "a@b/c% d")]
+)
+def test_a_password_may_hold_anything_as_it_is_or_escaped(written: str, meant: str) -> None:
+    parameters = Database("origin", "shop", f" postgresql://user:{written}@127.0.0.1:5432/db\n").parameters()
+    assert [parameters[name] for name in ("password", "host", "port", "dbname")] == [meant, "127.0.0.1", "5432", "db"]
+
+
+@pytest.mark.parametrize("major", [9, 12, 19])
+def test_a_version_that_nobody_tested_is_refused(major: int) -> None:
+    assert preconditions.server_problems("origin shop", {"major": major}) == [
+        f"origin shop: Postgres {major} is not supported; want 13 to 18"
+    ]
+
+
+@pytest.mark.parametrize("major", [13, 18])
+def test_the_oldest_and_the_newest_version_are_supported(major: int) -> None:
+    assert preconditions.server_problems("target", {"major": major}) == []
+
+
+# Poolers.
+
+POOLERS = [{"size": 1}, {"size": 3}, {"size": 2, "in_turns": True}, {"size": 3, "in_turns": True}]
+
+
+@pytest.mark.parametrize("kind", POOLERS, ids=str)
+def test_a_transaction_pooler_before_the_origin_is_named(shop: Place, kind: dict[str, int]) -> None:
+    with pooled(shop.origin_url, **kind) as url:  # type: ignore[arg-type]
+        assert problems(shop, origin=url) == [f"origin shop: {REFUSED_POOLER.format(use='share a snapshot')}"]
+
+
+@pytest.mark.parametrize("kind", POOLERS, ids=str)
+def test_a_transaction_pooler_before_the_target_is_named(shop: Place, kind: dict[str, int]) -> None:
+    with pooled(shop.target_url, **kind) as url:  # type: ignore[arg-type]
+        assert problems(shop, target=url) == [f"target: {REFUSED_POOLER.format(use='hold a lock')}"]
+
+
+def test_the_backends_of_a_transaction_pooler_keep_their_settings(shop: Place) -> None:
+    # PgBouncer resets nothing between transactions: production would find its sessions read-only
+    with pooled(shop.origin_url, size=1) as url:
+        with psycopg.connect(url, autocommit=True) as production:
+            before = production.execute("SELECT name, setting FROM pg_settings WHERE source = 'session'").fetchall()
+            problems(shop, origin=url)
+            after = production.execute("SELECT name, setting FROM pg_settings WHERE source = 'session'").fetchall()
+            assert after == before
+            production.execute("INSERT INTO users (name) VALUES ('Marie')")
+
+
+def test_a_pooler_that_lends_for_a_session_serves_a_run(shop: Place) -> None:
+    shop.in_origin("INSERT INTO users (name) SELECT 'Marie' FROM generate_series(1, 10)")
+    with pooled(shop.origin_url, "session") as origin, pooled(shop.target_url, "session") as target:
+        pipeline.run(shop.job(), shop.rules(RULES), Database("origin", "shop", origin), Database("target", "shop", target))
+    assert shop.read("SELECT count(*) FROM shop.users") == [(10,)]
+
+
+# The origin's rights.
+
+
+def test_a_missing_right_on_one_table_is_told_with_the_statement_that_gives_it(shop: Place) -> None:
+    shop.in_origin(f"REVOKE SELECT ON users FROM {shop.app}")
+    assert problems(shop) == [
+        f'origin shop: role {shop.app} may not SELECT table users; GRANT SELECT ON TABLE "public"."users" TO "{shop.app}"'
+    ]
+
+
+def test_a_missing_right_on_one_column_names_the_column(shop: Place) -> None:
+    shop.in_origin(f"REVOKE SELECT ON users FROM {shop.app}; GRANT SELECT (id, name) ON users TO {shop.app}")
+    assert problems(shop) == [
+        f"origin shop: role {shop.app} may not SELECT column city of table users; "
+        f'GRANT SELECT ON TABLE "public"."users" TO "{shop.app}"'
+    ]
+
+
+def test_the_statement_that_gives_a_missing_right_can_be_pasted(shop: Place) -> None:
+    shop.in_origin('CREATE TABLE "Odd ""name" (id int PRIMARY KEY)', superuser=True)
+    rules = RULES + "  - table_name: 'Odd \"name'\n    anonymized_column_names: []\n"
+    (line,) = problems(shop, rules)
+    shop.in_origin(line.partition("; ")[2], superuser=True)
+    check(shop, rules)
+
+
+def test_a_truncated_table_needs_no_right(shop: Place) -> None:
+    shop.in_origin(f"REVOKE ALL ON tokens FROM {shop.app}")
+    check(shop)
+
+
+def test_a_schema_that_the_role_may_not_use_is_told_with_the_statement_that_gives_the_right(shop: Place) -> None:
+    shop.in_origin("REVOKE ALL ON SCHEMA public FROM PUBLIC; ALTER SCHEMA public OWNER TO postgres", superuser=True)
+    assert problems(shop) == [
+        f'origin shop: role {shop.app} may not use schema public; GRANT USAGE ON SCHEMA "public" TO "{shop.app}"'
+    ]
+
+
+def test_an_origin_schema_that_does_not_exist_is_named(shop: Place) -> None:
+    assert problems(shop, origin_schema="No such") == [
+        f"origin shop: schema No such does not exist in database {shop.name}; name another origin schema"
+    ]
+
+
+def test_an_origin_schema_without_a_table_is_named(shop: Place) -> None:
+    shop.in_origin("CREATE SCHEMA nothing")
+    assert problems(shop, origin_schema="nothing") == [
+        f"origin shop: schema nothing of database {shop.name} holds no table; name another origin schema"
+    ]
+
+
+def test_row_security_that_hides_rows_is_a_problem(shop: Place) -> None:
+    shop.in_origin("ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    assert problems(shop) == [
+        f"origin shop: row security hides rows of table users from role {shop.app}; "
+        f'ALTER ROLE "{shop.app}" BYPASSRLS, or truncate the table in the rules'
+    ]
+
+
+def test_row_security_that_hides_nothing_from_the_role_passes(shop: Place) -> None:
+    shop.in_origin("ALTER TABLE users ENABLE ROW LEVEL SECURITY")
+    check(shop)
+    shop.in_origin("ALTER TABLE users FORCE ROW LEVEL SECURITY")
+    shop.in_origin(f"ALTER ROLE {shop.app} BYPASSRLS", superuser=True)
+    check(shop)
+
+
+# The reader.
+
+
+def test_a_reader_that_does_not_exist_is_named(shop: Place) -> None:
+    assert problems(shop, reader="No body") == [
+        "target: the reader No body does not exist; create the role, or name the one that Metabase connects as"
+    ]
+
+
+def test_a_reader_that_is_a_superuser_is_refused(shop: Place) -> None:
+    assert problems(shop, reader="postgres") == [
+        "target: the reader postgres is a superuser, who reads everything; use a role without rights of its own"
+    ]
+
+
+def test_a_reader_that_is_the_etl_s_own_role_is_refused(shop: Place) -> None:
+    assert problems(shop, reader=shop.etl) == [
+        f"target: the reader {shop.etl} is the ETL's own role; use a role of its own for Metabase"
+    ]
+
+
+@pytest.mark.parametrize("way", ["itself", "through another role", "without inheriting"])
+def test_a_reader_that_is_a_member_of_a_role_that_reads_more_is_refused(shop: Place, way: str) -> None:
+    member, option = shop.reader, ""
+    if way == "through another role":
+        member = f"middle_{shop.number}"
+        shop.in_target(f"CREATE ROLE {member}; GRANT {member} TO {shop.reader}", superuser=True)
+    elif way == "without inheriting":
+        option = "WITH INHERIT FALSE"
+    for role in (shop.etl, "pg_read_all_data", "postgres", "pg_read_server_files"):
+        shop.in_target(f"GRANT {role} TO {member} {option}", superuser=True)
+        assert problems(shop) == [
+            f"target: the reader {shop.reader} is too powerful: it is a member of {role}, itself or through another role; "
+            "revoke that"
+        ]
+        shop.in_target(f"REVOKE {role} FROM {member}", superuser=True)
+    check(shop)
+
+
+# The target.
+
+
+def test_a_target_role_that_may_not_create_schemas_is_told_with_the_statement_that_lets_it(shop: Place) -> None:
+    shop.in_target(f"ALTER DATABASE {shop.name} OWNER TO postgres", superuser=True)
+    (line,) = problems(shop)
+    assert line == (
+        f"target: role {shop.etl} may not create schemas in database {shop.name}; "
+        f'GRANT CREATE ON DATABASE "{shop.name}" TO "{shop.etl}"'
+    )
+    shop.in_target(line.partition("; ")[2], superuser=True)
+    check(shop)
+
+
+def test_a_published_schema_that_is_someone_else_s_is_refused(shop: Place) -> None:
+    shop.in_target("CREATE SCHEMA shop", superuser=True)
+    assert problems(shop) == [
+        f"target: schema shop belongs to postgres, not to {shop.etl}; "
+        f'ALTER SCHEMA "shop" OWNER TO "{shop.etl}", or publish under another name'
+    ]
+
+
+def test_a_schema_that_is_not_for_publishing_is_refused(shop: Place) -> None:
+    for schema in ("public", "information_schema", "pg_catalog", "pg_shop", "etl_staging_shop", "etl_old_shop_00000000"):
+        assert problems(shop, schema=schema) == [
+            f"target: schema '{schema}' can't be published: public, information_schema, pg_… and the ETL's own "
+            "etl_staging_… and etl_old_… are not for publishing"
+        ]
+
+
+def test_a_schema_without_a_name_is_refused(shop: Place) -> None:
+    assert problems(shop, schema="") == ["target: schema '' can't be published: a schema needs a name"]
+
+
+def test_a_schema_whose_name_leaves_no_room_for_the_staging_schema_s_is_refused(shop: Place) -> None:
+    assert problems(shop, schema="é" * 22) == [
+        f"target: schema '{'é' * 22}' can't be published: it has 44 bytes; "
+        "at most 42 leave room for the staging schema's name"
+    ]
+    check(shop, schema="é" * 21)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_target_that_is_not_utf8_is_refused(shop: Place, encoding: str) -> None:
+    with psycopg.connect(shop.target_server.url(), autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {shop.name}".encode())
+        connection.execute(
+            f"CREATE DATABASE {shop.name} OWNER {shop.etl} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'".encode()
+        )
+    assert problems(shop) == [f"target: database {shop.name} is encoded in {encoding}; want UTF8"]
+
+
+def test_a_type_that_the_target_s_version_lacks_names_the_column_that_needs_it() -> None:
+    lacking = [{"what": "type", "name": "int4multirange"}, {"what": "collation", "name": "fr_FR"}]
+    assert preconditions.lacking_problems(lacking, {"int4multirange": "users.ages"}, 13) == [
+        "target: Postgres 13 has no type int4multirange, which column users.ages needs; "
+        "use a newer target, or truncate the table in the rules"
+    ]
+
+
+def test_a_table_whose_masked_rows_fit_into_no_page_is_named(place: Place) -> None:
+    names = [f"c{number}" for number in range(600)]
+    place.in_origin(f"CREATE TABLE users (id serial PRIMARY KEY, {', '.join(f'{name} text NOT NULL' for name in names)})")
+    rules = f"tables:\n  - table_name: users\n    anonymized_column_names: [{', '.join(names)}]\n"
+    assert problems(place, rules) == [
+        "origin shop: table users: 600 masked columns make rows that no page (8 kB) holds; "
+        "truncate it, or mask fewer of its columns"
+    ]
+
+
+# What others have built on the published schema.
+
+PUBLISHED = "CREATE SCHEMA shop; CREATE TABLE shop.users (id int PRIMARY KEY, name text); CREATE SCHEMA other;"
+
+
+def test_what_stands_on_the_published_schema_is_named(shop: Place) -> None:
+    shop.in_target(PUBLISHED)
+    shop.in_target(
+        """
+        CREATE VIEW other.v AS SELECT * FROM shop.users;
+        CREATE VIEW other."My ""v" AS SELECT * FROM shop.users;
+        CREATE VIEW other.second AS SELECT * FROM other.v;
+        CREATE MATERIALIZED VIEW other.m AS SELECT * FROM shop.users;
+        CREATE TABLE other.t (id int REFERENCES shop.users);
+        CREATE TABLE other.child () INHERITS (shop.users);
+        CREATE TABLE other.typed (u shop.users[]);
+        CREATE FUNCTION other.f() RETURNS SETOF shop.users LANGUAGE sql AS 'SELECT * FROM shop.users';
+        """,
+        superuser=True,
+    )
+    strangers = {
+        "column u of table other.typed",
+        "function other.f()",
+        'view other."My ""v"',
+        "materialized view other.m",
+        "foreign key t_id_fkey of table other.t",
+        "view other.v",
+        "table other.child",
+    }
+    assert set(problems(shop)) == {
+        f"target: {stranger} stands on schema shop and would stay with the old one; "
+        "drop it, and create it again after the run"
+        for stranger in strangers
+    }
+
+
+def test_what_others_keep_in_the_published_schema_is_named(shop: Place) -> None:
+    shop.in_target(PUBLISHED)
+    shop.in_target(
+        """
+        CREATE DOMAIN shop.d AS text;
+        CREATE FUNCTION shop.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE MATERIALIZED VIEW shop.m AS SELECT 1 AS one;
+        CREATE TABLE shop.p (id int) PARTITION BY LIST (id);
+        CREATE SEQUENCE shop.s;
+        CREATE TABLE shop.t (id serial);
+        CREATE TYPE shop.u AS ENUM ('paid');
+        CREATE VIEW shop.v AS SELECT 1 AS one;
+        """,
+        superuser=True,
+    )
+    strangers = (
+        "domain shop.d",
+        "function shop.f",
+        "materialized view shop.m",
+        "partitioned table shop.p",
+        "sequence shop.s",
+        "table shop.t",
+        "type shop.u",
+        "view shop.v",
+    )
+    assert problems(shop) == [
+        f"target: {stranger} of role postgres stands in schema shop, which each run replaces; move it elsewhere"
+        for stranger in strangers
+    ]
+
+
+def test_what_a_run_itself_publishes_is_no_stranger_to_the_next(shop: Place) -> None:
+    shop.in_origin(
+        """
+        CREATE TYPE status AS ENUM ('new', 'paid');
+        CREATE TABLE orders (id serial PRIMARY KEY, user_id int REFERENCES users, status status, name text UNIQUE);
+        CREATE INDEX ON orders (user_id) WHERE status = 'paid';
+        """
+    )
+    rules = RULES + "  - table_name: orders\n    non_anonymized_column_names: [status, name]\n"
+    shop.run(rules)
+    check(shop, rules)
+    assert shop.read("SELECT count(*) FROM pg_constraint WHERE connamespace = 'shop'::regnamespace AND contype = 'f'") == [
+        (1,)
+    ]
+
+
+# All of it together, and nothing done.
+
+
+def test_gaps_of_the_rules_come_with_a_snippet_that_closes_them(shop: Place) -> None:
+    rules = "tables:\n  - table_name: users\n    non_anonymized_column_names: [city]\n"
+    first, second, snippet = problems(shop, rules)
+    assert [first, second] == [
+        "origin shop: missing rules for table tokens",
+        "origin shop: missing rule for column users.name",
+    ]
+    assert snippet == (
+        "tables:\n"
+        "  - table_name: tokens\n"
+        "    anonymized_column_names:\n"
+        "      # decide:\n"
+        "      - token\n"
+        "    non_anonymized_column_names:\n"
+        "  - table_name: users\n"
+        "    anonymized_column_names:\n"
+        "      # decide:\n"
+        "      - name\n"
+        "    non_anonymized_column_names:\n"
+        "      - city\n"
+    )
+    masked = {table.name: [column.name for column in table.masked] for table in check(shop, snippet).tables}
+    assert masked == {"tokens": ["token"], "users": ["name"]}
+
+
+def test_the_snippet_quotes_names_that_yaml_would_read_as_something_else(place: Place) -> None:
+    place.in_origin('CREATE TABLE "no" ("null" text, "a: b" text, "#c" text, "12" text, "été" text)')
+    snippet = problems(place, "tables: []")[-1]
+    (table,) = yaml.safe_load(snippet)["tables"]
+    assert table["table_name"] == "no"
+    assert table["anonymized_column_names"] == ["null", "a: b", "#c", "12", "été"]
+    check(place, snippet)
+
+
+def test_all_problems_of_both_sides_come_at_once(shop: Place) -> None:
+    shop.in_origin("CREATE TABLE orders (id int PRIMARY KEY, amount numeric)")
+    shop.in_origin(f"REVOKE SELECT ON users FROM {shop.app}")
+    shop.in_target("CREATE SCHEMA shop", superuser=True)
+    shop.in_target("CREATE VIEW shop.v AS SELECT 1 AS one", superuser=True)
+    lines = problems(shop, reader="nobody")
+    assert [line.partition(";")[0] for line in lines[:-1]] == [
+        f"origin shop: role {shop.app} may not SELECT table users",
+        f"target: schema shop belongs to postgres, not to {shop.etl}",
+        "target: the reader nobody does not exist",
+        "target: view shop.v of role postgres stands in schema shop, which each run replaces",
+        "origin shop: missing rules for table orders",
+    ]
+    assert lines[-1].startswith("tables:\n  - table_name: orders\n")
+
+
+def test_a_side_that_can_t_be_used_does_not_hide_the_problems_of_the_other(shop: Place) -> None:
+    assert problems(shop, origin=UNREACHABLE, reader="nobody") == [
+        f"origin shop: {REFUSED}",
+        "target: the reader nobody does not exist; create the role, or name the one that Metabase connects as",
+    ]
+    lines = problems(shop, "tables: []", target=UNREACHABLE)
+    assert lines[:-1] == [
+        f"target: {REFUSED}",
+        "origin shop: missing rules for table tokens",
+        "origin shop: missing rules for table users",
+    ]
+
+
+def test_a_check_writes_nothing_on_either_side(shop: Place) -> None:
+    shop.in_target("CREATE SCHEMA shop; CREATE TABLE shop.users (id int)")
+
+    def written() -> list[list[str]]:
+        catalogs = []
+        for server in (shop.origin_server, shop.target_server):
+            with psycopg.connect(server.url(shop.name)) as connection:
+                catalogs.append(sorted(row[0] for row in connection.execute(CATALOG.encode()).fetchall()))
+        return catalogs
+
+    before = written()
+    check(shop)
+    assert problems(shop, reader="nobody")
+    assert written() == before
+
+
+def test_a_check_waits_for_no_run_and_keeps_none_waiting(shop: Place) -> None:
+    shop.in_target("CREATE SCHEMA shop; CREATE TABLE shop.users (id int)")
+    with psycopg.connect(shop.target_url) as running:
+        running.execute("SELECT pg_advisory_lock(6648940, hashtext('shop'))")
+        running.execute("LOCK TABLE shop.users IN ACCESS EXCLUSIVE MODE")
+        check(shop)
+        with pytest.raises(LockTimeout) as caught:
+            check(shop, lock=True, lock_wait=0)
+    assert str(caught.value) == (
+        "target: another run of schema shop is still going on after 0 s; start again when it has ended"
+    )
+    check(shop, lock=True, lock_wait=0)
+
+
+def test_a_check_asks_for_no_lock(shop: Place) -> None:
+    job = shop.job()
+    with pipeline.opened(job, *shop.databases()) as doors:
+        pipeline.check(job, doors, RULES.encode(), lock=False)
+        held = shop.read("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", as_="superuser")
+        assert doors.lock is None
+    assert held == [(0,)]

@@ -1,0 +1,167 @@
+"""Rules against a catalog: every gap at once, a snippet that closes them, and what is only a warning."""
+
+import pytest
+import yaml
+
+from multischema.exhaustivity import Findings, compare
+from multischema.rules import parse
+from tests.unit.origins import catalog, column, foreign_key, table
+
+ID = column("id", "integer", not_null=True)
+USERS = table("users", ID, column("name"), column("email"), column("city"), key=["id"])
+RDVS = table(
+    "rdvs",
+    ID,
+    column("user_id", "integer"),
+    column("starts_at", "date"),
+    column("notes"),
+    key=["id"],
+    foreign_keys=[foreign_key("rdvs", "user_id", "users")],
+)
+VERSIONS = table("versions", ID, column("item"), key=["id"])
+ORIGIN = catalog(USERS, RDVS, VERSIONS)
+
+
+def found(text: str) -> Findings:
+    """Return the findings of these rules about ORIGIN."""
+    return compare(parse(text), ORIGIN)
+
+
+GAPS = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name]
+    non_anonymized_column_names: [city]
+  - table_name: rdvs
+    non_anonymized_column_names: []
+"""
+
+
+def test_all_gaps_are_told_at_once_table_by_table_and_keys_need_no_rule() -> None:
+    assert found(GAPS).problems == (
+        "missing rule for column users.email",
+        "missing rule for column rdvs.starts_at",
+        "missing rule for column rdvs.notes",
+        "missing rules for table versions",
+    )
+
+
+def test_the_snippet_has_whole_entries_with_what_is_to_be_decided_among_the_anonymized() -> None:
+    assert (
+        found(GAPS).snippet
+        == """tables:
+  - table_name: users
+    anonymized_column_names:
+      - name
+      # decide:
+      - email
+    non_anonymized_column_names:
+      - city
+  - table_name: rdvs
+    anonymized_column_names:
+      # decide:
+      - starts_at
+      - notes
+    non_anonymized_column_names:
+  - table_name: versions
+    anonymized_column_names:
+      # decide:
+      - item
+    non_anonymized_column_names:
+"""
+    )
+
+
+def test_the_snippet_pasted_in_place_of_its_tables_closes_every_gap() -> None:
+    gaps = found(GAPS)
+    pasted = {entry["table_name"]: entry for text in (GAPS, gaps.snippet) for entry in yaml.safe_load(text)["tables"]}
+    closed = parse(yaml.safe_dump({"tables": list(pasted.values())}))
+    assert compare(closed, ORIGIN) == Findings((), (), "")
+    assert closed.tables["users"].anonymized == {"name", "email"}
+    assert closed.tables["users"].non_anonymized == {"city"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["yes", "123", "a: b", "# c", "it's", '"q"', "- d", "é à 日本 👩‍👩‍👧", "null", "2024-01-01", "*x", " y ", "k" * 63],
+)
+def test_the_snippet_parses_whatever_tables_and_columns_are_called(name: str) -> None:
+    origin = catalog(table(name, column(name), column(f"{name} 2")))
+    gaps = compare(parse("tables: []"), origin)
+    assert compare(parse(gaps.snippet), origin) == Findings((), (), "")
+
+
+def test_complete_rules_have_no_finding() -> None:
+    complete = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name, email]
+    non_anonymized_column_names: [city]
+  - table_name: rdvs
+    anonymized_column_names: [notes]
+    non_anonymized_column_names: [starts_at, user_id]
+  - table_name: versions
+    truncated: true
+"""
+    assert found(complete) == Findings((), (), "")
+
+
+def test_a_column_in_both_lists_and_rules_ahead_of_the_origin_are_warnings() -> None:
+    findings = found("""
+tables:
+  - table_name: users
+    anonymized_column_names: [name, email, phone]
+    non_anonymized_column_names: [email, city, fax]
+  - table_name: rdvs
+    anonymized_column_names: [notes]
+    non_anonymized_column_names: [starts_at]
+  - table_name: versions
+    truncated: true
+  - table_name: removed
+    truncated: true
+""")
+    assert findings.problems == ()
+    assert findings.warnings == (
+        "users.email is in both lists: anonymized",
+        "rule for column users.fax, which the origin does not have",
+        "rule for column users.phone, which the origin does not have",
+        "rules for table removed, which the origin does not have",
+    )
+
+
+def test_a_natural_key_without_a_rule_is_a_warning_and_with_one_is_not() -> None:
+    countries = table("countries", column("code", "character varying(2)"), key=["code"])
+    regions = table(
+        "regions",
+        column("id", "bigint"),
+        column("number", "numeric"),
+        column("country", "citext"),
+        key=["id", "number"],
+        foreign_keys=[foreign_key("regions", "country", "countries", "code")],
+    )
+    silent = parse(
+        "tables: [{table_name: countries, non_anonymized_column_names: []}, "
+        "{table_name: regions, non_anonymized_column_names: []}]"
+    )
+    assert compare(silent, catalog(countries, regions)).warnings == (
+        "countries.code is a key without a rule, of type character varying(2): copied as it is",
+        "regions.country is a key without a rule, of type citext: copied as it is",
+        "regions.number is a key without a rule, of type numeric: copied as it is",
+    )
+    outspoken = parse(
+        "tables: [{table_name: countries, anonymized_column_names: [code]}, "
+        "{table_name: regions, non_anonymized_column_names: [number, country]}]"
+    )
+    assert compare(outspoken, catalog(countries, regions)) == Findings((), (), "")
+
+
+def test_partitions_and_views_need_no_entry_and_may_have_one() -> None:
+    events = catalog(
+        table("events", ID, key=["id"], kind="p"),
+        partitions=frozenset(["events_2024"]),
+        others={"everyone": "view"},
+    )
+    without = "tables:\n- {table_name: events, non_anonymized_column_names: []}\n"
+    assert compare(parse(without), events) == Findings((), (), "")
+    with_both = without + "- {table_name: events_2024, truncated: true}\n- {table_name: everyone, truncated: true}\n"
+    assert compare(parse(with_both), events) == Findings((), (), "")

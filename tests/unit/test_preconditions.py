@@ -1,0 +1,152 @@
+"""What must hold before a run: each thing that does not is one line, with its side, and what to do."""
+
+from typing import Any
+
+import pytest
+
+from multischema import preconditions
+from tests.unit.origins import all_rules, catalog, column, masking, table, truncating
+
+SERVER: dict[str, Any] = {
+    "major": 16,
+    "encoding": "UTF8",
+    "max_locks": 64,
+    "database": "analytics",
+    "role": "etl",
+    "in_recovery": False,
+    "may_create_schemas": True,
+    "may_use_schema": True,
+}
+FACTS: dict[str, Any] = {
+    "published_exists": True,
+    "owns_published": True,
+    "published_owner": "etl",
+    "reader_exists": True,
+    "reader_is_superuser": False,
+    "reader_is_self": False,
+    "reader_powers": [],
+}
+
+
+def is_said(lines: list[str], *words: str) -> bool:
+    """Tell whether there is one line, and it has all these words."""
+    return len(lines) == 1 and "\n" not in lines[0] and all(word in lines[0] for word in words)
+
+
+@pytest.mark.parametrize("major", range(13, 19))
+def test_postgres_13_to_18_are_supported(major: int) -> None:
+    assert preconditions.server_problems("target", {**SERVER, "major": major}) == []
+
+
+@pytest.mark.parametrize("major", [9, 12, 19])
+def test_other_versions_are_not(major: int) -> None:
+    assert is_said(
+        preconditions.server_problems("origin rdvs", {**SERVER, "major": major}), "origin rdvs: ", f" {major} ", "13 to 18"
+    )
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"),
+    [
+        (None, ["does not exist", "analytics"]),
+        (False, ["may not use schema Odd Schema", 'GRANT USAGE ON SCHEMA "Odd Schema"']),
+    ],
+)
+def test_an_origin_schema_that_is_absent_or_closed_is_named(allowed: bool | None, words: list[str]) -> None:
+    lines = preconditions.origin_problems("origin rdvs", {**SERVER, "may_use_schema": allowed}, "Odd Schema")
+    assert is_said(lines, "origin rdvs: ", *words)
+    assert preconditions.origin_problems("origin rdvs", SERVER, "public") == []
+
+
+def test_every_table_that_will_be_copied_must_be_readable_and_whole() -> None:
+    closed, open_ = {"readable": False}, column("id", "integer")
+    origin = catalog(
+        table("closed", column("id", "integer", **closed), column("name", **closed)),
+        table("partly", open_, column("name", **closed)),
+        table("filtered", open_, row_security=True),
+        table("versions", column("id", "integer", **closed), row_security=True),
+        table("open", open_),
+    )
+    names = ("closed", "partly", "filtered", "open")
+    rules = all_rules(*(masking(name) for name in names), truncating("versions"))
+    lines = preconditions.rights_problems("origin rdvs", SERVER, origin, rules)
+    assert len(lines) == 3
+    assert is_said(
+        lines[:1], "origin rdvs: role etl may not SELECT table closed", 'GRANT SELECT ON TABLE "public"."closed" TO "etl"'
+    )
+    assert is_said(lines[1:2], "may not SELECT column name of table partly")
+    assert is_said(lines[2:], "row security hides rows of table filtered", "BYPASSRLS")
+
+
+def test_an_origin_schema_without_tables_is_a_mistake() -> None:
+    assert is_said(
+        preconditions.rights_problems("origin rdvs", SERVER, catalog(), all_rules()), "schema public", "holds no table"
+    )
+
+
+@pytest.mark.parametrize(
+    ("server", "facts", "schema", "words"),
+    [
+        ({"encoding": "LATIN1"}, {}, "rdvs", ["encoded in LATIN1", "UTF8"]),
+        ({"in_recovery": True}, {}, "rdvs", ["standby", "primary"]),
+        (
+            {"may_create_schemas": False},
+            {},
+            "rdvs",
+            ["may not create schemas", 'GRANT CREATE ON DATABASE "analytics" TO "etl"'],
+        ),
+        (
+            {},
+            {"owns_published": False, "published_owner": "bob"},
+            "rdvs",
+            ["belongs to bob", 'ALTER SCHEMA "rdvs" OWNER TO "etl"'],
+        ),
+        ({}, {}, "public", ["'public'", "can't be published"]),
+        ({}, {}, "é" * 40, ["80 bytes"]),
+        ({}, {"reader_exists": False}, "rdvs", ["the reader metabase does not exist"]),
+        ({}, {"reader_is_superuser": True}, "rdvs", ["the reader metabase is a superuser"]),
+        ({}, {"reader_is_self": True}, "rdvs", ["the ETL's own role"]),
+        ({}, {"reader_powers": ["pg_read_all_data", "etl"]}, "rdvs", ["too powerful", "pg_read_all_data, etl"]),
+    ],
+)
+def test_a_target_that_can_not_be_published_to_says_why(
+    server: dict[str, Any], facts: dict[str, Any], schema: str, words: list[str]
+) -> None:
+    lines = preconditions.target_problems({**SERVER, **server}, {**FACTS, **facts}, schema, "metabase")
+    assert is_said(lines, "target: ", *words)
+
+
+def test_a_target_in_order_has_no_problem_and_one_with_several_says_them_all() -> None:
+    assert preconditions.target_problems(SERVER, FACTS, "rdvs", "metabase") == []
+    assert (
+        preconditions.target_problems(SERVER, {**FACTS, "published_exists": False, "owns_published": False}, "rdvs", "x")
+        == []
+    )
+    bad = {**SERVER, "encoding": "LATIN1", "in_recovery": True, "may_create_schemas": False}
+    assert len(preconditions.target_problems(bad, {**FACTS, "reader_exists": False}, "public", "metabase")) == 5
+
+
+def test_what_others_built_in_or_on_the_published_schema_is_named_each_on_a_line() -> None:
+    view = {"place": "on", "kind": "view", "name": "bob.board", "owner": None}
+    own = {"place": "in", "kind": "table", "name": "rdvs.notes", "owner": "bob"}
+    lines = preconditions.stranger_problems("rdvs", [view, own])
+    assert is_said(lines[:1], "target: view bob.board stands on schema rdvs")
+    assert is_said(lines[1:], "target: table rdvs.notes of role bob stands in schema rdvs")
+    assert preconditions.stranger_problems("rdvs", []) == []
+
+
+def test_a_type_that_the_target_has_not_is_named_with_a_column_and_a_collation_is_no_problem() -> None:
+    lacking = [{"what": "type", "name": "int4multirange"}, {"what": "collation", "name": "fr-x-icu"}]
+    lines = preconditions.lacking_problems(lacking, {"int4multirange": "rdvs.slots"}, 13)
+    assert is_said(lines, "target: Postgres 13 has no type int4multirange, which column rdvs.slots needs")
+
+
+def test_whatever_else_the_reader_could_read_is_named() -> None:
+    rights = [{"what": "table", "name": "public.users"}, {"what": "schema", "name": "etl_old_rdvs_0123abcd"}]
+    lines = preconditions.exposed_problems(rights, "metabase")
+    assert is_said(lines[:1], "the reader metabase could read table public.users", "revoke")
+    assert is_said(lines[1:], "the reader metabase could read schema etl_old_rdvs_0123abcd")
+
+
+def test_a_pooler_is_named_with_what_it_can_not_do() -> None:
+    assert is_said([preconditions.pooler_problem("target", "hold a lock")], "target: ", "pooler", "can't hold a lock")

@@ -1,0 +1,100 @@
+"""The report of a run: its sums, and that it reads well in Prefect's markdown and in a terminal."""
+
+import pytest
+
+from multischema import report
+from multischema.keys import Keys, plan_keys
+from multischema.masking import TablePlan, plan_table
+from multischema.planning import Job, Plan
+from multischema.report import Report, make_report
+from tests.unit.origins import catalog, column, foreign_key, masking, table, truncating
+
+JOB = Job("rdvs", "rdvs", "public", "metabase", 4, 60, "0123abcd")
+ORIGIN = catalog(
+    table("users", column("id", "integer"), column("name"), column("e_mail"), key=["id"]),
+    table("rdvs", column("user_id", "integer"), foreign_keys=[foreign_key("rdvs", "user_id", "users")]),
+    table("versions", column("id", "integer"), column("item"), key=["id"]),
+)
+RULES = {"users": masking("users", "name", "e_mail"), "rdvs": masking("rdvs"), "versions": truncating("versions")}
+
+
+def plans() -> list[TablePlan]:
+    """Return the plans of the tables of ORIGIN."""
+    return [plan_table(t, RULES[t.name], ORIGIN, frozenset()) for t in ORIGIN.tables]
+
+
+def made(*warnings: str) -> Report:
+    """Return the report of a run over ORIGIN."""
+    keys: Keys = plan_keys(ORIGIN.tables, {plan.name: plan for plan in plans()}, "public")
+    return make_report(
+        JOB,
+        Plan(ORIGIN, tuple(plans()), keys, (), ()),
+        rows={"users": 1204, "rdvs": 1},
+        copy_seconds={"users": 1.234, "rdvs": 0.1},
+        index_seconds={"users": 0.5, "rdvs": 0.0},
+        sizes={"users": 1_500_000, "rdvs": 8192, "versions": 16384},
+        warnings=warnings,
+        stages={"download rules": 0.26, "check": 1.0},
+    )
+
+
+def test_the_headline_says_what_was_published_for_whom() -> None:
+    assert made().headline() == ("published rdvs for metabase: 3 tables, 1,205 rows, 1.5 MB, 2 masked columns, 1.3 s")
+    assert (made().indexes, made().foreign_keys) == (2, 1)
+
+
+def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() -> None:
+    assert report.plain(made("users.fax: unknown")).splitlines() == [
+        "table          rows     size  copy s  index s  masked columns",
+        "users         1,204   1.5 MB    1.23     0.50  name, e_mail",
+        "rdvs              1   8.2 kB    0.10     0.00",
+        "versions  truncated  16.4 kB    0.00     0.00",
+        "",
+        "warning: users.fax: unknown",
+        "",
+        made().headline(),
+    ]
+
+
+def test_the_artifact_shows_stages_tables_and_warnings_with_names_that_are_no_markdown() -> None:
+    assert report.markdown(made("a|b *c* `d` <e>\nf")).splitlines() == [
+        "# rdvs",
+        "",
+        f"{made().headline()}.",
+        "",
+        "| stage | seconds |",
+        "| --- | ---: |",
+        "| download rules | 0.3 |",
+        "| check | 1.0 |",
+        "",
+        "| table | rows | size | copy s | index s | masked columns |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+        r"| users | 1,204 | 1.5 MB | 1.23 | 0.50 | name, e\_mail |",
+        "| rdvs | 1 | 8.2 kB | 0.10 | 0.00 |  |",
+        "| versions | truncated | 16.4 kB | 0.00 | 0.00 |  |",
+        "",
+        "## Warnings",
+        "",
+        r"* a\|b \*c\* \`d\` \<e\> f",
+    ]
+    assert "Warnings" not in report.markdown(made())
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (99_949, "99.9 kB"),
+        (123_456, "123 kB"),
+        (3.4e9, "3.4 GB"),
+        (5e15, "5000000 GB"),
+    ],
+)
+def test_sizes_are_short(bytes_: float, text: str) -> None:
+    assert report.size(bytes_) == text
+
+
+def test_one_is_singular() -> None:
+    assert [report.count(n, "index", "indexes") for n in (0, 1, 1204)] == ["0 indexes", "1 index", "1,204 indexes"]
