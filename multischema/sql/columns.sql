@@ -12,14 +12,23 @@ SELECT a.attrelid::int8 AS table_oid,
        ) AS not_null,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS "default",
        a.attgenerated::text AS generated,
-       ARRAY(SELECT source.attname::text
-             FROM pg_depend AS dep
+       ARRAY(WITH RECURSIVE family (oid) AS (
+                 SELECT a.attrelid WHERE a.attgenerated <> ''
+                 UNION ALL
+                 SELECT i.inhrelid
+                 FROM family AS f
+                 JOIN pg_class AS parent ON parent.oid = f.oid AND parent.relkind = 'p'
+                 JOIN pg_inherits AS i ON i.inhparent = f.oid)
+             SELECT DISTINCT source.attname::text
+             FROM family AS f
+             JOIN pg_attribute AS own ON own.attrelid = f.oid AND own.attname = a.attname
+             JOIN pg_attrdef AS ad ON ad.adrelid = f.oid AND ad.adnum = own.attnum
+             JOIN pg_depend AS dep ON dep.refclassid = 'pg_class'::regclass AND dep.refobjid = f.oid
+                  AND dep.refobjsubid <> 0 AND dep.refobjsubid <> own.attnum
              JOIN pg_attribute AS source ON source.attrelid = dep.refobjid AND source.attnum = dep.refobjsubid
-             WHERE a.attgenerated <> '' AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = a.attrelid
-               AND dep.refobjsubid <> 0 AND dep.refobjsubid <> a.attnum
-               AND (dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
-                    OR dep.classid = 'pg_class'::regclass AND dep.objid = a.attrelid AND dep.objsubid = a.attnum)
-             ORDER BY source.attnum) AS generated_from,
+             WHERE dep.classid = 'pg_attrdef'::regclass AND dep.objid = ad.oid
+                OR dep.classid = 'pg_class'::regclass AND dep.objid = f.oid AND dep.objsubid = own.attnum
+             ORDER BY 1) AS generated_from,
        CASE WHEN a.attcollation <> plain.collation THEN cn.nspname::text END AS collation_schema,
        CASE WHEN a.attcollation <> plain.collation THEN co.collname::text END AS collation_name,
        col_description(a.attrelid, a.attnum) AS comment,

@@ -1,5 +1,6 @@
--- What tells that a table was altered (names, columns, partitions) or rewritten or truncated (files). Only columns of the
--- catalog are read: pg_relation_filenode() and pg_partition_tree() show the present, whatever the snapshot.
+-- What tells that a table was altered (names, columns, partitions; what generated columns are computed from, as it may come
+-- to be a personal one) or rewritten or truncated (files). Only columns of the catalog are read: pg_relation_filenode() and pg_partition_tree() show the present, whatever the
+-- snapshot.
 WITH RECURSIVE family (root, oid) AS (
     SELECT c.oid, c.oid FROM pg_class AS c WHERE c.oid = ANY (%(tables)s::oid[])
     UNION ALL
@@ -9,7 +10,11 @@ WITH RECURSIVE family (root, oid) AS (
     JOIN pg_inherits AS i ON i.inhparent = f.oid
 )
 SELECT f.root::int8 AS oid,
-       string_agg(format('%%s.%%s:%%s', c.relnamespace, c.oid, c.relname), ',' ORDER BY c.oid) || ' ' ||
+       string_agg(format('%%s.%%s:%%s:%%s', c.relnamespace, c.oid, c.relname, (
+           SELECT md5(string_agg(d.adbin::text, ',' ORDER BY d.adnum))
+           FROM pg_attrdef AS d
+           JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
+           WHERE d.adrelid = c.oid)), ',' ORDER BY c.oid) || ' ' ||
        (SELECT string_agg(format('%%s:%%s:%%s:%%s:%%s', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated),
                           ',' ORDER BY a.attnum)
         FROM pg_attribute AS a WHERE a.attrelid = f.root AND a.attnum > 0 AND NOT a.attisdropped) AS structure,

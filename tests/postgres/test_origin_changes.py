@@ -259,6 +259,34 @@ def test_a_column_that_comes_to_be_computed_from_a_personal_one_fails_the_run(
         assert place.schemas() == set()
 
 
+def test_a_partition_that_comes_to_compute_a_column_from_a_personal_one_fails_the_run(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = "(id int, name text, city text, label text GENERATED ALWAYS AS (upper({})) STORED)"
+    place.in_origin(
+        f"""
+        CREATE TABLE users {columns.format("city")} PARTITION BY RANGE (id);
+        CREATE TABLE users_1 PARTITION OF users FOR VALUES FROM (0) TO (10);
+        INSERT INTO users VALUES (1, 'Marie', 'Lyon');
+        """
+    )
+    swap = f"""
+        DROP TABLE users_1;
+        CREATE TABLE users_1 {columns.format("name")};
+        ALTER TABLE users ATTACH PARTITION users_1 FOR VALUES FROM (0) TO (10);
+        INSERT INTO users VALUES (1, 'Marie', 'Lyon');
+    """
+    rules = "tables: [{table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [id, city, label]}]"
+    with monkeypatch.context() as patched:
+        before_snapshot(patched, lambda: place.in_origin(swap))
+        with pytest.raises(OriginChanged, match="users was altered"):
+            place.run(rules)
+    # where it was so from the beginning, the column is left out
+    published = place.run(rules)
+    assert "users.label left out: it is computed from a masked column" in published.plan.warnings
+    assert place.read("SELECT * FROM shop.users") == [(1, "[valeur unique anonymisée 1]", "Lyon")]
+
+
 def before_snapshot(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     """Have something happen after the check, before the snapshot is taken."""
     build_staging = building.build_staging
