@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+import httpx
 from dotenv import load_dotenv
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
@@ -45,6 +46,9 @@ def main() -> int:
     except EtlError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
+    except httpx.TransportError:
+        print(f"error: {urls.SILENT_SERVER}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -17,6 +17,8 @@ ORIGIN_VARIABLES = {
 }
 APP_NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 
+SILENT_SERVER = "the Prefect server of PREFECT_API_URL does not answer; start it, or do without the variable"
+
 _given: dict[str, str] = {}
 
 

@@ -161,7 +161,7 @@ class Server:
 
     def _initdb(self) -> None:
         options = ["--username=postgres", f"--pwfile={self.directory / 'password'}", "--auth=scram-sha-256"]
-        options += ["--encoding=UTF8", "--no-sync", "--no-instructions"]
+        options += ["--encoding=UTF8", "--no-sync"]
         # Not every system has C.UTF-8, and the programs before 17 have no locale of their own but C.
         for locale in ("C.UTF-8", "C"):
             made = _run([self.bin / "initdb", "-D", self.data, f"--locale={locale}", *options], self.directory)

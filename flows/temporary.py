@@ -19,6 +19,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
+from blocks import urls
 from multischema.errors import EtlError
 
 _FLUSH = 1.0  # seconds between two writes of the server's
@@ -48,7 +49,7 @@ def _refuse_silence() -> None:
     """Raise EtlError where the user's own Prefect server does not answer."""
     with get_client(sync_client=True) as client:
         if client.api_healthcheck():
-            raise EtlError("the Prefect server of PREFECT_API_URL does not answer; start it, or do without the variable")
+            raise EtlError(urls.SILENT_SERVER)
 
 
 def _start() -> None:

@@ -21,7 +21,7 @@ from multischema.postgres.sessions import Connection, Database, Sessions
 from multischema.rules import Rules
 
 SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
-PARTING = 8.0  # seconds that a run which ends may take to drop its staging schema; else the next run does
+PARTING = 5.0  # seconds that a run which ends may take to drop its staging schema; else the next run does
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -249,20 +249,17 @@ def _drop_staging(job: Job, doors: Doors) -> None:
     """
     with Sessions(f"multi-schema-postgres-etl {job.app} {job.id}") as parting:
 
-        def give_up() -> None:
-            doors.sessions.end()
-            parting.end()
+        def drop() -> None:
+            with suppress(EtlError):
+                try:
+                    building.drop_schema(doors.holder, job.staging)
+                except ConnectionLost:
+                    with parting.lend(doors.target, job.staging) as connection:
+                        building.drop_schema(connection, job.staging)
 
-        too_long = threading.Timer(PARTING, give_up)
-        too_long.daemon = True
-        too_long.start()
-        with suppress(EtlError):
-            try:
-                building.drop_schema(doors.holder, job.staging)
-            except ConnectionLost:
-                with parting.lend(doors.target, job.staging) as connection:
-                    building.drop_schema(connection, job.staging)
-        too_long.cancel()
+        dropping = threading.Thread(target=drop, name="drop staging", daemon=True)
+        dropping.start()
+        dropping.join(PARTING)
 
 
 def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:

@@ -23,6 +23,7 @@ from multischema.preconditions import pooler_problem
 Connection = psycopg.Connection[dict[str, Any]]
 
 CONNECT_TIMEOUT = 15
+CANCEL_TIMEOUT = 2
 HEARTBEAT = 60.0  # seconds; proxies cut a connection on which nothing was said for half an hour
 LOCK_TIMEOUT = "5min"
 
@@ -265,7 +266,7 @@ def _cut_one(connection: Connection) -> None:
     """
     with suppress(psycopg.Error, OSError):
         if _is_active(connection):
-            connection.cancel_safe(timeout=3)
+            connection.cancel_safe(timeout=CANCEL_TIMEOUT)
     with suppress(psycopg.Error, OSError):
         duplicate = socket.socket(fileno=os.dup(connection.fileno()))
         with duplicate:

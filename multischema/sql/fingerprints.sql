@@ -1,6 +1,6 @@
 -- What tells that a table was altered (names, columns, partitions; what generated columns are computed from, as it may come
--- to be a personal one) or rewritten or truncated (files). Only columns of the catalog are read: pg_relation_filenode() and pg_partition_tree() show the present, whatever the
--- snapshot.
+-- to be a personal one) or rewritten or truncated (files). Only columns of the catalog are read: pg_relation_filenode()
+-- and pg_partition_tree() show the present, whatever the snapshot.
 WITH RECURSIVE family (root, oid) AS (
     SELECT c.oid, c.oid FROM pg_class AS c WHERE c.oid = ANY (%(tables)s::oid[])
     UNION ALL

@@ -158,13 +158,19 @@ class Shop:
         return self.place.read(query.replace("{}", f'"{self.app}"'))
 
     def command(
-        self, *arguments: str, rules: str | None = None, module: str = "flows.etl", **environment: str | None
+        self,
+        *arguments: str,
+        rules: str | None = None,
+        module: str = "flows.etl",
+        terminal: int | None = None,
+        **environment: str | None,
     ) -> "Command":
         """Start a command of the project in a process of its own, in a directory without a .env."""
         given = {**self.environment, **environment}
         if rules is not None:
             arguments = ("--rules", self.place.rules(rules), *arguments)
-        command = Command.start(self.directory, module, arguments, {"PREFECT_API_URL": self.server.url, **given})
+        environment = {"PREFECT_API_URL": self.server.url, **given}
+        command = Command.start(self.directory, module, arguments, environment, terminal)
         self.commands.append(command)
         return command
 
@@ -179,9 +185,17 @@ class Command:
 
     @classmethod
     def start(
-        cls, directory: Path, module: str, arguments: Sequence[str], environment: Mapping[str, str | None]
+        cls,
+        directory: Path,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str | None],
+        terminal: int | None = None,
     ) -> "Command":
-        """Start `python -m module` with these variables and no others; one that is None is not set."""
+        """Start `python -m module` with these variables and no others; one that is None is not set.
+
+        It prints to files, or all to a terminal.
+        """
         number = len(list(directory.glob("*.out")))
         command = cls.__new__(cls)
         command.output, command.errors = directory / f"{number}.out", directory / f"{number}.err"
@@ -191,8 +205,8 @@ class Command:
                 cwd=directory,
                 env=variables(environment),
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
+                stdout=terminal or out,
+                stderr=terminal or err,
                 start_new_session=True,
                 # a shell in the background has its children ignore Ctrl-C
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -329,18 +343,19 @@ def shop(place: Place, server: Server, work: Path, monkeypatch: pytest.MonkeyPat
 
 
 # An origin whose rows come slowly: a run casts enums to text, and here that is a function which takes its time.
+# They are wide, for the first ones to leave the server before the last ones are ready.
 SLOW = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE FUNCTION slow(mood) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN 'fine'; END $$;
 CREATE CAST (mood AS text) WITH FUNCTION slow (mood);
-CREATE TABLE users (id serial PRIMARY KEY, name text, mood mood);
+CREATE TABLE users (id serial PRIMARY KEY, name text, mood mood, note text DEFAULT repeat('.', 4000));
 CREATE TABLE visits (id serial PRIMARY KEY, user_id integer NOT NULL REFERENCES users);
 INSERT INTO users (name, mood) SELECT 'Marie', 'bad' FROM generate_series(1, {rows});
 INSERT INTO visits (user_id) SELECT 1 FROM generate_series(1, 100);
 """
 SLOW_RULES = """
 tables:
-  - {table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [mood]}
+  - {table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [mood, note]}
   - {table_name: visits, non_anonymized_column_names: [user_id]}
 """
 

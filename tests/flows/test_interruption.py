@@ -7,6 +7,8 @@ import pytest
 
 from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy, eventually
 
+pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
+
 SOON = 25  # seconds on a busy machine; what waits for a thread that hangs takes 30 or more
 
 ORIGIN = SLOW.format(rows=3)
@@ -53,7 +55,7 @@ def test_a_command_that_is_interrupted_ends_in_one_line_and_leaves_nothing(
     command.interrupt(number)
     assert command.wait(SOON) == 1
     assert command.err == "interrupted: nothing was published, the published schema is as it was\n"
-    assert not [line for line in command.out.splitlines() if "error" in line or "warning" in line or "Traceback" in line]
+    assert not [line for line in command.out.splitlines() if "error:" in line or "warning:" in line or "Traceback" in line]
     assert left_behind(published) == ({published.app}, {"origin": 0, "target": 0}, 0, 3)
     run = published.last()
     assert run["state_name"] == "Crashed"
@@ -84,4 +86,5 @@ def test_after_a_kill_the_next_run_cleans_up_and_publishes(published: Shop) -> N
     assert published.read("SELECT count(*) FROM {}.users") == [(3,)]
     published.place.in_origin("DELETE FROM users WHERE id > 4")
     assert published.run(SLOW_RULES).is_completed()
-    assert left_behind(published) == ({published.app}, {"origin": 0, "target": 0}, 0, 4)
+    # the origin's server notices within ten seconds that nobody reads any more
+    eventually(lambda: left_behind(published) == ({published.app}, {"origin": 0, "target": 0}, 0, 4))

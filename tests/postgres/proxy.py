@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,7 +18,7 @@ class Proxy:
         self._passing = threading.Event()
         self._passing.set()
         self._closed = False
-        self._limit: int | None = None
+        self._stalls: Callable[[], bool] = lambda: False
         self.sent = bytearray()  # from clients to the server
         self.answered = bytearray()  # from the server to clients
         self.stalled = threading.Event()
@@ -36,14 +36,18 @@ class Proxy:
         self.stalled.set()
 
     def stall_after(self, size: int) -> None:
-        """Stall once so many more bytes have come, either way; `stalled` is set then."""
-        with self._guard:
-            self._limit = len(self.sent) + len(self.answered) + size
+        """Stall once so many more bytes have passed, either way; `stalled` is set then."""
+        limit = len(self.sent) + len(self.answered) + size
+        self._stalls = lambda: len(self.sent) + len(self.answered) >= limit
+
+    def stall_at_answer(self, answer: bytes) -> None:
+        """Stall once the server has given this answer; it is passed on, and nothing after it."""
+        begin = len(self.answered)
+        self._stalls = lambda: answer in self.answered[begin:]
 
     def go_on(self) -> None:
         """Pass on what was kept, and what comes."""
-        with self._guard:
-            self._limit = None
+        self._stalls = lambda: False
         self._passing.set()
 
     def cut(self) -> None:
@@ -76,12 +80,11 @@ class Proxy:
     def _pass_on(self, source: socket.socket, sink: socket.socket, record: bytearray) -> None:
         with suppress(OSError):
             while chunk := source.recv(65536):
+                self._passing.wait()
                 with self._guard:
                     record += chunk
-                    if self._limit is not None and len(self.sent) + len(self.answered) >= self._limit:
-                        self._limit = None
+                    if self._stalls():
                         self.stall()
-                self._passing.wait()
                 sink.sendall(chunk)
         # an end that comes while the proxy stalls is not passed on either
         self._passing.wait()

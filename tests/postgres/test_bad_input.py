@@ -35,6 +35,7 @@ REFUSED = (
     'can\'t connect: connection to server at "127.0.0.1", port 1 failed: Connection refused; '
     "check host and port in the URL, and that this machine may reach them"
 )
+TALKATIVE = {"PREFECT_LOGGING_LEVEL": "DEBUG", "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG", "PREFECT_DEBUG_MODE": "true"}
 PATIENCE = 120  # seconds that a busy machine gets for what usually takes two
 CHECKED = "checked shop: 1 table to copy, 0 truncated, 1 index, 0 warnings"
 
@@ -111,17 +112,20 @@ def check(place: Place, variables: dict[str, str], *arguments: str) -> Said:
 
 
 def test_a_check_that_finds_nothing_ends_well_and_publishes_nothing(shop: Place) -> None:
-    result = check(shop, environment(shop))
-    assert (result.status, result.err) == (0, "")
+    result = check(shop, environment(shop) | TALKATIVE)
+    assert (result.status, "error" in result.err) == (0, False)
     assert result.out.splitlines()[-1].endswith(CHECKED)
 
 
-def test_the_most_talkative_log_tells_no_password(shop: Place) -> None:
-    talkative = {"PREFECT_LOGGING_LEVEL": "DEBUG", "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG", "PREFECT_DEBUG_MODE": "true"}
-    result = check(shop, environment(shop) | talkative)
-    assert result.status == 0
+def test_a_wrong_password_ends_the_command_with_a_line(shop: Place) -> None:
     wrong = re.sub(":[^:@]*@", ":s3cr%40t@", shop.target_url)
-    assert check(shop, environment(shop) | talkative | {"ETL_DB_URL": wrong}).status == 1
+    result = check(shop, environment(shop) | TALKATIVE | {"ETL_DB_URL": wrong})
+    assert (result.status, result.err.splitlines()[-1]) == (
+        1,
+        f'error: target: can\'t connect: connection to server at "127.0.0.1", port {shop.target_server.port} failed: '
+        f'FATAL: password authentication failed for user "{shop.etl}"; '
+        "check user and password in the URL, special characters as %-escapes",
+    )
 
 
 @dataclass(frozen=True)
@@ -143,16 +147,7 @@ CASES = [
         changes={"ORIGIN_DB_URL": UNREACHABLE, "ETL_DB_URL": UNREACHABLE},
     ),
     Case(
-        "the password in the URL is not escaped",
-        [
-            "error: origin shop: the URL has an @ too many, or a / before it; want "
-            "postgresql://user:password@host:port/database, with special characters of user and password as %-escapes "
-            "(@ is %40, / is %2F)"
-        ],
-        changes={"ORIGIN_DB_URL": "postgresql://someone:a@s3cr@127.0.0.1/somewhere"},
-    ),
-    Case(
-        "the variables are missing",
+        "the app is unknown and the variables are missing",
         [
             "error: unknown app other: known are aei, rdvi, rdvs, rdvsp; "
             "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml",
@@ -171,41 +166,12 @@ CASES = [
         status=2,
     ),
     Case(
-        "the origin is another app's",
-        ["error: ORIGIN_DB_URL belongs to APP=shop, not to other"],
-        arguments=["--app", "other"],
-        status=2,
-    ),
-    Case(
-        "there is no rules file",
-        ["error: rules: nowhere.yml: no such file or directory; want a readable file or an https URL"],
-        changes={"CONFIG_PATH": "nowhere.yml"},
-    ),
-    Case(
-        "the rules' URL is not https",
-        ["error: rules: http://127.0.0.1:1/anonymizer.yml: not https; want an https URL or a file"],
-        arguments=["--rules", "http://127.0.0.1:1/anonymizer.yml"],
-    ),
-    Case(
         "the rules' URL holds a password",
         [
             "error: rules: https://127.0.0.1:1/anonymizer.yml: a user or a password in the URL; "
             "want one without, it is stored and shown in clear"
         ],
         arguments=["--rules", "https://someone:s3cr@127.0.0.1:1/anonymizer.yml"],
-    ),
-    Case(
-        "the reader does not exist",
-        ["error: target: the reader nobody does not exist; create the role, or name the one that Metabase connects as"],
-        changes={"METABASE_USERNAME": "nobody"},
-    ),
-    Case(
-        "the schema is not for publishing",
-        [
-            "error: target: schema 'public' can't be published: public, information_schema, pg_… and the ETL's own "
-            "etl_staging_… and etl_old_… are not for publishing"
-        ],
-        arguments=["--schema", "public"],
     ),
 ]
 
@@ -218,33 +184,13 @@ def test_a_check_of_what_is_wrong_says_it_line_by_line(shop: Place, case: Case) 
     assert result.status == case.status
 
 
-def test_no_tables_at_a_time_is_a_usage_error(shop: Place) -> None:
-    result = check(shop, environment(shop), "--jobs", "0")
-    assert result.status == 2
-    assert result.err.splitlines()[-1] == "python -m flows.etl: error: argument --jobs: '0': want a number from 1 to 32"
-
-
-def test_a_wrong_password_ends_the_command_with_a_line(shop: Place) -> None:
-    wrong = re.sub(":[^:@]*@", ":s3cr%40t@", shop.target_url)
-    result = check(shop, environment(shop) | {"ETL_DB_URL": wrong})
+def test_rules_that_are_none_end_the_command_with_a_line(shop: Place) -> None:
+    shop.rules("tables: users: truncated")
+    result = check(shop, environment(shop))
     assert (result.status, result.err) == (
         1,
-        f'error: target: can\'t connect: connection to server at "127.0.0.1", port {shop.target_server.port} failed: '
-        f'FATAL: password authentication failed for user "{shop.etl}"; '
-        "check user and password in the URL, special characters as %-escapes\n",
+        "error: rules: line 1: not YAML: mapping values are not allowed in this context\n",
     )
-
-
-@pytest.mark.parametrize(
-    ("rules", "line"),
-    [
-        ("tables: [", "rules: line 1: not YAML: while parsing a flow node, did not find expected node content"),
-        ("<!DOCTYPE html>", "rules: anonymizer.yml: this is a web page, not rules; want the address of the raw YAML file"),
-    ],
-)
-def test_rules_that_are_none_end_the_command_with_a_line(shop: Place, rules: str, line: str) -> None:
-    shop.rules(rules)
-    assert check(shop, environment(shop)) == Said(1, "", f"error: {line}\n")
 
 
 def test_gaps_of_the_rules_end_the_command_with_a_snippet_that_closes_them(shop: Place) -> None:
@@ -331,14 +277,14 @@ def test_an_error_that_a_function_raises_is_told_without_its_words_whatever_code
         """
         CREATE TYPE mood AS ENUM ('MARKER');
         CREATE FUNCTION told(mood) RETURNS text LANGUAGE plpgsql AS $$
-        BEGIN RAISE EXCEPTION 'no right to %', $1 USING ERRCODE = 'insufficient_privilege'; END $$;
+        BEGIN RAISE EXCEPTION 'no room for %', $1 USING ERRCODE = 'disk_full'; END $$;
         CREATE CAST (mood AS text) WITH FUNCTION told(mood);
         CREATE TABLE users (id serial PRIMARY KEY, name text, city mood);
         INSERT INTO users (city) VALUES ('MARKER');
         """
     )
     assert failed(place).startswith(
-        "origin shop: copying users failed: InsufficientPrivilege (42501); its message may quote a row, and stands in "
+        "origin shop: copying users failed: DiskFull (53100); its message may quote a row, and stands in "
         "the server's log only"
     )
 

@@ -23,6 +23,6 @@ CREATE TABLE cards (
     id integer GENERATED ALWAYS AS (length(number)) STORED PRIMARY KEY,
     label text
 );
-INSERT INTO cards VALUES ('4970', DEFAULT, 'Marie'), ('49', DEFAULT, 'Jean');
+INSERT INTO cards (number, label) VALUES ('4970', 'Marie'), ('49', 'Jean');
 CREATE TABLE payments (id integer PRIMARY KEY, card_id integer REFERENCES cards);
 INSERT INTO payments VALUES (1, 4);

@@ -1,0 +1,275 @@
+"""The command line: what it shows, and how it ends."""
+
+import os
+import pty
+import re
+import signal
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from flows import command_line
+from flows.etl import etl
+from tests.conftest import PASSWORD
+from tests.flows.conftest import PATIENCE, SLOW, SLOW_RULES, Shop, busy, eventually
+
+pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
+
+ORIGIN = """
+CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
+CREATE TABLE visits (id serial PRIMARY KEY, user_id integer NOT NULL REFERENCES users);
+INSERT INTO users (name, city) VALUES ('Marie', 'Lyon'), ('Jean', 'Brest');
+INSERT INTO visits (user_id) VALUES (1), (1), (2);
+"""
+RULES = """
+tables:
+  - {table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [city]}
+  - {table_name: visits, non_anonymized_column_names: [user_id]}
+"""
+STEPS = [
+    r"downloaded rules: \d+ B",
+    r"checked {app}: 2 tables to copy, 0 truncated, 2 indexes, 0 warnings",
+    r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
+    r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
+    r"anonymized {app}: 2 tables, 5 rows, \d+ B",
+    r"indexed {app}: 2 indexes, 1 foreign key",
+    r"verified {app}: 5 rows, 1 masked column, the reader's rights",
+    r"published schema {app} for {reader}",
+    r"cleaned {app}",
+    r"report of {app}",
+]
+UNREACHABLE = "postgresql://someone:hush@127.0.0.1:1/nothing"
+Main = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def main(shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Main:
+    """Return a function that runs the command here, with the shop's variables, some of them changed."""
+
+    def run(*arguments: str, rules: str | None = None, **environment: str | None) -> tuple[int, str, str]:
+        monkeypatch.chdir(shop.directory)
+        for name, value in {**shop.environment, "CONFIG_PATH": None, **environment}.items():
+            monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name, raising=False)
+        given = arguments if rules is None else ("--rules", shop.place.rules(rules), *arguments)
+        status = command_line.main(etl, given)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+# What it shows
+
+
+def test_a_run_shows_its_stages_as_plain_lines_and_ends_with_the_report(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    command = shop.command(rules=RULES)
+    assert command.wait() == 0
+    assert command.err == ""
+    assert "\x1b" not in command.out
+    lines = command.out.splitlines()
+    for wanted, line in zip(STEPS, lines, strict=False):
+        expected = wanted.format(app=shop.app, reader=shop.place.reader)
+        assert re.fullmatch(rf"\d\d:\d\d:\d\d  {expected}", line), line
+    assert lines[len(STEPS)].split() == ["table", "rows", "size", "copy", "s", "index", "s", "masked", "columns"]
+    assert re.fullmatch(rf"published {shop.app} for {shop.place.reader}: 2 tables, 5 rows, .*", lines[-1] or lines[-2])
+    assert shop.read("SELECT name FROM {}.users WHERE id = 2") == [("[valeur unique anonymisée 2]",)]
+
+
+def screen(printed: str) -> list[str]:
+    """Return the lines that a terminal holds once this is printed: it knows what rich uses, and fails on anything else."""
+    lines, row, column = [""], 0, 0
+    for control, text in re.findall(r"(\x1b\[[?\d;]*[A-Za-z]|[\r\n])|([^\x1b\r\n]+)", printed):
+        if text:
+            lines[row] = lines[row][:column].ljust(column) + text + lines[row][column + len(text) :]
+            column += len(text)
+        elif control == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif control == "\r":
+            column = 0
+        elif control == "\x1b[2K":
+            lines[row] = ""
+        elif control.endswith("A"):
+            row = max(0, row - int(control[2:-1] or 1))
+        else:
+            assert control.endswith("m") or control in ("\x1b[?25l", "\x1b[?25h"), repr(control)
+    return [line.rstrip() for line in lines]
+
+
+def test_a_terminal_shows_a_bar_while_rows_are_copied_and_nothing_of_it_at_the_end(shop: Shop) -> None:
+    shop.place.in_origin(SLOW.format(rows=100))
+    main_end, command_end = pty.openpty()
+    command = shop.command(rules=SLOW_RULES, TERM="xterm-256color", COLUMNS="120", terminal=command_end)
+    os.close(command_end)
+    printed = b""
+    try:
+        while chunk := os.read(main_end, 65536):
+            printed += chunk
+    except OSError:  # the other end is closed
+        pass
+    os.close(main_end)
+    assert command.wait() == 0
+    text = printed.decode()
+    assert re.search(r"anonymize.*\d+ %.*users", text)
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") > 0
+    lines = screen(text)
+    steps = [line[10:] for line in lines if re.match(r"\d\d:\d\d:\d\d  ", line)]
+    assert [step.split()[0] for step in steps] == [
+        "downloaded",
+        "checked",
+        "anonymized",
+        "indexed",
+        "verified",
+        "published",
+        "cleaned",
+        "report",
+    ]
+    assert not [line for line in lines if "━" in line or "…" in line or "%" in line or line.startswith("copied")]
+    assert [line for line in lines if line][-1].startswith(f"published {shop.app} for {shop.place.reader}: ")
+
+
+# How it ends
+
+
+def test_a_check_says_what_it_found_and_writes_nothing(shop: Shop, main: Main) -> None:
+    shop.place.in_origin(ORIGIN)
+    status, out, err = main("--check", rules=RULES, PREFECT_API_URL="http://127.0.0.1:1/api")
+    assert (status, err) == (0, "")
+    assert [line[10:] for line in out.splitlines()][1] == (
+        f"checked {shop.app}: 2 tables to copy, 0 truncated, 2 indexes, 0 warnings"
+    )
+    assert shop.place.schemas() == set()
+    assert shop.place.sessions() == {"origin": 0, "target": 0}
+    assert shop.server.runs(shop.app) == []
+
+
+def test_a_check_of_incomplete_rules_gives_what_is_ready_to_paste(shop: Shop, main: Main) -> None:
+    shop.place.in_origin(ORIGIN)
+    status, _, err = main("--check", rules="tables: [{table_name: users, anonymized_column_names: [name]}]")
+    assert status == 1
+    head, snippet = err.split("tables:\n")
+    assert head.splitlines() == [
+        f"error: origin {shop.app}: missing rule for column users.city",
+        f"origin {shop.app}: missing rules for table visits",
+    ]
+    status, _, err = main("--check", rules="tables:\n" + snippet)
+    assert (status, err) == (0, "")
+
+
+def test_a_check_does_not_wait_for_a_run(shop: Shop, main: Main) -> None:
+    shop.place.in_origin(SLOW.format(rows=300))
+    command = shop.command(rules=SLOW_RULES)
+    eventually(lambda: busy(shop.place, "origin", "COPY"))
+    status, _, err = main("--check", rules=SLOW_RULES)
+    assert (status, err) == (0, "")
+    assert command.process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "message"),
+    [
+        ({"ORIGIN_DB_URL": UNREACHABLE}, 1, r"origin {app}: can't connect: .*Connection refused.*"),
+        ({"ETL_DB_URL": UNREACHABLE}, 1, r"target: can't connect: .*Connection refused.*"),
+        ({"ORIGIN_DB_URL": "{wrong origin}"}, 1, r"origin {app}: can't connect: .*password authentication failed.*"),
+        ({"ETL_DB_URL": "{wrong target}"}, 1, r"target: can't connect: .*password authentication failed.*"),
+        ({"ETL_DB_URL": PASSWORD}, 1, r"target: this is not a Postgres URL; want .*"),
+        ({"ETL_DB_URL": None}, 2, r"missing variable ETL_DB_URL: want the URL of the target"),
+        ({"METABASE_USERNAME": "nobody"}, 1, r"target: the reader nobody does not exist; .*"),
+        ({"APP": "Bad Name"}, 2, r"app 'Bad Name': an app's name has lowercase letters, digits and dashes"),
+        ({"APP": None}, 2, r"no app: want --app, or APP in the environment"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_leaves_nothing(
+    changed: dict[str, str | None], status: int, message: str, shop: Shop, main: Main
+) -> None:
+    shop.place.in_origin(ORIGIN)
+    wrong = {
+        "{wrong origin}": shop.place.origin_server.url(shop.place.name, shop.place.app, "hush"),
+        "{wrong target}": shop.place.target_server.url(shop.place.name, shop.place.etl, "hush"),
+    }
+    found, out, err = main(rules=RULES, **{name: wrong.get(value or "", value) for name, value in changed.items()})
+    assert found == status
+    assert re.fullmatch(rf"error: {message.format(app=re.escape(shop.app))}\n", err), err
+    for secret in ("hush", "Traceback", PASSWORD):
+        assert secret not in out + err
+    assert not [line for line in out.splitlines() if "error" in line]
+    assert shop.place.schemas() == set()
+    assert shop.place.sessions() == {"origin": 0, "target": 0}
+
+
+def test_without_rules_an_app_that_nobody_knows_is_a_usage_error(main: Main, shop: Shop) -> None:
+    status, _, err = main()
+    assert status == 2
+    assert err == (
+        f"error: unknown app {shop.app}: known are aei, rdvi, rdvs, rdvsp; "
+        "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml\n"
+    )
+
+
+def test_variables_are_read_from_a_file_of_the_directory_and_the_environment_stands_above_it(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    file = "\n".join(f"{name}='{value}'" for name, value in {**shop.environment, "METABASE_USERNAME": "nobody"}.items())
+    (shop.directory / ".env").write_text(file)
+    unset = dict.fromkeys(shop.environment, None)
+    command = shop.command("--check", rules=RULES, **{**unset, "METABASE_USERNAME": shop.place.reader})
+    assert command.wait() == 0, command.text
+
+
+@pytest.mark.parametrize("module", ["flows.etl", "blocks.register"])
+def test_a_prefect_server_that_does_not_answer_is_one_clear_line(module: str, shop: Shop) -> None:
+    rules = RULES if module == "flows.etl" else None
+    command = shop.command(module=module, rules=rules, PREFECT_API_URL="http://127.0.0.1:1/api")
+    assert command.wait() == 1
+    assert command.err == (
+        "error: the Prefect server of PREFECT_API_URL does not answer; start it, or do without the variable\n"
+    )
+    assert command.out == ""
+
+
+# Without a Prefect server of the user's own
+
+
+def recorded(home: Path) -> dict[str, str]:
+    """Return the task runs that a server's database has kept, and their states."""
+    with closing(sqlite3.connect(home / "prefect.db")) as connection:
+        return dict(connection.execute("SELECT name, state_name FROM task_run").fetchall())
+
+
+@pytest.mark.slow
+def test_without_a_server_a_run_starts_one_ends_in_silence_and_keeps_its_task_runs(shop: Shop, tmp_path: Path) -> None:
+    shop.place.in_origin(ORIGIN)
+    home = tmp_path / "home"
+    home.mkdir()
+    alone = {"PREFECT_API_URL": None, "PREFECT_HOME": str(home)}
+    command = shop.command(rules=RULES, **alone)
+    assert command.wait(5 * PATIENCE) == 0
+    assert command.err == ""
+    assert [line.split()[1] for line in command.out.splitlines()[: len(STEPS)]] == [step.split()[0] for step in STEPS]
+    stages = {f"{stage} {shop.app}" for stage in ("check", "index", "verify", "publish", "clean")}
+    assert recorded(home) == dict.fromkeys({"download rules", "copy users", "copy visits", *stages}, "Completed")
+
+    command = shop.command(rules="tables: all", **alone)
+    assert command.wait(5 * PATIENCE) == 1
+    assert command.err.startswith("error: rules: ")
+    assert len(command.err.splitlines()) == 1
+    assert "Traceback" not in command.out
+    assert recorded(home)[f"check {shop.app}"] == "Failed"
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_run_with_its_own_server_too(shop: Shop, tmp_path: Path) -> None:
+    shop.place.in_origin(SLOW.format(rows=3000))
+    home = tmp_path / "home"
+    home.mkdir()
+    command = shop.command(rules=SLOW_RULES, PREFECT_API_URL=None, PREFECT_HOME=str(home))
+    eventually(lambda: busy(shop.place, "origin", "COPY"), 5 * PATIENCE)
+    command.interrupt(signal.SIGINT)  # which a terminal sends to the server as well
+    assert command.wait(30) == 1
+    assert command.err == "interrupted: nothing was published, the published schema is as it was\n"
+    assert "Traceback" not in command.out
+    assert recorded(home)["copy users"] in ("Failed", "Crashed")
+    assert shop.place.schemas() == set()
+    assert shop.place.sessions() == {"origin": 0, "target": 0}

@@ -1,0 +1,148 @@
+"""No password and no personal datum in anything that a run leaves or shows: Prefect's database and API, output, `ps`."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+from prefect.blocks.system import Secret
+
+from tests.conftest import PASSWORD
+from tests.flows.conftest import Command, Shop
+
+# pieces that stay as they are in a URL, in JSON, in SQL and in a repr, and that nothing else holds
+PIECES = ("word:/@%", "word%3a%2f%40%25", "mmmarker")
+ORIGIN = """
+CREATE TYPE mood AS ENUM ('good', 'mmmarker-label');
+CREATE TABLE users (id serial PRIMARY KEY, name text, email text, born date, mood mood, city text);
+INSERT INTO users (name, email, born, mood, city) VALUES
+('mmmarker-name', 'mmmarker@example.org', '1970-01-01', 'good', 'mmmarker-city'),
+(E'mmmarker\\nlines', 'mmmarker', NULL, 'mmmarker-label', 'mmmarker\\\\city');
+"""
+FAILING_CAST = """
+CREATE FUNCTION to_text(mood) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'found % of mmmarker', enum_out($1) USING DETAIL = 'mmmarker', HINT = 'mmmarker'; END $$;
+CREATE CAST (mood AS text) WITH FUNCTION to_text (mood);
+"""
+RULES = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name, email, born]
+    non_anonymized_column_names: [mood, city]
+"""
+# What a worker does, and no line of ours in between.
+WORKER = "import json, sys; from flows.etl import etl; print(etl(**json.loads(sys.argv[1]), return_state=True).name)"
+DEBUG = {"PREFECT_LOGGING_LEVEL": "DEBUG", "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG", "PREFECT_LOGGING_SERVER_LEVEL": "DEBUG"}
+
+
+def found(text: str) -> list[str]:
+    """Return the pieces that a text holds."""
+    lowered = text.lower()
+    return [piece for piece in PIECES if piece in lowered]
+
+
+@contextmanager
+def watched_processes() -> Iterator[set[str]]:
+    """Gather the command lines of all processes of the machine, while entered."""
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.02):
+            seen.update(" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+def wrong_password(shop: Shop) -> None:
+    """Have the next run log in with a password that is not the role's."""
+    shop.place.in_origin(f"ALTER ROLE {shop.place.app} PASSWORD 'another'", superuser=True)
+
+
+def missing_right(shop: Shop) -> None:
+    """Have the next run find a table that it may not read."""
+    shop.place.in_origin(f"ALTER TABLE users OWNER TO postgres; REVOKE ALL ON users FROM {shop.place.app}", superuser=True)
+
+
+def failing_cast(shop: Shop) -> None:
+    """Have the next run meet an error of the origin that quotes a row."""
+    shop.place.in_origin(FAILING_CAST)
+
+
+def nothing(shop: Shop) -> None:
+    """Have the next run publish."""
+
+
+@pytest.mark.parametrize(
+    ("way", "prepare", "state", "said"),
+    [
+        ("worker", nothing, "Completed", "published schema"),
+        ("worker", wrong_password, "Failed", "password authentication failed"),
+        ("worker", missing_right, "Failed", "may not SELECT table users"),
+        ("worker", failing_cast, "Failed", "copying users failed"),
+        ("command", nothing, "Completed", "published schema"),
+        ("command", failing_cast, "Failed", "copying users failed"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum(
+    way: str, prepare: Callable[[Shop], None], state: str, said: str, shop: Shop
+) -> None:
+    shop.place.in_origin(ORIGIN)
+    prepare(shop)
+    parameters = shop.parameters(RULES)
+    (shop.directory / "worker.py").write_text(WORKER)
+    with watched_processes() as command_lines:
+        if way == "worker":
+            environment = {"PREFECT_API_URL": shop.server.url, **DEBUG}
+            command = Command.start(shop.directory, "worker", [json.dumps(parameters)], environment)
+        else:
+            command = shop.command(rules=RULES, **DEBUG)
+        command.wait()
+    run = shop.last()
+    assert run["state_name"] == state
+    logs = shop.server.logs(run, said)
+    tasks = list(shop.server.tasks(run, f"check {shop.app}").values())
+    artifacts = shop.server.ask("artifacts/filter", flow_runs={"id": {"any_": [run["id"]]}})
+    blocks = shop.server.ask("block_documents/filter")
+    files = {path: path.read_bytes().decode("latin-1") for path in shop.server.home.rglob("*") if path.is_file()}
+    places = {
+        "output": command.text,
+        "ps": "\n".join(command_lines),
+        "run": json.dumps(run),
+        "tasks": json.dumps(tasks),
+        "states": json.dumps([shop.server.get(f"flow_run_states/?flow_run_id={run['id']}"), [t["state"] for t in tasks]]),
+        "logs": json.dumps(logs),
+        "artifacts": json.dumps(artifacts),
+        "blocks": json.dumps(blocks),
+        "database": shop.server.database(),
+        "files": "\n".join(files.values()),
+    }
+    assert {name: pieces for name, text in places.items() if (pieces := found(text))} == {}
+    # the same search finds what is no secret, in each of them
+    control = dict.fromkeys(places, shop.app)
+    control["artifacts"] = f"{shop.app}-progress" if prepare in (nothing, failing_cast) else "[]"
+    control |= {"output": said, "logs": said, "states": state.upper(), "database": f"{shop.app}-db-url"}
+    if way == "command":
+        control["ps"] = f"-m flows.etl --rules {parameters['rules']}"
+    assert {name for name, wanted in control.items() if wanted not in places[name]} == set()
+    # and the passwords were there to be found
+    assert PASSWORD.split()[0] in Secret.load(f"{shop.app}-db-url").get()
+
+
+def test_an_error_of_the_project_has_no_traceback_even_at_the_most_talkative_level(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    failing_cast(shop)
+    command = shop.command(rules=RULES, **DEBUG)
+    assert command.wait() == 1
+    assert "Traceback" not in command.text
+    (line,) = [line for line in command.text.splitlines() if "copying users failed" in line and "Failed(" not in line]
+    assert line.startswith(f"error: origin {shop.app}: copying users failed: ")

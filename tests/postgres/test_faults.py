@@ -1,0 +1,543 @@
+"""What breaks while a run goes on: killed processes, lost sessions, stalled links, restarts, Ctrl-C, a full disk."""
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext, suppress
+from typing import Any
+
+import psycopg
+import pytest
+
+from demo.servers import Server
+from multischema import pipeline
+from multischema.errors import ConnectionLost, DatabaseError, EtlError, RunEnded, SnapshotLost
+from multischema.pipeline import Doors
+from multischema.planning import Job
+from multischema.postgres import sessions
+from multischema.postgres.sessions import Database, Sessions
+from tests.conftest import ROOT, Place
+from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, PATIENCE, Gate, eventually, gate_at, gate_in_copy
+from tests.postgres.proxy import Proxy, proxied
+
+ORIGIN = (
+    GATED_ORIGIN
+    + """
+CREATE TABLE users (id int PRIMARY KEY, name text, run int);
+INSERT INTO users SELECT n, 'Marie', 1 FROM generate_series(1, 20) AS n;
+COMMENT ON TABLE users IS 'people';
+"""
+)
+RULES = f"""
+tables:{GATED_RULES}
+  - table_name: users
+    anonymized_column_names: [name]
+    non_anonymized_column_names: [run]
+"""
+UNGATED = ORIGIN.replace("WHEN 900 THEN 'wait'", "WHEN 900 THEN 'go'")
+
+
+def run_of_users(place: Place) -> int:
+    """Return which run is published; all of it is."""
+    assert place.read("SELECT count(*), count(DISTINCT name) FROM shop.gated") == [(2000, 2000)]
+    ((low, high, count),) = place.read("SELECT min(run), max(run), count(*) FROM shop.users")
+    assert (low, count) == (high, 20)
+    return int(low)
+
+
+def published(place: Place) -> Place:
+    """Publish run 1, and have the origin hold what would be run 2."""
+    place.in_origin(ORIGIN)
+    place.run(RULES)
+    place.in_origin("UPDATE users SET run = 2")
+    return place
+
+
+def no_sessions(place: Place) -> None:
+    """Wait until no session of a run is left on either server."""
+    eventually(lambda: place.sessions() == {"origin": 0, "target": 0}, "no session of a run")
+
+
+class Run(threading.Thread):
+    """A run in a thread of its own; `result` is what it returned or raised."""
+
+    def __init__(self, place: Place, *databases: Database, **changes: Any) -> None:
+        super().__init__()
+        job, rules = place.job(**changes), place.rules(RULES)
+        self._work = lambda: pipeline.run(job, rules, *(databases or place.databases()))
+        self.result: Any = None
+        self.start()
+
+    def run(self) -> None:
+        """Do it."""
+        try:
+            self.result = self._work()
+        except EtlError as error:
+            self.result = error
+
+    def ended(self) -> Any:
+        """Wait until the run has ended, and return its result."""
+        self.join(PATIENCE)
+        assert not self.is_alive(), "the run does not end"
+        return self.result
+
+
+# A process of its own, to be killed or interrupted.
+
+SCRIPT = """
+import json, os, signal, sys
+from multischema import pipeline
+from multischema.planning import Job
+from multischema.postgres.sessions import Database
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+asked = json.load(sys.stdin)
+if asked["dies"]:
+    when, stage = asked["dies"].split()
+    work = getattr(pipeline, stage)
+
+    def die(*arguments, **more):
+        if when == "after":
+            work(*arguments, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(pipeline, stage, die)
+origin, target = (Database(kind, "shop", asked[kind]) for kind in ("origin", "target"))
+pipeline.run(Job(**asked["job"]), asked["rules"], origin, target)
+"""
+
+
+@contextmanager
+def process(place: Place, *databases: Database, dies: str = "") -> Iterator[subprocess.Popen[str]]:
+    """Give a process that runs the pipeline; `dies` names a stage before or after which it kills itself."""
+    origin, target = databases or place.databases()
+    asked = {
+        "job": vars(place.job()),
+        "origin": origin.url,
+        "target": target.url,
+        "rules": place.rules(RULES),
+        "dies": dies,
+    }
+    running = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        assert running.stdin
+        running.stdin.write(json.dumps(asked))
+        running.stdin.close()
+        yield running
+    finally:
+        running.kill()
+        running.wait()
+        assert running.stderr
+        running.stderr.close()
+
+
+@contextmanager
+def gate_in(place: Place, stage: str) -> Iterator[Gate]:
+    """Close a gate: `copy`, or a command tag of the target."""
+    with gate_in_copy(place) if stage == "copy" else gate_at(place, stage) as gate:
+        yield gate
+
+
+STAGES = ["after check", "CREATE SCHEMA", "CREATE TABLE", "copy", "CREATE INDEX", "ALTER TABLE", "COMMENT"]
+STAGES += ["before verify", "after verify", "ALTER SCHEMA", "GRANT", "DROP TABLE", "after publish", "after clean"]
+QUICK = ("copy", "ALTER SCHEMA")
+
+
+@pytest.mark.parametrize(
+    "stage", [stage if stage in QUICK else pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES]
+)
+def test_a_run_killed_in_any_stage_leaves_what_is_published_as_it_was_and_the_next_one_needs_no_help(
+    stage: str, place: Place
+) -> None:
+    published(place)
+    dies = stage if stage.startswith(("before", "after")) else ""
+    with nullcontext() if dies else gate_in(place, stage) as gate:
+        with process(place, dies=dies) as running:
+            if gate:
+                gate.reached()
+                running.kill()
+            assert running.wait(PATIENCE) == -signal.SIGKILL
+        if gate:
+            gate.open()
+        no_sessions(place)
+    is_published = stage in ("DROP TABLE", "after publish", "after clean")
+    assert run_of_users(place) == (2 if is_published else 1)
+    left = place.schemas() - {"shop"}
+    for name in left:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            place.read(f'SELECT * FROM "{name}".users')
+    if stage in ("copy", "COMMENT", "before verify"):
+        assert [name[:17] for name in left] == ["etl_staging_shop_"]
+    place.run(RULES)
+    assert run_of_users(place) == 2
+    assert place.schemas() == {"shop"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["copy", "CREATE INDEX"])
+def test_no_statement_of_a_killed_run_stays_on_a_server(stage: str, place: Place) -> None:
+    published(place)
+    with gate_in(place, stage) as gate:
+        with process(place) as running:
+            gate.reached()
+            running.kill()
+            running.wait()
+        # the gate stays closed: the servers find out by themselves that nobody waits any more
+        no_sessions(place)
+        assert gate.waiting() == []
+        assert run_of_users(place) == 1
+
+
+# Ctrl-C.
+
+
+@pytest.mark.parametrize(
+    "stage",
+    ["copy", "CREATE INDEX", *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("CREATE TABLE", "ALTER SCHEMA"))],
+)
+def test_ctrl_c_ends_a_run_at_once_with_nothing_left_on_either_server(stage: str, place: Place) -> None:
+    published(place)
+    with gate_in(place, stage) as gate, process(place) as running:
+        gate.reached()
+        running.send_signal(signal.SIGINT)
+        # the gate is closed: only a statement that is cancelled comes to its end
+        assert running.wait(PATIENCE) == -signal.SIGINT
+        assert running.stderr
+        assert running.stderr.read().splitlines()[-1] == "KeyboardInterrupt"
+        no_sessions(place)
+        assert run_of_users(place) == 1
+        assert place.schemas() == {"shop"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["origin", "target"])
+def test_ctrl_c_ends_a_run_whose_server_does_not_answer_any_more(side: str, place: Place) -> None:
+    published(place)
+    with behind_proxy(place, side) as (proxy, databases), gate_in_copy(place) as gate, process(place, *databases) as running:
+        gate.reached()
+        proxy.stall()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(PATIENCE) == -signal.SIGINT
+    no_sessions(place)
+    assert run_of_users(place) == 1
+
+
+# Lost sessions. Without Prefect nothing is tried again but what a new snapshot cures: the run fails in one line, and the
+# error says, by its class, that another try may help.
+
+
+def terminate(server: Server, database: str, session: int) -> None:
+    """End a session from the server's side."""
+    with psycopg.connect(server.url(database), autocommit=True) as connection:
+        assert connection.execute("SELECT pg_terminate_backend(%s)", [session]).fetchall() == [(True,)]
+
+
+def session_of(server: Server, database: str, condition: str) -> int:
+    """Return the one session of a run that meets a condition."""
+    with psycopg.connect(server.url(database), autocommit=True) as connection:
+        ((pid,),) = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'multi-schema%' AND datname = current_database() "
+            f"AND {condition}".encode()
+        ).fetchall()
+    return int(pid)
+
+
+@pytest.mark.parametrize("side", ["origin", "target"])
+def test_a_copy_whose_session_is_lost_fails_the_run_in_one_line_that_names_side_and_table(side: str, place: Place) -> None:
+    published(place)
+    server = place.origin_server if side == "origin" else place.target_server
+    with gate_in_copy(place) as gate:
+        run = Run(place)
+        gate.reached()
+        terminate(server, place.name, session_of(server, place.name, "query LIKE 'COPY%gated%'"))
+        gate.open()
+        result = run.ended()
+    assert isinstance(result, ConnectionLost)
+    assert str(result).startswith("origin shop: copying gated failed: " if side == "origin" else "target: copying gated")
+    assert "\n" not in str(result)
+    no_sessions(place)
+    assert run_of_users(place) == 1
+    assert place.schemas() == {"shop"}
+
+
+HOLDER = "state = 'idle in transaction' AND query NOT LIKE '%pg_try_advisory_lock%'"
+
+
+def test_a_lost_snapshot_is_replaced_by_a_new_one_and_everything_comes_from_that(place: Place) -> None:
+    published(place)
+    with gate_in_copy(place) as gate:
+        run = Run(place, jobs=1)
+        gate.reached()
+        terminate(place.origin_server, place.name, session_of(place.origin_server, place.name, HOLDER))
+        # of one snapshot, or not at all: gated was copied from the lost one
+        place.in_origin("UPDATE users SET run = 3; UPDATE gated SET id = 2001 WHERE id = 2000")
+        gate.open()
+        result = run.ended()
+    assert isinstance(result, pipeline.Published)
+    assert run_of_users(place) == 3
+    assert place.read("SELECT max(id) FROM shop.gated") == [(2001,)]
+    assert place.schemas() == {"shop"}
+
+
+def test_a_run_that_loses_every_snapshot_gives_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    published(place)
+    export = pipeline.export_snapshot
+    taken = []
+
+    def export_then_lose(connection: sessions.Connection, *others: Any) -> Any:
+        snapshot = export(connection, *others)
+        taken.append(snapshot.identifier)
+        terminate(place.origin_server, place.name, connection.info.backend_pid)
+        with suppress(psycopg.Error):
+            connection.execute("SELECT 1")
+        return snapshot
+
+    monkeypatch.setattr(pipeline, "export_snapshot", export_then_lose)
+    with pytest.raises(SnapshotLost, match=r"^origin shop: the snapshot is gone: its session was ended$"):
+        place.run(RULES)
+    assert len(set(taken)) == 3
+    no_sessions(place)
+    assert run_of_users(place) == 1
+    assert place.schemas() == {"shop"}
+
+
+def test_sessions_that_a_proxy_cut_while_nobody_used_them_do_not_fail_a_run(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(place)
+    monkeypatch.setattr(sessions, "HEARTBEAT", 0.5)
+    for stage in ("index", "verify", "clean"):
+        work = getattr(pipeline, stage)
+
+        def cut_then_work(*arguments: Any, work: Callable[..., Any] = work) -> Any:
+            time.sleep(0.6)  # longer than a session is trusted
+            for server, what in ((place.origin_server, "idle"), (place.target_server, "idle")):
+                with psycopg.connect(server.url(place.name), autocommit=True) as connection:
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity AS a WHERE state = %s "
+                        "AND application_name LIKE 'multi-schema%%' AND datname = current_database() "
+                        "AND NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.locktype = 'advisory')",
+                        [what],
+                    )
+            return work(*arguments)
+
+        monkeypatch.setattr(pipeline, stage, cut_then_work)
+    place.in_origin("UPDATE gated SET pace = 'go'")
+    place.run(RULES)
+    assert run_of_users(place) == 2
+
+
+# Restarts.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "side"), [("copy", "origin"), ("copy", "target"), ("CREATE INDEX", "target")])
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_server_that_is_restarted_amid_a_run_fails_it_and_the_next_one_succeeds(
+    mode: Any, stage: str, side: str, make_place: Callable[..., Place]
+) -> None:
+    place = published(make_place(own="faults"))
+    server = place.origin_server if side == "origin" else place.target_server
+    with gate_in(place, stage) as gate:
+        run = Run(place)
+        gate.reached()
+        server.stop(mode)
+        gate.open()
+        result = run.ended()
+        server.start()
+    assert isinstance(result, ConnectionLost), result
+    assert str(result).startswith("origin shop: copying " if side == "origin" else "target: ")
+    assert "\n" not in str(result)
+    no_sessions(place)
+    assert run_of_users(place) == 1
+    place.run(RULES)
+    assert run_of_users(place) == 2
+    assert place.schemas() == {"shop"}
+
+
+# Links that stall: nothing comes any more, and nothing says so.
+
+
+@contextmanager
+def behind_proxy(place: Place, side: str) -> Iterator[tuple[Proxy, tuple[Database, Database]]]:
+    """Give a proxy before one side, and the databases as a run takes them."""
+    origin, target = place.databases()
+    server = place.origin_server if side == "origin" else place.target_server
+    with proxied(server.port) as proxy:
+        if side == "origin":
+            yield proxy, (Database("origin", "shop", proxy.url(origin.url)), target)
+        else:
+            yield proxy, (origin, Database("target", "shop", proxy.url(target.url)))
+
+
+@pytest.mark.parametrize("side", ["origin", "target"])
+def test_when_a_run_is_ended_every_thread_returns_though_a_link_has_stalled(
+    side: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.in_origin(UNGATED)
+    monkeypatch.setattr(pipeline, "PARTING", 0.5)
+    opened: list[Doors] = []
+    copy_table = pipeline.copy_table
+
+    with behind_proxy(place, side) as (proxy, databases):
+
+        def copy_until_stalled(*arguments: Any, **more: Any) -> Any:
+            proxy.stall_after(200_000)
+            return copy_table(*arguments, **more)
+
+        monkeypatch.setattr(pipeline, "copy_table", copy_until_stalled)
+        anonymize = pipeline.anonymize
+
+        def anonymize_noting(job: Job, doors: Doors, *others: Any) -> Any:
+            opened.append(doors)
+            return anonymize(job, doors, *others)
+
+        monkeypatch.setattr(pipeline, "anonymize", anonymize_noting)
+        run = Run(place, *databases)
+        assert proxy.stalled.wait(PATIENCE)
+        opened[0].sessions.end()
+        result = run.ended()
+        assert isinstance(result, ConnectionLost | RunEnded)
+    no_sessions(place)
+    place.run(RULES)
+    assert run_of_users(place) == 1
+
+
+def test_a_session_that_stalls_while_it_is_set_up_returns_when_the_run_is_ended(place: Place) -> None:
+    ready_for_query = b"Z\x00\x00\x00\x05I"
+    with behind_proxy(place, "origin") as (proxy, (origin, _)), Sessions("multi-schema test") as opened:
+        proxy.stall_at_answer(ready_for_query)
+        raised: list[BaseException] = []
+
+        def lend() -> None:
+            try:
+                with opened.lend(origin, "public"):
+                    pass
+            except EtlError as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=lend)
+        thread.start()
+        assert proxy.stalled.wait(PATIENCE)
+        thread.join(0.5)
+        assert thread.is_alive()
+        opened.end()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+        assert isinstance(raised[0], ConnectionLost | RunEnded)
+
+
+def test_a_thread_between_two_statements_is_ended_though_another_one_takes_its_time(place: Place) -> None:
+    with behind_proxy(place, "origin") as (proxy, (origin, target)), Sessions("multi-schema test") as opened:
+        lent = threading.Barrier(3)
+        ending = threading.Event()
+        raised: list[BaseException] = []
+
+        def work(database: Database, begin: Callable[[], object]) -> None:
+            try:
+                with opened.lend(database, "public") as connection:
+                    connection.execute("SELECT 1")
+                    lent.wait(PATIENCE)
+                    begin()
+                    connection.execute("SELECT pg_sleep(300)")
+            except psycopg.Error as error:
+                raised.append(error)
+
+        def amid_the_end() -> None:
+            ending.wait(PATIENCE)
+            time.sleep(0.5)  # the cancel of the other session gets no answer; it is still waited for
+
+        threads = [
+            threading.Thread(target=work, args=(origin, lambda: None)),
+            threading.Thread(target=work, args=(target, amid_the_end)),
+        ]
+        for thread in threads:
+            thread.start()
+        lent.wait(PATIENCE)
+        with psycopg.connect(place.origin_server.url(place.name), autocommit=True) as connection:
+            sleeping = "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(300)' AND state = 'active'"
+            eventually(lambda: connection.execute(sleeping).rowcount == 1, "the origin's session is at work")
+        proxy.stall()
+        ending.set()
+        opened.end()
+        for thread in threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+        assert len(raised) == 2
+    no_sessions(place)
+
+
+def test_sessions_that_were_cut_are_not_lent_again(place: Place) -> None:
+    origin, target = place.databases()
+    with Sessions("multi-schema test") as opened:
+        held = opened.open(origin, "public")
+        with opened.lend(target, "public") as first:
+            opened.interrupt()
+        with opened.lend(target, "public") as second:
+            assert second is not first
+            assert second.execute("SELECT 1 AS one").fetchall() == [{"one": 1}]
+        # what is held, and not lent, is spared: the snapshot and the lock
+        assert held.execute("SELECT 1 AS one").fetchall() == [{"one": 1}]
+        opened.end()
+        with pytest.raises(psycopg.Error):
+            held.execute("SELECT 1")
+        with pytest.raises(RunEnded), opened.lend(target, "public"):
+            pass
+    no_sessions(place)
+
+
+# The check of what a run that fails leaves: its threads.
+
+
+def test_no_thread_of_a_run_that_failed_is_left(place: Place) -> None:
+    published(place)
+    before = set(threading.enumerate())
+    with gate_in_copy(place) as gate:
+        run = Run(place)
+        terminate(place.origin_server, place.name, gate.reached())
+        run.ended()
+    eventually(lambda: set(threading.enumerate()) <= before, "no thread is left")
+
+
+# A disk that is full.
+
+
+@pytest.mark.slow
+def test_a_target_whose_disk_is_full_fails_the_run_in_one_clear_line(make_place: Callable[..., Place]) -> None:
+    place = make_place(own="faults")
+    place.in_origin(UNGATED)
+    place.in_origin("INSERT INTO gated SELECT n, 'Marie', repeat('x', 1000) FROM generate_series(3001, 23000) AS n")
+    # No file of the server may grow beyond some 20 MB; WAL's have 16. A write that ends amid a page is what a full disk gives.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    place.target_server.stop()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000_768, hard))
+    try:
+        place.target_server.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with pytest.raises(DatabaseError) as raised:
+        place.run(RULES)
+    assert "\n" not in str(raised.value)
+    print(raised.value)
+    assert str(raised.value).startswith("target: copying gated failed: could not extend file ")
+    assert str(raised.value).endswith("(53100); free space on the server or enlarge its disk; the next run starts anew")
+    assert place.schemas() == set()
+    assert place.sessions() == {"origin": 0, "target": 0}
+    place.target_server.stop()
+    place.target_server.start()
+    place.run(RULES)
+    assert place.read("SELECT count(*) FROM shop.gated") == [(22000,)]
+
+
+def test_closing_what_is_closed_is_no_error(place: Place) -> None:
+    origin, _ = place.databases()
+    with Sessions("multi-schema test") as opened, closing(opened.open(origin, "public")):
+        opened.end()
+        opened.end()

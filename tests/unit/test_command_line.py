@@ -1,0 +1,175 @@
+"""The command line: whose database, whose rules, and what is missing."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from blocks import urls
+from flows import command_line
+from flows.apps import known_apps
+from multischema.errors import UsageError
+
+TARGET = {"ETL_DB_URL": "postgresql://etl@target/analytics", "METABASE_USERNAME": "metabase"}
+ORIGIN = {"ORIGIN_DB_URL": "postgresql://origin"}
+OWN = {
+    "rdvs": "RDV_SOLIDARITES_DB_URL",
+    "rdvsp": "RDV_SERVICE_PUBLIC_DB_URL",
+    "rdvi": "RDV_INSERTION_DB_URL",
+}
+RULES = {
+    "rdvs": "https://raw.githubusercontent.com/betagouv/rdv-service-public/production/config/anonymizer.yml",
+    "rdvsp": "https://raw.githubusercontent.com/betagouv/rdv-service-public/production/config/anonymizer.yml",
+    "rdvi": "https://raw.githubusercontent.com/betagouv/rdv-insertion/main/config/anonymizer.yml",
+    "aei": (
+        "https://gitlab.com/incubateur-territoires/startups/agents-intervention/agents-en-intervention/"
+        "-/raw/main/config.etl.yml"
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return the URLs that the command gives to the stages, by block, and forget them after the test."""
+    blocks: dict[str, str] = {}
+    monkeypatch.setattr(urls, "_given", blocks)
+    return blocks
+
+
+def resolve(environment: Mapping[str, str], *arguments: str) -> dict[str, object]:
+    """Return the flow's parameters for a command in an environment."""
+    return command_line.resolve(command_line._parser().parse_args(arguments), environment)
+
+
+def problems(environment: Mapping[str, str], *arguments: str) -> list[str]:
+    """Return the lines of a command that can't be used, whose exit status is 2."""
+    with pytest.raises(UsageError) as caught:
+        resolve(environment, *arguments)
+    assert caught.value.exit_status == 2
+    return list(caught.value.problems)
+
+
+def test_the_known_apps_and_their_rules_stand_in_prefect_yaml() -> None:
+    assert {name: app.rules for name, app in known_apps().items()} == RULES
+
+
+@pytest.mark.parametrize(("app", "variable"), OWN.items())
+def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: str, given: dict[str, str]) -> None:
+    others = {name: f"postgresql://{name}" for name in [*OWN.values(), "ORIGIN_DB_URL"]}
+    parameters = resolve({**TARGET, **others, "CONFIG_PATH": "other.yml"}, "--app", app)
+    assert parameters == {
+        "app": app,
+        "rules": RULES[app],
+        "schema": app,
+        "origin_schema": "public",
+        "reader": "metabase",
+        "jobs": 4,
+    }
+    assert given == {f"{app}-db-url": f"postgresql://{variable}", "etl-db-url": TARGET["ETL_DB_URL"]}
+
+
+@pytest.mark.parametrize(("app", "variable"), OWN.items())
+def test_the_other_origin_and_the_other_rules_never_apply_to_a_known_app(
+    app: str, variable: str, given: dict[str, str]
+) -> None:
+    environment = {**TARGET, **ORIGIN, "CONFIG_PATH": "other.yml"}
+    assert problems(environment, "--app", app) == [f"missing variable {variable}: want the URL of the origin {app}"]
+    assert problems({**environment, "APP": app}) == [f"missing variable {variable}: want the URL of the origin {app}"]
+    assert given == {}
+
+
+def test_another_app_has_the_other_origin_and_the_other_rules(given: dict[str, str]) -> None:
+    parameters = resolve({**TARGET, **ORIGIN, "CONFIG_PATH": "other.yml", "APP": "shop"})
+    assert (parameters["app"], parameters["rules"], parameters["schema"]) == ("shop", "other.yml", "shop")
+    assert given["shop-db-url"] == ORIGIN["ORIGIN_DB_URL"]
+
+
+def test_an_app_of_prefect_yaml_without_a_variable_has_the_other_origin_and_its_own_rules(given: dict[str, str]) -> None:
+    parameters = resolve({**TARGET, **ORIGIN, "CONFIG_PATH": "other.yml"}, "--app", "aei")
+    assert parameters["rules"] == RULES["aei"]
+    assert given["aei-db-url"] == ORIGIN["ORIGIN_DB_URL"]
+
+
+def test_the_rules_that_are_asked_for_stand_above_all_others() -> None:
+    environment = {**TARGET, **ORIGIN, "RDV_INSERTION_DB_URL": "postgresql://rdvi", "CONFIG_PATH": "other.yml"}
+    assert resolve(environment, "--app", "shop", "--rules", "mine.yml")["rules"] == "mine.yml"
+    assert resolve(environment, "--app", "rdvi", "--rules", "mine.yml")["rules"] == "mine.yml"
+
+
+def test_the_app_that_is_asked_for_stands_above_the_environment_s(given: dict[str, str]) -> None:
+    environment = {**TARGET, "APP": "shop", "RDV_INSERTION_DB_URL": "postgresql://rdvi"}
+    assert resolve(environment, "--app", "rdvi")["app"] == "rdvi"
+    assert given["rdvi-db-url"] == "postgresql://rdvi"
+
+
+@pytest.mark.parametrize("owner", ["shop", "aei"])
+@pytest.mark.parametrize("app", ["other", "aei"])
+def test_the_other_origin_belongs_to_the_app_of_the_environment(owner: str, app: str, given: dict[str, str]) -> None:
+    environment = {**TARGET, **ORIGIN, "APP": owner, "CONFIG_PATH": "shop.yml"}
+    if app == owner:
+        assert resolve(environment, "--app", app)["app"] == app
+    else:
+        assert problems(environment, "--app", app) == [f"ORIGIN_DB_URL belongs to APP={owner}, not to {app}"]
+        assert given == {}
+
+
+def test_the_other_origin_is_no_known_app_s_even_if_the_environment_names_one(given: dict[str, str]) -> None:
+    assert resolve({**TARGET, **ORIGIN, "APP": "rdvs"}, "--app", "shop", "--rules", "mine.yml")["app"] == "shop"
+    assert given["shop-db-url"] == ORIGIN["ORIGIN_DB_URL"]
+
+
+MISSING = {
+    "ORIGIN_DB_URL": "missing variable ORIGIN_DB_URL: want the URL of the origin shop",
+    "ETL_DB_URL": "missing variable ETL_DB_URL: want the URL of the target",
+    "METABASE_USERNAME": "missing variable METABASE_USERNAME: want the role that Metabase reads with",
+    "CONFIG_PATH": (
+        "unknown app shop: known are aei, rdvi, rdvs, rdvsp; "
+        "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"
+    ),
+    "APP": "no app: want --app, or APP in the environment",
+}
+
+
+@pytest.mark.parametrize("variable", MISSING)
+@pytest.mark.parametrize("kind", ["absent", "empty"])
+def test_a_missing_variable_is_named(variable: str, kind: str) -> None:
+    environment = {**TARGET, **ORIGIN, "CONFIG_PATH": "other.yml", "APP": "shop"}
+    if kind == "absent":
+        del environment[variable]
+    else:
+        environment[variable] = ""
+    assert problems(environment) == [MISSING[variable]]
+
+
+def test_all_that_is_missing_is_named_at_once(given: dict[str, str]) -> None:
+    lines = [MISSING[name] for name in ("CONFIG_PATH", "ORIGIN_DB_URL", "ETL_DB_URL", "METABASE_USERNAME")]
+    assert problems({"APP": "shop"}) == lines
+    assert given == {}
+
+
+@pytest.mark.parametrize("name", ["Shop", "my_shop", "-shop", "shop-", "../shop", "shop\n", "é"])
+def test_a_name_that_no_app_can_have_is_refused(name: str) -> None:
+    assert problems({**TARGET, **ORIGIN, "CONFIG_PATH": "other.yml"}, f"--app={name}") == [
+        f"app {name!r}: an app's name has lowercase letters, digits and dashes"
+    ]
+
+
+def test_names_and_numbers_of_the_command_become_parameters() -> None:
+    arguments = ["--app", "shop", "--rules", "mine.yml", "--schema", "Shop 2", "--origin-schema", "sales", "--jobs", "32"]
+    assert resolve({**TARGET, **ORIGIN}, *arguments) == {
+        "app": "shop",
+        "rules": "mine.yml",
+        "schema": "Shop 2",
+        "origin_schema": "sales",
+        "reader": "metabase",
+        "jobs": 32,
+    }
+
+
+@pytest.mark.parametrize("jobs", ["0", "33", "-1", "two", "1.5", "", "²"])
+def test_a_number_of_jobs_that_makes_no_sense_is_a_usage_error(jobs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        resolve({}, f"--jobs={jobs}")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"python -m flows.etl: error: argument --jobs: {jobs!r}: want a number from 1 to 32"
+    )
