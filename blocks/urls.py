@@ -34,6 +34,13 @@ def origin_variable(app: str) -> str:
     return ORIGIN_VARIABLES.get(app, OTHER_ORIGIN_VARIABLE)
 
 
+def foreign_origin(app: str, owner: str | None) -> str | None:
+    """Return why an app may not read ORIGIN_DB_URL, or None: where APP names another app, its owner, it is that one's."""
+    if origin_variable(app) != OTHER_ORIGIN_VARIABLE or owner in (None, "", app, *ORIGIN_VARIABLES):
+        return None
+    return f"{OTHER_ORIGIN_VARIABLE} belongs to APP={owner}, not to {app}"
+
+
 def give(urls: dict[str, str]) -> None:
     """Have this process use these URLs, by block name, instead of blocks: the command line reads its environment."""
     _given.update(urls)

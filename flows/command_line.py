@@ -12,11 +12,13 @@ from dotenv import load_dotenv
 from rich.console import Console
 
 from blocks import urls
-from flows import stages, temporary, terminal
+from flows import progress, stages, temporary, terminal
 from flows.apps import App, known_apps
 from multischema.errors import EtlError, UsageError
 from multischema.planning import Job
 from multischema.postgres.sessions import Database, new_run_id
+
+_NOTHING_PUBLISHED = "nothing was published, the published schema is as it was"
 
 
 def main(etl: Callable[..., Any], arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +37,8 @@ def main(etl: Callable[..., Any], arguments: Sequence[str] | None = None) -> int
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        print("interrupted: nothing was published, the published schema is as it was", file=sys.stderr)
+        done = f"schema {progress.published} was published before" if progress.published else _NOTHING_PUBLISHED
+        print(f"interrupted: {done}", file=sys.stderr)
         return 1
     return 0
 
@@ -67,9 +70,9 @@ def resolve(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[s
             problems.append(
                 f"missing variable {variable}: want the URL of the {'target' if key == urls.TARGET else f'origin {name}'}"
             )
-    owner = environment.get("APP")
-    if urls.origin_variable(name) == urls.OTHER_ORIGIN_VARIABLE and owner not in (None, "", name, *urls.ORIGIN_VARIABLES):
-        problems.append(f"{urls.OTHER_ORIGIN_VARIABLE} belongs to APP={owner}, not to {name}")
+    foreign = urls.foreign_origin(name, environment.get("APP"))
+    if foreign:
+        problems.append(foreign)
     reader = environment.get("METABASE_USERNAME")
     if not reader:
         problems.append("missing variable METABASE_USERNAME: want the role that Metabase reads with")

@@ -78,3 +78,4 @@ class Progress:
 
 current: Progress | None = None
 stage: str = ""  # the one that is going on
+published: str = ""  # the schema, once the publishing transaction is committed

@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         variable = urls.origin_variable(app)
         if not os.environ.get(variable):
             raise UsageError(f"missing variable {variable}: want the URL of the origin {app}")
+        foreign = urls.foreign_origin(app, os.environ.get("APP"))
+        if foreign:
+            raise UsageError(foreign)
         origin = Database("origin", app, os.environ[variable])
         with connect(origin, quoted_path(given.origin_schema), "multi-schema-postgres-etl draft") as connection:
             with translated(origin.side, "reading the catalog"):

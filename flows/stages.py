@@ -146,8 +146,10 @@ def publish(job: Job) -> list[str]:
 
     It is not tried again: with the session that holds the app's lock, the lock is lost, and another run may have begun.
     """
+    progress.published = ""
     with _timed("publish"):
         warnings = pipeline.publish(job, _doors.get())
+        progress.published = job.schema
     log().info(f"published schema {job.schema} for {job.reader}")
     return warnings
 

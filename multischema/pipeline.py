@@ -260,6 +260,10 @@ def _drop_staging(job: Job, doors: Doors) -> None:
         dropping = threading.Thread(target=drop, name="drop staging", daemon=True)
         dropping.start()
         dropping.join(PARTING)
+        if dropping.is_alive():
+            parting.end()
+            doors.sessions.end()
+            dropping.join(1)
 
 
 def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
