@@ -199,7 +199,12 @@ def verify(job: Job, doors: Doors, plan: Plan, rows: dict[str, int]) -> dict[str
     with doors.sessions.lend(doors.target, job.staging) as connection:
         problems += building.verify_rights(connection, job.schema, job.reader)
         with translated("target", "measuring tables"):
-            sizes = {row["name"]: int(row["bytes"]) for row in query(connection, "sizes", schema=job.staging)}
+            measured = query(connection, "sizes", schema=job.staging)
+    # a run that has lost its lock may find its tables gone, under another run's hands
+    sizes = {row["name"]: int(row["bytes"]) for row in measured if row["bytes"] is not None}
+    problems += [
+        f"target: table {t.name} is gone from {job.staging}; start again" for t in plan.tables if t.name not in sizes
+    ]
     if problems:
         raise VerifyError(*problems)
     return sizes
