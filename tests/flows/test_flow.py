@@ -135,7 +135,6 @@ def test_the_flow_keeps_no_result() -> None:
 
 def test_with_results_kept_by_default_a_second_run_still_does_everything(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
-    kept = set((shop.server.home / "storage").glob("*"))  # by other flows
     storage = shop.server.home / "storage"
     kept = set(storage.glob("*"))  # by failed runs of other tests: their errors, a line each
     with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: True}):
