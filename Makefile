@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo ui install test test-all check lock clean
+.PHONY: demo ui install test test-all check deploy lock clean
 
 demo: .venv/installed  ## publish two invented apps on embedded Postgres servers, and show rows before and after
 	@$(BIN)/python -m demo
@@ -18,11 +18,15 @@ test: .venv/installed  ## all tests but the slow ones
 test-all: .venv/installed  ## all tests: faults, orchestration and properties too
 	@$(BIN)/python -m pytest
 
-check: .venv/installed  ## style, types, import boundaries
+check: .venv/installed  ## style, types, import boundaries, prefect.yaml
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/unit/test_imports.py
+	@$(BIN)/python -m deployment.check
+
+deploy: .venv/installed  ## bring the Prefect server to what prefect.yaml and the environment say
+	@$(BIN)/python -m deployment.setup
 
 lock: .venv/installed  ## pin every dependency, with hashes
 	@$(BIN)/pip install --quiet uv
@@ -36,5 +40,6 @@ clean:  ## remove the demo and the virtual environment
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "want Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.12")'
 	@echo "installing the locked requirements into .venv"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@# as constraints too: pip before 23.3 does not see by itself that sqlalchemy[asyncio] is pinned
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt -c requirements-dev.txt
 	@touch $@

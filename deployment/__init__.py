@@ -1,0 +1,1 @@
+"""Everything around the flow: the set-up, the checks of prefect.yaml, the worker of work pools of our own."""

@@ -1,0 +1,83 @@
+"""The automations that end what a dead worker left: its runs would stay Running, or Pending, for ever."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+# A run of ours is heard of every 30 s (prefect.yaml), one that was started by hand every 180 s (Prefect's default). It is
+# given more than that, for the server itself may be away for a while, as it is restarted or deployed.
+SILENCE = timedelta(minutes=5)
+# From Pending, a worker needs seconds to start a run, a host that pulls an image some minutes.
+START = timedelta(minutes=30)
+
+
+def automations(flows: list[str]) -> list[AutomationCore]:
+    """Return the automations, for the runs of these flows only: others may share the server."""
+    return [
+        _crashed(
+            "etl: runs of a dead worker are Crashed",
+            "A Running run of which nothing was heard for 5 minutes: its worker, or its process, was killed.",
+            flows,
+            after={"prefect.flow-run.heartbeat"},
+            within=SILENCE,
+        ),
+        _crashed(
+            "etl: runs that never start are Crashed",
+            "A run that a worker took half an hour ago and that did not start: the worker was killed in between.",
+            flows,
+            after={f"prefect.flow-run.{state}" for state in ("Pending", "Submitting", "InfrastructurePending")},
+            within=START,
+        ),
+    ]
+
+
+def set_up(client: SyncPrefectClient, flows: list[str]) -> Iterator[str]:
+    """Create the automations, or bring them up to date; say of each what was done. One that was switched off stays so."""
+    for wanted in automations(flows):
+        found = client.read_automations_by_name(wanted.name)
+        for extra in found[1:]:
+            client.delete_automation(extra.id)
+            yield f"automation {wanted.name!r}: removed a second one of that name"
+        if not found:
+            client.create_automation(wanted)
+            yield f"automation {wanted.name!r}: created"
+        elif _compared(found[0]) == _compared(wanted):
+            yield f"automation {wanted.name!r}: unchanged{'' if found[0].enabled else ', switched off'}"
+        else:
+            client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
+            yield f"automation {wanted.name!r}: updated{'' if found[0].enabled else ', switched off'}"
+
+
+def _crashed(name: str, description: str, flows: list[str], after: set[str], within: timedelta) -> AutomationCore:
+    """Return an automation that marks a run as Crashed when nothing follows one of some events for a while.
+
+    The server refuses that for a run which has ended: a heartbeat that comes late does no harm.
+    """
+    return AutomationCore(
+        name=name,
+        description=description,
+        trigger=EventTrigger(
+            posture=Posture.Proactive,
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": flows},
+            for_each={"prefect.resource.id"},
+            after=after,
+            expect={"prefect.flow-run.*"},
+            threshold=1,
+            within=within,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=description, force=False)],
+    )
+
+
+def _compared(automation: AutomationCore) -> dict[str, Any]:
+    """Return what makes two automations the same."""
+    plain = automation.model_dump(mode="json", include={"name", "description", "trigger", "actions"})
+    for key in ("after", "expect", "for_each"):
+        plain["trigger"][key] = sorted(plain["trigger"][key])
+    return plain

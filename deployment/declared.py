@@ -1,0 +1,106 @@
+"""What `prefect.yaml` declares: read, and with the values of the environment put in for its `{{ $NAME }}`."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import Flow
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import ParameterSchema, parameter_schema
+from prefect.utilities.templating import Placeholder, PlaceholderType, find_placeholders
+
+from multischema.errors import UsageError
+
+ROOT = Path(__file__).parent.parent
+FILE = ROOT / "prefect.yaml"
+
+
+def read(file: Path = FILE) -> dict[str, Any]:
+    """Return what the file says. Raises UsageError where it is no YAML mapping, or a key stands twice in one mapping."""
+    try:
+        text = file.read_text()
+        twice = list(_twice(yaml.compose(text, yaml.SafeLoader)))
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file.name}: can't be read: {type(error).__name__}") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{file.name}: is no YAML: {' '.join(str(error).split())}") from None
+    if twice:
+        raise UsageError(*(f"{file.name}: {problem}" for problem in twice))
+    if not isinstance(content, dict):
+        raise UsageError(f"{file.name}: found {type(content).__name__}, want a mapping with `deployments`")
+    return content
+
+
+def declared_variables(content: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the variables that a deploy takes from its environment: name -> what holds when it is not set there."""
+    definitions = content.get("definitions")
+    found = definitions.get("environment") if isinstance(definitions, dict) else None
+    if not isinstance(found, dict):
+        return {}
+    return {str(name): None if default is None else str(default) for name, default in found.items()}
+
+
+def variables(content: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return the declared variables' values, and the names of those that have none."""
+    values = {name: environment.get(name) or default for name, default in declared_variables(content).items()}
+    return (
+        {name: value for name, value in values.items() if value},
+        [name for name, value in values.items() if not value],
+    )
+
+
+def resolved(value: Any, values: Mapping[str, str]) -> Any:
+    """Return a part of the file with `{{ $NAME }}` replaced; a name that has no value stays as it is."""
+    if isinstance(value, dict):
+        return {key: resolved(item, values) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolved(item, values) for item in value]
+    if isinstance(value, str):
+        for placeholder in find_placeholders(value):
+            name = variable(placeholder)
+            if name is not None and name in values:
+                value = value.replace(placeholder.full_match, values[name])
+    return value
+
+
+def variable(placeholder: Placeholder) -> str | None:
+    """Return the environment variable that a template names, None where it names something else."""
+    return placeholder.name.lstrip("$") if placeholder.type is PlaceholderType.ENV_VAR else None
+
+
+@cache
+def flow(entrypoint: str) -> Flow[Any, Any]:
+    """Return the flow of an entrypoint such as `flows/etl.py:etl`. Raises UsageError where there is none."""
+    path, _, name = entrypoint.rpartition(":")
+    try:
+        return load_flow_from_entrypoint(f"{ROOT / path}:{name}")
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"entrypoint {entrypoint}: can't be loaded: {type(error).__name__}: {reason}") from None
+
+
+@cache
+def parameters_of(entrypoint: str) -> ParameterSchema:
+    """Return the schema of the parameters that the flow of an entrypoint takes."""
+    return parameter_schema(flow(entrypoint))
+
+
+def _twice(node: yaml.Node | None, seen: set[int] | None = None) -> Iterator[str]:
+    """Find keys that stand twice in one mapping: YAML readers keep the last one and say nothing."""
+    seen = set() if seen is None else seen
+    if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        keys: set[str] = set()
+        for key, value in node.value:
+            if key.value in keys:
+                yield f"line {key.start_mark.line + 1}: {key.value} stands twice in one mapping"
+            keys.add(key.value)
+            yield from _twice(value, seen)
+    else:
+        for item in node.value:
+            yield from _twice(item, seen)

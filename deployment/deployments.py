@@ -1,0 +1,123 @@
+"""The deployments and their schedules, as `prefect.yaml` declares them: only what differs on the server is changed.
+
+`prefect deploy --all` makes the same of the file, but it writes everything anew each time, with the commit as a version, and
+leaves on the server the schedules that the file no longer has.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.exceptions import ObjectNotFound
+from pydantic import BaseModel
+
+from deployment import declared
+from deployment.check import made
+
+_COMPARED = ("schedule", "active", "parameters")
+
+
+def set_up(
+    client: SyncPrefectClient, deployments: Sequence[Mapping[str, Any]], pull: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Create deployments, or bring them up to date; say of each, and of each of its schedules, what was done."""
+    for deployment in deployments:
+        yield from _set_up(client, deployment, pull)
+    names = {(declared.flow(deployment["entrypoint"]).name, deployment["name"]) for deployment in deployments}
+    for flow in sorted({flow for flow, _ in names}):
+        for found in client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow]))):
+            if (flow, found.name) not in names:
+                name = f"{flow}/{found.name}"
+                yield (
+                    f"deployment {name}: not in prefect.yaml, left as it is; `prefect deployment delete {name}` removes it"
+                )
+
+
+def _set_up(client: SyncPrefectClient, deployment: Mapping[str, Any], pull: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    flow = declared.flow(deployment["entrypoint"])
+    name = f"{flow.name}/{deployment['name']}"
+    fields = _fields(deployment, flow, pull)
+    schedules = [made(schedule) for schedule in deployment.get("schedules") or []]
+    try:
+        found = client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        client.create_deployment(client.create_flow_from_name(flow.name), deployment["name"], schedules=schedules, **fields)
+        yield f"deployment {name}: created"
+        yield from (f"schedule {name}/{schedule.slug}: created, {_told(schedule)}" for schedule in schedules)
+        return
+    changed = {field: value for field, value in fields.items() if _plain(getattr(found, field)) != _plain(value)}
+    if changed:
+        client.update_deployment(found.id, DeploymentUpdate(**changed))
+    yield f"deployment {name}: {f'updated {_listed(changed)}' if changed else 'unchanged'}"
+    yield from _set_up_schedules(client, name, found.id, schedules, found.schedules)
+
+
+def _fields(deployment: Mapping[str, Any], flow: Flow[Any, Any], pull: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the server should know of a deployment. What an operator does in the UI, such as a pause, is not in it."""
+    work_pool = deployment["work_pool"]
+    fields = {
+        "description": deployment.get("description") or flow.description,
+        "tags": deployment.get("tags") or [],
+        "parameters": deployment.get("parameters") or {},
+        "parameter_openapi_schema": declared.parameters_of(deployment["entrypoint"]).model_dump(exclude_unset=True),
+        "enforce_parameter_schema": deployment.get("enforce_parameter_schema", True),
+        "entrypoint": deployment["entrypoint"],
+        "pull_steps": list(pull),
+        "work_pool_name": work_pool["name"],
+        "job_variables": work_pool.get("job_variables") or {},
+    }
+    if work_pool.get("work_queue_name"):
+        fields["work_queue_name"] = work_pool["work_queue_name"]
+    if deployment.get("paused") is not None:
+        fields["paused"] = deployment["paused"]
+    return fields
+
+
+def _set_up_schedules(
+    client: SyncPrefectClient,
+    name: str,
+    deployment: UUID,
+    wanted: Sequence[DeploymentScheduleCreate],
+    found: Sequence[DeploymentSchedule],
+) -> Iterator[str]:
+    """Remove schedules that the file does not have, create and update the others, known by their slugs."""
+    slugs = {schedule.slug for schedule in wanted}
+    kept = {schedule.slug: schedule for schedule in found if schedule.slug in slugs}
+    for stale in found:
+        if kept.get(stale.slug) is not stale and stale.id:
+            client.delete_deployment_schedule(deployment, stale.id)
+            yield f"schedule {name}/{stale.slug or stale.id}: removed, as prefect.yaml does not have it"
+    for schedule in wanted:
+        known = kept.get(schedule.slug)
+        if known is None or known.id is None:
+            client.create_deployment_schedules(deployment, [schedule])
+            done = "created"
+        elif all(_plain(getattr(known, field)) == _plain(getattr(schedule, field)) for field in _COMPARED):
+            done = "unchanged"
+        else:
+            client.update_deployment_schedule(
+                deployment, known.id, active=schedule.active, schedule=schedule.schedule, parameters=schedule.parameters
+            )
+            done = "updated"
+        yield f"schedule {name}/{schedule.slug}: {done}, {_told(schedule)}"
+
+
+def _told(schedule: DeploymentScheduleCreate) -> str:
+    """Return when a schedule starts runs, for people."""
+    when = schedule.schedule.model_dump(mode="json", exclude_defaults=True)
+    return f"{', '.join(str(value) for value in when.values())}, {'on' if schedule.active else 'off'}"
+
+
+def _listed(changed: Mapping[str, Any]) -> str:
+    return ", ".join(field.replace("_", " ") for field in sorted(changed))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it, so that what was sent compares with what came back."""
+    return json.loads(json.dumps(value.model_dump(mode="json") if isinstance(value, BaseModel) else value))

@@ -1,0 +1,69 @@
+"""Start the worker of the work pool `scaleway`: `python -m deployment.scaleway`."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from dotenv import load_dotenv
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command until it is told to stop; return its exit status."""
+    given = _parser().parse_args(arguments)
+    # Before Prefect is imported, which reads its settings as it is.
+    load_dotenv(".env")
+    import anyio
+
+    from deployment.scaleway import ScalewayWorker
+    from deployment.scaleway.api import Jobs
+    from multischema.errors import EtlError, UsageError
+
+    try:
+        Jobs.from_environment(os.environ)
+        if not _api_url():
+            raise UsageError("missing variable PREFECT_API_URL: want the URL of the Prefect server, with /api at its end")
+    except EtlError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    worker = ScalewayWorker(work_pool_name=given.pool, name=given.name, limit=given.limit)
+    # As hosts stop a container. The jobs go on; the next worker follows them.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        anyio.run(worker.start, given.run_once, given.with_healthcheck, _say)
+    except KeyboardInterrupt:
+        _say(f"worker {given.name} stopped; jobs under way go on, and are taken up by the next worker")
+    return 0
+
+
+def _say(*words: object) -> None:
+    print(*words, flush=True)
+
+
+def _api_url() -> str | None:
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().api.url
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deployment.scaleway",
+        description="Run the flow runs of a work pool of type scaleway as Scaleway Serverless Jobs, and follow them.",
+        epilog="The environment (or .env) has SCW_SECRET_KEY, the secret key of a Scaleway API key, and PREFECT_API_URL.",
+    )
+    parser.add_argument(
+        "--pool", metavar="NAME", default="scaleway", help="the work pool; made if there is none (default: scaleway)"
+    )
+    parser.add_argument(
+        "--name", metavar="NAME", default="scaleway", help="the worker's name: keep it over restarts (default: scaleway)"
+    )
+    parser.add_argument("--limit", metavar="N", type=int, help="jobs at a time (default: as many as are due)")
+    parser.add_argument("--run-once", action="store_true", help="start what is due, follow it to its end, and end")
+    parser.add_argument("--with-healthcheck", action="store_true", help="answer http://0.0.0.0:8080/health")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

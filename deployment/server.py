@@ -1,0 +1,112 @@
+"""Start a Prefect server of one's own: `python -m deployment.server`, the `web` process on Scalingo.
+
+It refuses to start open to everybody, or with a key for the Secret blocks that lies beside them in the database.
+"""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from cryptography.fernet import Fernet
+from dotenv import load_dotenv
+
+from multischema.errors import UsageError
+
+MIN_PASSWORD = 16
+AUTH = "PREFECT_SERVER_API_AUTH_STRING"
+KEY = "PREFECT_SERVER_ENCRYPTION_KEY"
+DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+# in this order; Scalingo names its database so
+_DATABASES = (DATABASE, "PREFECT_API_DATABASE_CONNECTION_URL", "SCALINGO_POSTGRESQL_URL", "DATABASE_URL")
+_DEFAULTS = {
+    "PREFECT_UI_API_URL": "/api",  # of whatever host the browser came to
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 86400),  # runs, their logs and reports: seconds
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",  # not in seconds, this one
+}
+
+
+def command(environment: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
+    """Return the command: one of `prefect server`, else its start: open to other hosts only where a PORT is given."""
+    if arguments:
+        return ["prefect", "server", *arguments]
+    host = "0.0.0.0" if environment.get("PORT") else "127.0.0.1"
+    return ["prefect", "server", "start", "--host", host, "--port", environment.get("PORT") or "4200"]
+
+
+def settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the server. Raises UsageError with everything that is missing or unsafe."""
+    problems = [*_auth(environment.get(AUTH, "")), *_key(environment.get(KEY, ""))]
+    given = next((name for name in _DATABASES if environment.get(name)), None)
+    if given is None:
+        problems.append(f"missing variable {_DATABASES[-1]}: want postgresql://user:password@host:port/database")
+    else:
+        try:
+            url = database_url(given, environment[given])
+        except UsageError as error:
+            problems += error.problems
+    if problems or given is None:
+        raise UsageError(*problems)
+    return {**_DEFAULTS, **environment, DATABASE: url}
+
+
+def database_url(variable: str, url: str) -> str:
+    """Return a Postgres URL as Prefect's server takes it: another driver, and the driver's name for `sslmode`.
+
+    Raises UsageError, which never quotes the URL.
+    """
+    wanted = f"{variable}: want postgresql://user:password@host:port/database, and sslmode as the only parameter"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UsageError(wanted) from None
+    if parts.scheme == "postgresql+asyncpg":
+        return url
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if parts.scheme not in ("postgres", "postgresql") or not parts.hostname or parameters.keys() - {"sslmode"}:
+        raise UsageError(wanted)
+    query = urlencode([("ssl", mode) for mode in parameters.values()])
+    return parts._replace(scheme="postgresql+asyncpg", query=query, fragment="").geturl()
+
+
+def main() -> int:
+    """Become the server; return an exit status only where it can't start."""
+    load_dotenv(".env")
+    try:
+        environment = settings(os.environ)
+    except UsageError as error:
+        problems, status = error.problems, error.exit_status
+    else:
+        os.execve(sys.executable, [sys.executable, "-m", *command(environment, sys.argv[1:])], environment)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return status
+
+
+def _auth(given: str) -> list[str]:
+    user, _, password = given.partition(":")
+    if not given:
+        return [f"missing variable {AUTH}: want user:password; without it the server is open to everybody"]
+    if not user or len(password) < MIN_PASSWORD:
+        return [f"{AUTH}: want user:password, the password of {MIN_PASSWORD} characters or more"]
+    return []
+
+
+def _key(given: str) -> list[str]:
+    made = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+    if not given:
+        return [
+            f"missing variable {KEY}: without it the key of the Secret blocks is kept in the database, beside them; "
+            f"make one, once, with: {made}"
+        ]
+    try:
+        Fernet(given.encode())
+    except ValueError:
+        return [f"{KEY}: is no key; make one, once, with: {made}"]
+    return []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Set up the Prefect server: `python -m deployment.setup`, or `make deploy`. Safe to repeat: a second one changes nothing.
+
+Creates or updates, from prefect.yaml and the environment (or `.env`): the work pools, the Secret blocks that the environment
+provides, the deployments with their schedules, and the automations that end what a dead worker left.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from dotenv import load_dotenv
+from prefect.blocks.system import Secret
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+from pydantic import SecretStr
+
+from blocks import register, urls
+from deployment import automations, declared, deployments, pools
+from deployment.check import problems
+from multischema.errors import EtlError, UsageError
+
+
+def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+    """Bring the server to what the file and the environment say; tell what was done, a line each. Raises EtlError.
+
+    All that can be checked without the server is checked before anything is changed on it.
+    """
+    api = get_current_settings().api.url
+    values, missing = declared.variables(content, environment)
+    lacking = [f"missing variable {name}: prefect.yaml has no default for it" for name in missing]
+    if not api:
+        lacking.append("missing variable PREFECT_API_URL: want the URL of the Prefect server, https://…/api")
+    if lacking or not api:
+        raise UsageError(*lacking)
+    wrong = problems(content, environment)
+    if wrong:
+        raise UsageError(*wrong)
+    declared_deployments = declared.resolved(content["deployments"], values)
+    flows = sorted({declared.flow(deployment["entrypoint"]).name for deployment in declared_deployments})
+    names = sorted({deployment["work_pool"]["name"] for deployment in declared_deployments})
+    with _answering(_without_login(api)), get_client(sync_client=True) as client:
+        client.read_work_pools(limit=1)  # not an API of Prefect's at all: found out before anything is changed
+        client.raise_for_api_version_mismatch_once()
+        yield from pools.set_up(client, names)
+        yield from _secrets(client, environment, [item["parameters"]["app"] for item in declared_deployments])
+        yield from deployments.set_up(client, declared_deployments, declared.resolved(content["pull"], values))
+        yield from automations.set_up(client, flows)
+
+
+def _secrets(client: SyncPrefectClient, environment: Mapping[str, str], apps: list[str]) -> Iterator[str]:
+    """Save the Secret blocks that the environment provides, and say which ones runs will miss."""
+    provided = register.provided(environment)
+    for block, (variable, url) in provided.items():
+        held = _held(client, block)
+        if held == url:
+            yield f"Secret block {block}: unchanged"
+        else:
+            Secret(value=SecretStr(url)).save(block, overwrite=True)
+            yield f"Secret block {block}: {'created' if held is None else 'updated'} from {variable}"
+    for block in dict.fromkeys([urls.TARGET, *map(urls.origin_block, apps)]):
+        if block not in provided and _held(client, block) is None:
+            yield f"Secret block {block}: missing; runs fail without it: save it with `python -m blocks.register`"
+
+
+def _held(client: SyncPrefectClient, block: str) -> Any:
+    """Return what a Secret block holds, None where there is none."""
+    try:
+        return client.read_block_document_by_name(block, "secret").data.get("value")
+    except ObjectNotFound:
+        return None
+
+
+@contextmanager
+def _answering(api: str) -> Iterator[None]:
+    """Say in a line why the server did not do what was asked. Raises EtlError."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        raise _refusal(api, error.response) from None
+    except (httpx.RequestError, httpx.InvalidURL) as error:
+        raise EtlError(f"Prefect server {api}: can't be reached: {error or type(error).__name__}") from None
+    except (ValueError, RuntimeError) as error:
+        raise EtlError(f"Prefect server {api}: no Prefect API answers: {error}; want a URL that ends in /api") from None
+
+
+def _without_login(url: str) -> str:
+    """Return the address of the server as messages show it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _refusal(api: str, response: httpx.Response) -> EtlError:
+    where = f"Prefect server {api}"
+    if response.status_code in (401, 403):
+        return UsageError(
+            f"{where}: refused the login (HTTP {response.status_code}); want PREFECT_API_AUTH_STRING as on the server, "
+            "or for Prefect Cloud PREFECT_API_KEY"
+        )
+    if response.status_code in (404, 405) and response.request.url.path.endswith("/work_pools/filter"):
+        return EtlError(f"{where}: no Prefect API answers (HTTP {response.status_code}); want a URL that ends in /api")
+    try:
+        detail = response.json()
+        detail = detail.get("detail") or detail.get("exception_message") or detail
+    except (ValueError, AttributeError):
+        detail = response.reason_phrase
+    return EtlError(
+        f"{where}: {response.request.method} {response.request.url.path}: HTTP {response.status_code}: "
+        f"{' '.join(str(detail).split())}"
+    )
+
+
+def main() -> int:
+    """Run the command; return its exit status: 0 done, 1 the server would not, 2 something is missing or wrong here."""
+    load_dotenv(".env")
+    try:
+        for line in set_up(declared.read(), os.environ):
+            print(line, flush=True)
+    except EtlError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
