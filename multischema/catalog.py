@@ -7,6 +7,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class FieldOfType:
+    """A field of a composite type, with the server's own spelling of its type."""
+
+    name: str
+    type_oid: int
+    type_text: str
+
+
+@dataclass(frozen=True)
 class Type:
     """A type of the origin. `element` and `base` are the OIDs of an array's element and of a domain's base, or 0."""
 
@@ -19,6 +28,7 @@ class Type:
     base_text: str
     binary: bool
     first_label: str | None
+    fields: tuple[FieldOfType, ...]
     extension: str | None
 
 
@@ -34,6 +44,7 @@ class Column:
     not_null: bool
     default: str | None
     generated: str
+    generation: str | None
     generated_from: tuple[str, ...]
     collation_schema: str | None
     collation_name: str | None
@@ -75,11 +86,15 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the origin schema, or a partitioned root in place of its partitions."""
+    """A table of the origin schema, or a partitioned root in place of its partitions.
+
+    One that `is_partition` has its root in another schema, and stands for itself.
+    """
 
     oid: int
     name: str
     kind: str
+    is_partition: bool
     comment: str | None
     row_security: bool
     bytes: int
@@ -155,7 +170,7 @@ def assemble(
             )
             for row in tables
         ),
-        types={row["oid"]: Type(**row) for row in types},
+        types={row["oid"]: Type(**{**row, "fields": tuple(FieldOfType(*f) for f in row["fields"])}) for row in types},
         fingerprints=fingerprints,
         others={row["name"]: row["kind"] for row in left_out if row["what"] == "relation"},
         partitions=frozenset(row["name"] for row in left_out if row["what"] == "partition"),

@@ -46,6 +46,15 @@ def illegal_schema(schema: str) -> str | None:
     return None
 
 
+def illegal_raw(raw: str, schema: str) -> str | None:
+    """Return why raw data can't be restored into a schema of this name, or None."""
+    if raw == "public":
+        return None
+    if raw == schema:
+        return "it is the published one; publish under another name, or use mode stream"
+    return illegal_schema(raw)
+
+
 def create_staging(staging: str, reader: str) -> list[sql.Composed]:
     """Return the statements that make the staging schema; default privileges must not show it to anyone."""
     name = sql.Identifier(staging)

@@ -8,6 +8,7 @@ from psycopg import sql
 
 from multischema.catalog import Type
 
+_HSTORE_PAIR = r'"((?:[^"\\]|\\.)*)"=>(?:"((?:[^"\\]|\\.)*)"|NULL)'
 _TEXT = {"varchar", "text", "bpchar", "char", "name", "citext"}
 _KEYS = {"int2", "int4", "int8", "uuid"}
 _NEUTRAL = {
@@ -53,7 +54,8 @@ _NEUTRAL = {
 class Flat:
     """A published type: `spelling` in SQL, `conversion` from the origin's type, `neutral` as the text of a constant.
 
-    `family` is text, text array, jsonb or other: what decides the mask. `conversion` is none, cast, jsonb or jsonb array.
+    `family` is text, text array, jsonb or other: what decides the mask. `conversion` is none, cast, jsonb, hstore, or one of
+    the last two with array.
     """
 
     spelling: str
@@ -86,21 +88,33 @@ def flatten(type_oid: int, spelling: str, types: Mapping[int, Type]) -> Flat:
         return Flat(spelling if kept else "text", "text", "none" if kept else "cast", "")
     if type_.kind == "e":
         return Flat("text", "other", "cast", type_.first_label or "")
-    if type_.kind == "c" or type_.extension == "hstore":
-        return Flat("jsonb", "other", "jsonb", "{}", takes_default=False)
+    if type_.kind == "c" or is_hstore(type_):
+        return Flat("jsonb", "other", "hstore" if is_hstore(type_) else "jsonb", "{}", takes_default=False)
     if not _is_kept(type_):
         return Flat("text", "other", "cast", {"r": "empty", "m": "{}"}.get(type_.kind, ""))
     family = "jsonb" if type_.name == "jsonb" else "other"
     return Flat(spelling, family, "none", _neutral(type_, spelling), is_key=type_.name in _KEYS)
 
 
-def convert(flat: Flat, value: sql.Composable) -> sql.Composable:
-    """Return the expression that makes a published value of a value of the origin."""
+def is_hstore(type_: Type) -> bool:
+    """Tell the extension's type, whose values become objects of jsonb."""
+    return type_.extension == "hstore" and type_.name == "hstore"
+
+
+def convert(flat: Flat, value: sql.Composable, *, raw: bool = False) -> sql.Composable:
+    """Return the expression of a published value: from the origin's, or with `raw` from a raw table's, where hstore is text."""
     if flat.conversion == "cast":
         return sql.SQL("{}::{}").format(value, sql.SQL(flat.spelling))
-    if flat.conversion == "jsonb":
+    if raw and flat.conversion == "hstore":
+        return _parsed_hstore(value)
+    if raw and flat.conversion == "hstore array":
+        return sql.SQL(
+            "CASE WHEN {value} IS NOT NULL THEN ARRAY("
+            "SELECT {parsed} FROM unnest({value}) WITH ORDINALITY AS item (value, place) ORDER BY item.place) END"
+        ).format(value=value, parsed=_parsed_hstore(sql.Identifier("item", "value")))
+    if flat.conversion in ("jsonb", "hstore"):
         return sql.SQL("to_jsonb({})").format(value)
-    if flat.conversion == "jsonb array":
+    if flat.conversion in ("jsonb array", "hstore array"):
         # in FROM, unnest() would spread a composite over columns, and make of NULL a row of NULLs
         return sql.SQL("CASE WHEN {value} IS NOT NULL THEN ARRAY(SELECT to_jsonb(unnest({value}))) END").format(value=value)
     return value
@@ -132,8 +146,17 @@ def _flatten_array(type_: Type, spelling: str, types: Mapping[int, Type]) -> Fla
     if element.conversion == "none" and type_.schema == "pg_catalog":
         return Flat(spelling, family, "none", _NEUTRAL.get(type_.name, "{}"))
     if element.spelling == "jsonb":
-        return Flat("jsonb[]", "other", "jsonb array", "{}", takes_default=False)
+        return Flat("jsonb[]", "other", f"{element.conversion} array", "{}", takes_default=False)
     return Flat(f"{element.spelling}[]", family, "cast", "{}")
+
+
+def _parsed_hstore(value: sql.Composable) -> sql.Composable:
+    """Compose what to_jsonb() makes of an hstore, of its text: https://www.postgresql.org/docs/18/hstore.html."""
+    return sql.SQL(
+        "CASE WHEN {value} IS NOT NULL THEN (SELECT coalesce(jsonb_object_agg("
+        "regexp_replace(pair[1], {escape}, {escaped}, 'g'), regexp_replace(pair[2], {escape}, {escaped}, 'g')), '{{}}') "
+        "FROM regexp_matches({value}, {pair}, 'g') AS pair) END"
+    ).format(value=value, pair=sql.Literal(_HSTORE_PAIR), escape=sql.Literal(r"\\(.)"), escaped=sql.Literal(r"\1"))
 
 
 def _is_kept(type_: Type) -> bool:

@@ -70,8 +70,13 @@ class TablePlan:
         return next((plan.mask for plan in self.columns if plan.name == column), None)
 
 
-def plan_table(table: Table, rules: TableRules | None, catalog: Catalog, collations: frozenset[str]) -> TablePlan:
-    """Decide the published table. `collations` are those of the origin that the target has as well."""
+def plan_table(
+    table: Table, rules: TableRules | None, catalog: Catalog, collations: frozenset[str], *, raw: bool = False
+) -> TablePlan:
+    """Decide the published table. `collations` are those of the origin that the target has as well.
+
+    With `raw` its rows are read from a raw table of the target, else from the origin's.
+    """
     anonymized = rules.anonymized if rules else frozenset()
     left_out = tuple(c.name for c in table.columns if c.generated and anonymized.intersection(c.generated_from))
     flats = {column.name: flatten(column.type_oid, column.type_text, catalog.types) for column in table.columns}
@@ -85,7 +90,9 @@ def plan_table(table: Table, rules: TableRules | None, catalog: Catalog, collati
         truncated=bool(rules and rules.truncated),
         key=key,
         columns=tuple(
-            _plan_column(column, flats[column.name], column.name in anonymized, _key_text(table, key), bool(key), collations)
+            _plan_column(
+                column, flats[column.name], column.name in anonymized, _key_text(table, key), bool(key), collations, raw
+            )
             for column in table.columns
             if column.name not in left_out
         ),
@@ -133,7 +140,7 @@ def too_wide(table: TablePlan) -> bool:
 
 
 def _plan_column(
-    column: Column, flat: Flat, anonymized: bool, key: sql.Composable, has_key: bool, collations: frozenset[str]
+    column: Column, flat: Flat, anonymized: bool, key: sql.Composable, has_key: bool, collations: frozenset[str], raw: bool
 ) -> ColumnPlan:
     name = sql.Identifier(column.name)
     mask = choose_mask(column, flat) if anonymized else None
@@ -146,7 +153,7 @@ def _plan_column(
         collation=collation if collation in collations and flat.family.startswith("text") else None,
         comment=column.comment,
         mask=mask,
-        expression=_masked(mask, name, column.not_null, flat, type_, key) if mask else convert(flat, name),
+        expression=_masked(mask, name, column.not_null, flat, type_, key) if mask else convert(flat, name, raw=raw),
         violation=_violation(mask, name, type_, key if has_key else None) if mask else None,
     )
 

@@ -5,15 +5,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
-from multischema import catalog, download, exhaustivity, preconditions, rules
+from multischema import archives, catalog, ddl, download, exhaustivity, preconditions, raw, rules, shell
 from multischema.catalog import Catalog
 from multischema.errors import CheckError, ConnectionLost, EtlError, OriginChanged, SnapshotLost, VerifyError
 from multischema.masking import TablePlan
 from multischema.planning import Job, Plan, collations_of, make_plan, published_types, width_problems
-from multischema.postgres import building
+from multischema.postgres import building, restoring
 from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, export_snapshot
 from multischema.postgres.errors import translated
 from multischema.postgres.reads import query, read_catalog, read_fingerprints
@@ -21,6 +22,8 @@ from multischema.postgres.sessions import Connection, Database, Sessions
 from multischema.rules import Rules
 
 SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
+# With no schema in the search_path names are written in full, in texts of regclass too, as pg_dump does.
+_NO_SCHEMA = "pg_catalog"
 PARTING = 5.0  # seconds that a run which ends may take to drop its staging schema; else the next run does
 
 Item = TypeVar("Item")
@@ -34,13 +37,35 @@ class Doors:
     origin: Database
     target: Database
     sessions: Sessions
+    run: shell.Run = shell.run
     lock: Connection | None = None
+    private: shell.PrivateDirectory | None = None
+    archive: Path | None = None
 
     @property
     def holder(self) -> Connection:
         """Return the session that holds the app's lock; every change of a whole schema is made on it."""
         assert self.lock, "the check stage takes the lock"
         return self.lock
+
+    @property
+    def directory(self) -> shell.PrivateDirectory:
+        """Return the private directory of the run, made when it is first asked for."""
+        self.private = self.private or shell.PrivateDirectory()
+        return self.private
+
+    def source(self, job: Job) -> Database:
+        """Return where rows are read from: the origin, or raw tables of the target."""
+        is_raw = job.mode == "dump" and not job.from_dump
+        return Database("raw", job.app, self.target.url) if is_raw else self.origin
+
+
+@dataclass(frozen=True)
+class Dumped:
+    """What the dump stage did: the bytes of the dump, and what must be known of it."""
+
+    bytes: int
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -67,6 +92,11 @@ def run(job: Job, rules_source: str, origin: Database, target: Database) -> Publ
     """Publish an app without Prefect: the same work, with the threads of the standard library."""
     with opened(job, origin, target) as doors:
         plan = check(job, doors, download.fetch(rules_source))
+        notes: list[str] = []
+        if job.mode == "dump" and not job.from_dump:
+            notes += dump(job, doors, plan).warnings
+        if job.mode == "dump":
+            plan = restore(job, doors, plan)
 
         def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
             results = in_parallel(doors, job.jobs, lambda table: copy(job, doors, table, snapshot.identifier), plan.copied)
@@ -75,18 +105,19 @@ def run(job: Job, rules_source: str, origin: Database, target: Database) -> Publ
         copied = anonymize(job, doors, plan, copy_all)
         indexed = index(job, doors, plan)
         sizes = verify(job, doors, plan, {name: table.rows for name, table in copied.items()})
-        warnings = [*publish(job, doors), *clean(job, doors)]
+        warnings = [*notes, *publish(job, doors), *clean(job, doors)]
         return Published(plan, copied, indexed, sizes, tuple(warnings))
 
 
 @contextmanager
-def opened(job: Job, origin: Database, target: Database) -> Iterator[Doors]:
+def opened(job: Job, origin: Database, target: Database, run: shell.Run = shell.run) -> Iterator[Doors]:
     """Open the doors of a run. At its end, however it ends, every statement is cancelled and every session closed.
 
-    A run that did not publish takes its staging schema with it; where it can't (killed, target gone), the next run does.
+    A run that did not publish takes its staging schema and its raw data with it; where it can't (killed, target gone), the
+    next run does. `run` runs other programs.
     """
-    with Sessions(f"multi-schema-postgres-etl {job.app} {job.id}") as sessions:
-        doors = Doors(origin, target, sessions)
+    with Sessions(job.application) as sessions:
+        doors = Doors(origin, target, sessions, run)
         try:
             yield doors
         except BaseException:
@@ -94,6 +125,9 @@ def opened(job: Job, origin: Database, target: Database) -> Iterator[Doors]:
             if doors.lock:
                 _drop_staging(job, doors)
             raise
+        finally:
+            if doors.private:
+                doors.private.remove()
 
 
 def check(
@@ -106,14 +140,90 @@ def check(
     """
     parsed = rules.parse(rules_text)
     unusable = _check_servers(job, doors)
+    notes: list[str] = []
     if lock and not unusable and not (doors.lock and not doors.lock.closed):
         doors.lock = doors.sessions.open(doors.target, job.schema)
         building.take_lock(doors.lock, job.schema, job.lock_wait, on_wait)
         doors.sessions.keep_alive(doors.lock)
+    if job.from_dump and not unusable:
+        notes = _restore_structure(job, doors, Path(job.from_dump), on_wait)
     plan, problems = _check_schemas(job, doors, parsed, unusable)
+    if job.mode == "dump":
+        problems = [*problems, *_check_dump(job, doors, plan, unusable)]
     if plan is None or problems:
         raise CheckError(*problems)
-    return plan
+    if job.from_dump:
+        restoring.strip(doors.holder, job.raw_schema)
+    return replace(plan, warnings=(*plan.warnings, *notes))
+
+
+def dump(job: Job, doors: Doors, plan: Plan) -> Dumped:
+    """Dump the rows of the copied tables into the run's private directory, from one snapshot; the origin is released then.
+
+    With `keep_dump` the dump of an earlier run is taken, where there is one. Raises OriginChanged, ConnectionLost, EtlError.
+    """
+    side, oids = doors.origin.side, [table.oid for table in plan.copied]
+    structure = {table.name: plan.catalog.fingerprints[table.oid].structure for table in plan.copied}
+    if job.keep_dump and (kept := shell.kept_structure(job.schema)) is not None:
+        doors.archive = shell.kept_path(job.schema) / "dump"
+        if kept != structure:
+            raise EtlError(f"{side}: the kept dump {doors.archive.parent} is of other tables than there are now; delete it")
+        return Dumped(shell.size_of(doors.archive), (f"the dump {doors.archive.parent} of an earlier run was restored",))
+    doors.directory.drop_archive()
+    doors.directory.refuse_if_full(sum(table.bytes for table in plan.copied) // 2, f"{side}: dump")
+    with doors.sessions.lend(doors.origin, job.origin_schema) as connection, translated(side, "reading the catalog"):
+        leaves = [(row["schema"], row["name"]) for row in query(connection, "leaves", tables=oids)]
+    environment = {**doors.origin.environment(), "PGAPPNAME": job.application}
+    doors.archive = doors.directory.archive
+    command = archives.dump(environment, leaves, str(doors.archive), job.jobs)
+    outcome = doors.run(command)
+    if outcome.status:
+        raise archives.failure(command, side, "dump", outcome)
+    with doors.sessions.lend(doors.origin, job.origin_schema) as connection, translated(side, "reading the catalog"):
+        after = read_fingerprints(connection, oids)
+    changes = catalog.changes(plan.catalog, after, after, oids)
+    if changes:
+        raise OriginChanged(*(f"{side}: table {line} while it was dumped; start again" for line in changes))
+    size = shell.size_of(doors.archive)
+    if not job.keep_dump:
+        return Dumped(size, ())
+    doors.archive = doors.directory.keep(job.schema, structure)
+    return Dumped(size, (f"the dump with its personal data is kept in {doors.archive.parent}; delete it",))
+
+
+def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[], None] = lambda: None) -> Plan:
+    """Restore rows into raw tables of the target, without keys and indexes; return the plan with the tables' sizes.
+
+    Before the first row arrives, the reader's rights are checked. The dump is deleted as soon as it is restored.
+    Raises CheckError, ConnectionLost, EtlError.
+    """
+    schema = job.raw_schema
+    if not job.from_dump:
+        _enter_raw(job, doors, on_wait)
+        restoring.create_tables(doors.holder, job, plan, schema)
+    exposed = restoring.exposed(doors.holder, job, schema)
+    if exposed:
+        raise CheckError(*exposed)
+    assert doors.archive, "the dump stage, or the check stage, says where the dump is"
+    entries = _rows_of_dump(job, doors, plan, doors.archive)
+    listed = doors.directory.write("entries", "".join(f"{entry.line}\n" for entry in entries))
+    environment = {**doors.target.environment(), "PGAPPNAME": job.application}
+    parts = doors.target.parameters()
+    jobs = 1 if shell.is_tar(doors.archive) else job.jobs  # pg_restore reads a tar in one go
+    command = archives.restore(environment, parts.get("dbname") or parts["user"], str(doors.archive), listed, jobs)
+    outcome = doors.run(command) if entries else archives.Outcome(0, "", "")
+    failed = outcome.status and (archives.errors_of(outcome) or not archives.ignored_errors(outcome))
+    if failed and archives.is_broken(outcome):
+        raise archives.unreadable(job.from_dump or str(doors.archive), outcome)
+    if failed:
+        raise archives.failure(command, "target", "restore", outcome)
+    if not job.keep_dump:
+        doors.directory.drop_archive()
+    if not job.from_dump:
+        return plan
+    with doors.sessions.lend(doors.target, schema) as connection, translated("target", "measuring tables"):
+        sizes = {row["name"]: int(row["bytes"] or 0) for row in query(connection, "sizes", schema=schema)}
+    return plan.measured(sizes)
 
 
 def anonymize(
@@ -129,12 +239,15 @@ def anonymize(
     times, after `on_lost`. Raises OriginChanged where a table was altered, rewritten or truncated meanwhile.
     """
     building.drop_leftovers(doors.holder, job.schema)
+    if job.mode == "stream":
+        restoring.drop_leftovers(doors.holder)
     building.build_staging(doors.holder, job, plan)
     for attempt in range(1, SNAPSHOTS + 1):
         try:
-            with _snapshot(doors, plan) as snapshot:
+            with _snapshot(job, doors, plan) as snapshot:
                 copied = copy_all(snapshot)
-                _refuse_changes(doors, plan, snapshot)
+                if job.mode == "stream":
+                    _refuse_changes(doors, plan, snapshot)
                 return copied
         except SnapshotLost as lost:
             if attempt == SNAPSHOTS:
@@ -147,9 +260,10 @@ def copy(
     job: Job, doors: Doors, table: TablePlan, snapshot: str, on_bytes: Callable[[int], None] = lambda size: None
 ) -> Copied:
     """Copy one table from the snapshot into the staging schema; `on_bytes` is told of every chunk."""
-    route = Route(doors.origin.side, job.origin_schema, snapshot, job.staging)
+    source = doors.source(job)
+    route = Route(source.side, job.origin_schema, snapshot, job.staging)
     with (
-        doors.sessions.lend(doors.origin, job.origin_schema) as reading,
+        doors.sessions.lend(source, _NO_SCHEMA) as reading,
         doors.sessions.lend(doors.target, job.staging) as writing,
     ):
         return copy_table(reading, writing, table, route, on_bytes)
@@ -197,7 +311,7 @@ def verify(job: Job, doors: Doors, plan: Plan, rows: dict[str, int]) -> dict[str
 
     problems = [line for lines in in_parallel(doors, job.jobs, verify_table, plan.tables) for line in lines]
     with doors.sessions.lend(doors.target, job.staging) as connection:
-        problems += building.verify_rights(connection, job.schema, job.reader)
+        problems += building.verify_rights(connection, job.schema, job.reader, job.raw_schema)
         with translated("target", "measuring tables"):
             measured = query(connection, "sizes", schema=job.staging)
     # a run that has lost its lock may find its tables gone, under another run's hands
@@ -216,9 +330,12 @@ def publish(job: Job, doors: Doors) -> list[str]:
 
 
 def clean(job: Job, doors: Doors) -> list[str]:
-    """Drop the old schema and what killed runs left, patiently; return a warning for what is still in use."""
+    """Drop raw data, the old schema and what killed runs left, patiently; return a warning for what is still in use."""
+    kept = []
+    if job.mode == "dump" and not restoring.leave(doors.holder, job.raw_schema):
+        kept.append(job.raw_schema)
     with doors.sessions.lend(doors.target, job.schema) as connection:
-        kept = building.drop_leftovers(connection, job.schema)
+        kept += building.drop_leftovers(connection, job.schema)
     return [f"schema {name} is still in use: the next run drops it" for name in kept]
 
 
@@ -248,15 +365,18 @@ def in_parallel(doors: Doors, jobs: int, work: Callable[[Item], Result], items: 
 
 
 def _drop_staging(job: Job, doors: Doors) -> None:
-    """Drop the staging schema of a run that ends, on a new session where the one that holds the lock is lost.
+    """Drop the staging schema and the raw data of a run that ends, on a new session where the one with the locks is lost.
 
-    Its name is this run's own, so no lock is needed. A target that does not answer any more must not hold up Ctrl-C.
+    The name of the staging schema is this run's own, so no lock is needed; raw data is dropped by who holds its lock.
+    A target that does not answer any more must not hold up Ctrl-C.
     """
-    with Sessions(f"multi-schema-postgres-etl {job.app} {job.id}") as parting:
+    with Sessions(job.application) as parting:
 
         def drop() -> None:
             with suppress(EtlError):
                 try:
+                    if job.mode == "dump":
+                        restoring.drop_own(doors.holder, job.raw_schema, job.application)
                     building.drop_schema(doors.holder, job.staging)
                 except ConnectionLost:
                     with parting.lend(doors.target, job.staging) as connection:
@@ -302,7 +422,8 @@ def _check_schemas(
     gaps = exhaustivity.compare(parsed, found)
     if gaps.problems:
         return None, [*problems, *(f"{doors.origin.side}: {line}" for line in gaps.problems), gaps.snippet]
-    plan = make_plan(found, parsed, gaps.warnings, frozenset(collations_of(found)) - absent)
+    is_raw = job.mode == "dump" and not job.from_dump
+    plan = make_plan(found, parsed, gaps.warnings, frozenset(collations_of(found)) - absent, raw=is_raw)
     return plan, problems + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
 
 
@@ -337,12 +458,90 @@ def _check_types(job: Job, doors: Doors, found: Catalog) -> tuple[set[str], list
     return absent, preconditions.lacking_problems(lacking, types, server["major"])
 
 
-@contextmanager
-def _snapshot(doors: Doors, plan: Plan) -> Iterator[Snapshot]:
-    """Hold the snapshot of a copy, on a session that says something every minute."""
-    connection = doors.sessions.open(doors.origin, plan.catalog.schema)
+def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str, list[str]]) -> list[str]:
+    """Return why this machine can't dump or restore, and what stands in the way of raw data on the target."""
+    problems = [f"{doors.origin.side}: {line}" for line in raw.problems(plan)] if plan and not job.from_dump else []
+    reason = ddl.illegal_raw(job.raw_schema, job.schema)
+    if reason:
+        return [*problems, f"target: schema {job.raw_schema} can't hold raw data: {reason}"]
+    if not unusable and not job.from_dump:
+        with (
+            doors.sessions.lend(doors.origin, job.origin_schema) as connection,
+            translated(doors.origin.side, "reading settings"),
+        ):
+            major = query(connection, "server", schema=job.origin_schema)[0]["major"]
+        for program in ("pg_dump", "pg_restore"):
+            said = doors.run(archives.Command(program, ("--version",))).output
+            problem = archives.version_problem(program, archives.version_of(said), doors.origin.side, major)
+            problems += [problem] if problem else []
+        if not job.clear_raw:
+            with doors.sessions.lend(doors.target, job.schema) as connection:
+                problems += restoring.strangers(connection, job.raw_schema)
+    return problems
+
+
+def _enter_raw(job: Job, doors: Doors, on_wait: Callable[[], None]) -> None:
+    """Take the raw schema, which one run at a time can have, and empty it."""
+    building.take_lock(doors.holder, job.raw_schema, job.lock_wait, on_wait)
+    restoring.drop_leftovers(doors.holder)
+    restoring.enter(doors.holder, job, job.raw_schema)
+
+
+def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[], None]) -> list[str]:
+    """Create the tables of a backup in the raw schema, empty, with their keys and indexes; return warnings.
+
+    Raises EtlError for a file that is no dump, DatabaseError for what the target can't create.
+    """
+    if not file.exists():
+        raise EtlError(f"dump {file}: there is no such file")
+    doors.archive = doors.directory.unpacked(file)
+    entries = _contents(doors, doors.archive, str(file))
+    wanted = [entry for entry in entries if entry.kind in archives.STRUCTURE and entry.schema == job.raw_schema]
+    if not any(entry.kind == "TABLE" for entry in wanted):
+        found = ", ".join(sorted({entry.schema for entry in entries if entry.kind == "TABLE"})) or "none"
+        raise EtlError(f"dump {file}: it holds no table of schema {job.raw_schema}; its schemas with tables: {found}")
+    listed = doors.directory.write("structure", "".join(f"{entry.line}\n" for entry in wanted))
+    printed = doors.run(archives.structure(str(doors.archive), listed))
+    if printed.status:
+        raise archives.unreadable(str(file), printed)
+    _enter_raw(job, doors, on_wait)
+    connection = doors.sessions.open(doors.target, _NO_SCHEMA)
     try:
-        snapshot = export_snapshot(connection, doors.origin, [table.oid for table in plan.copied])
+        return restoring.execute_structure(connection, archives.statements_of(printed.output), job.raw_schema)
+    finally:
+        doors.sessions.close(connection)
+
+
+def _contents(doors: Doors, archive: Path, name: str) -> list[archives.Entry]:
+    listed = doors.run(archives.contents(str(archive)))
+    if listed.status:
+        raise archives.unreadable(name, listed)
+    return archives.read_contents(listed.output)
+
+
+def _rows_of_dump(job: Job, doors: Doors, plan: Plan, archive: Path) -> list[archives.Entry]:
+    """Return the entries of a dump with the rows of the copied tables. Raises EtlError where some are not in it."""
+    entries = _contents(doors, archive, job.from_dump or str(archive))
+    if not job.from_dump:
+        return [entry for entry in entries if entry.kind == "TABLE DATA"]
+    with doors.sessions.lend(doors.origin, job.raw_schema) as connection, translated("target", "reading the catalog"):
+        leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
+    found = archives.rows_of(entries, job.raw_schema, [row["name"] for row in leaves if row["schema"] == job.raw_schema])
+    absent = [name for name, rows in found.items() if not rows]
+    if absent:
+        raise EtlError(
+            *(f"dump {job.from_dump}: it holds no rows of table {name}; truncate it in the rules" for name in absent)
+        )
+    return [entry for rows in found.values() for entry in rows]
+
+
+@contextmanager
+def _snapshot(job: Job, doors: Doors, plan: Plan) -> Iterator[Snapshot]:
+    """Hold the snapshot of a copy, on a session that says something every minute."""
+    source = doors.source(job)
+    connection = doors.sessions.open(source, _NO_SCHEMA)
+    try:
+        snapshot = export_snapshot(connection, source, [table.oid for table in plan.copied])
         doors.sessions.keep_alive(connection)
         yield snapshot
     finally:

@@ -1,7 +1,8 @@
 """The plan of a run: every published table, key and index, decided from the rules and the catalog before a row is read."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from multischema import ddl
 from multischema.catalog import Catalog
@@ -22,6 +23,10 @@ class Job:
     jobs: int
     lock_wait: int
     id: str
+    mode: Literal["stream", "dump"] = "stream"
+    from_dump: str | None = None
+    keep_dump: bool = False
+    clear_raw: bool = False
 
     @property
     def staging(self) -> str:
@@ -32,6 +37,16 @@ class Job:
     def old(self) -> str:
         """Return the name under which this run moves yesterday's schema away."""
         return ddl.old_name(self.schema, self.id)
+
+    @property
+    def raw_schema(self) -> str:
+        """Return the schema of the target where mode dump restores rows: a dump names the origin's."""
+        return self.origin_schema
+
+    @property
+    def application(self) -> str:
+        """Return the name of the run's sessions, on both servers."""
+        return f"multi-schema-postgres-etl {self.app} {self.id}"
 
 
 @dataclass(frozen=True)
@@ -49,21 +64,33 @@ class Plan:
         """Return the tables whose rows are copied, largest first."""
         return tuple(table for table in self.tables if not table.truncated)
 
+    def measured(self, sizes: Mapping[str, int]) -> "Plan":
+        """Return the plan with the sizes that its tables turned out to have."""
+        return replace(self, tables=_largest_first(replace(table, bytes=sizes.get(table.name, 0)) for table in self.tables))
 
-def make_plan(catalog: Catalog, rules: Rules, warnings: Sequence[str], collations: frozenset[str]) -> Plan:
+
+def make_plan(
+    catalog: Catalog, rules: Rules, warnings: Sequence[str], collations: frozenset[str], *, raw: bool = False
+) -> Plan:
     """Decide all that is published. The rules must be complete; `collations` are those that the target has as well.
 
-    `warnings` are what the comparison of rules and catalog found.
+    `warnings` are what the comparison of rules and catalog found. With `raw` the rows are read from raw tables.
     """
-    by_name = {table.name: plan_table(table, rules.tables.get(table.name), catalog, collations) for table in catalog.tables}
+    by_name = {
+        table.name: plan_table(table, rules.tables.get(table.name), catalog, collations, raw=raw) for table in catalog.tables
+    }
     keys = plan_keys(catalog.tables, by_name, catalog.schema)
     return Plan(
         catalog=catalog,
-        tables=tuple(sorted(by_name.values(), key=lambda table: (table.truncated, -table.bytes, table.name))),
+        tables=_largest_first(by_name.values()),
         keys=keys,
         domains=tuple(ddl.enum_domains(catalog, keys.indexes)),
         warnings=(*warnings, *_warnings(catalog, by_name.values(), collations), *keys.notes),
     )
+
+
+def _largest_first(tables: Iterable[TablePlan]) -> tuple[TablePlan, ...]:
+    return tuple(sorted(tables, key=lambda table: (table.truncated, -table.bytes, table.name)))
 
 
 def collations_of(catalog: Catalog) -> list[str]:

@@ -27,7 +27,7 @@ _LEFT_OUT = ("0A", "22", "23", "42", "54")
 
 
 def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callable[[], None]) -> None:
-    """Take the app's lock on this session, waiting at most `wait` seconds. Raises LockTimeout."""
+    """Take a schema's lock on this session, waiting at most `wait` seconds. Raises LockTimeout."""
     deadline = time.monotonic() + wait
     waited = False
     while not _try_lock(connection, schema):
@@ -127,13 +127,13 @@ def verify_table(connection: Connection, staging: str, table: TablePlan, rows: i
     return problems
 
 
-def verify_rights(connection: Connection, schema: str, reader: str) -> list[str]:
+def verify_rights(connection: Connection, schema: str, reader: str, raw: str) -> list[str]:
     """Return what the reader could read besides published schemas, and what others stand on the published one."""
     with translated("target", "reading the reader's rights"):
         facts = query(connection, "target", schema=schema, reader=reader)[0]
         problems = reader_problems(facts, reader)
         if not problems:
-            rights = query(connection, "reader_rights", reader=reader, hidden=ddl.hidden_pattern())
+            rights = query(connection, "reader_rights", reader=reader, hidden=ddl.hidden_pattern(), raw=raw)
             problems = exposed_problems(rights, reader)
         return problems + stranger_problems(schema, query(connection, "strangers", schema=schema))
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 from psycopg.rows import dict_row
 
 from multischema.errors import ConnectionLost, DatabaseError, EtlError, RunEnded
@@ -52,7 +53,8 @@ _SETTINGS = {
     },
     "target": {**_COMMON, "maintenance_work_mem": "128MB", "default_transaction_read_only": "off"},
 }
-_POOLED_USE = {"origin": "share a snapshot", "target": "hold a lock"}
+_SETTINGS["raw"] = _SETTINGS["backup"] = _SETTINGS["origin"]
+_POOLED_USE = {"origin": "share a snapshot", "target": "hold a lock", "raw": "hold a lock", "backup": "hold a lock"}
 _KEEPALIVES = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 _WANTED_URL = "want postgresql://user:password@host:port/database"
 _ESCAPES = "with special characters of user and password as %-escapes (@ is %40, / is %2F)"
@@ -62,14 +64,22 @@ _ESCAPES = "with special characters of user and password as %-escapes (@ is %40,
 class Database:
     """One of the two databases of a run. The URL holds a password: it is in no repr and in no message."""
 
-    kind: Literal["origin", "target"]
+    kind: Literal["origin", "target", "raw", "backup"]
     app: str
     url: str = field(repr=False)
 
     @property
     def side(self) -> str:
         """Return how messages name it."""
-        return f"origin {self.app}" if self.kind == "origin" else "target"
+        return f"{self.kind} {self.app}" if self.kind in ("origin", "backup") else "target"
+
+    def environment(self) -> dict[str, str]:
+        """Return what a client program of Postgres needs to connect: its password is nowhere else. Raises DatabaseError."""
+        variables = {option.keyword.decode(): option.envvar for option in Conninfo.get_defaults()}
+        parts = {name: str(value) for name, value in self.parameters().items() if value is not None}
+        known = {envvar.decode(): parts[name] for name, envvar in variables.items() if envvar and name in parts}
+        # money is written in the format of a locale
+        return {**known, "PGOPTIONS": f"{known.get('PGOPTIONS', '')} -c lc_monetary=C".strip(), "PGCLIENTENCODING": "UTF8"}
 
     def parameters(self) -> dict[str, Any]:
         """Return the URL's parts for libpq. Raises DatabaseError where it is no Postgres URL, without quoting it."""

@@ -1,5 +1,5 @@
 -- The columns of the tables, with all that decides their type and mask. A NOT NULL that is not validated (18) promises
--- nothing about the rows that are there. A domain's collation is the column's: the published type is what it stands for.
+-- nothing about the rows that are there. `generation` is the expression of a generated column, where all partitions agree. A domain's collation is the column's: the published type is what it stands for.
 SELECT a.attrelid::int8 AS table_oid,
        a.attname::text AS name,
        a.attnum AS number,
@@ -12,6 +12,17 @@ SELECT a.attrelid::int8 AS table_oid,
        ) AS not_null,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS "default",
        a.attgenerated::text AS generated,
+       (WITH RECURSIVE family (oid) AS (
+            SELECT a.attrelid WHERE a.attgenerated <> ''
+            UNION ALL
+            SELECT i.inhrelid
+            FROM family AS f
+            JOIN pg_class AS parent ON parent.oid = f.oid AND parent.relkind = 'p'
+            JOIN pg_inherits AS i ON i.inhparent = f.oid)
+        SELECT CASE WHEN count(DISTINCT pg_get_expr(ad.adbin, ad.adrelid)) = 1 THEN min(pg_get_expr(ad.adbin, ad.adrelid)) END
+        FROM family AS f
+        JOIN pg_attribute AS own ON own.attrelid = f.oid AND own.attname = a.attname
+        JOIN pg_attrdef AS ad ON ad.adrelid = f.oid AND ad.adnum = own.attnum) AS generation,
        ARRAY(WITH RECURSIVE family (oid) AS (
                  SELECT a.attrelid WHERE a.attgenerated <> ''
                  UNION ALL

@@ -1,4 +1,4 @@
--- What the reader could read of the ETL's besides published schemas: staging and old schemas, and tables in public; itself,
+-- What the reader could read of the ETL's besides published schemas: staging and old schemas, and tables in public or in a raw schema; itself,
 -- or as a role that it is a member of and can SET ROLE to. The right to a schema is read from the row that holds its name:
 -- has_schema_privilege() shows the present, where another app's staging schema may have been published meanwhile.
 WITH who AS MATERIALIZED (SELECT r.oid FROM pg_roles AS r WHERE pg_has_role(%(reader)s, r.oid, 'MEMBER'))
@@ -9,10 +9,10 @@ WHERE n.nspname ~ %(hidden)s
        OR EXISTS (SELECT FROM aclexplode(n.nspacl) AS acl
                   WHERE acl.privilege_type = 'USAGE' AND (acl.grantee = 0 OR acl.grantee IN (SELECT oid FROM who))))
 UNION ALL
-SELECT 'table', format('public.%%I', c.relname)
+SELECT 'table', format('%%I.%%I', n.nspname, c.relname)
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'm', 'f', 'v')
+WHERE n.nspname IN ('public', %(raw)s) AND c.relkind IN ('r', 'p', 'm', 'f', 'v')
   AND c.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
   AND EXISTS (SELECT FROM who WHERE has_schema_privilege(who.oid, n.oid, 'USAGE'))
   AND EXISTS (SELECT FROM who WHERE has_any_column_privilege(who.oid, c.oid, 'SELECT'))

@@ -3,6 +3,7 @@
 SELECT c.oid::int8 AS oid,
        c.relname::text AS name,
        c.relkind::text AS kind,
+       c.relispartition AS is_partition,
        obj_description(c.oid, 'pg_class') AS comment,
        row_security_active(c.oid) AS row_security,
        coalesce((WITH RECURSIVE family (oid) AS (

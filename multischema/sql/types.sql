@@ -1,4 +1,4 @@
--- The types of the columns, and those that they are made of: elements of arrays, bases of domains.
+-- The types of the columns, and those that they are made of: elements of arrays, bases of domains, fields of composites.
 WITH RECURSIVE used (oid) AS (
     SELECT a.atttypid FROM pg_attribute AS a
     WHERE a.attrelid = ANY (%(tables)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
@@ -6,7 +6,11 @@ WITH RECURSIVE used (oid) AS (
     SELECT part.oid
     FROM used
     JOIN pg_type AS t ON t.oid = used.oid
-    CROSS JOIN LATERAL unnest(ARRAY[t.typelem, t.typbasetype]) AS part (oid)
+    CROSS JOIN LATERAL (
+        SELECT unnest(ARRAY[t.typelem, t.typbasetype])
+        UNION ALL
+        SELECT f.atttypid FROM pg_attribute AS f
+        WHERE t.typtype = 'c' AND f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped) AS part (oid)
     WHERE part.oid <> 0
 )
 SELECT t.oid::int8 AS oid,
@@ -18,6 +22,9 @@ SELECT t.oid::int8 AS oid,
        format_type(t.typbasetype, t.typtypmod) AS base_text,
        t.typsend <> 0 AND t.typreceive <> 0 AS binary,
        (SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 1) AS first_label,
+       (SELECT coalesce(json_agg(json_build_array(f.attname, f.atttypid::int8, format_type(f.atttypid, f.atttypmod))
+                                 ORDER BY f.attnum), '[]') FROM pg_attribute AS f
+             WHERE t.typtype = 'c' AND f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped) AS fields,
        (SELECT x.extname::text FROM pg_depend AS d JOIN pg_extension AS x ON x.oid = d.refobjid
         WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e') AS extension
 FROM used

@@ -121,7 +121,14 @@ def table(
 ) -> Table:
     """Return a table; `key` are the columns of its primary key."""
     primary = [index(name, f"{name}_pkey", *key, unique=True, constraint_kind="p")] if key else []
-    known: dict[str, Any] = {"oid": 1, "kind": "r", "comment": None, "row_security": False, "bytes": 8192}
+    known: dict[str, Any] = {
+        "oid": 1,
+        "kind": "r",
+        "is_partition": False,
+        "comment": None,
+        "row_security": False,
+        "bytes": 8192,
+    }
     return Table(
         name=name,
         columns=columns,

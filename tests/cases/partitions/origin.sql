@@ -35,7 +35,3 @@ CREATE TABLE without_partitions (id integer, name text) PARTITION BY LIST (id);
 CREATE TABLE dropped_rows (id integer PRIMARY KEY, name text) PARTITION BY LIST (id);
 CREATE TABLE dropped_rows_1 PARTITION OF dropped_rows DEFAULT;
 INSERT INTO dropped_rows VALUES (1, 'Marie');
--- Its root is in a schema that is not read: it stands for itself.
-CREATE TABLE archive.visits (id integer NOT NULL, name text) PARTITION BY LIST (id);
-CREATE TABLE visits_default PARTITION OF archive.visits DEFAULT;
-INSERT INTO archive.visits VALUES (7, 'Marie');

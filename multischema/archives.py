@@ -1,0 +1,241 @@
+"""Dumps as values: the commands of pg_dump and pg_restore, what a dump holds, and what the programs say when they fail."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from multischema.errors import ConnectionLost, DatabaseError, EtlError
+from multischema.flattening import literal_default
+
+LOCK_TIMEOUT_MS = 10_000  # a dump that waits for a migration's lock would have all others wait behind it
+# Of the structure in a backup: what rows and their keys need. Defaults, triggers, policies, views and rights have no part.
+STRUCTURE = (
+    *("SHELL TYPE", "TYPE", "DOMAIN", "COLLATION", "FUNCTION", "AGGREGATE", "OPERATOR", "OPERATOR FAMILY", "OPERATOR CLASS"),
+    *("TEXT SEARCH DICTIONARY", "TEXT SEARCH CONFIGURATION", "CAST", "TABLE", "TABLE ATTACH", "CONSTRAINT", "INDEX"),
+    *("INDEX ATTACH", "FK CONSTRAINT", "COMMENT"),
+)
+_KINDS = sorted(
+    (*STRUCTURE, "TABLE DATA", "SEQUENCE SET", "SEQUENCE OWNED BY", "MATERIALIZED VIEW DATA", "DEFAULT ACL"),
+    key=len,
+    reverse=True,
+)
+_ENTRY = re.compile(rf"(?P<id>\d+); \d+ \d+ (?P<kind>{'|'.join(_KINDS)}|\S+) (?P<schema>\S+) (?P<tag>.*)")
+_HEADER = re.compile(
+    r"^--\n-- (?:Data for )?Name: (?P<name>.*); Type: (?P<kind>.*?); Schema: (?P<schema>.*); Owner: .*\n--\n", re.M
+)
+_DEFAULT = re.compile(
+    r"""^(?P<column>\ {4}.*?)\ DEFAULT\ (?P<value>(?:'(?:[^']|'')*'|[^'\n])*?)(?P<rest>(?:\ NOT\ NULL)?,?)$""", re.M | re.X
+)
+_LOST = (
+    "server closed the connection",
+    "connection to server",
+    "terminating connection",
+    "SSL",
+    "no connection to the server",
+)
+_BROKEN = (
+    *("end of file", "magic string", "not appear to be a valid archive", "text format dump", "corrupt tar", "TOC file"),
+    *("could not uncompress", "could not read", "could not find header", "unsupported version", "incomplete tar", "toc.dat"),
+    *("could not find block", "could not parse", "unrecognized data block", "entry ID", "does not exist", "unexpected data"),
+)
+_ROWS = ("COPY failed", "contents of table", "COPY ")
+_SAFE_OF_ROWS = re.compile(
+    "permission denied for [^:]*|could not extend file|No space left on device|out of memory|canceling statement due to"
+    "|relation .* does not exist|column .* does not exist|transaction log"
+)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program with its arguments; passwords are in the environment only."""
+
+    program: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to: its exit status, what it printed, what it complained of."""
+
+    status: int
+    output: str
+    complaints: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a dump's table of contents, with the line that pg_restore takes back."""
+
+    line: str
+    kind: str
+    schema: str
+    tag: str
+
+
+def version_of(output: str) -> int | None:
+    """Return the major version that `pg_dump --version` prints, None where it prints something else."""
+    found = re.search(r"\(PostgreSQL\) (\d+)", output)
+    return int(found[1]) if found else None
+
+
+def version_problem(program: str, found: int | None, side: str, wanted: int) -> str | None:
+    """Return why a client program can't dump a server's database, or restore what was dumped from it."""
+    if found is not None and found >= wanted:
+        return None
+    what = "is not there" if found is None else f"{found} is older than {side}'s Postgres {wanted}"
+    return (
+        f"{side}: {program} {what}; want {wanted} or newer on the PATH: "
+        f"`apt-get install postgresql-client-{wanted}`, on Scalingo `dbclient-fetcher pgsql {wanted}`; or use mode stream, which needs none"
+    )
+
+
+def dump(environment: Mapping[str, str], tables: Iterable[tuple[str, str]], directory: str, jobs: int) -> Command:
+    """Return the command that dumps the rows of these tables (schema, name), partitions among them, from one snapshot."""
+    return Command(
+        "pg_dump",
+        (
+            "--format=directory",
+            f"--file={directory}",
+            f"--jobs={jobs}",
+            "--compress=1",  # the default takes three times as long for a tenth less
+            "--data-only",
+            "--load-via-partition-root",
+            "--no-owner",
+            "--no-privileges",
+            "--no-sync",
+            "--strict-names",
+            f"--lock-wait-timeout={LOCK_TIMEOUT_MS}",
+            *(f"--table={_pattern(schema)}.{_pattern(name)}" for schema, name in tables),
+        ),
+        environment,
+    )
+
+
+def restore(environment: Mapping[str, str], database: str, archive: str, entries: str, jobs: int) -> Command:
+    """Return the command that restores the rows that a list of entries names; `entries` is the list's file."""
+    quoted = database.replace("\\", "\\\\").replace("'", "\\'")
+    return Command(
+        "pg_restore",
+        (
+            f"--dbname=dbname='{quoted}'",
+            f"--jobs={jobs}",
+            f"--use-list={entries}",
+            *("--data-only", "--no-owner", "--no-privileges", archive),
+        ),
+        environment,
+    )
+
+
+def contents(archive: str) -> Command:
+    """Return the command that lists a dump's entries."""
+    return Command("pg_restore", ("--list", archive))
+
+
+def structure(archive: str, entries: str) -> Command:
+    """Return the command that prints the statements of a list of entries."""
+    return Command(
+        "pg_restore", ("--file=-", "--schema-only", f"--use-list={entries}", "--no-owner", "--no-privileges", archive)
+    )
+
+
+def read_contents(output: str) -> list[Entry]:
+    """Return the entries that `pg_restore --list` prints."""
+    found = (_ENTRY.match(line) for line in output.splitlines())
+    return [Entry(match[0], match["kind"], match["schema"], match["tag"]) for match in found if match]
+
+
+def rows_of(entries: Sequence[Entry], schema: str, tables: Iterable[str]) -> dict[str, list[Entry]]:
+    """Return the entries with rows of these tables of a schema, by table. Names are compared as the list prints them."""
+    names = {" ".join(name.split("\n")): name for name in tables}
+    found: dict[str, list[Entry]] = {name: [] for name in names.values()}
+    for entry in entries:
+        if entry.kind == "TABLE DATA" and entry.line.partition("TABLE DATA ")[2].startswith(f"{schema} "):
+            tag = entry.line.partition("TABLE DATA ")[2].removeprefix(f"{schema} ")
+            # a name may hold spaces, and the owner's stands behind it
+            owners = [name for name in names if tag.startswith(f"{name} ")]
+            if owners:
+                found[names[max(owners, key=len)]].append(entry)
+    return found
+
+
+def statements_of(script: str) -> list[tuple[str, str, str, str]]:
+    """Return what a script of pg_restore consists of: kind, schema, name and statement of each entry."""
+    headers = list(_HEADER.finditer(script))
+    ends = [*(header.start() for header in headers[1:]), len(script)]
+    return [
+        (header["kind"], header["schema"], header["name"], script[header.end() : end].split("\n\n\n")[0].strip())
+        for header, end in zip(headers, ends, strict=True)
+    ]
+
+
+def without_defaults(statement: str) -> str:
+    """Return a CREATE TABLE of pg_dump without defaults that are computed: each column stands on a line of its own."""
+    return _DEFAULT.sub(lambda m: m[0] if literal_default(m["value"]) is not None else m["column"] + m["rest"], statement)
+
+
+def failure(command: Command, side: str, doing: str, outcome: Outcome) -> EtlError:
+    """Return our error for a program that failed. What it quotes of a row is not in it."""
+    errors = errors_of(outcome)
+    details = [line.partition("detail: ")[2] for line in outcome.complaints.splitlines() if ": detail: " in line]
+    text = " ".join([*errors[:1], *details[:1]]) or f"exit status {outcome.status}"
+    if outcome.status < 0:
+        return ConnectionLost(f"{side}: {doing} failed: {command.program} was killed by signal {-outcome.status}")
+    if any(word in text for word in _LOST):
+        return ConnectionLost(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}")
+    if "No space left on device" in text and command.program == "pg_dump":
+        return EtlError(
+            f"{side}: {doing} failed: the disk of this machine is full; free space in TMPDIR, or use mode stream"
+        )
+    if _quotes_rows(text):
+        return DatabaseError(f"{side}: {doing} failed: {_of_rows(text)}")
+    return DatabaseError(f"{side}: {doing} failed: {text}")
+
+
+def errors_of(outcome: Outcome) -> list[str]:
+    """Return the errors that a program told.
+
+    pg_restore sets parameters that older servers do not have, as its own documentation says of restoring into them, and
+    goes on: that is none.
+    """
+    found = (line.partition(": error: ")[2] for line in outcome.complaints.splitlines())
+    return [line for line in found if line and "unrecognized configuration parameter" not in line]
+
+
+def ignored_errors(outcome: Outcome) -> bool:
+    """Tell whether pg_restore came to its end, past errors."""
+    return "warning: errors ignored on restore" in outcome.complaints
+
+
+def unreadable(file: str, outcome: Outcome) -> EtlError:
+    """Return our error for a file that is no dump, or not a whole one."""
+    said = next(iter(errors_of(outcome)), "")
+    hint = "; it is a script for psql" if "text format dump" in said else ""
+    return EtlError(
+        f"dump {file}: can't be read: {said or 'it is empty'}{hint}; want a whole dump of pg_dump in custom, directory or "
+        "tar format, or a .tar.gz around one"
+    )
+
+
+def is_broken(outcome: Outcome) -> bool:
+    """Tell whether pg_restore complained of the dump, not of the server."""
+    errors = errors_of(outcome)
+    return bool(errors) and not _quotes_rows(errors[0]) and any(word in errors[0] for word in _BROKEN)
+
+
+def _quotes_rows(text: str) -> bool:
+    return any(word in text for word in _ROWS)
+
+
+def _of_rows(text: str) -> str:
+    """Return what may be told of an error that is about rows."""
+    table = re.search(r'table "((?:[^"]|"")*)"', text)
+    safe = _SAFE_OF_ROWS.search(text)
+    lost = next((word for word in _LOST if word in text), None)
+    reason = safe[0] if safe else lost or "its message may quote a row, and stands in the server's log only"
+    return f"table {table[1]}: {reason}" if table else reason
+
+
+def _pattern(name: str) -> str:
+    """Return a name as a pattern that matches it alone."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,196 @@
+"""The raw schema of the target, where `dump` mode restores rows before they are masked: `public`, or the origin's schema."""
+
+import time
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import errors, sql
+
+from multischema import archives, ddl, raw
+from multischema.errors import CheckError, DatabaseError
+from multischema.planning import Job, Plan
+from multischema.postgres.errors import describe, translated
+from multischema.postgres.reads import query
+from multischema.postgres.sessions import LOCK_TIMEOUT, Connection
+from multischema.preconditions import exposed_problems
+
+_PATIENCE = 20.0  # seconds for what is in use
+_SHORT_LOCK_TIMEOUT = "2s"
+# What a computed default may ask for and the target lacks: a function, a table (of nextval), a schema, another object
+_LACKING = ("42883", "42P01", "3F000", "42704")
+
+
+def strangers(connection: Connection, schema: str) -> list[str]:
+    """Return a line for each object in the raw schema that is not a run's: a run would have to drop it."""
+    with translated("target", f"reading the catalog of schema {schema}"):
+        if any(row["schema"] == schema for row in query(connection, "raw_schemas", marker=raw.MARKER)):
+            return []
+        rows = query(connection, "members", schema=schema, marker=raw.MARKER)
+    return [
+        f"target: {row['kind']} {row['name']} of role {row['owner']} stands in schema {schema}, which mode dump fills "
+        "with raw data and empties; move it to another schema, or drop it, or use clear_raw (--clear-raw), which drops it"
+        for row in rows
+    ]
+
+
+def enter(connection: Connection, job: Job, schema: str) -> None:
+    """Make the raw schema this run's: empty, marked, hidden from the reader. The session holds its lock.
+
+    Raises CheckError where others have something there, and the run was not told to drop it.
+    """
+    drop_leftovers(connection, schema)
+    found = strangers(connection, schema)
+    if found and not job.clear_raw:
+        raise CheckError(*found)
+    with translated("target", f"preparing schema {schema}"):
+        facts = query(connection, "server", schema=schema)[0]
+        if facts["may_use_schema"] is None:
+            connection.execute(raw.create_schema(schema))
+        with connection.transaction():
+            for statement in raw.mark(schema, job.application):
+                connection.execute(statement)
+    if found:
+        _drop_members(connection, schema, keep_marker=True)
+    left = query(connection, "members", schema=schema, marker=raw.MARKER)[:-1]
+    if left:
+        raise CheckError(
+            *(
+                f"target: {row['kind']} {row['name']} of role {row['owner']} stays in schema {schema}; drop it"
+                for row in left
+            )
+        )
+
+
+def create_tables(connection: Connection, job: Job, plan: Plan, schema: str) -> None:
+    """Create the raw tables, unlogged: what is in them is in no WAL and no backup of the target."""
+    with translated("target", f"creating types in schema {schema}"), connection.transaction():
+        for statement in raw.create_types(plan, schema):
+            connection.execute(statement)
+    for name, statement in raw.create_tables(plan, schema):
+        with translated("target", f"creating raw table {name}"):
+            connection.execute(statement)
+
+
+def execute_structure(connection: Connection, statements: Sequence[tuple[str, str, str, str]], schema: str) -> list[str]:
+    """Create what a backup's structure says, and return a warning for each key or index that can't be.
+
+    What only a default needs is left out. Raises DatabaseError with a line for each table and type that can't be created.
+    """
+    problems, warnings = [], []
+    for kind, _, name, statement in statements:
+        reason = _tried(connection, statement)
+        if reason is not None and kind == "TABLE" and reason.sqlstate in _LACKING:
+            reason = _tried(connection, archives.without_defaults(statement))
+        if reason is None:
+            continue
+        if isinstance(reason, psycopg.OperationalError) and reason.sqlstate is None:
+            with translated("target", "restoring the structure"):
+                raise reason
+        line = f"{kind.lower()} {name}: {describe(reason)}"
+        if kind in ("TABLE", "TABLE ATTACH"):
+            problems.append(f"target: the backup's {line}; create what is missing, such as the extension that has it")
+        elif kind in ("CONSTRAINT", "INDEX", "FK CONSTRAINT"):
+            warnings.append(f"of the backup, left out: {line}")
+    if problems:
+        raise DatabaseError(*problems)
+    return warnings
+
+
+def strip(connection: Connection, schema: str) -> None:
+    """Drop all keys and indexes of the raw tables, and have their rows in no WAL."""
+    with translated("target", f"dropping the keys of schema {schema}"):
+        for row in query(connection, "keys_of", schema=schema):
+            if row["what"] == "constraint":
+                connection.execute(raw.drop_constraint(row["table"], row["name"]))
+            elif row["what"] == "index":
+                connection.execute(raw.drop("INDEX", row["identity"]))
+            else:
+                connection.execute(raw.unlogged(row["table"]))
+
+
+def exposed(connection: Connection, job: Job, schema: str) -> list[str]:
+    """Return what the reader could read of the raw schema: default privileges grant more often than people know."""
+    with translated("target", "reading the reader's rights"):
+        rows = query(connection, "reader_rights", reader=job.reader, hidden=ddl.hidden_pattern(), raw=schema)
+    return exposed_problems([row for row in rows if row["what"] == "table"], job.reader)
+
+
+def drop_leftovers(connection: Connection, schema: str | None = None) -> list[str]:
+    """Empty a raw schema, or all whose lock this session can have: a killed run left them. Return those still in use."""
+    with translated("target", "looking for raw data"):
+        found = query(connection, "raw_schemas", marker=raw.MARKER)
+    kept = []
+    for row in found:
+        if schema in (None, row["schema"]) and (schema or _try_lock(connection, row["schema"])):
+            with translated("target", f"emptying schema {row['schema']}"):
+                query(connection, "end_sessions", application=row["application"])
+            if not leave(connection, row["schema"]):
+                kept.append(row["schema"])
+            if schema is None:
+                query(connection, "advisory_unlock", schema=row["schema"])
+    return kept
+
+
+def drop_own(connection: Connection, schema: str, application: str) -> None:
+    """Empty the raw schema if it is this run's."""
+    with translated("target", "looking for raw data"):
+        found = query(connection, "raw_schemas", marker=raw.MARKER)
+    if any(row["schema"] == schema and row["application"] == application for row in found):
+        leave(connection, schema)
+
+
+def leave(connection: Connection, schema: str) -> bool:
+    """Drop all that runs put into the raw schema, the marker last; tell whether all of it went."""
+    if not _drop_members(connection, schema):
+        return False
+    if schema != "public":
+        with translated("target", f"dropping schema {schema}"):
+            connection.execute(raw.drop("SCHEMA", sql.Identifier(schema).as_string()))
+    return True
+
+
+def _drop_members(connection: Connection, schema: str, *, keep_marker: bool = False) -> bool:
+    """Drop what this role owns in a schema, round after round: one thing stands on another, and some are in use."""
+    deadline = time.monotonic() + _PATIENCE
+    with translated("target", f"emptying schema {schema}"):
+        connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(_SHORT_LOCK_TIMEOUT)))
+        try:
+            while True:
+                for row in query(connection, "keys_of", schema=schema):
+                    if row["what"] == "constraint":
+                        _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
+                members = [row for row in query(connection, "members", schema=schema, marker=raw.MARKER) if row["owned"]]
+                if keep_marker:
+                    members = members[:-1]
+                if not members:
+                    return True
+                done = [_dropped(connection, raw.drop(row["kind"].upper(), row["name"])) for row in members]
+                if not any(done) and time.monotonic() >= deadline:
+                    return False
+        finally:
+            if not connection.broken:
+                connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
+
+
+def _try_lock(connection: Connection, schema: str) -> bool:
+    with translated("target", "taking a lock"):
+        return bool(query(connection, "advisory_lock", schema=schema)[0]["locked"])
+
+
+def _dropped(connection: Connection, statement: sql.Composed) -> bool:
+    try:
+        connection.execute(statement)
+    except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
+        return False
+    except (errors.UndefinedTable, errors.UndefinedObject, errors.UndefinedFunction):
+        pass  # it went with something else
+    return True
+
+
+def _tried(connection: Connection, statement: str) -> psycopg.Error | None:
+    """Execute a statement of a dump; return the error where the server refused."""
+    try:
+        connection.execute(statement.encode())
+    except psycopg.Error as error:
+        return error
+    return None

@@ -1,0 +1,165 @@
+"""Raw tables: where `dump` mode restores the origin's rows before they are masked. Statements, as values.
+
+They have the flattened types that the published ones have, so that the target needs no extension, and nothing else: no key,
+no index, no default. Two things are made besides: a composite type gets a stand-in with flattened fields, as to_jsonb() must
+know its fields; a generated column is computed again, as pg_dump leaves it out.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from psycopg import sql
+
+from multischema.catalog import Column, Table, Type
+from multischema.flattening import flatten, is_hstore
+from multischema.planning import Plan
+
+# An empty table that says: what stands in this schema is a run's. Its comment holds the name of the run's sessions.
+MARKER = "etl_raw_data"
+
+
+def problems(plan: Plan) -> list[str]:
+    """Return a line for each column that a dump can't bring over."""
+    lines = []
+    for table in _copied(plan):
+        if table.is_partition:
+            # what pg_dump has of it would go into its root
+            lines.append(f"table {table.name} is a partition of a table in another schema; use mode stream")
+        for column in table.columns:
+            if any(is_hstore(type_) for type_ in _fields_of(column.type_oid, plan.catalog.types)):
+                lines.append(f"column {table.name}.{column.name} is of a composite type with hstore in it; use mode stream")
+            if _is_computed(table, column, plan) and column.generation is None:
+                lines.append(f"partitions of {table.name} compute column {column.name} each in its own way; use mode stream")
+    return lines
+
+
+def mark(schema: str, application: str) -> list[sql.Composed]:
+    """Return the statements that make the marker; nothing of a run's is made before."""
+    marker = sql.Identifier(schema, MARKER)
+    return [
+        sql.SQL("CREATE TABLE {} ()").format(marker),
+        sql.SQL("COMMENT ON TABLE {} IS {}").format(marker, sql.Literal(application)),
+    ]
+
+
+def create_schema(schema: str) -> sql.Composed:
+    """Return the statement that makes a raw schema."""
+    return sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema))
+
+
+def create_types(plan: Plan, schema: str) -> list[sql.Composed]:
+    """Return the stand-ins of composite types, each after those that it is made of, and of enums that expressions name."""
+    types = plan.catalog.types
+    expressions = "\n".join(
+        column.generation or "" for table in _copied(plan) for column in table.columns if _is_computed(table, column, plan)
+    )
+    enums = [
+        sql.SQL("CREATE DOMAIN {} AS text").format(sql.Identifier(schema, type_.name))
+        for type_ in types.values()
+        if type_.kind == "e" and type_.schema == plan.catalog.schema and type_.name in expressions
+    ]
+    used = (column.type_oid for table in _copied(plan) for column in table.columns)
+    composites: dict[int, Type] = {}
+    for oid in used:
+        composites |= {type_.oid: type_ for type_ in _with_parts(oid, types) if type_.kind == "c"}
+    return enums + [
+        sql.SQL("CREATE TYPE {} AS ({})").format(
+            _stand_in(type_, schema),
+            sql.SQL(", ").join(
+                sql.SQL("{} {}").format(
+                    sql.Identifier(field.name), _spelling(field.type_oid, field.type_text, types, schema)
+                )
+                for field in type_.fields
+            ),
+        )
+        for type_ in composites.values()
+    ]
+
+
+def create_tables(plan: Plan, schema: str) -> list[tuple[str, sql.Composed]]:
+    """Return each copied table's name and the statement that makes its raw table."""
+    return [
+        (
+            table.name,
+            sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(
+                sql.Identifier(schema, table.name),
+                sql.SQL(", ").join(
+                    _column(column, _is_computed(table, column, plan), plan.catalog.types, schema)
+                    for column in table.columns
+                    if not column.generated or _is_computed(table, column, plan)
+                ),
+            ),
+        )
+        for table in _copied(plan)
+    ]
+
+
+def drop(kind: str, identity: str) -> sql.Composed:
+    """Return the statement that drops what pg_identify_object() names so; never what others built on it."""
+    return sql.SQL("DROP {} {}").format(sql.SQL(kind), sql.SQL(identity))
+
+
+def unlogged(table: str) -> sql.Composed:
+    """Return the statement that keeps a table's rows out of the WAL; the table as the server spells it."""
+    return sql.SQL("ALTER TABLE {} SET UNLOGGED").format(sql.SQL(table))
+
+
+def drop_constraint(table: str, name: str) -> sql.Composed:
+    """Return the statement that drops a key; the table as the server spells it."""
+    return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.Identifier(name))
+
+
+def _copied(plan: Plan) -> Sequence[Table]:
+    names = {table.name for table in plan.copied}
+    return [table for table in plan.catalog.tables if table.name in names]
+
+
+def _is_computed(table: Table, column: Column, plan: Plan) -> bool:
+    """Tell a generated column that is published; one that is left out is not computed."""
+    published = next(planned for planned in plan.copied if planned.name == table.name)
+    return bool(column.generated) and column.name in published.names
+
+
+def _column(column: Column, is_computed: bool, types: Mapping[int, Type], schema: str) -> sql.Composed:
+    spelling = _spelling(column.type_oid, column.type_text, types, schema)
+    name = sql.Identifier(column.name)
+    if is_computed:
+        expression = sql.SQL(column.generation or "NULL")
+        return sql.SQL("{} {} GENERATED ALWAYS AS ({}) STORED").format(name, spelling, expression)
+    return sql.SQL("{} {}").format(name, spelling)
+
+
+def _spelling(oid: int, text: str, types: Mapping[int, Type], schema: str) -> sql.Composable:
+    """Return the type of a raw column: it reads what the origin's type writes as text."""
+    type_ = types[oid]
+    if type_.kind == "d":
+        return _spelling(type_.base, type_.base_text, types, schema)
+    if type_.kind == "c":
+        return _stand_in(type_, schema)
+    if is_hstore(type_) or type_.name == "xml":  # a server without libxml reads none; the bytes are the same
+        return sql.SQL("text")
+    if type_.element:
+        flat = flatten(oid, text, types)
+        if flat.spelling != "jsonb[]" or flat.conversion == "none":
+            return sql.SQL(flat.spelling)
+        return sql.SQL("{}[]").format(_spelling(type_.element, text.removesuffix("[]"), types, schema))
+    return sql.SQL(flatten(oid, text, types).spelling)
+
+
+def _stand_in(type_: Type, schema: str) -> sql.Identifier:
+    return sql.Identifier(schema, f"etl_type_{type_.oid}")
+
+
+def _with_parts(oid: int, types: Mapping[int, Type]) -> Iterator[Type]:
+    """Return what a type is made of, then the type: elements, bases, fields."""
+    type_ = types[oid]
+    for part in (type_.element, type_.base, *(field.type_oid for field in type_.fields)):
+        if part:
+            yield from _with_parts(part, types)
+    yield type_
+
+
+def _fields_of(oid: int, types: Mapping[int, Type]) -> Iterator[Type]:
+    """Return the types that stand in composite types which a type is made of."""
+    for type_ in _with_parts(oid, types):
+        for field in type_.fields:
+            yield from _with_parts(field.type_oid, types)

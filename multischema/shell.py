@@ -1,0 +1,181 @@
+"""The door to other programs, and to the private directories where dumps lie."""
+
+import fcntl
+import gzip
+import json
+import os
+import shutil
+import stat
+import subprocess
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from multischema.archives import Command, Outcome
+from multischema.errors import EtlError
+
+Run = Callable[[Command], Outcome]
+_NAME = "multi-schema-postgres-etl"
+_RUN, _NEW, _KEPT = f"{_NAME}-run-", f"{_NAME}-new-", f"{_NAME}-kept-"
+_GZIP = b"\x1f\x8b"
+_STRUCTURE = "structure.json"
+
+
+def run(command: Command) -> Outcome:
+    """Run a command to its end; a program that is not there has exit status 127."""
+    try:
+        done = subprocess.run(
+            [command.program, *command.arguments],
+            env={**os.environ, **command.environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return Outcome(127, "", f"{command.program}: error: there is no such program")
+    return Outcome(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+class PrivateDirectory:
+    """A directory that this user alone can read, of a name that nobody can guess; it is gone when the run ends.
+
+    The run holds a lock on it, which dies with the run: a directory without one was left by a run that was killed.
+    """
+
+    def __init__(self) -> None:
+        drop_leftovers()
+        made = Path(tempfile.mkdtemp(prefix=_NEW))  # not under its name before it is locked
+        self._descriptor = _locked(made)
+        self.path = made.rename(made.with_name(made.name.replace(_NEW, _RUN)))
+
+    @property
+    def archive(self) -> Path:
+        """Return where a dump goes."""
+        return self.path / "dump"
+
+    def write(self, name: str, text: str) -> str:
+        """Write a file and return its path."""
+        file = self.path / name
+        file.write_text(text)
+        return str(file)
+
+    def unpacked(self, file: Path) -> Path:
+        """Return the dump that a file holds: itself, or what stands in a .tar.gz. Raises EtlError."""
+        try:
+            if not file.is_file() or file.open("rb").read(2) != _GZIP:
+                return file
+            with tarfile.open(file, "r:gz") as packed:
+                inside = [member for member in packed if member.isfile()]
+                if len(inside) != 1:
+                    raise EtlError(f"dump {file}: the .tar.gz holds {len(inside)} files; want one, a dump of pg_dump")
+                self.refuse_if_full(inside[0].size, f"unpacking {file}")
+                with packed.extractfile(inside[0]) or gzip.open(file) as source, self.archive.open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is cut short, or no .tar.gz"
+            raise EtlError(f"dump {file}: can't be unpacked: {reason}") from None
+        return self.archive
+
+    def refuse_if_full(self, wanted: int, doing: str) -> None:
+        """Raise EtlError where the disk has not so many bytes to spare."""
+        free = shutil.disk_usage(self.path).free
+        if free < wanted:
+            raise EtlError(
+                f"{doing}: {free >> 20} MiB are free in {self.path.parent}, want about {wanted >> 20}; free space, set "
+                "TMPDIR to another disk, or use mode stream, which needs none"
+            )
+
+    def keep(self, schema: str, structure: Mapping[str, Any]) -> Path:
+        """Move the dump to where the next run with `keep_dump` finds it, with the structure that it is of."""
+        (self.path / _STRUCTURE).write_text(json.dumps(structure))
+        kept = kept_path(schema)
+        drop_kept(schema)
+        kept.mkdir(mode=0o700)
+        (self.path / _STRUCTURE).rename(kept / _STRUCTURE)
+        return self.archive.rename(kept / "dump")
+
+    def drop_archive(self) -> None:
+        """Delete the dump, or what was unpacked of one."""
+        _remove(self.archive)
+
+    def remove(self) -> None:
+        """Delete the directory with all that is in it."""
+        _remove(self.path)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def kept_path(schema: str) -> Path:
+    """Return where the kept dump of an app is, if there is one."""
+    return Path(tempfile.gettempdir()) / f"{_KEPT}{quote(schema, safe='')}"
+
+
+def kept_structure(schema: str) -> dict[str, Any] | None:
+    """Return the structure that a kept dump is of, None where there is none. Raises EtlError for what is not ours."""
+    kept = kept_path(schema)
+    try:
+        found = kept.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
+            raise EtlError(f"dump {kept}: is no directory that this user alone can read; delete it")
+        structure: dict[str, Any] = json.loads((kept / _STRUCTURE).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return structure
+
+
+def drop_kept(schema: str) -> None:
+    """Delete the kept dump of an app."""
+    _remove(kept_path(schema))
+
+
+def drop_leftovers() -> None:
+    """Delete the directories of runs that were killed; those of other users, and of runs that live, stay."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_RUN}*"):
+        descriptor = _locked(path)
+        if descriptor is not None:
+            _remove(path)
+            os.close(descriptor)
+
+
+def is_tar(archive: Path) -> bool:
+    """Tell a dump in tar format."""
+    return archive.is_file() and tarfile.is_tarfile(archive)
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of a directory's files."""
+    sizes = []
+    for file in [path, *path.glob("*")] if path.exists() else []:
+        try:
+            sizes.append(file.stat().st_size if file.is_file() else 0)
+        except FileNotFoundError:
+            continue
+    return sum(sizes)
+
+
+def _locked(path: Path) -> int | None:
+    """Return the descriptor of a directory of ours that nobody has locked, locked now; None for any other."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        if os.fstat(descriptor).st_uid != os.getuid():
+            raise PermissionError
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,14 @@
+-- What holds the rows of tables: a plain table itself, a partitioned one's partitions, wherever they are.
+WITH RECURSIVE family (oid) AS (
+    SELECT unnest(%(tables)s::oid[])
+    UNION ALL
+    SELECT i.inhrelid
+    FROM family AS f
+    JOIN pg_class AS parent ON parent.oid = f.oid AND parent.relkind = 'p'
+    JOIN pg_inherits AS i ON i.inhparent = f.oid
+)
+SELECT n.nspname::text AS schema, c.relname::text AS name
+FROM family AS f
+JOIN pg_class AS c ON c.oid = f.oid AND c.relkind = 'r'
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ORDER BY 1, 2
