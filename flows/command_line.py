@@ -63,7 +63,10 @@ def resolve(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[s
             "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"
         )
     found = {}
-    for key, variable in ((block, urls.origin_variable(name)), (urls.TARGET, urls.TARGET_VARIABLE)):
+    wanted = {urls.TARGET: urls.TARGET_VARIABLE}
+    if not given.from_dump:
+        wanted = {block: urls.origin_variable(name), **wanted}
+    for key, variable in wanted.items():
         if environment.get(variable):
             found[key] = environment[variable]
         else:
@@ -71,7 +74,11 @@ def resolve(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[s
                 f"missing variable {variable}: want the URL of the {'target' if key == urls.TARGET else f'origin {name}'}"
             )
     foreign = urls.foreign_origin(name, environment.get("APP"))
-    if foreign:
+    if given.check and given.from_dump:
+        problems.append(
+            "--check writes nothing, and can't read a dump's catalog without restoring its structure: leave one out"
+        )
+    if foreign and not given.from_dump:
         problems.append(foreign)
     reader = environment.get("METABASE_USERNAME")
     if not reader:
@@ -86,6 +93,10 @@ def resolve(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[s
         "origin_schema": given.origin_schema or app.origin_schema or "public",
         "reader": reader,
         "jobs": given.jobs,
+        "mode": given.mode,
+        "from_dump": given.from_dump,
+        "keep_dump": given.keep_dump,
+        "clear_raw": given.clear_raw,
     }
 
 
@@ -113,6 +124,8 @@ def _check(parameters: Mapping[str, Any]) -> None:
         parameters["jobs"],
         lock_wait=0,
         id=new_run_id(),
+        mode="dump" if parameters["keep_dump"] else parameters["mode"],
+        clear_raw=parameters["clear_raw"],
     )
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
     target = Database("target", job.app, urls.load(urls.TARGET))
@@ -135,6 +148,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--schema", metavar="NAME", help="the published schema (default: the app's name)")
     parser.add_argument("--origin-schema", metavar="NAME", help="the schema of the origin (default: public)")
     parser.add_argument("--jobs", metavar="N", type=_jobs, default=4, help="tables at a time (default: 4)")
+    parser.add_argument(
+        "--mode",
+        choices=("stream", "dump"),
+        default="stream",
+        help="stream reads the origin; dump restores a pg_dump of it into public of the target first (default: stream)",
+    )
+    parser.add_argument("--from-dump", metavar="FILE", help="publish from a backup by pg_dump; the origin is not contacted")
+    parser.add_argument("--keep-dump", action="store_true", help="keep the dump; the next run with it starts from there")
+    parser.add_argument("--clear-raw", action="store_true", help="drop what others have in public of the target")
     parser.add_argument("--check", action="store_true", help="stop after the check stage, write nothing")
     return parser
 

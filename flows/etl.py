@@ -1,7 +1,7 @@
 """The flow `etl`: copies an app's database into its schema of the analytics database, every personal datum masked."""
 
 import warnings
-from typing import Annotated
+from typing import Annotated, Literal
 
 from prefect import flow
 from pydantic import Field
@@ -28,6 +28,10 @@ def etl(
     reader: Annotated[str, Field(min_length=1)] = "metabase",
     jobs: Annotated[int, Field(ge=1, le=32)] = 4,
     lock_wait: Annotated[int, Field(ge=0, le=86400)] = 3600,
+    mode: Literal["stream", "dump"] = "stream",
+    from_dump: str | None = None,
+    keep_dump: bool = False,
+    clear_raw: bool = False,
 ) -> Report:
     """Publish an app's database, anonymized: the stages of the README, in their order.
 
@@ -41,17 +45,27 @@ def etl(
         reader: The role that Metabase reads with
         jobs: How many tables, then indexes, are worked on at a time
         lock_wait: Seconds to wait for another run of this app
+        mode: stream reads the origin; dump restores a pg_dump of it into `public` of the target first, and reads that
+        from_dump: Publish from this file, a backup by pg_dump, on the machine of the worker: the origin is not contacted
+        keep_dump: Keep the dump, with its personal data; the next run with it starts from there
+        clear_raw: Drop what others have in `public` of the target, which mode dump refuses to do
     """
-    job = Job(app, schema or app, origin_schema, reader, jobs, lock_wait, new_run_id())
-    origin = Database("origin", app, urls.load(urls.origin_block(app)))
+    if from_dump or keep_dump:
+        mode = "dump"
+    job = Job(
+        app, schema or app, origin_schema, reader, jobs, lock_wait, new_run_id(), mode, from_dump, keep_dump, clear_raw
+    )
     target = Database("target", app, urls.load(urls.TARGET))
+    origin = target.backup() if from_dump else Database("origin", app, urls.load(urls.origin_block(app)))
     with stages.opened(job, origin, target):
         rules_text = stages.download_rules(rules)
         plan = stages.check(job, rules_text)
+        notes = stages.dump(job, plan) if job.dumps else []
+        plan = stages.restore(job, plan) if job.restores else plan
         copied = stages.anonymize(job, plan)
         indexed = stages.index(job, plan)
         sizes = stages.verify(job, plan, {name: table.rows for name, table in copied.items()})
-        notes = [*stages.publish(job), *stages.clean(job)]
+        notes += [*stages.publish(job), *stages.clean(job)]
         return stages.make_report(job, plan, copied, indexed, sizes, notes)
 
 

@@ -1,12 +1,15 @@
 """How far a run is: bytes copied, an artifact in Prefect's UI that follows them, and what a terminal can draw."""
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from multischema.errors import EtlError
 
 INTERVAL = 5.0  # seconds between two updates of the artifact: each is a call to Prefect's server
 
@@ -14,8 +17,9 @@ INTERVAL = 5.0  # seconds between two updates of the artifact: each is a call to
 class Progress:
     """The share of the estimated bytes that is copied, in percent, shown as an artifact while it is entered."""
 
-    def __init__(self, app: str, sizes: Mapping[str, int]) -> None:
+    def __init__(self, app: str, sizes: Mapping[str, int], done: str = "copied") -> None:
         self._app = app
+        self._done = done
         self._sizes = {table: max(size, 8192) for table, size in sizes.items()}
         self._copied: dict[str, int] = {}
         self._guard = threading.Lock()
@@ -25,7 +29,9 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         global current
-        self._artifact = create_progress_artifact(0.0, key=f"{self._app}-progress", description=f"copied of {self._app}")
+        self._artifact = create_progress_artifact(
+            0.0, key=f"{self._app}-progress", description=f"{self._done} of {self._app}"
+        )
         self._thread.start()
         current = self
         return self
@@ -68,12 +74,30 @@ class Progress:
         over = False
         while not over:
             over = self._over.wait(INTERVAL)
-            percent = round(self.percent, 1)
             # a picture for people: no run fails because the server was not there to take it
             with suppress(Exception):
+                percent = round(self.percent, 1)
                 if percent != shown and isinstance(self._artifact, UUID):
                     update_progress_artifact(self._artifact, progress=percent)
                     shown = percent
+
+
+class Measured(Progress):
+    """The share of what a program writes, as a function measures it; the whole is an estimate."""
+
+    def __init__(self, app: str, done: str, expected: int, measure: Callable[[], int]) -> None:
+        super().__init__(app, {}, done)
+        self._expected = max(expected, 8192)
+        self._measure = measure
+        self._measured = (0.0, 0)  # when, and what: terminals ask often
+
+    @property
+    def percent(self) -> float:
+        """Return the share that is written, from 0 to 99."""
+        if time.monotonic() - self._measured[0] > 1:
+            with suppress(EtlError, OSError):
+                self._measured = (time.monotonic(), self._measure())
+        return min(99.0, 100.0 * self._measured[1] / self._expected)
 
 
 current: Progress | None = None

@@ -1,9 +1,10 @@
 """The stages of the flow `etl` as Prefect tasks: names, retries, log lines and artifacts around the work of `pipeline`."""
 
 import logging
+import shlex
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,11 +15,13 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.exceptions import MissingContextError
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect_shell import ShellOperation  # type: ignore[import-untyped]
 
 from flows import progress
 from flows.logs import DETAIL
-from flows.progress import Progress
-from multischema import download, pipeline, report
+from flows.progress import Measured, Progress
+from multischema import download, pipeline, report, shell
+from multischema.archives import Command, Outcome
 from multischema.errors import EtlError, SnapshotLost
 from multischema.masking import TablePlan
 from multischema.pipeline import Doors, Indexed
@@ -29,6 +32,7 @@ from multischema.report import count
 
 _doors: ContextVar[Doors] = ContextVar("doors")
 _seconds: ContextVar[dict[str, float]] = ContextVar("seconds")
+_bytes: ContextVar[dict[str, int]] = ContextVar("bytes")
 
 
 def may_pass(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -52,13 +56,14 @@ retried: dict[str, Any] = {
 @contextmanager
 def opened(job: Job, origin: Database, target: Database) -> Iterator[None]:
     """Open the doors for the stages of this run; they are never an argument, for Prefect looks into arguments."""
-    with pipeline.opened(job, origin, target) as doors:
-        tokens = _doors.set(doors), _seconds.set({})
+    with pipeline.opened(job, origin, target, run_program) as doors:
+        tokens = _doors.set(doors), _seconds.set({}), _bytes.set({})
         try:
             yield
         finally:
             _doors.reset(tokens[0])
             _seconds.reset(tokens[1])
+            _bytes.reset(tokens[2])
 
 
 @task(name="download rules", task_run_name="download rules", **retried)
@@ -74,16 +79,54 @@ def download_rules(source: str) -> bytes:
 def check(job: Job, rules_text: bytes, *, lock: bool = True) -> Plan:
     """Check all that can be checked before a row is read or anything written, and return the plan."""
 
-    def say_waiting() -> None:
-        log().info(f"waiting for another run of schema {job.schema}, at most {job.lock_wait} s")
-
     with _timed("check"):
-        plan = pipeline.check(job, _doors.get(), rules_text, lock=lock, on_wait=say_waiting)
+        plan = pipeline.check(job, _doors.get(), rules_text, lock=lock, on_wait=lambda schema: _say_waiting(job, schema))
     log().info(
         f"checked {job.app}: {count(len(plan.copied), 'table')} to copy, {len(plan.tables) - len(plan.copied)} truncated, "
         f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.warnings), 'warning')}"
     )
     return plan
+
+
+@task(name="dump", task_run_name="dump {job.app}", **retried)
+def dump(job: Job, plan: Plan) -> list[str]:
+    """Dump the origin with pg_dump into a private directory; return warnings. The origin is released then."""
+    doors = _doors.get()
+    expected = sum(table.bytes for table in plan.copied) // 2
+    with _timed("dump"), Measured(job.app, "dumped", expected, lambda: shell.size_of(doors.directory.archive)):
+        dumped = pipeline.dump(job, doors, plan)
+    _bytes.get()["dump"] = dumped.bytes
+    log().info(f"dumped {job.app}: {count(len(plan.copied), 'table')}, {report.size(dumped.bytes)}")
+    return list(dumped.warnings)
+
+
+@task(name="restore", task_run_name="restore {job.app}", **retried)
+def restore(job: Job, plan: Plan) -> Plan:
+    """Restore the dump's rows with pg_restore into raw tables of the target; return the plan with their sizes."""
+    doors = _doors.get()
+    expected = sum(table.bytes for table in plan.copied)
+    with (
+        _timed("restore"),
+        Measured(job.app, "restored", expected, lambda: sum(pipeline.raw_sizes(job, doors).values())),
+    ):
+        restored = pipeline.restore(job, doors, plan, on_wait=lambda schema: _say_waiting(job, schema))
+    _bytes.get()["restore"] = restored.bytes
+    log().info(f"restored {job.app}: {count(len(plan.copied), 'table')}, {report.size(restored.bytes)}")
+    return restored.plan
+
+
+def run_program(command: Command) -> Outcome:
+    """Run a program as Prefect runs shell commands; what it complains of may quote rows, and goes to a private file."""
+    complaints = _doors.get().directory.path / "complaints"
+    line = f"{shlex.join([command.program, *command.arguments])} 2> {shlex.quote(str(complaints))}"
+    operation: Any = ShellOperation(
+        commands=["set -euo pipefail", f"exec {line}"], env=dict(command.environment), stream_output=False
+    )
+    with operation:
+        process = operation.trigger()
+        with suppress(RuntimeError):  # it says no more than the exit status does
+            process.wait_for_completion()
+        return Outcome(process.return_code, "", complaints.read_text(errors="replace"))
 
 
 def anonymize(job: Job, plan: Plan) -> dict[str, Copied]:
@@ -176,10 +219,15 @@ def make_report(
         sizes=sizes,
         warnings=[*plan.warnings, *indexed.warnings, *warnings],
         stages=_seconds.get(),
+        stage_bytes=_bytes.get(),
     )
     log().info(f"report of {job.app}\n{report.plain(made)}")
     create_markdown_artifact(report.markdown(made), key=f"{job.app}-report", description=made.headline())
     return made
+
+
+def _say_waiting(job: Job, schema: str) -> None:
+    log().info(f"waiting for another run of schema {schema}, at most {job.lock_wait} s")
 
 
 def log() -> Any:

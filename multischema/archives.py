@@ -86,7 +86,8 @@ def version_problem(program: str, found: int | None, side: str, wanted: int) -> 
     what = "is not there" if found is None else f"{found} is older than {side}'s Postgres {wanted}"
     return (
         f"{side}: {program} {what}; want {wanted} or newer on the PATH: "
-        f"`apt-get install postgresql-client-{wanted}`, on Scalingo `dbclient-fetcher pgsql {wanted}`; or use mode stream, which needs none"
+        f"`apt-get install postgresql-client-{wanted}`, on Scalingo `dbclient-fetcher pgsql {wanted}`; "
+        f"or use mode stream, which needs none"
     )
 
 

@@ -102,7 +102,7 @@ def is_hstore(type_: Type) -> bool:
 
 
 def convert(flat: Flat, value: sql.Composable, *, raw: bool = False) -> sql.Composable:
-    """Return the expression of a published value: from the origin's, or with `raw` from a raw table's, where hstore is text."""
+    """Return the expression of a published value, made of the origin's, or of a raw table's, where hstore is text."""
     if flat.conversion == "cast":
         return sql.SQL("{}::{}").format(value, sql.SQL(flat.spelling))
     if raw and flat.conversion == "hstore":

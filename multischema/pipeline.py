@@ -56,8 +56,7 @@ class Doors:
 
     def source(self, job: Job) -> Database:
         """Return where rows are read from: the origin, or raw tables of the target."""
-        is_raw = job.mode == "dump" and not job.from_dump
-        return Database("raw", job.app, self.target.url) if is_raw else self.origin
+        return self.target.raw() if job.dumps else self.origin
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,14 @@ class Dumped:
 
     bytes: int
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What the restore stage did: the plan with the sizes of the raw tables, and their bytes in all."""
+
+    plan: Plan
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -93,10 +100,10 @@ def run(job: Job, rules_source: str, origin: Database, target: Database) -> Publ
     with opened(job, origin, target) as doors:
         plan = check(job, doors, download.fetch(rules_source))
         notes: list[str] = []
-        if job.mode == "dump" and not job.from_dump:
+        if job.dumps:
             notes += dump(job, doors, plan).warnings
-        if job.mode == "dump":
-            plan = restore(job, doors, plan)
+        if job.restores:
+            plan = restore(job, doors, plan).plan
 
         def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
             results = in_parallel(doors, job.jobs, lambda table: copy(job, doors, table, snapshot.identifier), plan.copied)
@@ -131,12 +138,13 @@ def opened(job: Job, origin: Database, target: Database, run: shell.Run = shell.
 
 
 def check(
-    job: Job, doors: Doors, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[], None] = lambda: None
+    job: Job, doors: Doors, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[str], None] = lambda schema: None
 ) -> Plan:
     """Check all that can be checked before a row is read or anything written, and return the plan.
 
     With `lock`, the app's lock is taken first, on a session that the run keeps, so that what was checked stays true;
-    `on_wait` is called where another run has it. Raises CheckError with every problem, RulesError, LockTimeout.
+    `on_wait` is called with the schema where another run has it. Raises CheckError with every problem, RulesError,
+    LockTimeout, and EtlError for a dump that can't be read.
     """
     parsed = rules.parse(rules_text)
     unusable = _check_servers(job, doors)
@@ -148,7 +156,7 @@ def check(
     if job.from_dump and not unusable:
         notes = _restore_structure(job, doors, Path(job.from_dump), on_wait)
     plan, problems = _check_schemas(job, doors, parsed, unusable)
-    if job.mode == "dump":
+    if job.restores:
         problems = [*problems, *_check_dump(job, doors, plan, unusable)]
     if plan is None or problems:
         raise CheckError(*problems)
@@ -191,8 +199,8 @@ def dump(job: Job, doors: Doors, plan: Plan) -> Dumped:
     return Dumped(size, (f"the dump with its personal data is kept in {doors.archive.parent}; delete it",))
 
 
-def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[], None] = lambda: None) -> Plan:
-    """Restore rows into raw tables of the target, without keys and indexes; return the plan with the tables' sizes.
+def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] = lambda schema: None) -> Restored:
+    """Restore rows into raw tables of the target, without keys and indexes.
 
     Before the first row arrives, the reader's rights are checked. The dump is deleted as soon as it is restored.
     Raises CheckError, ConnectionLost, EtlError.
@@ -219,11 +227,14 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[], None] = la
         raise archives.failure(command, "target", "restore", outcome)
     if not job.keep_dump:
         doors.directory.drop_archive()
-    if not job.from_dump:
-        return plan
-    with doors.sessions.lend(doors.target, schema) as connection, translated("target", "measuring tables"):
-        sizes = {row["name"]: int(row["bytes"] or 0) for row in query(connection, "sizes", schema=schema)}
-    return plan.measured(sizes)
+    sizes = raw_sizes(job, doors)
+    return Restored(plan.measured(sizes), sum(sizes.values()))
+
+
+def raw_sizes(job: Job, doors: Doors) -> dict[str, int]:
+    """Return the bytes of each raw table."""
+    with doors.sessions.lend(doors.target, job.raw_schema) as connection, translated("target", "measuring tables"):
+        return {row["name"]: int(row["bytes"] or 0) for row in query(connection, "sizes", schema=job.raw_schema)}
 
 
 def anonymize(
@@ -239,14 +250,14 @@ def anonymize(
     times, after `on_lost`. Raises OriginChanged where a table was altered, rewritten or truncated meanwhile.
     """
     building.drop_leftovers(doors.holder, job.schema)
-    if job.mode == "stream":
+    if not job.restores:
         restoring.drop_leftovers(doors.holder)
     building.build_staging(doors.holder, job, plan)
     for attempt in range(1, SNAPSHOTS + 1):
         try:
             with _snapshot(job, doors, plan) as snapshot:
                 copied = copy_all(snapshot)
-                if job.mode == "stream":
+                if not job.restores:
                     _refuse_changes(doors, plan, snapshot)
                 return copied
         except SnapshotLost as lost:
@@ -332,7 +343,7 @@ def publish(job: Job, doors: Doors) -> list[str]:
 def clean(job: Job, doors: Doors) -> list[str]:
     """Drop raw data, the old schema and what killed runs left, patiently; return a warning for what is still in use."""
     kept = []
-    if job.mode == "dump" and not restoring.leave(doors.holder, job.raw_schema):
+    if job.restores and not restoring.leave(doors.holder, job.raw_schema):
         kept.append(job.raw_schema)
     with doors.sessions.lend(doors.target, job.schema) as connection:
         kept += building.drop_leftovers(connection, job.schema)
@@ -375,7 +386,7 @@ def _drop_staging(job: Job, doors: Doors) -> None:
         def drop() -> None:
             with suppress(EtlError):
                 try:
-                    if job.mode == "dump":
+                    if job.restores:
                         restoring.drop_own(doors.holder, job.raw_schema, job.application)
                     building.drop_schema(doors.holder, job.staging)
                 except ConnectionLost:
@@ -422,8 +433,7 @@ def _check_schemas(
     gaps = exhaustivity.compare(parsed, found)
     if gaps.problems:
         return None, [*problems, *(f"{doors.origin.side}: {line}" for line in gaps.problems), gaps.snippet]
-    is_raw = job.mode == "dump" and not job.from_dump
-    plan = make_plan(found, parsed, gaps.warnings, frozenset(collations_of(found)) - absent, raw=is_raw)
+    plan = make_plan(found, parsed, gaps.warnings, frozenset(collations_of(found)) - absent, raw=job.dumps)
     return plan, problems + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
 
 
@@ -471,7 +481,7 @@ def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str
         ):
             major = query(connection, "server", schema=job.origin_schema)[0]["major"]
         for program in ("pg_dump", "pg_restore"):
-            said = doors.run(archives.Command(program, ("--version",))).output
+            said = shell.run(archives.Command(program, ("--version",))).output
             problem = archives.version_problem(program, archives.version_of(said), doors.origin.side, major)
             problems += [problem] if problem else []
         if not job.clear_raw:
@@ -480,14 +490,14 @@ def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str
     return problems
 
 
-def _enter_raw(job: Job, doors: Doors, on_wait: Callable[[], None]) -> None:
+def _enter_raw(job: Job, doors: Doors, on_wait: Callable[[str], None]) -> None:
     """Take the raw schema, which one run at a time can have, and empty it."""
     building.take_lock(doors.holder, job.raw_schema, job.lock_wait, on_wait)
     restoring.drop_leftovers(doors.holder)
     restoring.enter(doors.holder, job, job.raw_schema)
 
 
-def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[], None]) -> list[str]:
+def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[str], None]) -> list[str]:
     """Create the tables of a backup in the raw schema, empty, with their keys and indexes; return warnings.
 
     Raises EtlError for a file that is no dump, DatabaseError for what the target can't create.
@@ -495,13 +505,13 @@ def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[],
     if not file.exists():
         raise EtlError(f"dump {file}: there is no such file")
     doors.archive = doors.directory.unpacked(file)
-    entries = _contents(doors, doors.archive, str(file))
+    entries = _contents(doors.archive, str(file))
     wanted = [entry for entry in entries if entry.kind in archives.STRUCTURE and entry.schema == job.raw_schema]
     if not any(entry.kind == "TABLE" for entry in wanted):
         found = ", ".join(sorted({entry.schema for entry in entries if entry.kind == "TABLE"})) or "none"
         raise EtlError(f"dump {file}: it holds no table of schema {job.raw_schema}; its schemas with tables: {found}")
     listed = doors.directory.write("structure", "".join(f"{entry.line}\n" for entry in wanted))
-    printed = doors.run(archives.structure(str(doors.archive), listed))
+    printed = shell.run(archives.structure(str(doors.archive), listed))
     if printed.status:
         raise archives.unreadable(str(file), printed)
     _enter_raw(job, doors, on_wait)
@@ -512,8 +522,8 @@ def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[],
         doors.sessions.close(connection)
 
 
-def _contents(doors: Doors, archive: Path, name: str) -> list[archives.Entry]:
-    listed = doors.run(archives.contents(str(archive)))
+def _contents(archive: Path, name: str) -> list[archives.Entry]:
+    listed = shell.run(archives.contents(str(archive)))
     if listed.status:
         raise archives.unreadable(name, listed)
     return archives.read_contents(listed.output)
@@ -521,7 +531,7 @@ def _contents(doors: Doors, archive: Path, name: str) -> list[archives.Entry]:
 
 def _rows_of_dump(job: Job, doors: Doors, plan: Plan, archive: Path) -> list[archives.Entry]:
     """Return the entries of a dump with the rows of the copied tables. Raises EtlError where some are not in it."""
-    entries = _contents(doors, archive, job.from_dump or str(archive))
+    entries = _contents(archive, job.from_dump or str(archive))
     if not job.from_dump:
         return [entry for entry in entries if entry.kind == "TABLE DATA"]
     with doors.sessions.lend(doors.origin, job.raw_schema) as connection, translated("target", "reading the catalog"):

@@ -39,6 +39,16 @@ class Job:
         return ddl.old_name(self.schema, self.id)
 
     @property
+    def dumps(self) -> bool:
+        """Tell whether the run dumps the origin: mode dump without a dump that is there already."""
+        return self.mode == "dump" and not self.from_dump
+
+    @property
+    def restores(self) -> bool:
+        """Tell whether the run reads from raw tables of the target."""
+        return self.mode == "dump"
+
+    @property
     def raw_schema(self) -> str:
         """Return the schema of the target where mode dump restores rows: a dump names the origin's."""
         return self.origin_schema

@@ -13,7 +13,7 @@ from multischema.catalog import Column, Table, Type
 from multischema.flattening import flatten, is_hstore
 from multischema.planning import Plan
 
-# An empty table that says: what stands in this schema is a run's. Its comment holds the name of the run's sessions.
+# A domain that says: what stands in this schema is a run's. Its comment holds the name of the run's sessions.
 MARKER = "etl_raw_data"
 
 
@@ -36,8 +36,8 @@ def mark(schema: str, application: str) -> list[sql.Composed]:
     """Return the statements that make the marker; nothing of a run's is made before."""
     marker = sql.Identifier(schema, MARKER)
     return [
-        sql.SQL("CREATE TABLE {} ()").format(marker),
-        sql.SQL("COMMENT ON TABLE {} IS {}").format(marker, sql.Literal(application)),
+        sql.SQL("CREATE DOMAIN {} AS text").format(marker),
+        sql.SQL("COMMENT ON DOMAIN {} IS {}").format(marker, sql.Literal(application)),
     ]
 
 

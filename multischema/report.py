@@ -31,6 +31,7 @@ class Report:
     foreign_keys: int
     warnings: tuple[str, ...]
     stages: Mapping[str, float]
+    stage_bytes: Mapping[str, int]
 
     @property
     def rows(self) -> int:
@@ -65,8 +66,9 @@ def make_report(
     sizes: Mapping[str, int],
     warnings: Sequence[str],
     stages: Mapping[str, float],
+    stage_bytes: Mapping[str, int],
 ) -> Report:
-    """Gather the report from what the stages measured."""
+    """Gather the report from what the stages measured; `stage_bytes` are what the dump and restore stages wrote."""
     return Report(
         app=job.app,
         schema=job.schema,
@@ -87,13 +89,15 @@ def make_report(
         foreign_keys=len(plan.keys.foreign_keys),
         warnings=tuple(warnings),
         stages=stages,
+        stage_bytes=stage_bytes,
     )
 
 
 def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it."""
     lines = [f"# {report.app}", "", report.headline() + ".", "", "| stage | seconds |", "| --- | ---: |"]
-    lines += [f"| {stage} | {value:.1f} |" for stage, value in report.stages.items()]
+    sizes = {stage: f" ({size(bytes_)})" for stage, bytes_ in report.stage_bytes.items()}
+    lines += [f"| {stage}{sizes.get(stage, '')} | {value:.1f} |" for stage, value in report.stages.items()]
     lines += ["", "| table | rows | size | copy s | index s | masked columns |", "| --- | ---: | ---: | ---: | ---: | --- |"]
     cells = [_cells(table, ", ".join(table.masked)) for table in report.tables]
     lines += [f"| {' | '.join(map(_escape, row))} |" for row in cells]

@@ -153,7 +153,9 @@ class Place:
 
     def run(self, rules: str, **changes: Any) -> pipeline.Published:
         """Publish the origin with these rules, without Prefect."""
-        return pipeline.run(self.job(**changes), self.rules(rules), *self.databases())
+        job = self.job(**changes)
+        origin, target = self.databases()
+        return pipeline.run(job, self.rules(rules), target.backup() if job.from_dump else origin, target)
 
     def schemas(self) -> set[str]:
         """Return the schemas of the target, the system's aside."""

@@ -26,13 +26,13 @@ _PATIENT_LOCK_TIMEOUT = "2s"
 _LEFT_OUT = ("0A", "22", "23", "42", "54")
 
 
-def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callable[[], None]) -> None:
+def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callable[[str], None]) -> None:
     """Take a schema's lock on this session, waiting at most `wait` seconds. Raises LockTimeout."""
     deadline = time.monotonic() + wait
     waited = False
     while not _try_lock(connection, schema):
         if not waited:
-            on_wait()
+            on_wait(schema)
             waited = True
         if time.monotonic() >= deadline:
             raise LockTimeout(

@@ -73,6 +73,14 @@ class Database:
         """Return how messages name it."""
         return f"{self.kind} {self.app}" if self.kind in ("origin", "backup") else "target"
 
+    def backup(self) -> "Database":
+        """Return the target as the place where the structure of a backup stands, in place of an origin."""
+        return Database("backup", self.app, self.url)
+
+    def raw(self) -> "Database":
+        """Return the target as the place where raw tables are read from."""
+        return Database("raw", self.app, self.url)
+
     def environment(self) -> dict[str, str]:
         """Return what a client program of Postgres needs to connect: its password is nowhere else. Raises DatabaseError."""
         variables = {option.keyword.decode(): option.envvar for option in Conninfo.get_defaults()}

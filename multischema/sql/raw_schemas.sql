@@ -1,7 +1,7 @@
 -- The schemas with raw data of the ETL's: those with a marker of its own, which holds the name of the run's sessions.
-SELECT n.nspname::text AS schema, obj_description(c.oid, 'pg_class') AS application
-FROM pg_class AS c
-JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relname = %(marker)s AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE')
-  AND obj_description(c.oid, 'pg_class') LIKE 'multi-schema-postgres-etl %%'
+SELECT n.nspname::text AS schema, obj_description(t.oid, 'pg_type') AS application
+FROM pg_type AS t
+JOIN pg_namespace AS n ON n.oid = t.typnamespace
+WHERE t.typname = %(marker)s AND t.typtype = 'd' AND pg_has_role(t.typowner, 'USAGE')
+  AND obj_description(t.oid, 'pg_type') LIKE 'multi-schema-postgres-etl %%'
 ORDER BY 1

@@ -63,6 +63,10 @@ def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: 
         "origin_schema": "public",
         "reader": "metabase",
         "jobs": 4,
+        "mode": "stream",
+        "from_dump": None,
+        "keep_dump": False,
+        "clear_raw": False,
     }
     assert given == {f"{app}-db-url": f"postgresql://{variable}", "etl-db-url": TARGET["ETL_DB_URL"]}
 
