@@ -1,7 +1,6 @@
 """The door to other programs, and to the private directories where dumps lie."""
 
 import fcntl
-import gzip
 import json
 import os
 import shutil
@@ -12,7 +11,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 from urllib.parse import quote
 
 from multischema.archives import Command, Outcome
@@ -66,18 +65,22 @@ class PrivateDirectory:
     def unpacked(self, file: Path) -> Path:
         """Return the dump that a file holds: itself, or what stands in a .tar.gz. Raises EtlError."""
         try:
-            if not file.is_file() or file.open("rb").read(2) != _GZIP:
+            if is_tar(file):
+                with tarfile.open(file) as whole:
+                    whole.getmembers()  # pg_restore takes a table that is cut short for one that is wrong
+                return file
+            if not _is_gzip(file):
                 return file
             with tarfile.open(file, "r:gz") as packed:
                 inside = [member for member in packed if member.isfile()]
                 if len(inside) != 1:
                     raise EtlError(f"dump {file}: the .tar.gz holds {len(inside)} files; want one, a dump of pg_dump")
                 self.refuse_if_full(inside[0].size, f"unpacking {file}")
-                with packed.extractfile(inside[0]) or gzip.open(file) as source, self.archive.open("wb") as target:
+                with cast(IO[bytes], packed.extractfile(inside[0])) as source, self.archive.open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is cut short, or no .tar.gz"
-            raise EtlError(f"dump {file}: can't be unpacked: {reason}") from None
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is cut short, or no tar"
+            raise EtlError(f"dump {file}: can't be read: {reason}") from None
         return self.archive
 
     def refuse_if_full(self, wanted: int, doing: str) -> None:
@@ -144,7 +147,11 @@ def drop_leftovers() -> None:
 
 def is_tar(archive: Path) -> bool:
     """Tell a dump in tar format."""
-    return archive.is_file() and tarfile.is_tarfile(archive)
+    try:
+        with tarfile.open(archive, "r:"):
+            return True
+    except (tarfile.TarError, OSError):
+        return False
 
 
 def size_of(path: Path) -> int:
@@ -156,6 +163,13 @@ def size_of(path: Path) -> int:
         except FileNotFoundError:
             continue
     return sum(sizes)
+
+
+def _is_gzip(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as content:
+        return content.read(2) == _GZIP
 
 
 def _locked(path: Path) -> int | None:

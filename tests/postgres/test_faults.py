@@ -1,11 +1,8 @@
 """What breaks while a run goes on: killed processes, lost sessions, stalled links, restarts, Ctrl-C, a full disk."""
 
-import json
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +19,9 @@ from multischema.pipeline import Doors
 from multischema.planning import Job
 from multischema.postgres import sessions
 from multischema.postgres.sessions import Database, Sessions
-from tests.conftest import ROOT, Place
+from tests.conftest import Place
 from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, PATIENCE, Gate, eventually, gate_at, gate_in_copy
+from tests.postgres.processes import process
 from tests.postgres.proxy import Proxy, proxied
 
 ORIGIN = (
@@ -88,57 +86,6 @@ class Run(threading.Thread):
         return self.result
 
 
-# A process of its own, to be killed or interrupted.
-
-SCRIPT = """
-import json, os, signal, sys
-from multischema import pipeline
-from multischema.planning import Job
-from multischema.postgres.sessions import Database
-
-signal.signal(signal.SIGINT, signal.default_int_handler)
-asked = json.load(sys.stdin)
-if asked["dies"]:
-    when, stage = asked["dies"].split()
-    work = getattr(pipeline, stage)
-
-    def die(*arguments, **more):
-        if when == "after":
-            work(*arguments, **more)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(pipeline, stage, die)
-origin, target = (Database(kind, "shop", asked[kind]) for kind in ("origin", "target"))
-pipeline.run(Job(**asked["job"]), asked["rules"], origin, target)
-"""
-
-
-@contextmanager
-def process(place: Place, *databases: Database, dies: str = "") -> Iterator[subprocess.Popen[str]]:
-    """Give a process that runs the pipeline; `dies` names a stage before or after which it kills itself."""
-    origin, target = databases or place.databases()
-    asked = {
-        "job": vars(place.job()),
-        "origin": origin.url,
-        "target": target.url,
-        "rules": place.rules(RULES),
-        "dies": dies,
-    }
-    running = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
-    )
-    try:
-        assert running.stdin
-        running.stdin.write(json.dumps(asked))
-        running.stdin.close()
-        yield running
-    finally:
-        running.kill()
-        running.wait()
-        assert running.stderr
-        running.stderr.close()
-
-
 @contextmanager
 def gate_in(place: Place, stage: str) -> Iterator[Gate]:
     """Close a gate: `copy`, or a command tag of the target."""
@@ -160,7 +107,7 @@ def test_a_run_killed_in_any_stage_leaves_what_is_published_as_it_was_and_the_ne
     published(place)
     dies = stage if stage.startswith(("before", "after")) else ""
     with nullcontext() if dies else gate_in(place, stage) as gate:
-        with process(place, dies=dies) as running:
+        with process(place, RULES, dies=dies) as running:
             if gate:
                 gate.reached()
                 running.kill()
@@ -186,7 +133,7 @@ def test_a_run_killed_in_any_stage_leaves_what_is_published_as_it_was_and_the_ne
 def test_no_statement_of_a_killed_run_stays_on_a_server(stage: str, place: Place) -> None:
     published(place)
     with gate_in(place, stage) as gate:
-        with process(place) as running:
+        with process(place, RULES) as running:
             gate.reached()
             running.kill()
             running.wait()
@@ -205,7 +152,7 @@ def test_no_statement_of_a_killed_run_stays_on_a_server(stage: str, place: Place
 )
 def test_ctrl_c_ends_a_run_at_once_with_nothing_left_on_either_server(stage: str, place: Place) -> None:
     published(place)
-    with gate_in(place, stage) as gate, process(place) as running:
+    with gate_in(place, stage) as gate, process(place, RULES) as running:
         gate.reached()
         running.send_signal(signal.SIGINT)
         # the gate is closed: only a statement that is cancelled comes to its end
@@ -221,7 +168,11 @@ def test_ctrl_c_ends_a_run_at_once_with_nothing_left_on_either_server(stage: str
 @pytest.mark.parametrize("side", ["origin", "target"])
 def test_ctrl_c_ends_a_run_whose_server_does_not_answer_any_more(side: str, place: Place) -> None:
     published(place)
-    with behind_proxy(place, side) as (proxy, databases), gate_in_copy(place) as gate, process(place, *databases) as running:
+    with (
+        behind_proxy(place, side) as (proxy, databases),
+        gate_in_copy(place) as gate,
+        process(place, RULES, *databases) as running,
+    ):
         gate.reached()
         proxy.stall()
         running.send_signal(signal.SIGINT)
