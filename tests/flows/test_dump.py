@@ -1,0 +1,100 @@
+"""`dump` mode as a flow: pg_dump and pg_restore run as Prefect's shell operations, in tasks of their own."""
+
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import PASSWORD, PROGRAMS
+from tests.flows.conftest import Shop, eventually
+
+pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
+
+SOON = 25  # seconds on a busy machine; what waits for a thread that hangs takes 30 or more
+ORIGIN = """
+CREATE TABLE users (id int PRIMARY KEY, name text);
+INSERT INTO users SELECT n, 'Marie' FROM generate_series(1, 20) AS n;
+"""
+RULES = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name]
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """Return a folder that stands first on the PATH of commands, with the newest programs of Postgres behind it."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    return folder
+
+
+def variables(programs: Path, tmp_path: Path) -> dict[str, str]:
+    """Return the environment in which dumps lie in a folder of the test's."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir(exist_ok=True)
+    return {"PATH": f"{programs}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
+
+
+def left_in(tmp_path: Path) -> list[str]:
+    """Return what runs left in the folder where dumps lie."""
+    return [path.name for path in (tmp_path / "temporary").glob("multi-schema-postgres-etl-*")]
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_a_dump_is_published_with_its_stages_in_log_and_report_and_no_password_anywhere(
+    level: str, shop: Shop, programs: Path, tmp_path: Path
+) -> None:
+    shop.place.in_origin(ORIGIN)
+    command = shop.command("--mode", "dump", rules=RULES, PREFECT_LOGGING_LEVEL=level, **variables(programs, tmp_path))
+    assert command.wait() == 0, command.text
+    assert shop.read("SELECT count(*), count(*) FILTER (WHERE name = 'Marie') FROM {}.users") == [(20, 0)]
+    run = shop.last()
+    tasks = shop.server.tasks(run, "download rules", f"dump {shop.app}", f"restore {shop.app}")
+    assert {tasks[f"dump {shop.app}"]["state_name"], tasks[f"restore {shop.app}"]["state_name"]} == {"Completed"}
+    assert f"dumped {shop.app}: 1 table, " in command.out
+    assert f"restored {shop.app}: 1 table, " in command.out
+    report = shop.server.artifact(f"{shop.app}-report")["data"]
+    assert "| dump (" in report
+    assert "| restore (" in report
+    for told in (command.text, shop.server.database()):
+        assert PASSWORD not in told
+        assert "pass%20word" not in told
+    assert left_in(tmp_path) == []
+
+
+def busy(tmp_path: Path) -> list[psutil.Process]:
+    """Return the processes that work for a dump."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(tmp_path) in part for part in process.info["cmdline"] or []) and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return [process for process in found if "pg_" in " ".join(process.info["cmdline"])]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("name", ["pg_dump", "pg_restore"])
+def test_a_run_that_is_interrupted_in_a_client_program_leaves_no_process_no_file_and_no_raw_data(
+    name: str, number: int, shop: Shop, programs: Path, tmp_path: Path
+) -> None:
+    shop.place.in_origin(ORIGIN)
+    file = programs / name
+    reached = tmp_path / "reached"
+    file.write_text(
+        f'#!/bin/bash\n"{PROGRAMS["18"] / name}" "$@"; status=$?\n'
+        f'[[ "$*" == *--data-only* ]] && touch {reached} && sleep 600\nexit $status\n'
+    )
+    file.chmod(0o755)
+    command = shop.command("--mode", "dump", rules=RULES, **variables(programs, tmp_path))
+    eventually(reached.exists)
+    assert busy(tmp_path)
+    command.process.send_signal(number)
+    assert command.wait(SOON) == 1
+    assert command.err == "interrupted: nothing was published, the published schema is as it was\n"
+    eventually(lambda: not busy(tmp_path))
+    assert shop.place.schemas() == set()
+    assert shop.place.read("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace", as_="etl") == []
+    assert left_in(tmp_path) == []
+    assert shop.place.sessions() == {"origin": 0, "target": 0}
