@@ -215,7 +215,7 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] =
     assert doors.archive, "the dump stage, or the check stage, says where the dump is"
     entries = _rows_of_dump(job, doors, plan, doors.archive)
     listed = doors.directory.write("entries", "".join(f"{entry.line}\n" for entry in entries))
-    environment = {**doors.target.environment(), "PGAPPNAME": job.application}
+    environment = {**doors.target.environment(), "PGAPPNAME": job.restoring}
     parts = doors.target.parameters()
     jobs = 1 if shell.is_tar(doors.archive) else job.jobs  # pg_restore reads a tar in one go
     command = archives.restore(environment, parts.get("dbname") or parts["user"], str(doors.archive), listed, jobs)
@@ -387,7 +387,7 @@ def _drop_staging(job: Job, doors: Doors) -> None:
             with suppress(EtlError):
                 try:
                     if job.restores:
-                        restoring.drop_own(doors.holder, job.raw_schema, job.application)
+                        restoring.drop_own(doors.holder, job.raw_schema, job.restoring)
                     building.drop_schema(doors.holder, job.staging)
                 except ConnectionLost:
                     with parting.lend(doors.target, job.staging) as connection:

@@ -58,6 +58,11 @@ class Job:
         """Return the name of the run's sessions, on both servers."""
         return f"multi-schema-postgres-etl {self.app} {self.id}"
 
+    @property
+    def restoring(self) -> str:
+        """Return the name of the sessions of the run's pg_restore, by which a later run finds and ends them."""
+        return f"{self.application} restore"
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -13,7 +13,7 @@ from multischema.catalog import Column, Table, Type
 from multischema.flattening import flatten, is_hstore
 from multischema.planning import Plan
 
-# A domain that says: what stands in this schema is a run's. Its comment holds the name of the run's sessions.
+# A domain that says: what stands in this schema is a run's. Its comment is the name of its pg_restore's sessions.
 MARKER = "etl_raw_data"
 
 

@@ -48,7 +48,7 @@ def enter(connection: Connection, job: Job, schema: str) -> None:
         if facts["may_use_schema"] is None:
             connection.execute(raw.create_schema(schema))
         with connection.transaction():
-            for statement in raw.mark(schema, job.application):
+            for statement in raw.mark(schema, job.restoring):
                 connection.execute(statement)
     if found:
         _drop_members(connection, schema, keep_marker=True)

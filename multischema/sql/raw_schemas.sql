@@ -1,4 +1,4 @@
--- The schemas with raw data of the ETL's: those with a marker of its own, which holds the name of the run's sessions.
+-- The schemas with raw data of the ETL's: those with a marker of its own, whose comment is the name of the run's pg_restore's sessions.
 SELECT n.nspname::text AS schema, obj_description(t.oid, 'pg_type') AS application
 FROM pg_type AS t
 JOIN pg_namespace AS n ON n.oid = t.typnamespace

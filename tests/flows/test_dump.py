@@ -1,5 +1,6 @@
 """`dump` mode as a flow: pg_dump and pg_restore run as Prefect's shell operations, in tasks of their own."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -98,3 +99,22 @@ def test_a_run_that_is_interrupted_in_a_client_program_leaves_no_process_no_file
     assert shop.place.read("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace", as_="etl") == []
     assert left_in(tmp_path) == []
     assert shop.place.sessions() == {"origin": 0, "target": 0}
+
+
+def test_a_client_program_that_loses_its_server_is_started_again(shop: Shop, programs: Path, tmp_path: Path) -> None:
+    shop.place.in_origin(ORIGIN)
+    for name in ("pg_dump", "pg_restore"):
+        file = programs / name
+        file.write_text(
+            f'#!/bin/bash\nif [[ "$*" == *--data-only* && ! -e {file}.tried ]]; then touch {file}.tried; export PGPORT=1; fi\n'
+            f'exec "{PROGRAMS["18"] / name}" "$@"\n'
+        )
+        file.chmod(0o755)
+    command = shop.command("--mode", "dump", rules=RULES, **variables(programs, tmp_path))
+    assert command.wait() == 0, command.text
+    assert shop.read("SELECT count(*) FROM {}.users") == [(20,)]
+    tasks = shop.server.tasks(shop.last(), f"dump {shop.app}", f"restore {shop.app}")
+    for name, side in (("dump", f"origin {shop.app}"), ("restore", "target")):
+        assert shop.server.states(tasks[f"{name} {shop.app}"])[-3:] == ["AwaitingRetry", "Retrying", "Completed"]
+        assert re.search(f"{side}: {name} failed: connection to server.*trying again", command.out)
+    assert left_in(tmp_path) == []
