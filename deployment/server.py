@@ -22,6 +22,7 @@ _DATABASES = (DATABASE, "PREFECT_API_DATABASE_CONNECTION_URL", "SCALINGO_POSTGRE
 _DEFAULTS = {
     "PREFECT_UI_API_URL": "/api",  # of whatever host the browser came to
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 86400),  # runs, their logs and reports: seconds
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",  # not in seconds, this one
@@ -49,7 +50,8 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
             problems += error.problems
     if problems or given is None:
         raise UsageError(*problems)
-    return {**_DEFAULTS, **environment, DATABASE: url}
+    # Scalingo's Python buildpack sets WEB_CONCURRENCY; with more than one process uvicorn stops as it starts
+    return {**_DEFAULTS, **environment, DATABASE: url, "WEB_CONCURRENCY": "1"}
 
 
 def database_url(variable: str, url: str) -> str:

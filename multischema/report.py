@@ -92,12 +92,14 @@ def make_report(
 
 def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it."""
-    lines = [f"# {report.app}", "", report.headline() + ".", "", "| stage | seconds |", "| --- | ---: |"]
+    lines = [f"# {report.app}", "", report.headline() + ".", ""]
+    lines += ["## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings), ""] if report.warnings else []
+    lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     lines += [f"| {stage} | {value:.1f} |" for stage, value in report.stages.items()]
-    lines += ["", "| table | rows | size | copy s | index s | masked columns |", "| --- | ---: | ---: | ---: | ---: | --- |"]
+    lines += ["", "## Tables", ""]
+    lines += ["| table | rows | size | copy s | index s | masked columns |", "| --- | ---: | ---: | ---: | ---: | --- |"]
     cells = [_cells(table, ", ".join(table.masked)) for table in report.tables]
     lines += [f"| {' | '.join(map(_escape, row))} |" for row in cells]
-    lines += ["", "## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings)] if report.warnings else []
     return "\n".join(lines) + "\n"
 
 
