@@ -30,7 +30,7 @@ warnings.filterwarnings("ignore", message='Field name "schema" in "EtlModel" sha
 def etl(
     app: Annotated[str, Field(pattern=urls.APP_NAME)],
     rules: Annotated[str, Field(min_length=1)],
-    schema: str | None = None,
+    schema: str = "",
     origin_schema: Annotated[str, Field(min_length=1)] = "public",
     reader: Annotated[str, Field(min_length=1)] = "metabase",
     jobs: Annotated[int, Field(ge=1, le=32)] = 4,
@@ -43,7 +43,7 @@ def etl(
     Args:
         app: The app; its database's URL is in the Secret block `<app>-db-url`
         rules: The app's rules: the https URL, or the path, of its anonymizer.yml
-        schema: The published schema; the app's name unless given
+        schema: The published schema; where it is empty, the app's name
         origin_schema: The schema of the origin that is copied
         reader: The role that Metabase reads with
         jobs: How many tables, then indexes, are worked on at a time

@@ -77,9 +77,9 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
         "",
         "| table | rows | size | copy s | index s | masked columns |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
-        r"| users | 1,204 | 1.5 MB | 1.23 | 0.50 | name, e\_mail |",
-        "| rdvs | 1 | 8.2 kB | 0.10 | 0.00 |  |",
-        "| versions | truncated | 16.4 kB | 0.00 | 0.00 |  |",
+        "| users | 1,204 | 1.5\N{NO-BREAK SPACE}MB | 1.23 | 0.50 | name, e\\_mail |",
+        "| rdvs | 1 | 8.2\N{NO-BREAK SPACE}kB | 0.10 | 0.00 |  |",
+        "| versions | truncated | 16.4\N{NO-BREAK SPACE}kB | 0.00 | 0.00 |  |",
     ]
     assert "Warnings" not in report.markdown(made())
 
