@@ -14,7 +14,25 @@ from tests.conftest import ROOT, Place
 from tests.flows.conftest import SYSTEM
 from tests.flows.servers import AUTH, PrefectServer, free_port, running, variables
 
+KEY = "PREFECT_SERVER_ENCRYPTION_KEY"
 SECRET = "postgresql://etl:a-password-of-the-target@target/analytics"
+
+
+def new_key() -> str:
+    """Return a key for the Secret blocks."""
+    return Fernet.generate_key().decode()
+
+
+def set_up(server: PrefectServer) -> "subprocess.CompletedProcess[str]":
+    """Run `make deploy`."""
+    return subprocess.run(
+        [sys.executable, "-m", "deployment.setup"],
+        cwd=ROOT,
+        env={**server.client, "METABASE_USERNAME": "metabase", "SCALEWAY_JOB_DEFINITION_ID": "none", "ETL_DB_URL": SECRET},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
 
 
 def register(server: PrefectServer) -> str:
@@ -44,7 +62,7 @@ def all_rows(url: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", SYSTEM)
-def test_the_server_wants_its_password_and_keeps_the_key_of_secrets_out_of_its_database(
+def test_the_server_wants_its_password_and_a_key_that_stays_the_same_and_out_of_its_database(
     program: str, make_place: Callable[..., Place], tmp_path: Path
 ) -> None:
     url = make_place(program, "18").origin_url
@@ -56,7 +74,7 @@ def test_the_server_wants_its_password_and_keeps_the_key_of_secrets_out_of_its_d
         WEB_CONCURRENCY="3",
         SCALINGO_POSTGRESQL_URL=f"{url.replace('postgresql:', 'postgres:')}?sslmode=prefer",
         PREFECT_SERVER_API_AUTH_STRING=AUTH,
-        PREFECT_SERVER_ENCRYPTION_KEY=Fernet.generate_key().decode(),
+        PREFECT_SERVER_ENCRYPTION_KEY=new_key(),
     )
     log = tmp_path / "server.log"
     with running([sys.executable, "-m", "deployment.server"], environment, log) as process:
@@ -69,12 +87,20 @@ def test_the_server_wants_its_password_and_keeps_the_key_of_secrets_out_of_its_d
         (block,) = server.ask("POST", "block_documents/filter", {"include_secrets": True})
         assert block["data"]["value"] == SECRET
         settings = server.ask("GET", "admin/settings")["server"]
-        assert settings["services"]["db_vacuum"]["enabled"] == ["events", "flow_runs"]
+        assert sorted(settings["services"]["db_vacuum"]["enabled"]) == ["events", "flow_runs"]
         assert settings["analytics_enabled"] is False
     rows = all_rows(url)
     assert "etl-db-url" in rows
     assert "a-password-of-the-target" not in rows
     assert "ENCRYPTION_KEY" not in rows
+
+    with running([sys.executable, "-m", "deployment.server"], {**environment, KEY: new_key()}, log) as process:
+        server.wait_until_healthy(process, log)
+        run = set_up(server)
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert (
+        "can't read the Secret block etl-db-url (HTTP 500); want the PREFECT_SERVER_ENCRYPTION_KEY that it was" in run.stderr
+    )
 
 
 @pytest.mark.slow
