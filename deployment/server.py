@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from cryptography.fernet import Fernet
 from dotenv import load_dotenv
 
+from blocks import urls
 from multischema.errors import UsageError
 
 MIN_PASSWORD = 16
@@ -46,6 +47,8 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     else:
         try:
             url = database_url(given, environment[given])
+            if _place(url) == _place(environment.get(urls.TARGET_VARIABLE, "")):
+                problems.append(f"{given}: is the target ({urls.TARGET_VARIABLE}); want a database of the server's own")
         except UsageError as error:
             problems += error.problems
     if problems or given is None:
@@ -85,6 +88,11 @@ def main() -> int:
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return status
+
+
+def _place(url: str) -> str:
+    """Return where a database is: its host, port and name."""
+    return url.rpartition("@")[2].partition("?")[0]
 
 
 def _auth(given: str) -> list[str]:

@@ -73,6 +73,13 @@ def test_a_url_is_given_to_prefect_with_its_driver_and_the_driver_s_name_for_ssl
     assert server.settings({**GOOD, "DATABASE_URL": given})["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == taken
 
 
+def test_the_target_is_no_database_for_the_server() -> None:
+    target = "postgres://etl:another@localhost:5432/prefect?sslmode=prefer"
+    (problem,) = refused({**GOOD, "ETL_DB_URL": target})
+    assert problem == "DATABASE_URL: is the target (ETL_DB_URL); want a database of the server's own"
+    assert server.settings({**GOOD, "ETL_DB_URL": target.replace("/prefect", "/analytics")})
+
+
 def test_what_the_environment_sets_comes_before_the_defaults() -> None:
     assert server.settings(GOOD)["PREFECT_SERVER_EVENTS_RETENTION_PERIOD"] == "P7D"
     longer = server.settings({**GOOD, "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P30D"})
