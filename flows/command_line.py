@@ -154,7 +154,9 @@ def _parser() -> argparse.ArgumentParser:
         default="stream",
         help="stream reads the origin; dump restores a pg_dump of it into public of the target first (default: stream)",
     )
-    parser.add_argument("--from-dump", metavar="FILE", help="publish from a backup by pg_dump; the origin is not contacted")
+    parser.add_argument(
+        "--from-dump", metavar="FILE", default="", help="publish from a backup by pg_dump; the origin is not contacted"
+    )
     parser.add_argument("--keep-dump", action="store_true", help="keep the dump; the next run with it starts from there")
     parser.add_argument("--clear-raw", action="store_true", help="drop what others have in public of the target")
     parser.add_argument("--check", action="store_true", help="stop after the check stage, write nothing")

@@ -30,7 +30,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         global current
         self._artifact = create_progress_artifact(
-            0.0, key=f"{self._app}-progress", description=f"{self._done} of {self._app}"
+            0.0, key=f"{self._app}-progress", description=f"how much of {self._app} is {self._done}, in percent"
         )
         self._thread.start()
         current = self

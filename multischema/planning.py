@@ -24,7 +24,7 @@ class Job:
     lock_wait: int
     id: str
     mode: Literal["stream", "dump"] = "stream"
-    from_dump: str | None = None
+    from_dump: str = ""
     keep_dump: bool = False
     clear_raw: bool = False
 

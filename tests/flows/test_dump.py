@@ -106,7 +106,7 @@ def test_a_client_program_that_loses_its_server_is_started_again(shop: Shop, pro
     for name in ("pg_dump", "pg_restore"):
         file = programs / name
         file.write_text(
-            f'#!/bin/bash\nif [[ "$*" == *--data-only* && ! -e {file}.tried ]]; then touch {file}.tried; export PGPORT=1; fi\n'
+            f'#!/bin/bash\nif [[ "$*" == *--data-only* && ! -e "$0.tried" ]]; then touch "$0.tried"; export PGPORT=1; fi\n'
             f'exec "{PROGRAMS["18"] / name}" "$@"\n'
         )
         file.chmod(0o755)

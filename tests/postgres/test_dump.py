@@ -299,8 +299,8 @@ def test_a_type_of_a_backup_that_the_target_lacks_is_one_clear_error(
     with pytest.raises(EtlError) as failed:
         place.run(RULES, mode="dump", from_dump=str(file))
     assert failed.value.problems == (
-        'target: the backup\'s table users: type "public.hstore" does not exist (42704); create what is missing, such as the '
-        "extension that has it",
+        'target: the backup\'s table users: type "public.hstore" does not exist (42704); create what is missing, such as '
+        "the extension that has it",
     )
     assert place.schemas() == set()
     assert left_in(private) == []

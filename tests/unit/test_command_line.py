@@ -64,7 +64,7 @@ def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: 
         "reader": "metabase",
         "jobs": 4,
         "mode": "stream",
-        "from_dump": None,
+        "from_dump": "",
         "keep_dump": False,
         "clear_raw": False,
     }
