@@ -123,6 +123,7 @@ def opened(job: Job, origin: Database, target: Database, run: shell.Run = shell.
     A run that did not publish takes its staging schema and its raw data with it; where it can't (killed, target gone), the
     next run does. `run` runs other programs.
     """
+    shell.drop_leftovers()
     with Sessions(job.application) as sessions:
         doors = Doors(origin, target, sessions, run)
         try:

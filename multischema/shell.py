@@ -46,7 +46,6 @@ class PrivateDirectory:
     """
 
     def __init__(self) -> None:
-        drop_leftovers()
         made = Path(tempfile.mkdtemp(prefix=_NEW))  # not under its name before it is locked
         self._descriptor = _locked(made)
         self.path = made.rename(made.with_name(made.name.replace(_NEW, _RUN)))

@@ -56,7 +56,10 @@ def test_a_bad_parameter_is_refused_before_anything_runs(name: str, value: Any, 
 
 def test_every_parameter_is_described_and_bounded_for_the_form_of_the_ui() -> None:
     properties = etl.parameters.properties
-    assert list(properties) == ["app", "rules", "schema", "origin_schema", "reader", "jobs", "lock_wait"]
+    assert list(properties) == [
+        *("app", "rules", "schema", "origin_schema", "reader", "jobs", "lock_wait"),
+        *("mode", "from_dump", "keep_dump", "clear_raw"),
+    ]
     assert all(len(shown["description"]) > 20 for shown in properties.values())
     assert "<app>-db-url" in properties["app"]["description"]
     assert properties["jobs"]["minimum"] == 1

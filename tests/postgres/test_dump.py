@@ -515,7 +515,4 @@ def test_after_a_run_killed_in_any_stage_the_next_leaves_no_raw_row_and_no_file(
             place.read("SELECT * FROM public.users")
     place.run(RULES, mode=next_mode)
     assert run_of_users(place) == 2
-    assert place.schemas() == {"shop"}
-    assert place.read(MEMBERS, as_="superuser") == []
-    if next_mode == "dump":  # a stream has no folder of its own, and looks into none
-        assert left_in(private) == []
+    nothing_left(place, private)

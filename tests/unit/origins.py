@@ -18,6 +18,7 @@ def _type(oid: int, name: str, **values: Any) -> Type:
         "base_text": "",
         "binary": True,
         "first_label": None,
+        "fields": (),
         "extension": None,
     }
     return Type(oid, name=name, **{**known, **values})
@@ -84,6 +85,7 @@ def column(name: str, spelling: str = "text", *, default: str | None = None, **v
         "typmod": -1,
         "not_null": False,
         "generated": "s" if "generated_from" in values else "",
+        "generation": None,
         "generated_from": (),
         "collation_schema": None,
         "collation_name": None,

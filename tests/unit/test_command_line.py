@@ -159,6 +159,7 @@ def test_a_name_that_no_app_can_have_is_refused(name: str) -> None:
 
 def test_names_and_numbers_of_the_command_become_parameters() -> None:
     arguments = ["--app", "shop", "--rules", "mine.yml", "--schema", "Shop 2", "--origin-schema", "sales", "--jobs", "32"]
+    arguments += ["--mode", "dump", "--keep-dump", "--clear-raw"]
     assert resolve({**TARGET, **ORIGIN}, *arguments) == {
         "app": "shop",
         "rules": "mine.yml",
@@ -166,7 +167,18 @@ def test_names_and_numbers_of_the_command_become_parameters() -> None:
         "origin_schema": "sales",
         "reader": "metabase",
         "jobs": 32,
+        "mode": "dump",
+        "from_dump": "",
+        "keep_dump": True,
+        "clear_raw": True,
     }
+
+
+def test_a_backup_needs_no_origin_and_is_not_for_a_check() -> None:
+    assert resolve(TARGET, "--app", "shop", "--rules", "mine.yml", "--from-dump", "backup")["from_dump"] == "backup"
+    assert problems(TARGET, "--app", "shop", "--rules", "mine.yml", "--from-dump", "backup", "--check") == [
+        "--check writes nothing, and can't read a dump's catalog without restoring its structure: leave one out"
+    ]
 
 
 @pytest.mark.parametrize("jobs", ["0", "33", "-1", "two", "1.5", "", "²"])

@@ -16,7 +16,7 @@ MODULES = {
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 # Each door owns one outside thing; what composes doors is no door. All other modules of multischema are pure.
-DOORS = ("multischema.postgres", "multischema.download")
+DOORS = ("multischema.postgres", "multischema.download", "multischema.shell")
 PIPELINE = "multischema.pipeline"
 OUTSIDE = ("prefect", "flows", "blocks", "demo", "tests")
 INPUT_AND_OUTPUT = (

@@ -23,7 +23,7 @@ def plans() -> list[TablePlan]:
     return [plan_table(t, RULES[t.name], ORIGIN, frozenset()) for t in ORIGIN.tables]
 
 
-def made(*warnings: str) -> Report:
+def made(*warnings: str, stage_bytes: dict[str, int] | None = None) -> Report:
     """Return the report of a run over ORIGIN."""
     keys: Keys = plan_keys(ORIGIN.tables, {plan.name: plan for plan in plans()}, "public")
     return make_report(
@@ -35,6 +35,7 @@ def made(*warnings: str) -> Report:
         sizes={"users": 1_500_000, "rdvs": 8192, "versions": 16384},
         warnings=warnings,
         stages={"download rules": 0.26, "check": 1.0},
+        stage_bytes=stage_bytes or {},
     )
 
 
@@ -102,3 +103,9 @@ def test_sizes_are_short(bytes_: float, text: str) -> None:
 
 def test_one_is_singular() -> None:
     assert [report.count(n, "index", "indexes") for n in (0, 1, 1204)] == ["0 indexes", "1 index", "1,204 indexes"]
+
+
+def test_stages_that_write_to_a_disk_show_how_much() -> None:
+    lines = markdown(made(stage_bytes={"check": 1_500_000})).splitlines()
+    assert "| check (1.5\N{NO-BREAK SPACE}MB) | 1.0 |" in lines
+    assert "| download rules | 0.3 |" in lines
