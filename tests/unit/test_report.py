@@ -106,6 +106,6 @@ def test_one_is_singular() -> None:
 
 
 def test_stages_that_write_to_a_disk_show_how_much() -> None:
-    lines = markdown(made(stage_bytes={"check": 1_500_000})).splitlines()
+    lines = report.markdown(made(stage_bytes={"check": 1_500_000})).splitlines()
     assert "| check (1.5\N{NO-BREAK SPACE}MB) | 1.0 |" in lines
     assert "| download rules | 0.3 |" in lines
