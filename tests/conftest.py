@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -27,15 +28,16 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+def start_server() -> Iterator[Callable[..., Server]]:
     """Return a function that gives the server of a name in PROGRAMS, started; `own` makes one for this call alone."""
     servers: dict[str, Server] = {}
 
     def start(name: str, own: str = "", settings: dict[str, str] | None = None) -> Server:
         key = f"{name}-{own}"
         if key not in servers:
-            directory = tmp_path_factory.mktemp(f"postgres-{key}") / "server"
-            servers[key] = Server.create(directory, PROGRAMS[name], {"max_connections": "200", **(settings or {})})
+            # not in pytest's folder: it takes the rights of others from it whenever a pytest starts, and with them the server's
+            directory = Path(tempfile.mkdtemp(prefix=f"postgres-{key}-"))
+            servers[key] = Server.create(directory / "server", PROGRAMS[name], {"max_connections": "200", **(settings or {})})
         if not servers[key].running:
             servers[key].start()
         return servers[key]
@@ -43,7 +45,7 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     yield start
     for server in servers.values():
         server.kill()
-        shutil.rmtree(server.directory, ignore_errors=True)
+        shutil.rmtree(server.directory.parent, ignore_errors=True)
 
 
 @dataclass
