@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from cryptography.fernet import Fernet
 from dotenv import load_dotenv
 
+from blocks import urls
 from multischema.errors import UsageError
 
 MIN_PASSWORD = 16
@@ -22,6 +23,7 @@ _DATABASES = (DATABASE, "PREFECT_API_DATABASE_CONNECTION_URL", "SCALINGO_POSTGRE
 _DEFAULTS = {
     "PREFECT_UI_API_URL": "/api",  # of whatever host the browser came to
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 86400),  # runs, their logs and reports: seconds
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",  # not in seconds, this one
@@ -45,11 +47,14 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     else:
         try:
             url = database_url(given, environment[given])
+            if _place(url) == _place(environment.get(urls.TARGET_VARIABLE, "")):
+                problems.append(f"{given}: is the target ({urls.TARGET_VARIABLE}); want a database of the server's own")
         except UsageError as error:
             problems += error.problems
     if problems or given is None:
         raise UsageError(*problems)
-    return {**_DEFAULTS, **environment, DATABASE: url}
+    # Scalingo's Python buildpack sets WEB_CONCURRENCY; with more than one process uvicorn stops as it starts
+    return {**_DEFAULTS, **environment, DATABASE: url, "WEB_CONCURRENCY": "1"}
 
 
 def database_url(variable: str, url: str) -> str:
@@ -83,6 +88,11 @@ def main() -> int:
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return status
+
+
+def _place(url: str) -> str:
+    """Return where a database is: its host, port and name."""
+    return url.rpartition("@")[2].partition("?")[0]
 
 
 def _auth(given: str) -> list[str]:

@@ -103,6 +103,12 @@ def _refusal(api: str, response: httpx.Response) -> EtlError:
         )
     if response.status_code in (404, 405) and response.request.url.path.endswith("/work_pools/filter"):
         return EtlError(f"{where}: no Prefect API answers (HTTP {response.status_code}); want a URL that ends in /api")
+    path, _, block = response.request.url.path.rpartition("/block_documents/name/")
+    if response.status_code == 500 and path:
+        return EtlError(
+            f"{where}: can't read the Secret block {block} (HTTP 500); want the PREFECT_SERVER_ENCRYPTION_KEY that it was "
+            "saved with, or see docs/server.md for a new one"
+        )
     try:
         detail = response.json()
         detail = detail.get("detail") or detail.get("exception_message") or detail

@@ -1,6 +1,7 @@
 """Logs for people: an error of ours is its one line, without a traceback; everything else stays as Prefect has it."""
 
 import logging
+from weakref import WeakSet
 
 from multischema.errors import EtlError
 
@@ -9,14 +10,27 @@ _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 class _OneLine(logging.Filter):
-    """Take the traceback off an error that the user can mend: its line says all, and frames could show more."""
+    """Take the traceback off an error that the user can mend: its line says all, and frames could show more.
+
+    A worker's flow run would tell its error twice, and each failed state the whole of it again, as one endless line.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: WeakSet[EtlError] = WeakSet()
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, EtlError):
+            if error in self._told:
+                return False
+            self._told.add(error)
             record.exc_info = None
             record.msg, record.args = "%s", (str(error),)
             record.told_elsewhere = True
+        state, more_lines, _ = record.getMessage().partition("\\n")
+        if more_lines and state.startswith("Finished in state"):
+            record.msg, record.args = "%s …')", (state,)
         return True
 
 

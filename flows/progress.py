@@ -25,7 +25,9 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         global current
-        self._artifact = create_progress_artifact(0.0, key=f"{self._app}-progress", description=f"copied of {self._app}")
+        self._artifact = create_progress_artifact(
+            0.0, key=f"{self._app}-progress", description=f"how much of {self._app} is copied, in percent"
+        )
         self._thread.start()
         current = self
         return self

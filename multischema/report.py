@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from multischema.planning import Job, Plan
 
+_HEAD = ("table", "rows", "size", "copy s", "index s", "masked columns")
+_NBSP = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True)
 class TableReport:
@@ -92,19 +95,22 @@ def make_report(
 
 def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it."""
-    lines = [f"# {report.app}", "", report.headline() + ".", "", "| stage | seconds |", "| --- | ---: |"]
+    lines = [f"# {report.app}", "", report.headline() + ".", ""]
+    lines += ["## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings), ""] if report.warnings else []
+    lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     lines += [f"| {stage} | {value:.1f} |" for stage, value in report.stages.items()]
-    lines += ["", "| table | rows | size | copy s | index s | masked columns |", "| --- | ---: | ---: | ---: | ---: | --- |"]
-    cells = [_cells(table, ", ".join(table.masked)) for table in report.tables]
-    lines += [f"| {' | '.join(map(_escape, row))} |" for row in cells]
-    lines += ["", "## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings)] if report.warnings else []
+    lines += ["", "## Tables", ""]
+    lines += [f"| {' | '.join(row)} |" for row in (_HEAD, ("---", *4 * ("---:",), "---"))]
+    for table in report.tables:
+        name, *numbers, masked = _cells(table, ", ".join(table.masked))
+        # a size that broke in two would make every row two lines high
+        lines.append(f"| {' | '.join([_escape(name), *(cell.replace(' ', _NBSP) for cell in numbers), _escape(masked)])} |")
     return "\n".join(lines) + "\n"
 
 
 def plain(report: Report) -> str:
     """Return the report as a terminal shows it."""
-    head = ("table", "rows", "size", "copy s", "index s", "masked columns")
-    rows = [head, *(_cells(table, _listed(table.masked, 48)) for table in report.tables)]
+    rows = [_HEAD, *(_cells(table, _listed(table.masked, 48)) for table in report.tables)]
     widths = [max(len(row[place]) for row in rows) for place in range(5)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 5)), row[5]]).rstrip()

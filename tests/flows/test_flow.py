@@ -78,6 +78,18 @@ def test_runs_and_tasks_are_named_after_the_app_the_stages_and_the_tables(shop: 
     assert order[4:] == [f"{stage} {shop.app}" for stage in ("index", "verify", "publish", "clean")]
 
 
+def test_no_arrow_goes_from_a_table_to_a_later_stage_in_the_graph_of_a_run(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    shop.run(RULES)
+    tasks = shop.server.tasks(shop.last(), f"clean {shop.app}")
+    tables = {tasks[name]["id"] for name in ("copy users", "copy visits")}
+    inputs = {
+        name: [given["id"] for found in task["task_inputs"].values() for given in found] for name, task in tasks.items()
+    }
+    assert tasks[f"check {shop.app}"]["id"] in inputs[f"verify {shop.app}"]
+    assert not [name for name, found in inputs.items() if tables.intersection(found)]
+
+
 def test_the_report_says_what_was_published_what_was_left_out_and_why(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     shop.run(RULES)
@@ -87,7 +99,7 @@ def test_the_report_says_what_was_published_what_was_left_out_and_why(shop: Shop
     text = artifact["data"].replace("\\", "")
     assert f"published {shop.app} for {shop.place.reader}: 3 tables, 1,236 rows, " in text
     assert "3 masked columns" in text
-    size, number = r"\d+(\.\d)? [kM]?B", r"\d+\.\d\d"
+    size, number = r"\d+(\.\d)?\s[kM]?B", r"\d+\.\d\d"
     for row in (
         rf"\| visits \| 1,234 \| {size} \| {number} \| {number} \| note \|",
         rf"\| users \| 2 \| {size} \| {number} \| {number} \| name, email \|",

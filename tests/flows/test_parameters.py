@@ -63,6 +63,8 @@ def test_every_parameter_is_described_and_bounded_for_the_form_of_the_ui() -> No
     assert properties["jobs"]["maximum"] == 32
     assert properties["app"]["pattern"]
     assert etl.parameters.required == ["app", "rules"]
+    assert [name for name, shown in properties.items() if "type" not in shown] == []  # the form would ask for it first
+    assert "Args" not in (etl.description or "Args")
 
 
 def test_no_parameter_has_room_for_a_url_of_a_database() -> None:

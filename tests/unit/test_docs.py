@@ -118,11 +118,20 @@ def test_every_variable_that_is_named_is_read_somewhere() -> None:
         assert missing == [], page.name
 
 
-def test_every_link_leads_to_a_file() -> None:
-    for page in DOCS:
+def test_every_link_and_picture_leads_to_a_file() -> None:
+    for page in [*DOCS, ROOT / "README.md"]:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             if not target.startswith("https://"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_pictures_are_small_and_used() -> None:
+    text = "".join(page.read_text() for page in [*DOCS, ROOT / "README.md"])
+    pictures = list((ROOT / "docs" / "images").iterdir())
+    assert pictures
+    for picture in pictures:
+        assert f"images/{picture.name})" in text, picture.name
+        assert picture.stat().st_size < 200_000, picture.name
 
 
 def test_what_terraform_is_asked_and_given_is_declared_and_nothing_is_missing() -> None:

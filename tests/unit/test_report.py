@@ -56,26 +56,30 @@ def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() 
     ]
 
 
-def test_the_artifact_shows_stages_tables_and_warnings_with_names_that_are_no_markdown() -> None:
+def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_markdown() -> None:
     assert report.markdown(made("a|b *c* `d` <e>\nf")).splitlines() == [
         "# rdvs",
         "",
         f"{made().headline()}.",
+        "",
+        "## Warnings",
+        "",
+        r"* a\|b \*c\* \`d\` \<e\> f",
+        "",
+        "## Stages",
         "",
         "| stage | seconds |",
         "| --- | ---: |",
         "| download rules | 0.3 |",
         "| check | 1.0 |",
         "",
+        "## Tables",
+        "",
         "| table | rows | size | copy s | index s | masked columns |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
-        r"| users | 1,204 | 1.5 MB | 1.23 | 0.50 | name, e\_mail |",
-        "| rdvs | 1 | 8.2 kB | 0.10 | 0.00 |  |",
-        "| versions | truncated | 16.4 kB | 0.00 | 0.00 |  |",
-        "",
-        "## Warnings",
-        "",
-        r"* a\|b \*c\* \`d\` \<e\> f",
+        "| users | 1,204 | 1.5\N{NO-BREAK SPACE}MB | 1.23 | 0.50 | name, e\\_mail |",
+        "| rdvs | 1 | 8.2\N{NO-BREAK SPACE}kB | 0.10 | 0.00 |  |",
+        "| versions | truncated | 16.4\N{NO-BREAK SPACE}kB | 0.00 | 0.00 |  |",
     ]
     assert "Warnings" not in report.markdown(made())
 

@@ -1,0 +1,1 @@
+"""Measurements that documents quote, each a program to repeat it."""

@@ -1,0 +1,117 @@
+"""`python -m deployment.server`, the `web` process, started for real on a Postgres database of its own."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+import requests
+from cryptography.fernet import Fernet
+
+from tests.conftest import ROOT, Place
+from tests.flows.conftest import SYSTEM
+from tests.flows.servers import AUTH, PrefectServer, free_port, running, variables
+
+KEY = "PREFECT_SERVER_ENCRYPTION_KEY"
+SECRET = "postgresql://etl:a-password-of-the-target@target/analytics"
+
+
+def new_key() -> str:
+    """Return a key for the Secret blocks."""
+    return Fernet.generate_key().decode()
+
+
+def set_up(server: PrefectServer) -> "subprocess.CompletedProcess[str]":
+    """Run `make deploy`."""
+    return subprocess.run(
+        [sys.executable, "-m", "deployment.setup"],
+        cwd=ROOT,
+        env={**server.client, "METABASE_USERNAME": "metabase", "SCALEWAY_JOB_DEFINITION_ID": "none", "ETL_DB_URL": SECRET},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+def register(server: PrefectServer) -> str:
+    """Save a Secret block as an operator does; return what was said."""
+    return subprocess.run(
+        [sys.executable, "-m", "blocks.register"],
+        cwd=ROOT,
+        env={**server.client, "ETL_DB_URL": SECRET},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def all_rows(url: str) -> str:
+    """Return all that the server's database holds, as text."""
+    with psycopg.connect(url) as connection:
+        tables = connection.execute(
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid > 16384"
+        ).fetchall()
+        return "\n".join(
+            str(row)
+            for (table,) in tables
+            for row in connection.execute(f"SELECT t::text FROM {table} AS t".encode()).fetchall()
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", SYSTEM)
+def test_the_server_wants_its_password_and_a_key_that_stays_the_same_and_out_of_its_database(
+    program: str, make_place: Callable[..., Place], tmp_path: Path
+) -> None:
+    url = make_place(program, "18").origin_url
+    server = PrefectServer(f"http://127.0.0.1:{free_port()}/api", tmp_path)
+    environment = variables(
+        HOME=str(tmp_path),
+        PREFECT_HOME=str(tmp_path),
+        PORT=server.url.split(":")[2].partition("/")[0],
+        WEB_CONCURRENCY="3",
+        SCALINGO_POSTGRESQL_URL=f"{url.replace('postgresql:', 'postgres:')}?sslmode=prefer",
+        PREFECT_SERVER_API_AUTH_STRING=AUTH,
+        PREFECT_SERVER_ENCRYPTION_KEY=new_key(),
+    )
+    log = tmp_path / "server.log"
+    with running([sys.executable, "-m", "deployment.server"], environment, log) as process:
+        server.wait_until_healthy(process, log)
+        for path in ("admin/version", "admin/settings", "block_documents/filter", "flow_runs/filter"):
+            assert (
+                requests.request("GET" if "admin" in path else "POST", f"{server.url}/{path}", timeout=60).status_code == 401
+            )
+        assert register(server) == "saved Secret block etl-db-url from ETL_DB_URL\n"
+        (block,) = server.ask("POST", "block_documents/filter", {"include_secrets": True})
+        assert block["data"]["value"] == SECRET
+        settings = server.ask("GET", "admin/settings")["server"]
+        assert sorted(settings["services"]["db_vacuum"]["enabled"]) == ["events", "flow_runs"]
+        assert settings["analytics_enabled"] is False
+    rows = all_rows(url)
+    assert "etl-db-url" in rows
+    assert "a-password-of-the-target" not in rows
+    assert "ENCRYPTION_KEY" not in rows
+
+    with running([sys.executable, "-m", "deployment.server"], {**environment, KEY: new_key()}, log) as process:
+        server.wait_until_healthy(process, log)
+        run = set_up(server)
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert (
+        "can't read the Secret block etl-db-url (HTTP 500); want the PREFECT_SERVER_ENCRYPTION_KEY that it was" in run.stderr
+    )
+
+
+@pytest.mark.slow
+def test_a_server_that_may_not_start_says_why_on_a_line_each_and_ends_with_status_2(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "deployment.server"],
+        cwd=tmp_path,
+        env={**variables(HOME=str(tmp_path)), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert [line.partition(":")[0] for line in run.stderr.splitlines()] == ["error"] * 3
