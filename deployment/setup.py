@@ -43,7 +43,7 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
     declared_deployments = declared.resolved(content["deployments"], values)
     flows = sorted({declared.flow(deployment["entrypoint"]).name for deployment in declared_deployments})
     names = sorted({deployment["work_pool"]["name"] for deployment in declared_deployments})
-    with _answering(_without_login(api)), get_client(sync_client=True) as client:
+    with answering(without_login(api)), get_client(sync_client=True) as client:
         client.read_work_pools(limit=1)  # not an API of Prefect's at all: found out before anything is changed
         client.raise_for_api_version_mismatch_once()
         yield from pools.set_up(client, names)
@@ -76,7 +76,7 @@ def _held(client: SyncPrefectClient, block: str) -> Any:
 
 
 @contextmanager
-def _answering(api: str) -> Iterator[None]:
+def answering(api: str) -> Iterator[None]:
     """Say in a line why the server did not do what was asked. Raises EtlError."""
     try:
         yield
@@ -88,7 +88,7 @@ def _answering(api: str) -> Iterator[None]:
         raise EtlError(f"Prefect server {api}: no Prefect API answers: {error}; want a URL that ends in /api") from None
 
 
-def _without_login(url: str) -> str:
+def without_login(url: str) -> str:
     """Return the address of the server as messages show it."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
