@@ -1,12 +1,14 @@
 """The flow as a service: a real Prefect server, `make deploy`, the worker as its host starts it; what becomes of runs."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ import psycopg
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from deployment import declared, setup
+from deployment import automations, declared, setup
 from tests.conftest import PASSWORD, ROOT, Place
 from tests.flows.conftest import SLOW, SLOW_RULES, busy
 from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, prefect_server
+from tests.flows.test_failures import end_sessions
 from tests.flows.test_interruption import COPY, INDEX, SLOW_INDEXES
 
 pytestmark = pytest.mark.slow
@@ -234,6 +237,8 @@ def shop(host: Host, place: Place) -> Iterator[Shop]:
     shop.deploy()
     host.worker()
     yield shop
+    for container in host.workers.keys() - {"worker-1"}:
+        host.workers.pop(container).kill()
     for run in shop.server.ask("POST", "flow_runs/filter", {"flow_runs": {"state": {"type": {"not_any_": FINAL}}}}):
         shop.server.ask("POST", f"flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
 
@@ -305,3 +310,200 @@ def test_a_worker_that_is_told_to_stop_hands_its_run_to_the_next(side: str, stat
     shop.host.worker()
     assert shop.wait(run)["state_name"] == "Completed"
     assert shop.users() == 5
+
+
+WAITING = """
+CREATE OR REPLACE FUNCTION slow(mood) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_advisory_lock_shared(1); PERFORM pg_advisory_unlock_shared(1); RETURN 'fine'; END $$;
+"""
+
+
+@contextmanager
+def blocked(shop: Shop) -> Iterator[Callable[[], None]]:
+    """Have runs wait in a COPY, until the function that is given is called."""
+    shop.place.in_origin(WAITING)
+    with psycopg.connect(shop.place.origin_url) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(1)")
+        yield connection.commit
+
+
+def rows(shop: Shop, number: int) -> None:
+    """Have the origin hold that many users; each takes a fiftieth of a second to copy."""
+    shop.place.in_origin(f"INSERT INTO users (name, mood) SELECT 'Marie', 'bad' FROM generate_series(1, {number} - 4)")
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"jobs": 99},
+        {"jobs": "many"},
+        {"app": "RDVS!"},
+        {"reader": ""},
+        {"lock_wait": -1},
+        {"rules": None},
+    ],
+    ids=json.dumps,
+)
+def test_wrong_parameters_are_refused_before_a_run_is_made(parameters: dict[str, Any], shop: Shop) -> None:
+    before = shop.server.ask("POST", "flow_runs/count", {})
+    body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+    answer = shop.server.answer("POST", f"deployments/{shop.deployment['id']}/create_flow_run", body)
+    assert answer.status_code == 409
+    assert f"Validation failed for field '{next(iter(parameters))}'" in answer.json()["detail"]
+    assert shop.server.ask("POST", "flow_runs/count", {}) == before
+
+
+def test_a_scheduled_run_starts_at_its_time(shop: Shop) -> None:
+    due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=15)
+    schedule = {"slug": "soon", "interval": 86400, "anchor_date": due.isoformat(), "timezone": "Europe/Paris"}
+    told = shop.deploy(schedules=[schedule])
+    assert [line for line in told if line.startswith("schedule etl/rdvs/soon: created")]
+
+    def scheduled() -> list[dict[str, Any]]:
+        return [
+            run for run in shop.server.runs(APP) if run["auto_scheduled"] and run["deployment_id"] == shop.deployment["id"]
+        ]
+
+    run, *_ = eventually(lambda: sorted(scheduled(), key=lambda run: str(run["expected_start_time"])))
+    assert shop.wait(run)["state_name"] == "Completed"
+    started = datetime.fromisoformat(shop.now(run)["start_time"])
+    assert due <= started < due + timedelta(seconds=SOON)
+    assert shop.users() == 4
+
+
+def test_a_second_run_waits_for_the_worker_and_then_runs(shop: Shop) -> None:
+    with blocked(shop) as release:
+        runs = [shop.run(), shop.run()]
+        eventually(lambda: busy(shop.place, *COPY))
+        assert sorted(shop.now(run)["state_type"] for run in runs) == ["RUNNING", "SCHEDULED"]
+        release()
+    ended = sorted((shop.wait(run) for run in runs), key=lambda run: str(run["start_time"]))
+    assert [run["state_name"] for run in ended] == ["Completed", "Completed"]
+    assert ended[0]["end_time"] <= ended[1]["start_time"]
+
+
+def test_a_second_run_on_another_worker_waits_for_the_first_and_then_runs(shop: Shop) -> None:
+    shop.host.worker("worker-2")
+    with blocked(shop) as release:
+        first = shop.run()
+        eventually(lambda: busy(shop.place, *COPY))
+        shop.place.in_origin("INSERT INTO users (name, mood) VALUES ('Marie', 'bad')")
+        second = shop.run()
+        shop.server.logs(second, f"waiting for another run of schema {APP}")
+        assert [shop.now(run)["state_name"] for run in (first, second)] == ["Running", "Running"]
+        release()
+    ended = [shop.wait(first), shop.wait(second)]
+    assert [run["state_name"] for run in ended] == ["Completed", "Completed"]
+    assert ended[0]["end_time"] <= ended[1]["end_time"]
+    assert shop.users() == 5
+
+
+def test_a_run_of_a_killed_worker_becomes_crashed_and_the_next_one_succeeds(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(automations, "SILENCE", timedelta(seconds=15))
+        shop.deploy()
+    long(shop, "origin")
+    run = shop.run()
+    eventually(lambda: busy(shop.place, *COPY))
+    heartbeats = {
+        "filter": {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [f"prefect.flow-run.{run['id']}"]}}
+    }
+    eventually(lambda: shop.server.ask("POST", "events/filter", heartbeats)["events"])
+    worker = shop.host.worker()
+    worker.kill()
+    started = time.monotonic()
+    assert shop.now(run)["state_name"] == "Running"
+    assert shop.wait(run)["state_name"] == "Crashed"
+    print(f"crashed by itself after {time.monotonic() - started:.1f} s")
+    assert "its worker, or its process, was killed" in shop.now(run)["state"]["message"]
+    assert shop.users() == 3
+    shop.deploy()
+    short(shop, "origin")
+    shop.host.worker()
+    assert shop.wait(shop.run())["state_name"] == "Completed"
+    assert shop.users() == 5
+    assert shop.place.schemas() == {APP}
+    assert shop.locks() == 0
+
+
+def test_a_run_goes_on_while_the_server_is_restarted(shop: Shop) -> None:
+    with blocked(shop) as release:
+        run = shop.run()
+        eventually(lambda: busy(shop.place, *COPY))
+        shop.host.stop()
+        assert shop.users() == 3
+        # the server is away while the run copies, indexes, verifies and publishes
+        release()
+        eventually(lambda: shop.users() == 4)
+        time.sleep(3)
+    shop.host.start()
+    assert shop.wait(run)["state_name"] == "Completed"
+    assert shop.server.states(run, "flow")[-2:] == ["Running", "Completed"]
+    assert shop.server.artifact(f"{APP}-report")["flow_run_id"] == run["id"]
+
+
+def test_a_task_that_loses_its_connection_is_tried_again_and_the_server_shows_it(shop: Shop) -> None:
+    rows(shop, 100)
+    run = shop.run()
+    eventually(lambda: busy(shop.place, "target", "COPY"))
+    end_sessions(shop, "target", "state = 'active' AND query LIKE 'COPY%%users%%'")
+    assert shop.wait(run)["state_name"] == "Completed"
+    tasks = shop.server.tasks(run, f"clean {APP}")
+    assert tasks["copy users"]["run_count"] == 2
+    assert shop.server.states(tasks["copy users"]) == ["Pending", "Running", "AwaitingRetry", "Retrying", "Completed"]
+    assert shop.users() == 100
+
+
+def test_a_missing_secret_is_one_clear_line(shop: Shop) -> None:
+    block = shop.server.ask("GET", f"block_types/slug/secret/block_documents/name/{APP}-db-url")
+    shop.server.ask("DELETE", f"block_documents/{block['id']}")
+    run = shop.wait(shop.run())
+    assert run["state_name"] == "Failed"
+    line = "there is no Secret block rdvs-db-url: save it with `python -m blocks.register`, or in Prefect's UI under Blocks"
+    assert line in run["state"]["message"]
+    assert "\n" not in run["state"]["message"]
+    logs = [entry["message"] for entry in shop.server.logs(run, "Finished in state Failed")]
+    assert not [message for message in logs if "Traceback" in message]
+
+
+def test_a_missing_pool_is_one_clear_line(shop: Shop) -> None:
+    shop.host.worker().stop()
+    shop.server.ask("DELETE", "work_pools/scalingo")
+    worker = Worker.launch(shop.server, "worker-1")
+    assert worker.process.wait(PATIENCE) == 1
+    assert worker.said() == f"error: work pool scalingo: there is none on {shop.server.url}; `make deploy` makes it\n"
+    told = shop.deploy()
+    assert "work pool scalingo: created, type process" in told
+    assert shop.deployment["work_pool_name"] == "scalingo"
+
+
+def test_no_password_is_in_the_servers_database_or_in_what_it_answers(shop: Shop) -> None:
+    assert shop.wait(shop.run())["state_name"] == "Completed"
+    shop.deploy()
+    with_secrets = {"include_secrets": True}
+    found = {
+        kind: shop.server.answer("POST", f"{kind}/filter", {}).text
+        for kind in (
+            "deployments",
+            "flow_runs",
+            "task_runs",
+            "logs",
+            "artifacts",
+            "block_documents",
+            "work_pools",
+            "automations",
+        )
+    }
+    found |= {
+        "events": shop.server.answer("POST", "events/filter", {}).text,
+        "workers": shop.server.answer("POST", "work_pools/scalingo/workers/filter", {}).text,
+        "database": shop.server.database(),
+        "worker": shop.host.worker().said(),
+    }
+    assert not {kind for kind, text in found.items() if any(piece in text for piece in PIECES)}
+    # it looked where something could be
+    assert not {kind for kind, text in found.items() if not any(name in text for name in ("scalingo", APP, "etl"))}
+    secrets = shop.server.answer("POST", "block_documents/filter", with_secrets).text
+    assert [piece for piece in PIECES if piece in secrets]
