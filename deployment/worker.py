@@ -35,7 +35,7 @@ class Worker(ProcessWorker):
 
     def __init__(self, name: str) -> None:
         super().__init__(work_pool_name=POOL, name=name, limit=LIMIT, create_pool_if_not_found=False)
-        self._groups: dict[UUID, int | None] = {}  # of the processes of each run; None until they are started
+        self._groups: dict[UUID, int] = {}  # of the processes of each run
         self._stopping = False
 
     @staticmethod
@@ -54,7 +54,6 @@ class Worker(ProcessWorker):
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
         """Run a flow run to its end; one that ended because the worker stops is handed to the next worker."""
-        self._groups[flow_run.id] = None
         try:
             told = task_status or anyio.TASK_STATUS_IGNORED
             result = await super().run(flow_run, configuration, _Started(self, flow_run.id, told))
@@ -62,7 +61,7 @@ class Worker(ProcessWorker):
                 return ProcessWorkerResult(status_code=0, identifier=result.identifier)
             return result
         finally:
-            del self._groups[flow_run.id]
+            self._groups.pop(flow_run.id, None)
 
     def started(self, flow_run: UUID, group: int) -> None:
         """Note the process group of a run, as soon as it has one."""
@@ -74,10 +73,10 @@ class Worker(ProcessWorker):
         """Have the runs end, and wait for that, but not for ever."""
         self._stopping = True
         for group in self._groups.values():
-            if group:
-                _terminate(group)
+            _terminate(group)
         with anyio.move_on_after(PARTING):
-            while self._groups:
+            # from the moment that it is taken from the queue, a run holds one of the places that the limit gives
+            while self.is_setup and self.limiter.borrowed_tokens:
                 await anyio.sleep(0.1)
 
     async def _hand_over(self, flow_run: UUID) -> bool:
@@ -85,7 +84,7 @@ class Worker(ProcessWorker):
         found = await self.client.read_flow_run(flow_run)
         if not (found.state and found.state.is_crashed()):
             return False
-        message = "Its worker was stopped, as at each deploy: nothing was published, the next worker runs it again."
+        message = "Its worker was stopped, as at each deploy: the next worker runs it again."
         await self.client.set_flow_run_state(flow_run, AwaitingRetry(message=message))
         return True
 
