@@ -22,12 +22,14 @@ from prefect.settings import get_current_settings
 from prefect.states import AwaitingRetry
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from deployment.setup import answering, without_login
+from deployment.answers import answering, without_login
 from multischema.errors import EtlError, UsageError
 
 POOL = "scalingo"
 LIMIT = 1  # runs at a time: what a container of 512 MiB holds
-PARTING = 20.0  # seconds that a run may take to end; hosts kill a container some 30 s after they told it to stop
+# Seconds that a run may take to end, then to be killed; hosts kill a container some 30 s after they told it to stop
+PARTING = 18.0
+LAST = 5.0
 
 
 class Worker(ProcessWorker):
@@ -67,17 +69,18 @@ class Worker(ProcessWorker):
         """Note the process group of a run, as soon as it has one."""
         self._groups[flow_run] = group
         if self._stopping:
-            _terminate(group)
+            _signal(group, signal.SIGTERM)
 
     async def stop(self) -> None:
-        """Have the runs end, and wait for that, but not for ever."""
+        """Have the runs end, and wait for that; one that does not is killed."""
         self._stopping = True
-        for group in self._groups.values():
-            _terminate(group)
-        with anyio.move_on_after(PARTING):
-            # from the moment that it is taken from the queue, a run holds one of the places that the limit gives
-            while self.is_setup and self.limiter.borrowed_tokens:
-                await anyio.sleep(0.1)
+        for number, patience in ((signal.SIGTERM, PARTING), (signal.SIGKILL, LAST)):
+            for group in self._groups.values():
+                _signal(group, number)
+            with anyio.move_on_after(patience):
+                # from the moment that it is taken from the queue, a run holds one of the places that the limit gives
+                while self.is_setup and self.limiter.borrowed_tokens:
+                    await anyio.sleep(0.1)
 
     async def _hand_over(self, flow_run: UUID) -> bool:
         """Schedule a run anew where it crashed, and tell whether it did."""
@@ -141,9 +144,9 @@ def _check() -> None:
             raise EtlError(f"work pool {POOL}: there is none on {without_login(api)}; `make deploy` makes it") from None
 
 
-def _terminate(group: int) -> None:
+def _signal(group: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGTERM)
+        os.killpg(group, number)
 
 
 def _say(*words: object, **_: object) -> None:

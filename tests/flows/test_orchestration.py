@@ -419,6 +419,20 @@ def test_a_worker_that_is_told_to_stop_as_a_run_starts_hands_it_to_the_next(shop
     assert shop.users() == 4
 
 
+def test_a_run_that_does_not_end_when_its_worker_is_told_to_stop_is_killed_and_handed_to_the_next(shop: Shop) -> None:
+    with blocked(shop):
+        run = shop.run()
+        eventually(lambda: busy(shop.place, *COPY))
+        worker = shop.host.worker()
+        processes = worker.runs()
+        for process in processes:
+            process.suspend()
+        assert worker.stop() < 30
+        assert not [process for process in processes if process.is_running()]
+        assert shop.now(run)["state_name"] == "AwaitingRetry"
+    assert shop.users() == 3
+
+
 def test_a_host_that_tells_every_process_to_stop_leaves_nothing_that_the_next_run_does_not_clean(shop: Shop) -> None:
     long(shop, "origin")
     run = shop.run()
