@@ -37,7 +37,9 @@ def start_server() -> Iterator[Callable[..., Server]]:
         if key not in servers:
             # not in pytest's folder: it takes the rights of others from it whenever a pytest starts, and with them the server's
             directory = Path(tempfile.mkdtemp(prefix=f"postgres-{key}-"))
-            servers[key] = Server.create(directory / "server", PROGRAMS[name], {"max_connections": "200", **(settings or {})})
+            servers[key] = Server.create(
+                directory / "server", PROGRAMS[name], {"max_connections": "200", **(settings or {})}
+            )
         if not servers[key].running:
             servers[key].start()
         return servers[key]
