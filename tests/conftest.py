@@ -35,7 +35,7 @@ def start_server() -> Iterator[Callable[..., Server]]:
     def start(name: str, own: str = "", settings: dict[str, str] | None = None) -> Server:
         key = f"{name}-{own}"
         if key not in servers:
-            # not in pytest's folder: it takes the rights of others from it whenever a pytest starts, and with them the server's
+            # not in pytest's folder: each pytest that starts takes the rights of others from it, and with them the server's
             directory = Path(tempfile.mkdtemp(prefix=f"postgres-{key}-"))
             servers[key] = Server.create(
                 directory / "server", PROGRAMS[name], {"max_connections": "200", **(settings or {})}
