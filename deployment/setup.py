@@ -7,11 +7,8 @@ provides, the deployments with their schedules, and the automations that end wha
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
 from dotenv import load_dotenv
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -21,6 +18,7 @@ from pydantic import SecretStr
 
 from blocks import register, urls
 from deployment import automations, declared, deployments, pools
+from deployment.answers import answering, without_login
 from deployment.check import problems
 from multischema.errors import EtlError, UsageError
 
@@ -43,7 +41,7 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
     declared_deployments = declared.resolved(content["deployments"], values)
     flows = sorted({declared.flow(deployment["entrypoint"]).name for deployment in declared_deployments})
     names = sorted({deployment["work_pool"]["name"] for deployment in declared_deployments})
-    with _answering(_without_login(api)), get_client(sync_client=True) as client:
+    with answering(without_login(api)), get_client(sync_client=True) as client:
         client.read_work_pools(limit=1)  # not an API of Prefect's at all: found out before anything is changed
         client.raise_for_api_version_mismatch_once()
         yield from pools.set_up(client, names)
@@ -73,51 +71,6 @@ def _held(client: SyncPrefectClient, block: str) -> Any:
         return client.read_block_document_by_name(block, "secret").data.get("value")
     except ObjectNotFound:
         return None
-
-
-@contextmanager
-def _answering(api: str) -> Iterator[None]:
-    """Say in a line why the server did not do what was asked. Raises EtlError."""
-    try:
-        yield
-    except httpx.HTTPStatusError as error:
-        raise _refusal(api, error.response) from None
-    except (httpx.RequestError, httpx.InvalidURL) as error:
-        raise EtlError(f"Prefect server {api}: can't be reached: {error or type(error).__name__}") from None
-    except (ValueError, RuntimeError) as error:
-        raise EtlError(f"Prefect server {api}: no Prefect API answers: {error}; want a URL that ends in /api") from None
-
-
-def _without_login(url: str) -> str:
-    """Return the address of the server as messages show it."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
-
-
-def _refusal(api: str, response: httpx.Response) -> EtlError:
-    where = f"Prefect server {api}"
-    if response.status_code in (401, 403):
-        return UsageError(
-            f"{where}: refused the login (HTTP {response.status_code}); want PREFECT_API_AUTH_STRING as on the server, "
-            "or for Prefect Cloud PREFECT_API_KEY"
-        )
-    if response.status_code in (404, 405) and response.request.url.path.endswith("/work_pools/filter"):
-        return EtlError(f"{where}: no Prefect API answers (HTTP {response.status_code}); want a URL that ends in /api")
-    path, _, block = response.request.url.path.rpartition("/block_documents/name/")
-    if response.status_code == 500 and path:
-        return EtlError(
-            f"{where}: can't read the Secret block {block} (HTTP 500); want the PREFECT_SERVER_ENCRYPTION_KEY that it was "
-            "saved with, or see docs/server.md for a new one"
-        )
-    try:
-        detail = response.json()
-        detail = detail.get("detail") or detail.get("exception_message") or detail
-    except (ValueError, AttributeError):
-        detail = response.reason_phrase
-    return EtlError(
-        f"{where}: {response.request.method} {response.request.url.path}: HTTP {response.status_code}: "
-        f"{' '.join(str(detail).split())}"
-    )
 
 
 def main() -> int:

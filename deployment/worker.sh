@@ -3,9 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Without it Prefect would start a server of its own, and wait there for runs that never come.
-: "${PREFECT_API_URL:?missing: want the URL of the Prefect server, https://…/api}"
-
 # For `dump` mode: pg_dump refuses a server newer than itself, and Scalingo's own is 16. `stream` mode goes without.
 if command -v dbclient-fetcher >/dev/null; then
     export PATH="$HOME/bin:$PATH"
@@ -14,4 +11,4 @@ fi
 
 # A container's name is the same after each deploy (worker-1), and so is the worker's, or every deploy would leave a dead one.
 export PYTHONPATH="$PWD"
-exec prefect worker start --pool scalingo --type process --name "scalingo-${CONTAINER:-worker-1}" --limit 1 --install-policy never
+exec python -m deployment.worker --name "scalingo-${CONTAINER:-worker-1}"

@@ -5,7 +5,6 @@
 import atexit
 import os
 import shutil
-import sqlite3
 import tempfile
 
 for _name in [name for name in os.environ if name.startswith("PREFECT_")]:
@@ -14,19 +13,16 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
 atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-import requests
 from prefect import State
 from prefect.context import _temporary_global_settings_context, get_settings_context
 from prefect.events.worker import EventsWorker
@@ -42,6 +38,7 @@ from prefect.settings import (
 from blocks import register, urls
 from flows.etl import etl
 from tests.conftest import PROGRAMS, ROOT, Place
+from tests.flows.servers import PrefectServer, prefect_server
 
 HOME = Path(os.environ["PREFECT_HOME"])
 PATIENCE = 60  # seconds that a busy machine gets for what usually takes one
@@ -52,75 +49,11 @@ collect_ignore = [] if SYSTEM else ["test_prefect_database.py", "test_server.py"
 
 
 @dataclass
-class Server:
-    """A running Prefect server, and what can be asked of it."""
-
-    url: str
-    home: Path
-
-    def ask(self, path: str, **body: Any) -> Any:
-        """Return the server's answer to a question of its API."""
-        answer = requests.post(f"{self.url}/{path}", json=body, timeout=PATIENCE)
-        answer.raise_for_status()
-        return answer.json()
-
-    def get(self, path: str) -> Any:
-        """Return what the server has at a path of its API."""
-        answer = requests.get(f"{self.url}/{path}", timeout=PATIENCE)
-        answer.raise_for_status()
-        return answer.json()
-
-    def runs(self, app: str) -> list[dict[str, Any]]:
-        """Return the flow runs of an app, the last one first."""
-        found: list[dict[str, Any]] = self.ask(
-            "flow_runs/filter", flow_runs={"name": {"any_": [app]}}, sort="EXPECTED_START_TIME_DESC"
-        )
-        return found
-
-    def tasks(self, run: Mapping[str, Any], *wanted: str) -> dict[str, dict[str, Any]]:
-        """Return the task runs of a flow run by name, once those wanted are recorded as final: it takes a second or two."""
-
-        def recorded() -> dict[str, dict[str, Any]] | None:
-            found = self.ask("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}}, limit=200)
-            final = {task["name"] for task in found if task["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")}
-            return {task["name"]: task for task in found} if final.issuperset(wanted) else None
-
-        found: dict[str, dict[str, Any]] = eventually(recorded)
-        return found
-
-    def states(self, task: Mapping[str, Any]) -> list[str]:
-        """Return the names of the states that a task run went through."""
-        answer = requests.get(f"{self.url}/task_run_states/", params={"task_run_id": task["id"]}, timeout=PATIENCE)
-        answer.raise_for_status()
-        return [state["name"] for state in sorted(answer.json(), key=lambda state: state["timestamp"])]
-
-    def logs(self, run: Mapping[str, Any], wanted: str = "") -> list[dict[str, Any]]:
-        """Return the log of a flow run with its tasks', once it has the wanted text: it is sent every two seconds."""
-
-        def sent() -> list[dict[str, Any]] | None:
-            found = self.ask("logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, sort="TIMESTAMP_ASC", limit=200)
-            return found if any(wanted in line["message"] for line in found) else None
-
-        APILogWorker.drain_all(at_exit=False)
-        return eventually(sent)
-
-    def artifact(self, key: str) -> dict[str, Any]:
-        """Return the last artifact of a key."""
-        found: dict[str, Any] = self.get(f"artifacts/{key}/latest")
-        return found
-
-    def database(self) -> str:
-        """Return all that the server's database holds, as text."""
-        with closing(sqlite3.connect(self.home / "prefect.db", timeout=PATIENCE)) as connection:
-            return "\n".join(connection.iterdump())
-
-
-@dataclass
 class Shop:
     """An app with its place, its Secret blocks and its rules; its name is its own, so that its runs are found."""
 
     place: Place
-    server: Server
+    server: PrefectServer
     directory: Path
     commands: list["Command"] = field(default_factory=list)
 
@@ -254,61 +187,15 @@ def variables(environment: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in {**own, **environment}.items() if value is not None}
 
 
-def eventually(look: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Return what there is to see, as soon as there is something; AssertionError if there never is."""
-    deadline = time.monotonic() + patience
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not within {patience} s"
-        time.sleep(0.05)
-    return found
-
-
-@contextmanager
-def prefect_server(home: Path, environment: Mapping[str, str | None], patience: float = 3 * PATIENCE) -> Iterator[Server]:
-    """Run a Prefect server with the project's settings, and its database in `home` unless the environment says otherwise."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = home / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"],
-            cwd=ROOT,  # prefect.toml is read from there
-            env=variables({"PREFECT_HOME": str(home), **environment}),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    server = Server(f"http://127.0.0.1:{port}/api", home)
-
-    def healthy() -> bool:
-        assert process.poll() is None, log.read_text()
-        try:
-            return bool(requests.get(f"{server.url}/health", timeout=5).ok)
-        except requests.RequestException:
-            return False
-
-    try:
-        eventually(healthy, patience)
-        yield server
-    finally:
-        process.terminate()
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 @pytest.fixture(scope="session")
-def started_server() -> Iterator[Server]:
+def started_server() -> Iterator[PrefectServer]:
     """Return the server of all tests; it records task runs every second, not every five."""
-    with prefect_server(HOME, {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1"}) as server:
+    with prefect_server(HOME, {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1"}, auth="") as server:
         yield server
 
 
 @pytest.fixture
-def server(started_server: Server) -> Iterator[Server]:
+def server(started_server: PrefectServer) -> Iterator[PrefectServer]:
     """Return the server, which this process uses, whatever the user's own settings say."""
     changed = {
         PREFECT_HOME: HOME,
@@ -334,7 +221,7 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shop(place: Place, server: Server, work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+def shop(place: Place, server: PrefectServer, work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     """Return an app whose Secret blocks are saved."""
     monkeypatch.setattr(urls, "_given", {})
     shop = Shop(place, server, work)

@@ -1,18 +1,20 @@
-"""A Prefect server as a test starts it: a process of its own, with a folder of its own, that wants a password."""
+"""A Prefect server as a test starts it, a process of its own with a folder of its own, and what can be asked of it."""
 
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
+from prefect.logging.handlers import APILogWorker
 
 from tests.conftest import ROOT
 
@@ -25,7 +27,7 @@ def eventually(look: Callable[[], Any], patience: float = PATIENCE) -> Any:
     deadline = time.monotonic() + patience
     while not (found := look()):
         assert time.monotonic() < deadline, f"not within {patience} s"
-        time.sleep(0.1)
+        time.sleep(0.05)
     return found
 
 
@@ -68,11 +70,11 @@ def running(command: Sequence[str], environment: Mapping[str, str], log: Path) -
 
 @dataclass(frozen=True)
 class PrefectServer:
-    """Know where a Prefect server is, and ask it."""
+    """Know where a Prefect server is, and ask it; `auth` is the login that it wants, if any."""
 
     url: str
     home: Path
-    auth: str = AUTH
+    auth: str = ""
 
     @property
     def client(self) -> dict[str, str]:
@@ -83,15 +85,66 @@ class PrefectServer:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return the server's answer; a busy one is asked again, as Prefect's own client does."""
+        answer = self.answer(method, path, body)
+        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    def answer(self, method: str, path: str, body: Any = None) -> requests.Response:
+        """Return the server's answer, whatever its status, but that it is busy."""
         user, _, password = self.auth.partition(":")
+        login = (user, password) if self.auth else None
 
         def answered() -> list[requests.Response]:
-            answer = requests.request(method, f"{self.url}/{path}", json=body, auth=(user, password), timeout=PATIENCE)
+            answer = requests.request(method, f"{self.url}/{path}", json=body, auth=login, timeout=PATIENCE)
             return [answer] if answer.status_code != 503 else []
 
         answer: requests.Response = eventually(answered)[0]
-        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
-        return answer.json() if answer.content else None
+        return answer
+
+    def runs(self, app: str) -> list[dict[str, Any]]:
+        """Return the flow runs of an app, the last one first."""
+        body = {"flow_runs": {"name": {"any_": [app]}}, "sort": "EXPECTED_START_TIME_DESC"}
+        found: list[dict[str, Any]] = self.ask("POST", "flow_runs/filter", body)
+        return found
+
+    def tasks(self, run: Mapping[str, Any], *wanted: str) -> dict[str, dict[str, Any]]:
+        """Return the task runs of a flow run by name, once those wanted are recorded as final: it takes a second or two."""
+        body = {"flow_runs": {"id": {"any_": [run["id"]]}}, "limit": 200}
+
+        def recorded() -> dict[str, dict[str, Any]] | None:
+            found = self.ask("POST", "task_runs/filter", body)
+            final = {task["name"] for task in found if task["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")}
+            return {task["name"]: task for task in found} if final.issuperset(wanted) else None
+
+        found: dict[str, dict[str, Any]] = eventually(recorded)
+        return found
+
+    def states(self, run: Mapping[str, Any], kind: str = "task") -> list[str]:
+        """Return the names of the states that a task run, or a flow run, went through."""
+        found = self.ask("GET", f"{kind}_run_states/?{kind}_run_id={run['id']}")
+        return [state["name"] for state in sorted(found, key=lambda state: state["timestamp"])]
+
+    def logs(self, run: Mapping[str, Any], wanted: str = "") -> list[dict[str, Any]]:
+        """Return the log of a flow run with its tasks', once it has the wanted text: it is sent every two seconds."""
+        body = {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+
+        def sent() -> list[dict[str, Any]] | None:
+            found: list[dict[str, Any]] = self.ask("POST", "logs/filter", body)
+            return found if any(wanted in line["message"] for line in found) else None
+
+        APILogWorker.drain_all(at_exit=False)
+        found: list[dict[str, Any]] = eventually(sent)
+        return found
+
+    def artifact(self, key: str) -> dict[str, Any]:
+        """Return the last artifact of a key."""
+        found: dict[str, Any] = self.ask("GET", f"artifacts/{key}/latest")
+        return found
+
+    def database(self) -> str:
+        """Return all that the server's database holds, as text."""
+        with closing(sqlite3.connect(self.home / "prefect.db", timeout=PATIENCE)) as connection:
+            return "\n".join(connection.iterdump())
 
     def wait_until_healthy(self, process: subprocess.Popen[bytes], log: Path) -> None:
         """Return once it answers; AssertionError with its log where it ends instead."""
@@ -103,16 +156,19 @@ class PrefectServer:
             except requests.RequestException:
                 return False
 
-        eventually(healthy)
+        eventually(healthy, 3 * PATIENCE)
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[PrefectServer]:
-    """Start a server that keeps its data in a folder, and stop it at the end."""
-    server = PrefectServer(f"http://127.0.0.1:{free_port()}/api", home)
-    port = server.url.rpartition(":")[2].partition("/")[0]
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui"]
-    environment = variables(PREFECT_HOME=str(home), PREFECT_SERVER_API_AUTH_STRING=AUTH)
-    with running(command, environment, home / "server.log") as process:
+def prefect_server(
+    home: Path, environment: Mapping[str, str] | None = None, *, auth: str = AUTH, port: int = 0
+) -> Iterator[PrefectServer]:
+    """Start a server with the project's settings, its data in a folder unless the environment says else; then stop it."""
+    port = port or free_port()
+    server = PrefectServer(f"http://127.0.0.1:{port}/api", home, auth)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
+    login = {"PREFECT_SERVER_API_AUTH_STRING": auth} if auth else {}
+    settings = variables(PREFECT_HOME=str(home), **login, **(environment or {}))
+    with running(command, settings, home / "server.log") as process:
         server.wait_until_healthy(process, home / "server.log")
         yield server

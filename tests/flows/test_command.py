@@ -14,7 +14,8 @@ import pytest
 from flows import command_line
 from flows.etl import etl
 from tests.conftest import PASSWORD
-from tests.flows.conftest import PATIENCE, SLOW, SLOW_RULES, Shop, busy, eventually
+from tests.flows.conftest import PATIENCE, SLOW, SLOW_RULES, Shop, busy
+from tests.flows.servers import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
 

@@ -5,7 +5,8 @@ import signal
 import psycopg
 import pytest
 
-from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy, eventually
+from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy
+from tests.flows.servers import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
 

@@ -48,9 +48,9 @@ def test_a_bad_parameter_is_refused_before_anything_runs(name: str, value: Any, 
     assert state.is_failed()
     assert f"- {name}: " in (state.message or "")
     failed = {"state": {"type": {"any_": ["FAILED"]}}}
-    (run,) = shop.server.ask("flow_runs/filter", flow_runs=failed, sort="END_TIME_DESC", limit=1)
+    (run,) = shop.server.ask("POST", "flow_runs/filter", {"flow_runs": failed, "sort": "END_TIME_DESC", "limit": 1})
     assert run["parameters"][name] == value
-    assert not shop.server.ask("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
+    assert not shop.server.ask("POST", "task_runs/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
     assert shop.place.schemas() == set()
 
 

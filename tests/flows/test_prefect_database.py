@@ -11,7 +11,8 @@ from psycopg import sql
 
 from flows import rules_draft
 from tests.conftest import Place
-from tests.flows.conftest import PATIENCE, SYSTEM, Command, eventually, prefect_server
+from tests.flows.conftest import PATIENCE, SYSTEM, Command
+from tests.flows.servers import eventually, prefect_server
 
 FLOWS = """
 from prefect import flow, task
@@ -114,12 +115,12 @@ def test_the_database_of_a_prefect_server_is_published_whole(
         "PREFECT_API_DATABASE_CONNECTION_URL": database,
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     }
-    with prefect_server(home, settings, 6 * PATIENCE) as server:
+    with prefect_server(home, settings, auth="") as server:
         (work / "some_flows.py").write_text(FLOWS)
         command = Command.start(work, "some_flows", (), {"PREFECT_API_URL": server.url, "PREFECT_HOME": str(home)})
         assert command.wait(3 * PATIENCE) == 0, command.text
         final = {"state": {"type": {"any_": ["COMPLETED", "FAILED"]}}}
-        eventually(lambda: server.ask("task_runs/count", task_runs=final) == 4)
+        eventually(lambda: server.ask("POST", "task_runs/count", {"task_runs": final}) == 4)
 
     published = place.run(drafted(place, monkeypatch, capsys))
 

@@ -7,7 +7,8 @@ import pytest
 from prefect.blocks.system import Secret
 
 from tests.conftest import PASSWORD
-from tests.flows.conftest import Command, Server, Shop
+from tests.flows.conftest import Command, Shop
+from tests.flows.servers import PrefectServer
 
 URL = "postgresql://someone:hush-7391@db.example.org:5432/{}"
 ALL = {
@@ -20,7 +21,7 @@ Register = Callable[..., Command]
 
 
 @pytest.fixture
-def register(server: Server, work: Path) -> Iterator[Register]:
+def register(server: PrefectServer, work: Path) -> Iterator[Register]:
     """Return a function that runs the command with these variables; blocks are deleted before and after the test."""
 
     def run(**environment: str) -> Command:

@@ -746,7 +746,7 @@ def test_a_job_whose_flow_run_was_cancelled_while_there_was_no_worker_is_stopped
 
 @pytest.mark.slow
 def test_a_worker_that_is_stopped_before_it_could_start_a_job_gives_the_flow_run_back(own: Case) -> None:
-    own.scaleway.fail("start", 503, times=10**6)
+    own.scaleway.fail("start", 429, times=10**6)
     worker = own.start_worker()
     flow_run = own.job("Running Completed")
     own.prefect.log(flow_run, "asking again")

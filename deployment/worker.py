@@ -1,0 +1,167 @@
+"""Start the worker of the work pool `scalingo`: `python -m deployment.worker`. It runs flow runs as processes, one by one.
+
+`prefect worker start`, told to stop as its host does at each deploy, kills its run, which then stays Running on the server.
+This one has the run end, which takes some seconds and leaves nothing behind, and hands it to the next worker.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import anyio
+import anyio.abc
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+from prefect.states import AwaitingRetry
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+from deployment.answers import answering, without_login
+from multischema.errors import EtlError, UsageError
+
+POOL = "scalingo"
+LIMIT = 1  # runs at a time: what a container of 512 MiB holds
+# Seconds that a run may take to end, then to be killed; hosts kill a container some 30 s after they told it to stop
+PARTING = 18.0
+LAST = 5.0
+
+
+class Worker(ProcessWorker):
+    """A process worker that can be told to stop."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(work_pool_name=POOL, name=name, limit=LIMIT, create_pool_if_not_found=False)
+        self._groups: dict[UUID, int] = {}  # of the processes of each run
+        self._stopping = False
+
+    @staticmethod
+    def __dispatch_key__() -> str:
+        """Leave Prefect's own class the one that is found by the type `process`."""
+        return f"{ProcessWorker.type} of {POOL}"
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Start what is due, unless the worker is about to stop."""
+        return [] if self._stopping else await super().get_and_submit_flow_runs()
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> ProcessWorkerResult:
+        """Run a flow run to its end; one that ended because the worker stops is handed to the next worker."""
+        try:
+            told = task_status or anyio.TASK_STATUS_IGNORED
+            result = await super().run(flow_run, configuration, _Started(self, flow_run.id, told))
+            if self._stopping and await self._hand_over(flow_run.id):
+                return ProcessWorkerResult(status_code=0, identifier=result.identifier)
+            return result
+        finally:
+            self._groups.pop(flow_run.id, None)
+
+    def started(self, flow_run: UUID, group: int) -> None:
+        """Note the process group of a run, as soon as it has one."""
+        self._groups[flow_run] = group
+        if self._stopping:
+            _signal(group, signal.SIGTERM)
+
+    async def stop(self) -> None:
+        """Have the runs end, and wait for that; one that does not is killed."""
+        self._stopping = True
+        for number, patience in ((signal.SIGTERM, PARTING), (signal.SIGKILL, LAST)):
+            for group in self._groups.values():
+                _signal(group, number)
+            with anyio.move_on_after(patience):
+                # from the moment that it is taken from the queue, a run holds one of the places that the limit gives
+                while self.is_setup and self.limiter.borrowed_tokens:
+                    await anyio.sleep(0.1)
+
+    async def _hand_over(self, flow_run: UUID) -> bool:
+        """Schedule a run anew where it crashed, and tell whether it did."""
+        found = await self.client.read_flow_run(flow_run)
+        if not (found.state and found.state.is_crashed()):
+            return False
+        message = "Its worker was stopped, as at each deploy: the next worker runs it again."
+        await self.client.set_flow_run_state(flow_run, AwaitingRetry(message=message))
+        return True
+
+
+class _Started:
+    """What Prefect tells the process number of a run to: its process leads a group."""
+
+    def __init__(self, worker: Worker, flow_run: UUID, told: anyio.abc.TaskStatus[int]) -> None:
+        self._worker, self._flow_run, self._told = worker, flow_run, told
+
+    def started(self, value: Any = None) -> None:
+        self._worker.started(self._flow_run, value)
+        self._told.started(value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command until it is told to stop; return its exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        _check()
+    except EtlError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    anyio.run(_work, Worker(given.name))
+    _say(f"worker {given.name} stopped")
+    return 0
+
+
+async def _work(worker: Worker) -> None:
+    async with anyio.create_task_group() as group:
+
+        async def stop_when_told() -> None:
+            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async for number in signals:
+                    _say(f"{number.name}: the worker stops, and the run that is under way, if any, is handed to the next")
+                    break  # another one ends the worker at once
+            await worker.stop()
+            group.cancel_scope.cancel()
+
+        group.start_soon(stop_when_told)
+        await worker.start(printer=_say)
+
+
+def _check() -> None:
+    """Look for the pool. Raises UsageError, EtlError."""
+    api = get_current_settings().api.url
+    if not api:
+        raise UsageError("missing variable PREFECT_API_URL: want the URL of the Prefect server, with /api at its end")
+    with answering(without_login(api)), get_client(sync_client=True) as client:
+        client.read_work_pools(limit=1)  # not an API of Prefect's at all: found out before the pool is missed
+        try:
+            client.read_work_pool(POOL)
+        except ObjectNotFound:
+            raise EtlError(f"work pool {POOL}: there is none on {without_login(api)}; `make deploy` makes it") from None
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _say(*words: object, **_: object) -> None:
+    print(*words, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deployment.worker",
+        description=f"Run the flow runs of the work pool {POOL} as processes, one at a time.",
+        epilog="The environment (or .env) has PREFECT_API_URL and the login, as of every client of Prefect.",
+    )
+    parser.add_argument("--name", default=POOL, help=f"the worker's name: keep it over restarts (default: {POOL})")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
