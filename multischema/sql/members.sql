@@ -13,5 +13,8 @@ WHERE d.refclassid = 'pg_namespace'::regclass
   AND d.refobjid = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
   AND d.deptype = 'n' AND d.objsubid = 0
   AND d.classid <> 'pg_extension'::regclass
-  AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype IN ('e', 'i', 'a', 'P', 'S'))
+  -- what goes with something else; a partitioned table depends on its own columns so
+  AND NOT EXISTS (SELECT FROM pg_depend AS e
+                  WHERE e.classid = d.classid AND e.objid = d.objid AND e.objsubid = 0 AND e.refobjid <> d.objid
+                    AND e.deptype IN ('e', 'i', 'a', 'P', 'S'))
 ORDER BY what.identity = format('%%I.%%I', %(schema)s::text, %(marker)s::text), d.objid

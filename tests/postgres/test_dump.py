@@ -27,7 +27,17 @@ REFUSED = {
     "partition_of_another_schema": "table visits_default is a partition of a table in another schema; use mode stream",
 }
 # A backup has other schemas beside, or types of extensions that the target lacks, or what an older server does not know.
-NO_BACKUP = ("extensions", "foreign_keys", "masking_defaults", "other_schema", "partition_of_another_schema", "partitions")
+NO_BACKUP = (
+    *(
+        "extensions",
+        "vectors",
+        "foreign_keys",
+        "masking_defaults",
+        "other_schema",
+        "partition_of_another_schema",
+        "partitions",
+    ),
+)
 # Its rows come from several partitions at a time, in any order.
 UNORDERED = ("partitions",)
 MEMBERS = """
