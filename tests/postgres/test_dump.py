@@ -15,8 +15,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from demo import origins
 from multischema.errors import CheckError, EtlError, LockTimeout
-from tests.conftest import PASSWORD, PROGRAMS, Place
+from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
 from tests.postgres.gates import PATIENCE
 from tests.postgres.processes import process
 from tests.postgres.test_cases import Case, runs, seen
@@ -73,6 +74,14 @@ def lines(place: Place, case: Case) -> tuple[list[str], list[str]]:
 def _sorted(line: str) -> str:
     column, _, values = line.partition(": ")
     return f"{column}: {' | '.join(sorted(values.split(' | ')))}"
+
+
+def whole(place: Place) -> tuple[list[str], dict[str, list[tuple[str, ...]]]]:
+    """Return what the reader sees, whatever the order of the rows, and the rows of each table."""
+    tables = [name for (name,) in place.read("SELECT tablename FROM pg_tables WHERE schemaname = 'shop' ORDER BY 1")]
+    rows = {name: sorted(place.read(f'SELECT t::text FROM shop."{name}" AS t')) for name in tables}
+    assert sum(map(len, rows.values())) > 1000
+    return [_sorted(line) for line in seen(place)], rows
 
 
 def prepared(case: Case, origin: str, target: str, make_place: Callable[..., Place]) -> Place:
@@ -135,6 +144,23 @@ def test_a_backup_publishes_what_a_stream_does(
     assert place.schemas() == {"shop"}
     assert place.read(MEMBERS, as_="superuser") == []
     assert left_in(private) == []
+
+
+@pytest.mark.parametrize("app", origins.APPS)
+def test_the_demo_is_published_alike_from_its_origin_a_dump_and_a_backup(
+    app: str, place: Place, tmp_path: Path, private: Path
+) -> None:
+    origins.create(place.origin_url, app)
+    origins.fill(place.origin_url, app, scale=0.1)
+    rules = (ROOT / "demo" / f"{app}.yml").read_text()
+    place.run(rules)
+    streamed = whole(place)
+    place.run(rules, mode="dump")
+    assert whole(place) == streamed
+    file = backup(place, tmp_path / "backup", "--format=directory")
+    place.run(rules, mode="dump", from_dump=str(file))
+    assert whole(place) == streamed
+    nothing_left(place, private)
 
 
 ORIGIN = """
