@@ -20,14 +20,14 @@ MARKER = "etl_raw_data"
 def problems(plan: Plan) -> list[str]:
     """Return a line for each column that a dump can't bring over."""
     lines = []
-    for table in _copied(plan):
+    for table, published in _copied(plan):
         if table.is_partition:
             # what pg_dump has of it would go into its root
             lines.append(f"table {table.name} is a partition of a table in another schema; use mode stream")
         for column in table.columns:
             if any(is_hstore(type_) for type_ in _fields_of(column.type_oid, plan.catalog.types)):
                 lines.append(f"column {table.name}.{column.name} is of a composite type with hstore in it; use mode stream")
-            if _is_computed(table, column, plan) and column.generation is None:
+            if _is_computed(column, published) and column.generation is None:
                 lines.append(f"partitions of {table.name} compute column {column.name} each in its own way; use mode stream")
     return lines
 
@@ -50,14 +50,17 @@ def create_types(plan: Plan, schema: str) -> list[sql.Composed]:
     """Return the stand-ins of composite types, each after those that it is made of, and of enums that expressions name."""
     types = plan.catalog.types
     expressions = "\n".join(
-        column.generation or "" for table in _copied(plan) for column in table.columns if _is_computed(table, column, plan)
+        column.generation or ""
+        for table, published in _copied(plan)
+        for column in table.columns
+        if _is_computed(column, published)
     )
     enums = [
         sql.SQL("CREATE DOMAIN {} AS text").format(sql.Identifier(schema, type_.name))
         for type_ in types.values()
         if type_.kind == "e" and type_.schema == plan.catalog.schema and type_.name in expressions
     ]
-    used = (column.type_oid for table in _copied(plan) for column in table.columns)
+    used = (column.type_oid for table, _ in _copied(plan) for column in table.columns)
     composites: dict[int, Type] = {}
     for oid in used:
         composites |= {type_.oid: type_ for type_ in _with_parts(oid, types) if type_.kind == "c"}
@@ -83,13 +86,13 @@ def create_tables(plan: Plan, schema: str) -> list[tuple[str, sql.Composed]]:
             sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(
                 sql.Identifier(schema, table.name),
                 sql.SQL(", ").join(
-                    _column(column, _is_computed(table, column, plan), plan.catalog.types, schema)
+                    _column(column, plan.catalog.types, schema)
                     for column in table.columns
-                    if not column.generated or _is_computed(table, column, plan)
+                    if not column.generated or _is_computed(column, published)
                 ),
             ),
         )
-        for table in _copied(plan)
+        for table, published in _copied(plan)
     ]
 
 
@@ -108,21 +111,21 @@ def drop_constraint(table: str, name: str) -> sql.Composed:
     return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.Identifier(name))
 
 
-def _copied(plan: Plan) -> Sequence[Table]:
-    names = {table.name for table in plan.copied}
-    return [table for table in plan.catalog.tables if table.name in names]
+def _copied(plan: Plan) -> Sequence[tuple[Table, frozenset[str]]]:
+    """Return the origin's tables whose rows are copied, each with the names of its published columns."""
+    published = {table.name: table.names for table in plan.copied}
+    return [(table, published[table.name]) for table in plan.catalog.tables if table.name in published]
 
 
-def _is_computed(table: Table, column: Column, plan: Plan) -> bool:
+def _is_computed(column: Column, published: frozenset[str]) -> bool:
     """Tell a generated column that is published; one that is left out is not computed."""
-    published = next(planned for planned in plan.copied if planned.name == table.name)
-    return bool(column.generated) and column.name in published.names
+    return bool(column.generated) and column.name in published
 
 
-def _column(column: Column, is_computed: bool, types: Mapping[int, Type], schema: str) -> sql.Composed:
+def _column(column: Column, types: Mapping[int, Type], schema: str) -> sql.Composed:
     spelling = _spelling(column.type_oid, column.type_text, types, schema)
     name = sql.Identifier(column.name)
-    if is_computed:
+    if column.generated:
         expression = sql.SQL(column.generation or "NULL")
         return sql.SQL("{} {} GENERATED ALWAYS AS ({}) STORED").format(name, spelling, expression)
     return sql.SQL("{} {}").format(name, spelling)
