@@ -160,12 +160,12 @@ def rows_of(entries: Sequence[Entry], schema: str, tables: Iterable[str]) -> dic
     return found
 
 
-def statements_of(script: str) -> list[tuple[str, str, str, str]]:
-    """Return what a script of pg_restore consists of: kind, schema, name and statement of each entry."""
+def statements_of(script: str) -> list[tuple[str, str, str]]:
+    """Return what a script of pg_restore consists of: kind, name and statement of each entry."""
     headers = list(_HEADER.finditer(script))
     ends = [*(header.start() for header in headers[1:]), len(script)]
     return [
-        (header["kind"], header["schema"], header["name"], script[header.end() : end].split("\n\n\n")[0].strip())
+        (header["kind"], header["name"], script[header.end() : end].split("\n\n\n")[0].strip())
         for header, end in zip(headers, ends, strict=True)
     ]
 

@@ -207,7 +207,9 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] =
     Raises CheckError, ConnectionLost, EtlError.
     """
     schema = job.raw_schema
-    if not job.from_dump:
+    if job.from_dump:
+        restoring.empty(doors.holder, [table.oid for table in plan.copied])
+    else:
         _enter_raw(job, doors, on_wait)
         restoring.create_tables(doors.holder, job, plan, schema)
     exposed = restoring.exposed(doors.holder, job, schema)
@@ -226,9 +228,9 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] =
         raise archives.unreadable(job.from_dump or str(doors.archive), outcome)
     if failed:
         raise archives.failure(command, "target", "restore", outcome)
+    sizes = raw_sizes(job, doors)
     if not job.keep_dump:
         doors.directory.drop_archive()
-    sizes = raw_sizes(job, doors)
     return Restored(plan.measured(sizes), sum(sizes.values()))
 
 
@@ -518,7 +520,7 @@ def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[st
     _enter_raw(job, doors, on_wait)
     connection = doors.sessions.open(doors.target, _NO_SCHEMA)
     try:
-        return restoring.execute_structure(connection, archives.statements_of(printed.output), job.raw_schema)
+        return restoring.execute_structure(connection, archives.statements_of(printed.output))
     finally:
         doors.sessions.close(connection)
 

@@ -101,6 +101,11 @@ def drop(kind: str, identity: str) -> sql.Composed:
     return sql.SQL("DROP {} {}").format(sql.SQL(kind), sql.SQL(identity))
 
 
+def empty(schema: str, table: str) -> sql.Composed:
+    """Return the statement that empties a raw table, which a first attempt may have filled."""
+    return sql.SQL("TRUNCATE {}").format(sql.Identifier(schema, table))
+
+
 def unlogged(table: str) -> sql.Composed:
     """Return the statement that keeps a table's rows out of the WAL; the table as the server spells it."""
     return sql.SQL("ALTER TABLE {} SET UNLOGGED").format(sql.SQL(table))

@@ -39,7 +39,10 @@ def enter(connection: Connection, job: Job, schema: str) -> None:
 
     Raises CheckError where others have something there, and the run was not told to drop it.
     """
-    drop_leftovers(connection, schema)
+    if drop_leftovers(connection, schema):
+        raise DatabaseError(
+            f"target: schema {schema} holds raw data of an earlier run that is still in use; start again later"
+        )
     found = strangers(connection, schema)
     if found and not job.clear_raw:
         raise CheckError(*found)
@@ -72,13 +75,13 @@ def create_tables(connection: Connection, job: Job, plan: Plan, schema: str) -> 
             connection.execute(statement)
 
 
-def execute_structure(connection: Connection, statements: Sequence[tuple[str, str, str, str]], schema: str) -> list[str]:
+def execute_structure(connection: Connection, statements: Sequence[tuple[str, str, str]]) -> list[str]:
     """Create what a backup's structure says, and return a warning for each key or index that can't be.
 
     What only a default needs is left out. Raises DatabaseError with a line for each table and type that can't be created.
     """
     problems, warnings = [], []
-    for kind, _, name, statement in statements:
+    for kind, name, statement in statements:
         reason = _tried(connection, statement)
         if reason is not None and kind == "TABLE" and reason.sqlstate in _LACKING:
             reason = _tried(connection, archives.without_defaults(statement))
@@ -108,6 +111,13 @@ def strip(connection: Connection, schema: str) -> None:
             else:
                 with suppress(errors.FeatureNotSupported):  # a column of another table is of its row type
                     connection.execute(raw.unlogged(row["table"]))
+
+
+def empty(connection: Connection, tables: Sequence[int]) -> None:
+    """Empty the raw tables of a backup: a first attempt to restore its rows may have filled some."""
+    with translated("target", "emptying raw tables"):
+        for row in query(connection, "leaves", tables=list(tables)):
+            connection.execute(raw.empty(row["schema"], row["name"]))
 
 
 def exposed(connection: Connection, job: Job, schema: str) -> list[str]:

@@ -2,13 +2,15 @@
 
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import PASSWORD, PROGRAMS
-from tests.flows.conftest import Shop, eventually
+from tests.flows.conftest import Shop
+from tests.flows.servers import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
 
@@ -117,4 +119,29 @@ def test_a_client_program_that_loses_its_server_is_started_again(shop: Shop, pro
     for name, side in (("dump", f"origin {shop.app}"), ("restore", "target")):
         assert shop.server.states(tasks[f"{name} {shop.app}"])[-3:] == ["AwaitingRetry", "Retrying", "Completed"]
         assert re.search(f"{side}: {name} failed: connection to server.*trying again", command.out)
+    assert left_in(tmp_path) == []
+
+
+def test_rows_of_a_backup_that_are_restored_a_second_time_are_published_once(
+    shop: Shop, programs: Path, tmp_path: Path
+) -> None:
+    shop.place.in_origin(ORIGIN.replace(" PRIMARY KEY", ""))
+    backup = tmp_path / "backup"
+    subprocess.run(
+        [PROGRAMS["18"] / "pg_dump", "--format=custom", f"--file={backup}", "--dbname", shop.place.origin_url], check=True
+    )
+    file = programs / "pg_restore"
+    # the first attempt restores all, and then loses its server
+    file.write_text(
+        f'#!/bin/bash\nreal="{PROGRAMS["18"] / "pg_restore"}"\nif [[ "$*" == *--data-only* && ! -e "$0.tried" ]]; then '
+        'touch "$0.tried"; "$real" "$@"; export PGPORT=1; fi\nexec "$real" "$@"\n'
+    )
+    file.chmod(0o755)
+    rules = RULES + "    non_anonymized_column_names: [id]\n"
+    command = shop.command(
+        "--from-dump", str(backup), rules=rules, **{**variables(programs, tmp_path), "ORIGIN_DB_URL": None}
+    )
+    assert command.wait() == 0, command.text
+    assert "restore failed: connection to server" in command.out
+    assert shop.read("SELECT count(*), count(DISTINCT id) FROM {}.users") == [(20, 20)]
     assert left_in(tmp_path) == []
