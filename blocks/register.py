@@ -46,6 +46,9 @@ def main() -> int:
     except EtlError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
+    except httpx.HTTPStatusError as error:
+        print(f"error: {urls.refusal(error.response.status_code)}", file=sys.stderr)
+        return 1
     except httpx.TransportError:
         print(f"error: {urls.SILENT_SERVER}", file=sys.stderr)
         return 1

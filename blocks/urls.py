@@ -41,6 +41,17 @@ def foreign_origin(app: str, owner: str | None) -> str | None:
     return f"{OTHER_ORIGIN_VARIABLE} belongs to APP={owner}, not to {app}"
 
 
+def refusal(status: int) -> str:
+    """Return what to do where the Prefect server answers with this HTTP status."""
+    if status in (401, 403):
+        wanted = "want PREFECT_API_AUTH_STRING as on the server, or for Prefect Cloud PREFECT_API_KEY"
+    elif status in (404, 405):
+        wanted = "want a URL that ends in /api"
+    else:
+        wanted = "its log says more"
+    return f"the Prefect server of PREFECT_API_URL refused (HTTP {status}); {wanted}"
+
+
 def give(urls: dict[str, str]) -> None:
     """Have this process use these URLs, by block name, instead of blocks: the command line reads its environment."""
     _given.update(urls)

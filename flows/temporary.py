@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import FlowRunSort
@@ -46,10 +47,14 @@ def settled() -> Iterator[None]:
 
 
 def _refuse_silence() -> None:
-    """Raise EtlError where the user's own Prefect server does not answer."""
+    """Raise EtlError where the user's own Prefect server does not answer, or refuses the login."""
     with get_client(sync_client=True) as client:
         if client.api_healthcheck():
             raise EtlError(urls.SILENT_SERVER)
+        try:
+            client.read_work_pools(limit=1)  # its health is told without a login
+        except httpx.HTTPStatusError as error:
+            raise EtlError(urls.refusal(error.response.status_code)) from None
 
 
 def _start() -> None:

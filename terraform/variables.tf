@@ -4,7 +4,7 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Where the job runs: fr-par, nl-ams or pl-waw. The job variable `region` of the work pool says the same."
+  description = "Where the job runs: fr-par, nl-ams or pl-waw. Elsewhere than in fr-par, the job_variables of prefect.yaml want the same `region`."
   type        = string
   default     = "fr-par"
 
@@ -44,7 +44,7 @@ variable "memory_limit" {
 }
 
 variable "local_storage_capacity" {
-  description = "MiB, 10240 at most. Only a dump needs a disk."
+  description = "MiB, 10240 at most. Only mode dump needs a disk: about half of the origin's size."
   type        = number
   default     = 1024
 }

@@ -207,8 +207,8 @@ class Jobs:
             )
         if status == 403 and "quota" not in problem:
             return Denied(
-                f"{subject}: the secret key lacks a permission ({what}); want ServerlessJobsFullAccess, "
-                "ContainerRegistryReadOnly and SecretManagerSecretAccess in the project of the job definition"
+                f"{subject}: the secret key lacks a permission ({what}); want ServerlessJobsFullAccess in the project of "
+                "the job definition; where it has that, SecretManagerSecretAccess and ContainerRegistryReadOnly too"
             )
         if status == 404:
             return NotFound(f"{subject}: Scaleway has none ({what}); check the region and the id")

@@ -16,8 +16,9 @@ import pytest
 
 from deployment.scaleway import ScalewayWorker
 from tests.conftest import ROOT, Place
+from tests.flows import servers
 from tests.flows.scaleway_provider import ENDED, Definition, Provider, Run, provider
-from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, running, variables
+from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, variables
 
 KEY = "3e1d5c0f-9b2a-4c7d-8e6f-0a1b2c3d4e5f"
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -210,12 +211,8 @@ def prefect_server(home: Path, port: int) -> Iterator[Prefect]:
     flows.mkdir(exist_ok=True)
     (flows / "small.py").write_text(FLOW)
     (flows / "job.py").write_text(JOB)
-    server = Prefect(f"http://127.0.0.1:{port}/api", home, AUTH, flows)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
-    environment = variables(PREFECT_HOME=str(home), PREFECT_SERVER_API_AUTH_STRING=AUTH)
-    with running(command, environment, home / "server.log") as process:
-        server.wait_until_healthy(process, home / "server.log")
-        yield server
+    with servers.prefect_server(home, port=port) as server:
+        yield Prefect(server.url, home, AUTH, flows)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -37,14 +38,26 @@ def set_up(server: PrefectServer) -> "subprocess.CompletedProcess[str]":
 
 def register(server: PrefectServer) -> str:
     """Save a Secret block as an operator does; return what was said."""
-    return subprocess.run(
-        [sys.executable, "-m", "blocks.register"],
+    return said(server, "blocks.register", ETL_DB_URL=SECRET)
+
+
+def publish(server: PrefectServer) -> str:
+    """Run the command line for an app whose databases nobody will ask; return what was said."""
+    databases = {"ETL_DB_URL": SECRET, "ORIGIN_DB_URL": SECRET}
+    return said(server, "flows.etl", APP="shop", CONFIG_PATH="none.yml", METABASE_USERNAME="metabase", **databases)
+
+
+def said(server: PrefectServer, module: str, **environment: str) -> str:
+    """Run a module with these variables; return all that it printed."""
+    run = subprocess.run(
+        [sys.executable, "-m", module],
         cwd=ROOT,
-        env={**server.client, "ETL_DB_URL": SECRET},
-        check=True,
+        env={**server.client, **environment},
+        check=False,
         capture_output=True,
         text=True,
-    ).stdout
+    )
+    return run.stdout + run.stderr
 
 
 def all_rows(url: str) -> str:
@@ -66,7 +79,7 @@ def test_the_server_wants_its_password_and_a_key_that_stays_the_same_and_out_of_
     program: str, make_place: Callable[..., Place], tmp_path: Path
 ) -> None:
     url = make_place(program, "18").origin_url
-    server = PrefectServer(f"http://127.0.0.1:{free_port()}/api", tmp_path)
+    server = PrefectServer(f"http://127.0.0.1:{free_port()}/api", tmp_path, AUTH)
     environment = variables(
         HOME=str(tmp_path),
         PREFECT_HOME=str(tmp_path),
@@ -83,6 +96,12 @@ def test_the_server_wants_its_password_and_a_key_that_stays_the_same_and_out_of_
             assert (
                 requests.request("GET" if "admin" in path else "POST", f"{server.url}/{path}", timeout=60).status_code == 401
             )
+        refused = (
+            "error: the Prefect server of PREFECT_API_URL refused (HTTP 401); "
+            "want PREFECT_API_AUTH_STRING as on the server, or for Prefect Cloud PREFECT_API_KEY\n"
+        )
+        assert register(replace(server, auth="")) == refused
+        assert publish(replace(server, auth="admin:another password")) == refused
         assert register(server) == "saved Secret block etl-db-url from ETL_DB_URL\n"
         (block,) = server.ask("POST", "block_documents/filter", {"include_secrets": True})
         assert block["data"]["value"] == SECRET
