@@ -94,6 +94,16 @@ def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[s
     return problems + reader_problems(facts, reader)
 
 
+def raw_problems(server: Row, schema: str) -> list[str]:
+    """Return why raw tables can't be made in a schema of the target that is there."""
+    if server["may_fill_schema"] is not False:
+        return []
+    return [
+        f"target: role {server['role']} may not create tables in schema {schema}, which mode dump fills with raw data; "
+        + _sql("GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, server["role"])
+    ]
+
+
 def reader_problems(facts: Row, reader: str) -> list[str]:
     """Return why the reader is absent or could read more than what is published."""
     if not facts["reader_exists"]:

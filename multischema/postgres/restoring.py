@@ -13,9 +13,10 @@ from multischema.planning import Job, Plan
 from multischema.postgres.errors import describe, translated
 from multischema.postgres.reads import query
 from multischema.postgres.sessions import LOCK_TIMEOUT, Connection
-from multischema.preconditions import exposed_problems
+from multischema.preconditions import exposed_problems, raw_problems
 
 _PATIENCE = 20.0  # seconds for what is in use
+_PAUSE = 0.5
 _SHORT_LOCK_TIMEOUT = "2s"
 # What a computed default may ask for and the target lacks: a function, a table (of nextval), a schema, another object
 _LACKING = ("42883", "42P01", "3F000", "42704")
@@ -34,12 +35,21 @@ def strangers(connection: Connection, schema: str) -> list[str]:
     ]
 
 
+def rights_problems(connection: Connection, schema: str) -> list[str]:
+    """Return why this role can't make raw tables in the schema."""
+    with translated("target", f"reading the rights to schema {schema}"):
+        return raw_problems(query(connection, "server", schema=schema)[0], schema)
+
+
 def enter(connection: Connection, job: Job, schema: str) -> None:
     """Make the raw schema this run's: empty, marked, hidden from the reader. The session holds its lock.
 
     Raises CheckError where others have something there, and the run was not told to drop it.
     """
-    drop_leftovers(connection, schema)
+    if missing := rights_problems(connection, schema):
+        raise CheckError(*missing)
+    if drop_leftovers(connection, schema):
+        raise CheckError(*_staying(connection, schema))
     found = strangers(connection, schema)
     if found and not job.clear_raw:
         raise CheckError(*found)
@@ -52,14 +62,8 @@ def enter(connection: Connection, job: Job, schema: str) -> None:
                 connection.execute(statement)
     if found:
         _drop_members(connection, schema, keep_marker=True)
-    left = query(connection, "members", schema=schema, marker=raw.MARKER)[:-1]
-    if left:
-        raise CheckError(
-            *(
-                f"target: {row['kind']} {row['name']} of role {row['owner']} stays in schema {schema}; drop it"
-                for row in left
-            )
-        )
+    if left := _staying(connection, schema):
+        raise CheckError(*left)
 
 
 def create_tables(connection: Connection, job: Job, plan: Plan, schema: str) -> None:
@@ -78,7 +82,11 @@ def execute_structure(connection: Connection, statements: Sequence[tuple[str, st
     What only a default needs is left out. Raises DatabaseError with a line for each table and type that can't be created.
     """
     problems, warnings = [], []
-    for kind, _, name, statement in statements:
+    with translated("target", "restoring the structure"):
+        connection.execute("SET check_function_bodies = off")  # they name what is created after them
+    for kind, within, name, statement in statements:
+        if within != schema:
+            continue
         reason = _tried(connection, statement)
         if reason is not None and kind == "TABLE" and reason.sqlstate in _LACKING:
             reason = _tried(connection, archives.without_defaults(statement))
@@ -95,6 +103,14 @@ def execute_structure(connection: Connection, statements: Sequence[tuple[str, st
     if problems:
         raise DatabaseError(*problems)
     return warnings
+
+
+def empty(connection: Connection, job: Job, plan: Plan) -> None:
+    """Take from the raw tables of a backup what a first attempt to restore it left, and end what still works at it."""
+    with translated("target", f"emptying schema {job.raw_schema}"):
+        query(connection, "end_sessions", application=job.restoring)
+        if plan.copied:
+            connection.execute(raw.truncate([sql.Identifier(job.raw_schema, table.name) for table in plan.copied]))
 
 
 def strip(connection: Connection, schema: str) -> None:
@@ -161,17 +177,35 @@ def _drop_members(connection: Connection, schema: str, *, keep_marker: bool = Fa
                 for row in query(connection, "keys_of", schema=schema):
                     if row["what"] == "constraint":
                         _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
-                members = [row for row in query(connection, "members", schema=schema, marker=raw.MARKER) if row["owned"]]
-                if keep_marker:
-                    members = members[:-1]
+                found = [row for row in query(connection, "members", schema=schema, marker=raw.MARKER) if row["owned"]]
+                members = [row for row in found if not row["is_marker"]]
+                if not members and not keep_marker:
+                    members = found
                 if not members:
                     return True
                 done = [_dropped(connection, raw.drop(row["kind"].upper(), row["name"])) for row in members]
-                if not any(done) and time.monotonic() >= deadline:
+                if any(done):
+                    continue
+                for row in members:  # where others built on a table, at least no row stays
+                    if row["kind"] == "table":
+                        _dropped(connection, raw.truncate([sql.SQL(row["name"])]))
+                if time.monotonic() >= deadline:
                     return False
+                time.sleep(_PAUSE)
         finally:
             if not connection.broken:
                 connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
+
+
+def _staying(connection: Connection, schema: str) -> list[str]:
+    """Return a line for each object but the marker that is still in the raw schema."""
+    with translated("target", f"reading the catalog of schema {schema}"):
+        rows = query(connection, "members", schema=schema, marker=raw.MARKER)
+    return [
+        f"target: {row['kind']} {row['name']} of role {row['owner']} stays in schema {schema}; drop it"
+        for row in rows
+        if not row["is_marker"]
+    ]
 
 
 def _try_lock(connection: Connection, schema: str) -> bool:
