@@ -38,8 +38,18 @@ _LOST = (
 _BROKEN = (
     *("end of file", "magic string", "not appear to be a valid archive", "text format dump", "corrupt tar", "TOC file"),
     *("could not uncompress", "could not read", "could not find header", "unsupported version", "incomplete tar", "toc.dat"),
-    *("could not find block", "could not parse", "unrecognized data block", "entry ID", "does not exist", "unexpected data"),
+    *(
+        "input file",
+        "data file",
+        "could not find block",
+        "could not parse",
+        "unrecognized data block",
+        "entry ID",
+        "does not exist",
+        "unexpected data",
+    ),
 )
+_NO_PROGRAM = 127
 _ROWS = ("COPY failed", "contents of table", "COPY ")
 _SAFE_OF_ROWS = re.compile(
     "permission denied for [^:]*|could not extend file|No space left on device|out of memory|canceling statement due to"
@@ -231,6 +241,11 @@ def ignored_errors(outcome: Outcome) -> bool:
 def unreadable(file: str, outcome: Outcome) -> EtlError:
     """Return our error for a file that is no dump, or not a whole one."""
     said = next(iter(errors_of(outcome)), "")
+    if "unsupported version" in said or outcome.status == _NO_PROGRAM:
+        return EtlError(
+            f"dump {file}: can't be read: {said}; want a pg_restore as new as the pg_dump that made it on the PATH: "
+            "`apt-get install postgresql-client-18`, on Scalingo `dbclient-fetcher pgsql 18`"
+        )
     hint = "; it is a script for psql" if "text format dump" in said else ""
     return EtlError(
         f"dump {file}: can't be read: {said or 'it is empty'}{hint}; want a whole dump of pg_dump in custom, directory or "

@@ -483,10 +483,12 @@ def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str
             doors.sessions.lend(doors.origin, job.origin_schema) as connection,
             translated(doors.origin.side, "reading settings"),
         ):
-            major = query(connection, "server", schema=job.origin_schema)[0]["major"]
+            server = query(connection, "server", schema=job.origin_schema)[0]
+            leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied]) if plan else []
+        problems += preconditions.dump_problems(doors.origin.side, server, leaves)
         for program in ("pg_dump", "pg_restore"):
             said = shell.run(archives.Command(program, ("--version",))).output
-            problem = archives.version_problem(program, archives.version_of(said), doors.origin.side, major)
+            problem = archives.version_problem(program, archives.version_of(said), doors.origin.side, server["major"])
             problems += [problem] if problem else []
         with doors.sessions.lend(doors.target, job.schema) as connection:
             problems += restoring.rights_problems(connection, job.raw_schema)

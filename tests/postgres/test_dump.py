@@ -18,9 +18,10 @@ import yaml
 from psycopg import sql
 
 from multischema import pipeline
-from multischema.errors import CheckError, EtlError, LockTimeout
+from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout
 from multischema.postgres import restoring
 from multischema.postgres.sessions import Database
+from multischema.shell import size_of
 from tests.conftest import PASSWORD, PROGRAMS, Place
 from tests.postgres.gates import PATIENCE
 from tests.postgres.processes import process
@@ -457,6 +458,42 @@ def test_a_backup_whose_restore_is_tried_again_has_each_row_once(place: Place, t
     assert left_in(private) == []
 
 
+@pytest.mark.parametrize("loss", ["a table's file", "half of a table's file", "half of toc.dat", "toc.dat"])
+def test_a_directory_that_is_no_whole_dump_is_one_clear_error(
+    loss: str, place: Place, tmp_path: Path, private: Path
+) -> None:
+    published(place)
+    place.in_origin("INSERT INTO users SELECT n, md5(n::text), 2 FROM generate_series(100, 20000) AS n")
+    file = backup(place, tmp_path / "backup", "--format=directory")
+    rows = max(file.glob("*.dat.gz"), key=size_of)
+    lost = file / "toc.dat" if loss.endswith("toc.dat") else rows
+    if loss.startswith("half"):
+        cut(lost, 0.5)
+    else:
+        lost.unlink()
+    with pytest.raises(EtlError) as failed:
+        place.run(RULES, mode="dump", from_dump=str(file))
+    (problem,) = failed.value.problems
+    assert problem.startswith(f"dump {file}: can't be read: "), problem
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
+@pytest.mark.parametrize(("programs", "found"), [("16", "unsupported version"), ("", "there is no such program")])
+def test_a_backup_that_needs_a_newer_pg_restore_says_so(
+    programs: str, found: str, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+) -> None:
+    published(place)
+    file = backup(place, tmp_path / "backup", "--format=custom")
+    monkeypatch.setenv("PATH", str(PROGRAMS[programs]) if programs else "/nowhere")
+    with pytest.raises(EtlError) as failed:
+        place.run(RULES, mode="dump", from_dump=str(file))
+    (problem,) = failed.value.problems
+    assert problem.startswith(f"dump {file}: can't be read: {found}")
+    assert "want a pg_restore as new as the pg_dump that made it" in problem
+    nothing_left(place, private)
+
+
 # The client programs, and this machine's disk.
 
 
@@ -569,6 +606,56 @@ def test_a_role_that_may_select_the_tables_and_nothing_else_can_dump_them(
     )
     origin_url = place.origin_server.url(place.name, role, "x")
     pipeline.run(place.job(mode="dump"), place.rules(rules), Database("origin", "shop", origin_url), to)
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
+def test_a_role_that_may_not_read_a_table_as_pg_dump_does_is_told_the_grant_before_anything_is_dumped(
+    place: Place, private: Path
+) -> None:
+    place.in_origin(ORIGIN)
+    place.in_origin(
+        "CREATE TABLE visits (id int, run int) PARTITION BY RANGE (id);"
+        "CREATE TABLE visits_1 PARTITION OF visits DEFAULT; INSERT INTO visits VALUES (1, 1)"
+    )
+    role = f"column_{place.number}"
+    place.in_origin(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT (id, name, run) ON users TO {role};"
+        f"GRANT SELECT ON visits TO {role}",
+        superuser=True,
+    )
+    _, to = place.databases()
+    origin = Database("origin", "shop", place.origin_server.url(place.name, role, "x"))
+    rules = place.rules(RULES + "  - table_name: visits\n    non_anonymized_column_names: [id, run]\n")
+    pipeline.run(place.job(), rules, origin, to)
+    with pytest.raises(CheckError) as failed:
+        pipeline.run(place.job(mode="dump"), rules, origin, to)
+    grants = [f'GRANT SELECT ON TABLE "public"."{table}" TO "{role}"' for table in ("users", "visits_1")]
+    assert [problem.split("; ")[1] for problem in failed.value.problems] == [f"{g}, or use mode stream" for g in grants]
+    place.in_origin("; ".join(grants), superuser=True)
+    pipeline.run(place.job(mode="dump"), rules, origin, to)
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
+@pytest.mark.parametrize("name", ["pg_dump", "pg_restore"])
+def test_a_client_program_whose_session_is_ended_in_the_middle_of_a_table_is_an_error_that_may_pass(
+    name: str, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+) -> None:
+    published(place)
+    place.in_origin("INSERT INTO users SELECT n, repeat(md5(n::text), 20), 2 FROM generate_series(100, 300000) AS n")
+    server = place.origin_server if name == "pg_dump" else place.target_server
+    end = (
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{place.name}' "
+        "AND query LIKE 'COPY %users%' AND pid <> pg_backend_pid()"
+    )
+    psql = f'{PROGRAMS["18"] / "psql"} -AtX -c "{end}" "{server.url()}"'
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    ending = f"(for i in $(seq 400); do {psql} | grep -q t && break; done) > /dev/null 2>&1 &"
+    program(tmp_path, name, f'if [[ "$*" == *--data-only* ]]; then {ending}\nfi; exec "$real" "$@"')
+    with pytest.raises(ConnectionLost) as failed:
+        place.run(RULES, mode="dump")
+    assert failed.value.passing
     assert run_of_users(place) == 1
     nothing_left(place, private)
 
