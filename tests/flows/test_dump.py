@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from tests.conftest import PASSWORD, PROGRAMS
-from tests.flows.conftest import Shop, eventually
+from tests.flows.conftest import Shop
+from tests.flows.servers import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
 
