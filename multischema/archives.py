@@ -19,12 +19,14 @@ _KINDS = sorted(
     key=len,
     reverse=True,
 )
-_ENTRY = re.compile(rf"(?P<id>\d+); \d+ \d+ (?P<kind>{'|'.join(_KINDS)}|\S+) (?P<schema>\S+) (?P<tag>.*)")
+_ENTRY = re.compile(rf"\d+; \d+ \d+ (?P<kind>{'|'.join(_KINDS)}|\S+) (?P<names>.*)")
 _HEADER = re.compile(
     r"^--\n-- (?:Data for )?Name: (?P<name>.*); Type: (?P<kind>.*?); Schema: (?P<schema>.*); Owner: .*\n--\n", re.M
 )
 _DEFAULT = re.compile(
-    r"""^(?P<column>\ {4}.*?)\ DEFAULT\ (?P<value>(?:'(?:[^']|'')*'|[^'\n])*?)(?P<rest>(?:\ NOT\ NULL)?,?)$""", re.M | re.X
+    r"""^(?P<column>\ {4}(?:"(?:[^"]|"")*"|\w+)\ (?:"(?:[^"]|"")*"|[^"'\n])*?)
+        \ DEFAULT\ (?P<value>(?:'(?:[^']|'')*'|[^'\n])*?)(?P<rest>(?:\ NOT\ NULL)?,?)$""",
+    re.M | re.X,
 )
 _LOST = (
     "server closed the connection",
@@ -36,8 +38,18 @@ _LOST = (
 _BROKEN = (
     *("end of file", "magic string", "not appear to be a valid archive", "text format dump", "corrupt tar", "TOC file"),
     *("could not uncompress", "could not read", "could not find header", "unsupported version", "incomplete tar", "toc.dat"),
-    *("could not find block", "could not parse", "unrecognized data block", "entry ID", "does not exist", "unexpected data"),
+    *(
+        "input file",
+        "data file",
+        "could not find block",
+        "could not parse",
+        "unrecognized data block",
+        "entry ID",
+        "does not exist",
+        "unexpected data",
+    ),
 )
+_NO_PROGRAM = 127
 _ROWS = ("COPY failed", "contents of table", "COPY ")
 _SAFE_OF_ROWS = re.compile(
     "permission denied for [^:]*|could not extend file|No space left on device|out of memory|canceling statement due to"
@@ -65,12 +77,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry of a dump's table of contents, with the line that pg_restore takes back."""
+    """An entry of a dump's table of contents, with the line that pg_restore takes back.
+
+    `names` are schema, name and owner with spaces between, which they may hold too.
+    """
 
     line: str
     kind: str
-    schema: str
-    tag: str
+    names: str
+
+    def within(self, schema: str) -> str | None:
+        """Return name and owner of an entry of this schema, None for another's."""
+        prefix = f"{_printed(schema)} "
+        return self.names.removeprefix(prefix) if self.names.startswith(prefix) else None
 
 
 def version_of(output: str) -> int | None:
@@ -91,8 +110,17 @@ def version_problem(program: str, found: int | None, side: str, wanted: int) -> 
     )
 
 
-def dump(environment: Mapping[str, str], tables: Iterable[tuple[str, str]], directory: str, jobs: int) -> Command:
-    """Return the command that dumps the rows of these tables (schema, name), partitions among them, from one snapshot."""
+def dump(
+    environment: Mapping[str, str],
+    tables: Iterable[tuple[str, str]],
+    sequences: Iterable[tuple[str, str]],
+    directory: str,
+    jobs: int,
+) -> Command:
+    """Return the command that dumps the rows of these tables (schema, name), partitions among them, from one snapshot.
+
+    pg_dump reads the sequences of tables too, unless told otherwise; a role that may read tables only may not read those.
+    """
     return Command(
         "pg_dump",
         (
@@ -108,6 +136,7 @@ def dump(environment: Mapping[str, str], tables: Iterable[tuple[str, str]], dire
             "--strict-names",
             f"--lock-wait-timeout={LOCK_TIMEOUT_MS}",
             *(f"--table={_pattern(schema)}.{_pattern(name)}" for schema, name in tables),
+            *(f"--exclude-table-data={_pattern(schema)}.{_pattern(name)}" for schema, name in sequences),
         ),
         environment,
     )
@@ -142,30 +171,31 @@ def structure(archive: str, entries: str) -> Command:
 
 def read_contents(output: str) -> list[Entry]:
     """Return the entries that `pg_restore --list` prints."""
-    found = (_ENTRY.match(line) for line in output.splitlines())
-    return [Entry(match[0], match["kind"], match["schema"], match["tag"]) for match in found if match]
+    found = (_ENTRY.fullmatch(line) for line in output.split("\n"))  # splitlines() knows characters that names may hold
+    return [Entry(match[0], match["kind"], match["names"]) for match in found if match]
 
 
 def rows_of(entries: Sequence[Entry], schema: str, tables: Iterable[str]) -> dict[str, list[Entry]]:
-    """Return the entries with rows of these tables of a schema, by table. Names are compared as the list prints them."""
-    names = {" ".join(name.split("\n")): name for name in tables}
-    found: dict[str, list[Entry]] = {name: [] for name in names.values()}
+    """Return the entries with rows of each table of a schema; `tables` are all that there are.
+
+    Names are compared as the list prints them: one may hold spaces, and the owner's stands behind it.
+    """
+    found: dict[str, list[Entry]] = {name: [] for name in tables}
     for entry in entries:
-        if entry.kind == "TABLE DATA" and entry.line.partition("TABLE DATA ")[2].startswith(f"{schema} "):
-            tag = entry.line.partition("TABLE DATA ")[2].removeprefix(f"{schema} ")
-            # a name may hold spaces, and the owner's stands behind it
-            owners = [name for name in names if tag.startswith(f"{name} ")]
-            if owners:
-                found[names[max(owners, key=len)]].append(entry)
+        name_and_owner = entry.within(schema) if entry.kind == "TABLE DATA" else None
+        names = [name for name in found if name_and_owner and name_and_owner.startswith(f"{_printed(name)} ")]
+        if names:
+            found[max(names, key=len)].append(entry)
     return found
 
 
-def statements_of(script: str) -> list[tuple[str, str, str]]:
-    """Return what a script of pg_restore consists of: kind, name and statement of each entry."""
+def statements_of(script: str) -> list[tuple[str, str, str, str]]:
+    """Return what a script of pg_restore consists of: kind, schema, name and statement of each entry."""
     headers = list(_HEADER.finditer(script))
     ends = [*(header.start() for header in headers[1:]), len(script)]
     return [
-        (header["kind"], header["name"], script[header.end() : end].split("\n\n\n")[0].strip())
+        # settings may follow a statement, and a text in it may hold empty lines
+        (header["kind"], header["schema"], header["name"], script[header.end() : end].rpartition("\n\n\n")[0].strip())
         for header, end in zip(headers, ends, strict=True)
     ]
 
@@ -211,6 +241,11 @@ def ignored_errors(outcome: Outcome) -> bool:
 def unreadable(file: str, outcome: Outcome) -> EtlError:
     """Return our error for a file that is no dump, or not a whole one."""
     said = next(iter(errors_of(outcome)), "")
+    if "unsupported version" in said or outcome.status == _NO_PROGRAM:
+        return EtlError(
+            f"dump {file}: can't be read: {said}; want a pg_restore as new as the pg_dump that made it on the PATH: "
+            "`apt-get install postgresql-client-18`, on Scalingo `dbclient-fetcher pgsql 18`"
+        )
     hint = "; it is a script for psql" if "text format dump" in said else ""
     return EtlError(
         f"dump {file}: can't be read: {said or 'it is empty'}{hint}; want a whole dump of pg_dump in custom, directory or "
@@ -235,6 +270,11 @@ def _of_rows(text: str) -> str:
     lost = next((word for word in _LOST if word in text), None)
     reason = safe[0] if safe else lost or "its message may quote a row, and stands in the server's log only"
     return f"table {table[1]}: {reason}" if table else reason
+
+
+def _printed(name: str) -> str:
+    """Return a name as pg_restore lists it."""
+    return name.replace("\n", " ").replace("\r", " ")
 
 
 def _pattern(name: str) -> str:

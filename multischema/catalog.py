@@ -50,6 +50,7 @@ class Column:
     collation_name: str | None
     comment: str | None
     readable: bool
+    generated_by: tuple[str, ...] = ()  # functions and operators that not every server has
 
 
 @dataclass(frozen=True)

@@ -182,9 +182,10 @@ def dump(job: Job, doors: Doors, plan: Plan) -> Dumped:
     doors.directory.refuse_if_full(sum(table.bytes for table in plan.copied) // 2, f"{side}: dump")
     with doors.sessions.lend(doors.origin, job.origin_schema) as connection, translated(side, "reading the catalog"):
         leaves = [(row["schema"], row["name"]) for row in query(connection, "leaves", tables=oids)]
+        sequences = [(row["schema"], row["name"]) for row in query(connection, "sequences", tables=oids)]
     environment = {**doors.origin.environment(), "PGAPPNAME": job.application}
     doors.archive = doors.directory.archive
-    command = archives.dump(environment, leaves, str(doors.archive), job.jobs)
+    command = archives.dump(environment, leaves, sequences, str(doors.archive), job.jobs)
     outcome = doors.run(command)
     if outcome.status:
         raise archives.failure(command, side, "dump", outcome)
@@ -208,7 +209,7 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] =
     """
     schema = job.raw_schema
     if job.from_dump:
-        restoring.empty(doors.holder, [table.oid for table in plan.copied])
+        restoring.empty(doors.holder, job, plan)
     else:
         _enter_raw(job, doors, on_wait)
         restoring.create_tables(doors.holder, job, plan, schema)
@@ -482,14 +483,16 @@ def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str
             doors.sessions.lend(doors.origin, job.origin_schema) as connection,
             translated(doors.origin.side, "reading settings"),
         ):
-            major = query(connection, "server", schema=job.origin_schema)[0]["major"]
+            server = query(connection, "server", schema=job.origin_schema)[0]
+            leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied]) if plan else []
+        problems += preconditions.dump_problems(doors.origin.side, server, leaves)
         for program in ("pg_dump", "pg_restore"):
             said = shell.run(archives.Command(program, ("--version",))).output
-            problem = archives.version_problem(program, archives.version_of(said), doors.origin.side, major)
+            problem = archives.version_problem(program, archives.version_of(said), doors.origin.side, server["major"])
             problems += [problem] if problem else []
-        if not job.clear_raw:
-            with doors.sessions.lend(doors.target, job.schema) as connection:
-                problems += restoring.strangers(connection, job.raw_schema)
+        with doors.sessions.lend(doors.target, job.schema) as connection:
+            problems += restoring.rights_problems(connection, job.raw_schema)
+            problems += restoring.strangers(connection, job, job.raw_schema)
     return problems
 
 
@@ -509,9 +512,9 @@ def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[st
         raise EtlError(f"dump {file}: there is no such file")
     doors.archive = doors.directory.unpacked(file)
     entries = _contents(doors.archive, str(file))
-    wanted = [entry for entry in entries if entry.kind in archives.STRUCTURE and entry.schema == job.raw_schema]
+    wanted = [entry for entry in entries if entry.kind in archives.STRUCTURE and entry.within(job.raw_schema)]
     if not any(entry.kind == "TABLE" for entry in wanted):
-        found = ", ".join(sorted({entry.schema for entry in entries if entry.kind == "TABLE"})) or "none"
+        found = ", ".join(sorted({entry.names.split(" ")[0] for entry in entries if entry.kind == "TABLE"})) or "none"
         raise EtlError(f"dump {file}: it holds no table of schema {job.raw_schema}; its schemas with tables: {found}")
     listed = doors.directory.write("structure", "".join(f"{entry.line}\n" for entry in wanted))
     printed = shell.run(archives.structure(str(doors.archive), listed))
@@ -520,7 +523,7 @@ def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[st
     _enter_raw(job, doors, on_wait)
     connection = doors.sessions.open(doors.target, _NO_SCHEMA)
     try:
-        return restoring.execute_structure(connection, archives.statements_of(printed.output))
+        return restoring.execute_structure(connection, archives.statements_of(printed.output), job.raw_schema)
     finally:
         doors.sessions.close(connection)
 
@@ -539,7 +542,9 @@ def _rows_of_dump(job: Job, doors: Doors, plan: Plan, archive: Path) -> list[arc
         return [entry for entry in entries if entry.kind == "TABLE DATA"]
     with doors.sessions.lend(doors.origin, job.raw_schema) as connection, translated("target", "reading the catalog"):
         leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
-    found = archives.rows_of(entries, job.raw_schema, [row["name"] for row in leaves if row["schema"] == job.raw_schema])
+        tables = query(connection, "leaves", tables=[table.oid for table in plan.catalog.tables])
+    all_rows = archives.rows_of(entries, job.raw_schema, [row["name"] for row in tables])
+    found = {row["name"]: all_rows[row["name"]] for row in leaves}
     absent = [name for name, rows in found.items() if not rows]
     if absent:
         raise EtlError(

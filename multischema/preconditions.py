@@ -94,6 +94,27 @@ def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[s
     return problems + reader_problems(facts, reader)
 
 
+def dump_problems(side: str, server: Row, leaves: Sequence[Row]) -> list[str]:
+    """Return a line for each table or partition that pg_dump may not read: rights to columns or to a root are too few."""
+    return [
+        f"{side}: role {server['role']} may not SELECT all of table {row['schema']}.{row['name']}, as pg_dump must; "
+        + _sql("GRANT SELECT ON TABLE {}.{} TO {}", row["schema"], row["name"], server["role"])
+        + ", or use mode stream"
+        for row in leaves
+        if not row["readable"]
+    ]
+
+
+def raw_problems(server: Row, schema: str) -> list[str]:
+    """Return why raw tables can't be made in a schema of the target that is there."""
+    if server["may_fill_schema"] is not False:
+        return []
+    return [
+        f"target: role {server['role']} may not create tables in schema {schema}, which mode dump fills with raw data; "
+        + _sql("GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, server["role"])
+    ]
+
+
 def reader_problems(facts: Row, reader: str) -> list[str]:
     """Return why the reader is absent or could read more than what is published."""
     if not facts["reader_exists"]:

@@ -29,6 +29,11 @@ def problems(plan: Plan) -> list[str]:
                 lines.append(f"column {table.name}.{column.name} is of a composite type with hstore in it; use mode stream")
             if _is_computed(column, published) and column.generation is None:
                 lines.append(f"partitions of {table.name} compute column {column.name} each in its own way; use mode stream")
+            elif _is_computed(column, published) and column.generated_by:
+                lines.append(
+                    f"column {table.name}.{column.name} is computed by {', '.join(column.generated_by)}, which the target "
+                    "lacks; use mode stream"
+                )
     return lines
 
 
@@ -101,9 +106,9 @@ def drop(kind: str, identity: str) -> sql.Composed:
     return sql.SQL("DROP {} {}").format(sql.SQL(kind), sql.SQL(identity))
 
 
-def empty(schema: str, table: str) -> sql.Composed:
-    """Return the statement that empties a raw table, which a first attempt may have filled."""
-    return sql.SQL("TRUNCATE {}").format(sql.Identifier(schema, table))
+def truncate(tables: Sequence[sql.Composable]) -> sql.Composed:
+    """Return the statement that takes all rows from tables."""
+    return sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables))
 
 
 def unlogged(table: str) -> sql.Composed:

@@ -46,7 +46,7 @@ class PrivateDirectory:
     """
 
     def __init__(self) -> None:
-        made = Path(tempfile.mkdtemp(prefix=_NEW))  # not under its name before it is locked
+        made = Path(tempfile.mkdtemp(prefix=_NEW, dir=_folder()))  # not under its name before it is locked
         self._descriptor = _locked(made)
         self.path = made.rename(made.with_name(made.name.replace(_NEW, _RUN)))
 
@@ -97,8 +97,9 @@ class PrivateDirectory:
         kept = kept_path(schema)
         drop_kept(schema)
         kept.mkdir(mode=0o700)
-        (self.path / _STRUCTURE).rename(kept / _STRUCTURE)
-        return self.archive.rename(kept / "dump")
+        archive = self.archive.rename(kept / "dump")
+        (self.path / _STRUCTURE).rename(kept / _STRUCTURE)  # last: what has none is no whole dump
+        return archive
 
     def drop_archive(self) -> None:
         """Delete the dump, or what was unpacked of one."""
@@ -114,7 +115,7 @@ class PrivateDirectory:
 
 def kept_path(schema: str) -> Path:
     """Return where the kept dump of an app is, if there is one."""
-    return Path(tempfile.gettempdir()) / f"{_KEPT}{quote(schema, safe='')}"
+    return _folder() / f"{_KEPT}{quote(schema, safe='')}"
 
 
 def kept_structure(schema: str) -> dict[str, Any] | None:
@@ -137,7 +138,11 @@ def drop_kept(schema: str) -> None:
 
 def drop_leftovers() -> None:
     """Delete the directories of runs that were killed; those of other users, and of runs that live, stay."""
-    for path in Path(tempfile.gettempdir()).glob(f"{_RUN}*"):
+    try:
+        folder = _folder()
+    except EtlError:
+        return  # mode stream needs none
+    for path in folder.glob(f"{_RUN}*"):
         descriptor = _locked(path)
         if descriptor is not None:
             _remove(path)
@@ -162,6 +167,19 @@ def size_of(path: Path) -> int:
         except FileNotFoundError:
             continue
     return sum(sizes)
+
+
+def _folder() -> Path:
+    """Return where dumps lie: TMPDIR, or the system's own where it is not set. Raises EtlError; it never takes another."""
+    wanted = os.environ.get("TMPDIR")
+    try:
+        found = tempfile.gettempdir()
+    except FileNotFoundError:
+        found = ""
+    if not found or (wanted and found != os.path.abspath(wanted)):
+        what = f"TMPDIR is {wanted}, which" if wanted else "the folder of temporary files"
+        raise EtlError(f"dump: {what} can't be written; set TMPDIR to a folder that can, or use mode stream")
+    return Path(found)
 
 
 def _is_gzip(file: Path) -> bool:

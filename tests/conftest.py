@@ -23,6 +23,8 @@ PASSWORD = "pass word:/@%éè"  # what a URL must escape, and what must never be
 PROGRAMS = {"16": embedded_bin(16), "18": embedded_bin(18)} | {f"system-{m}": p for m, p in system_bins().items()}
 PAIRS = [("16", "18"), ("18", "16"), *((name, "18") for name in PROGRAMS if name.startswith("system"))]
 
+TEMPORARY = tempfile.gettempdir()  # a test may change TMPDIR before it asks for a server
+
 sys.path.insert(0, str(ROOT))
 _numbers = count(1)
 
@@ -36,7 +38,7 @@ def start_server() -> Iterator[Callable[..., Server]]:
         key = f"{name}-{own}"
         if key not in servers:
             # not in pytest's folder: each pytest that starts takes the rights of others from it, and with them the server's
-            directory = Path(tempfile.mkdtemp(prefix=f"postgres-{key}-"))
+            directory = Path(tempfile.mkdtemp(prefix=f"postgres-{key}-", dir=TEMPORARY))
             servers[key] = Server.create(
                 directory / "server", PROGRAMS[name], {"max_connections": "200", **(settings or {})}
             )

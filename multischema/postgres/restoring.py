@@ -13,20 +13,27 @@ from multischema.planning import Job, Plan
 from multischema.postgres.errors import describe, translated
 from multischema.postgres.reads import query
 from multischema.postgres.sessions import LOCK_TIMEOUT, Connection
-from multischema.preconditions import exposed_problems
+from multischema.preconditions import exposed_problems, raw_problems
 
 _PATIENCE = 20.0  # seconds for what is in use
+_PAUSE = 0.5
 _SHORT_LOCK_TIMEOUT = "2s"
 # What a computed default may ask for and the target lacks: a function, a table (of nextval), a schema, another object
 _LACKING = ("42883", "42P01", "3F000", "42704")
 
 
-def strangers(connection: Connection, schema: str) -> list[str]:
-    """Return a line for each object in the raw schema that is not a run's: a run would have to drop it."""
+def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
+    """Return a line for each object in the raw schema that is not a run's, and that this run may not drop."""
     with translated("target", f"reading the catalog of schema {schema}"):
         if any(row["schema"] == schema for row in query(connection, "raw_schemas", marker=raw.MARKER)):
             return []
+        exists = query(connection, "server", schema=schema)[0]["may_use_schema"] is not None
         rows = query(connection, "members", schema=schema, marker=raw.MARKER)
+    if schema != "public":
+        problem = f"target: schema {schema} is there, and mode dump would fill and drop it; rename it, or use mode stream"
+        return [problem] if exists else []
+    if job.clear_raw:
+        return []
     return [
         f"target: {row['kind']} {row['name']} of role {row['owner']} stands in schema {schema}, which mode dump fills "
         "with raw data and empties; move it to another schema, or drop it, or use clear_raw (--clear-raw), which drops it"
@@ -34,35 +41,32 @@ def strangers(connection: Connection, schema: str) -> list[str]:
     ]
 
 
+def rights_problems(connection: Connection, schema: str) -> list[str]:
+    """Return why this role can't make raw tables in the schema."""
+    with translated("target", f"reading the rights to schema {schema}"):
+        return raw_problems(query(connection, "server", schema=schema)[0], schema)
+
+
 def enter(connection: Connection, job: Job, schema: str) -> None:
     """Make the raw schema this run's: empty, marked, hidden from the reader. The session holds its lock.
 
     Raises CheckError where others have something there, and the run was not told to drop it.
     """
+    if missing := rights_problems(connection, schema):
+        raise CheckError(*missing)
     if drop_leftovers(connection, schema):
-        raise DatabaseError(
-            f"target: schema {schema} holds raw data of an earlier run that is still in use; start again later"
-        )
-    found = strangers(connection, schema)
-    if found and not job.clear_raw:
+        raise CheckError(*_staying(connection, schema))
+    if found := strangers(connection, job, schema):
         raise CheckError(*found)
-    with translated("target", f"preparing schema {schema}"):
-        facts = query(connection, "server", schema=schema)[0]
-        if facts["may_use_schema"] is None:
+    with translated("target", f"preparing schema {schema}"), connection.transaction():
+        if schema != "public":
             connection.execute(raw.create_schema(schema))
-        with connection.transaction():
-            for statement in raw.mark(schema, job.restoring):
-                connection.execute(statement)
-    if found:
+        for statement in raw.mark(schema, job.restoring):
+            connection.execute(statement)
+    if job.clear_raw:
         _drop_members(connection, schema, keep_marker=True)
-    left = query(connection, "members", schema=schema, marker=raw.MARKER)[:-1]
-    if left:
-        raise CheckError(
-            *(
-                f"target: {row['kind']} {row['name']} of role {row['owner']} stays in schema {schema}; drop it"
-                for row in left
-            )
-        )
+    if left := _staying(connection, schema):
+        raise CheckError(*left)
 
 
 def create_tables(connection: Connection, job: Job, plan: Plan, schema: str) -> None:
@@ -75,13 +79,17 @@ def create_tables(connection: Connection, job: Job, plan: Plan, schema: str) -> 
             connection.execute(statement)
 
 
-def execute_structure(connection: Connection, statements: Sequence[tuple[str, str, str]]) -> list[str]:
+def execute_structure(connection: Connection, statements: Sequence[tuple[str, str, str, str]], schema: str) -> list[str]:
     """Create what a backup's structure says, and return a warning for each key or index that can't be.
 
     What only a default needs is left out. Raises DatabaseError with a line for each table and type that can't be created.
     """
     problems, warnings = [], []
-    for kind, name, statement in statements:
+    with translated("target", "restoring the structure"):
+        connection.execute("SET check_function_bodies = off")  # they name what is created after them
+    for kind, within, name, statement in statements:
+        if within != schema:
+            continue
         reason = _tried(connection, statement)
         if reason is not None and kind == "TABLE" and reason.sqlstate in _LACKING:
             reason = _tried(connection, archives.without_defaults(statement))
@@ -100,6 +108,14 @@ def execute_structure(connection: Connection, statements: Sequence[tuple[str, st
     return warnings
 
 
+def empty(connection: Connection, job: Job, plan: Plan) -> None:
+    """Take from the raw tables of a backup what a first attempt to restore it left, and end what still works at it."""
+    with translated("target", f"emptying schema {job.raw_schema}"):
+        query(connection, "end_sessions", application=job.restoring)
+        if plan.copied:
+            connection.execute(raw.truncate([sql.Identifier(job.raw_schema, table.name) for table in plan.copied]))
+
+
 def strip(connection: Connection, schema: str) -> None:
     """Drop all keys and indexes of the raw tables, and have their rows in no WAL."""
     with translated("target", f"dropping the keys of schema {schema}"):
@@ -111,13 +127,6 @@ def strip(connection: Connection, schema: str) -> None:
             else:
                 with suppress(errors.FeatureNotSupported):  # a column of another table is of its row type
                     connection.execute(raw.unlogged(row["table"]))
-
-
-def empty(connection: Connection, tables: Sequence[int]) -> None:
-    """Empty the raw tables of a backup: a first attempt to restore its rows may have filled some."""
-    with translated("target", "emptying raw tables"):
-        for row in query(connection, "leaves", tables=list(tables)):
-            connection.execute(raw.empty(row["schema"], row["name"]))
 
 
 def exposed(connection: Connection, job: Job, schema: str) -> list[str]:
@@ -171,17 +180,35 @@ def _drop_members(connection: Connection, schema: str, *, keep_marker: bool = Fa
                 for row in query(connection, "keys_of", schema=schema):
                     if row["what"] == "constraint":
                         _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
-                members = [row for row in query(connection, "members", schema=schema, marker=raw.MARKER) if row["owned"]]
-                if keep_marker:
-                    members = members[:-1]
+                found = [row for row in query(connection, "members", schema=schema, marker=raw.MARKER) if row["owned"]]
+                members = [row for row in found if not row["is_marker"]]
+                if not members and not keep_marker:
+                    members = found
                 if not members:
                     return True
                 done = [_dropped(connection, raw.drop(row["kind"].upper(), row["name"])) for row in members]
-                if not any(done) and time.monotonic() >= deadline:
+                if any(done):
+                    continue
+                for row in members:  # where others built on a table, at least no row stays
+                    if row["kind"] == "table":
+                        _dropped(connection, raw.truncate([sql.SQL(row["name"])]))
+                if time.monotonic() >= deadline:
                     return False
+                time.sleep(_PAUSE)
         finally:
             if not connection.broken:
                 connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
+
+
+def _staying(connection: Connection, schema: str) -> list[str]:
+    """Return a line for each object but the marker that is still in the raw schema."""
+    with translated("target", f"reading the catalog of schema {schema}"):
+        rows = query(connection, "members", schema=schema, marker=raw.MARKER)
+    return [
+        f"target: {row['kind']} {row['name']} of role {row['owner']} stays in schema {schema}; drop it"
+        for row in rows
+        if not row["is_marker"]
+    ]
 
 
 def _try_lock(connection: Connection, schema: str) -> bool:

@@ -40,6 +40,13 @@ SELECT a.attrelid::int8 AS table_oid,
              WHERE dep.classid = 'pg_attrdef'::regclass AND dep.objid = ad.oid
                 OR dep.classid = 'pg_class'::regclass AND dep.objid = f.oid AND dep.objsubid = own.attnum
              ORDER BY 1) AS generated_from,
+       -- what every server has is in no pg_depend
+       ARRAY(SELECT DISTINCT pg_describe_object(dep.refclassid, dep.refobjid, 0)
+             FROM pg_depend AS dep
+             WHERE a.attgenerated <> '' AND dep.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+               AND (dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
+                    OR dep.classid = 'pg_class'::regclass AND dep.objid = a.attrelid AND dep.objsubid = a.attnum)
+             ORDER BY 1) AS generated_by,
        CASE WHEN a.attcollation <> plain.collation THEN cn.nspname::text END AS collation_schema,
        CASE WHEN a.attcollation <> plain.collation THEN co.collname::text END AS collation_name,
        col_description(a.attrelid, a.attnum) AS comment,

@@ -7,7 +7,7 @@ WITH RECURSIVE family (oid) AS (
     JOIN pg_class AS parent ON parent.oid = f.oid AND parent.relkind = 'p'
     JOIN pg_inherits AS i ON i.inhparent = f.oid
 )
-SELECT n.nspname::text AS schema, c.relname::text AS name
+SELECT n.nspname::text AS schema, c.relname::text AS name, has_table_privilege(c.oid, 'SELECT') AS readable
 FROM family AS f
 JOIN pg_class AS c ON c.oid = f.oid AND c.relkind = 'r'
 JOIN pg_namespace AS n ON n.oid = c.relnamespace

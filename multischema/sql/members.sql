@@ -1,9 +1,10 @@
 -- What stands in a schema, members of extensions aside: what it is and its name, both as DROP takes them, and whose it is.
--- The server's own superuser has no entry in pg_shdepend. The marker of raw data comes last: it must outlive the rest.
+-- The server's own superuser has no entry in pg_shdepend. The marker of raw data must outlive the rest.
 SELECT what.type AS kind,
        what.identity AS name,
        coalesce(o.refobjid, 10)::regrole::text AS owner,
-       pg_has_role(coalesce(o.refobjid, 10), 'USAGE') AS owned
+       pg_has_role(coalesce(o.refobjid, 10), 'USAGE') AS owned,
+       what.identity = format('%%I.%%I', %(schema)s::text, %(marker)s::text) AS is_marker
 FROM pg_depend AS d
 CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS what
 LEFT JOIN pg_shdepend AS o
@@ -17,4 +18,4 @@ WHERE d.refclassid = 'pg_namespace'::regclass
   AND NOT EXISTS (SELECT FROM pg_depend AS e
                   WHERE e.classid = d.classid AND e.objid = d.objid AND e.objsubid = 0 AND e.refobjid <> d.objid
                     AND e.deptype IN ('e', 'i', 'a', 'P', 'S'))
-ORDER BY what.identity = format('%%I.%%I', %(schema)s::text, %(marker)s::text), d.objid
+ORDER BY is_marker, d.objid

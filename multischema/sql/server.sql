@@ -7,6 +7,8 @@ SELECT current_setting('server_version_num')::int / 10000 AS major,
        pg_is_in_recovery() AS in_recovery,
        has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
        has_schema_privilege_of.usage AS may_use_schema,
+       has_schema_privilege_of.create AS may_fill_schema,
        pg_backend_pid() AS backend
-FROM (SELECT (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = %(schema)s) AS usage)
+FROM (SELECT (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = %(schema)s) AS usage,
+             (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %(schema)s) AS create)
      AS has_schema_privilege_of

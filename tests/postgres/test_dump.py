@@ -14,9 +14,15 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+import yaml
+from psycopg import sql
 
 from demo import origins
-from multischema.errors import CheckError, EtlError, LockTimeout
+from multischema import pipeline
+from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout
+from multischema.postgres import restoring
+from multischema.postgres.sessions import Database
+from multischema.shell import size_of
 from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
 from tests.postgres.gates import PATIENCE
 from tests.postgres.processes import process
@@ -348,6 +354,172 @@ def test_a_type_of_a_backup_that_the_target_lacks_is_one_clear_error(
     assert left_in(private) == []
 
 
+# A list of pg_restore parts schema, name and owner by spaces, and shows a line's end as one.
+ODD_NAMES = ["a", "a b", "a b c", 'q"uote', "d.ot", "TABLE DATA", "x TABLE DATA public y", "line\nbreak", "tab\tcar\rret"]
+ODD_NAMES += ["🙂", "é" * 31, "x" * 63, "comma; semi", "-- dash", "$dollar", "back\\slash", "it's", "u\u2028sep", "ff\x0cx"]
+ODD_NAMES += ["nel\x85x", "*star?", "Type: X; Schema: y; Owner: z", "UPPER", "public", "%s", "{0}", "[a]", "(b)"]
+
+
+@pytest.mark.parametrize("form", ["", "custom", "directory", "tar", ".tar.gz"])
+def test_tables_and_schemas_of_odd_names_are_told_apart(form: str, place: Place, tmp_path: Path, private: Path) -> None:
+    for number, name in enumerate(ODD_NAMES, 1):
+        table = sql.Identifier("my app", name).as_string()
+        place.in_origin(
+            f'CREATE SCHEMA IF NOT EXISTS "my app"; CREATE TABLE {table} (id int PRIMARY KEY, name text);'
+            f"INSERT INTO {table} SELECT n, 'Marie' FROM generate_series(1, {number}) AS n"
+        )
+    truncated = ("a b", "line\nbreak")
+    rules = yaml.safe_dump(
+        {
+            "tables": [
+                {"table_name": name, **({"truncated": True} if name in truncated else {"anonymized_column_names": ["name"]})}
+                for name in ODD_NAMES
+            ]
+        }
+    )
+    from_dump = ""
+    if form:
+        file = backup(place, tmp_path / "backup", f"--format={'custom' if form == '.tar.gz' else form}")
+        from_dump = str(in_tar_gz(file, tmp_path / "backup.tar.gz") if form == ".tar.gz" else file)
+    place.run(rules, origin_schema="my app", mode="dump", from_dump=from_dump)
+    found = {
+        name: place.read(f"SELECT count(*) FROM {sql.Identifier('shop', name).as_string()}")[0][0] for name in ODD_NAMES
+    }
+    assert found == {name: 0 if name in truncated else number for number, name in enumerate(ODD_NAMES, 1)}
+    nothing_left(place, private)
+
+
+def test_no_row_of_a_truncated_table_is_restored_from_a_backup(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+) -> None:
+    place.in_origin(ORIGIN.replace("secrets", '"users of old"'))
+    after_restore(place, tmp_path, monkeypatch, f'SELECT count(*) FROM public."users of old"\\g {tmp_path}/raw')
+    file = backup(place, tmp_path / "backup", "--format=custom")
+    place.run(RULES.replace("secrets", "users of old"), mode="dump", from_dump=str(file))
+    assert (tmp_path / "raw").read_text().split()[-3] == "0"
+    nothing_left(place, private)
+
+
+WRITTEN = r"""
+CREATE TYPE mood AS ENUM ('a', 'b c');
+CREATE TABLE towns (id int PRIMARY KEY, n int);
+CREATE FUNCTION town(i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT n FROM public.towns WHERE id = i';
+CREATE FUNCTION lowered(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+
+
+    RETURN lower(t); END $$;
+CREATE FUNCTION called_first(t text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT public.lowered(t)';
+CREATE FUNCTION tick() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE TABLE users (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text DEFAULT E'line
+
+
+ DEFAULT x NOT NULL
+',
+    run int DEFAULT 1 NOT NULL,
+    mood mood DEFAULT 'b c'::mood,
+    computed text GENERATED ALWAYS AS (called_first(run::text)) STORED,
+    "a DEFAULT b" int DEFAULT 3,
+    number serial,
+    CONSTRAINT odd CHECK (name <> ' DEFAULT nextval('),
+    made uuid DEFAULT uuid_generate_v4()
+);
+INSERT INTO users (name) SELECT 'Marie' FROM generate_series(1, 20);
+CREATE INDEX ON users (lowered(computed));
+CREATE INDEX ON users (town(run));
+CREATE VIEW seen AS SELECT * FROM users;
+CREATE MATERIALIZED VIEW kept AS SELECT * FROM users;
+COMMENT ON TABLE users IS E'first
+
+
+third';
+CREATE RULE nothing AS ON UPDATE TO users DO INSTEAD NOTHING;
+CREATE STATISTICS numbers ON run, mood FROM users;
+GRANT SELECT ON users TO PUBLIC;
+"""
+WRITTEN_RULES = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name, made]
+    non_anonymized_column_names: [run, mood, computed, a DEFAULT b, number]
+  - table_name: towns
+    non_anonymized_column_names: [n]
+"""
+
+
+@pytest.mark.parametrize("origin", WITH_EXTENSIONS)
+def test_texts_and_functions_of_a_backup_may_look_like_its_own_marks(
+    origin: str, make_place: Callable[..., Place], tmp_path: Path, private: Path
+) -> None:
+    place = make_place(origin, "18")
+    place.in_origin('CREATE EXTENSION "uuid-ossp"', superuser=True)
+    place.in_origin(WRITTEN)
+    place.in_origin(
+        "CREATE FUNCTION noticed() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$;"
+        "CREATE EVENT TRIGGER noticed ON ddl_command_end EXECUTE FUNCTION noticed(); CREATE PUBLICATION all_ FOR ALL TABLES",
+        superuser=True,
+    )
+    file = tmp_path / "backup"
+    program_of_origin = PROGRAMS[origin] / "pg_dump"
+    subprocess.run([program_of_origin, "-Fc", f"--file={file}", place.origin_server.url(place.name)], check=True)
+    place.run(WRITTEN_RULES, mode="dump", from_dump=str(file))
+    assert place.read('SELECT count(*), count(computed), min("a DEFAULT b") FROM shop.users') == [(20, 20, 3)]
+    assert place.read("SELECT obj_description('shop.users'::regclass)") == [("first\n\n\nthird",)]
+    nothing_left(place, private)
+
+
+def test_a_backup_whose_restore_is_tried_again_has_each_row_once(place: Place, tmp_path: Path, private: Path) -> None:
+    place.in_origin(ORIGIN + "CREATE TABLE notes (note text); INSERT INTO notes VALUES ('Marie')")
+    rules = (RULES + "  - table_name: notes\n    anonymized_column_names: [note]\n").encode()
+    file = backup(place, tmp_path / "backup", "--format=custom")
+    job = place.job(mode="dump", from_dump=str(file))
+    _, target = place.databases()
+    with pipeline.opened(job, target.backup(), target) as doors:
+        plan = pipeline.check(job, doors, rules)
+        assert pipeline.restore(job, doors, plan).bytes == pipeline.restore(job, doors, plan).bytes
+        assert place.read("SELECT count(*) FROM public.notes", as_="etl") == [(1,)]
+        pipeline.clean(job, doors)
+    assert place.read(MEMBERS, as_="superuser") == []
+    assert left_in(private) == []
+
+
+@pytest.mark.parametrize("loss", ["a table's file", "half of a table's file", "half of toc.dat", "toc.dat"])
+def test_a_directory_that_is_no_whole_dump_is_one_clear_error(
+    loss: str, place: Place, tmp_path: Path, private: Path
+) -> None:
+    published(place)
+    place.in_origin("INSERT INTO users SELECT n, md5(n::text), 2 FROM generate_series(100, 20000) AS n")
+    file = backup(place, tmp_path / "backup", "--format=directory")
+    rows = max(file.glob("*.dat.gz"), key=size_of)
+    lost = file / "toc.dat" if loss.endswith("toc.dat") else rows
+    if loss.startswith("half"):
+        cut(lost, 0.5)
+    else:
+        lost.unlink()
+    with pytest.raises(EtlError) as failed:
+        place.run(RULES, mode="dump", from_dump=str(file))
+    (problem,) = failed.value.problems
+    assert problem.startswith(f"dump {file}: can't be read: "), problem
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
+@pytest.mark.parametrize(("programs", "found"), [("16", "unsupported version"), ("", "there is no such program")])
+def test_a_backup_that_needs_a_newer_pg_restore_says_so(
+    programs: str, found: str, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+) -> None:
+    published(place)
+    file = backup(place, tmp_path / "backup", "--format=custom")
+    monkeypatch.setenv("PATH", str(PROGRAMS[programs]) if programs else "/nowhere")
+    with pytest.raises(EtlError) as failed:
+        place.run(RULES, mode="dump", from_dump=str(file))
+    (problem,) = failed.value.problems
+    assert problem.startswith(f"dump {file}: can't be read: {found}")
+    assert "want a pg_restore as new as the pg_dump that made it" in problem
+    nothing_left(place, private)
+
+
 # The client programs, and this machine's disk.
 
 
@@ -356,6 +528,16 @@ def program(directory: Path, name: str, script: str) -> None:
     file = directory / name
     file.write_text(f"#!/bin/bash\nreal={PROGRAMS['18'] / name}\n{script}\n")
     file.chmod(0o755)
+
+
+def after_restore(place: Place, directory: Path, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+    """Have the target's superuser execute a statement as soon as pg_restore has come to its end."""
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+    (directory / "after.sql").write_text(statement)
+    psql = f'{PROGRAMS["18"] / "psql"} -qX -f {directory}/after.sql "{place.target_server.url(place.name)}"'
+    program(
+        directory, "pg_restore", f'"$real" "$@"; status=$?; [[ "$*" == *--dbname* ]] && {psql} >&2 </dev/null; exit $status'
+    )
 
 
 def test_client_programs_older_than_the_server_are_refused_before_anything_is_done(
@@ -415,6 +597,130 @@ def test_a_password_is_in_no_argument_of_the_client_programs(
     assert quote(PASSWORD, safe="") not in seen
 
 
+def test_a_folder_for_dumps_that_cannot_be_written_is_refused_and_no_other_is_taken(
+    place: Place, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.in_origin(ORIGIN)
+    monkeypatch.setenv("TMPDIR", str(private / "nowhere"))
+    with pytest.raises(EtlError) as failed:
+        place.run(RULES, mode="dump")
+    assert failed.value.problems == (
+        f"dump: TMPDIR is {private}/nowhere, which can't be written; set TMPDIR to a folder that can, or use mode stream",
+    )
+    place.run(RULES)
+    nothing_left(place, private)
+
+
+@pytest.mark.parametrize(("origin", "target"), [("16", "18"), ("18", "16")])
+def test_a_role_that_may_select_the_tables_and_nothing_else_can_dump_them(
+    origin: str, target: str, make_place: Callable[..., Place], private: Path
+) -> None:
+    place = make_place(origin, target)
+    place.in_origin(ORIGIN)
+    place.in_origin(
+        "CREATE TABLE orders (id serial PRIMARY KEY, run bigint GENERATED ALWAYS AS IDENTITY);"
+        "CREATE TABLE visits (id int NOT NULL, run int) PARTITION BY RANGE (id);"
+        "CREATE TABLE visits_1 (id serial NOT NULL, run int); ALTER TABLE visits ATTACH PARTITION visits_1 DEFAULT"
+    )
+    role = f"reading_{place.number}"
+    place.in_origin(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT ON users, orders, visits, visits_1 TO {role}", superuser=True
+    )
+    _, to = place.databases()
+    rules = RULES + "".join(
+        f"  - table_name: {table}\n    non_anonymized_column_names: [id, run]\n" for table in ("orders", "visits")
+    )
+    origin_url = place.origin_server.url(place.name, role, "x")
+    pipeline.run(place.job(mode="dump"), place.rules(rules), Database("origin", "shop", origin_url), to)
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
+def test_a_role_that_may_not_read_a_table_as_pg_dump_does_is_told_the_grant_before_anything_is_dumped(
+    place: Place, private: Path
+) -> None:
+    place.in_origin(ORIGIN)
+    place.in_origin(
+        "CREATE TABLE visits (id int, run int) PARTITION BY RANGE (id);"
+        "CREATE TABLE visits_1 PARTITION OF visits DEFAULT; INSERT INTO visits VALUES (1, 1)"
+    )
+    role = f"column_{place.number}"
+    place.in_origin(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT SELECT (id, name, run) ON users TO {role};"
+        f"GRANT SELECT ON visits TO {role}",
+        superuser=True,
+    )
+    _, to = place.databases()
+    origin = Database("origin", "shop", place.origin_server.url(place.name, role, "x"))
+    rules = place.rules(RULES + "  - table_name: visits\n    non_anonymized_column_names: [id, run]\n")
+    pipeline.run(place.job(), rules, origin, to)
+    with pytest.raises(CheckError) as failed:
+        pipeline.run(place.job(mode="dump"), rules, origin, to)
+    grants = [f'GRANT SELECT ON TABLE "public"."{table}" TO "{role}"' for table in ("users", "visits_1")]
+    assert [problem.split("; ")[1] for problem in failed.value.problems] == [f"{g}, or use mode stream" for g in grants]
+    place.in_origin("; ".join(grants), superuser=True)
+    pipeline.run(place.job(mode="dump"), rules, origin, to)
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
+@pytest.mark.parametrize("name", ["pg_dump", "pg_restore"])
+def test_a_client_program_whose_session_is_ended_in_the_middle_of_a_table_is_an_error_that_may_pass(
+    name: str, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+) -> None:
+    published(place)
+    place.in_origin("INSERT INTO users SELECT n, repeat(md5(n::text), 20), 2 FROM generate_series(100, 300000) AS n")
+    server = place.origin_server if name == "pg_dump" else place.target_server
+    end = (
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{place.name}' "
+        "AND query LIKE 'COPY %users%' AND pid <> pg_backend_pid()"
+    )
+    psql = f'{PROGRAMS["18"] / "psql"} -AtX -c "{end}" "{server.url()}"'
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    ending = f"(for i in $(seq 400); do {psql} | grep -q t && break; done) > /dev/null 2>&1 &"
+    program(tmp_path, name, f'if [[ "$*" == *--data-only* ]]; then {ending}\nfi; exec "$real" "$@"')
+    with pytest.raises(ConnectionLost) as failed:
+        place.run(RULES, mode="dump")
+    assert failed.value.passing
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
+def test_a_column_that_a_function_of_the_origin_computes_is_refused_before_anything_is_dumped(
+    place: Place, private: Path
+) -> None:
+    place.in_origin(
+        "CREATE FUNCTION doubled(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';"
+        "CREATE TABLE users (id int PRIMARY KEY, name text, half int, run int GENERATED ALWAYS AS (doubled(half)) STORED);"
+        "CREATE TABLE secrets (id int)"
+    )
+    rules = RULES.replace("[run]", "[run, half]")
+    with pytest.raises(CheckError) as failed:
+        place.run(rules, mode="dump")
+    assert failed.value.problems == (
+        "origin shop: column users.run is computed by function doubled(integer), which the target lacks; use mode stream",
+    )
+    place.run(rules)
+    nothing_left(place, private)
+
+
+def test_what_pg_restore_says_of_a_row_is_told_to_nobody(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+) -> None:
+    published(place)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    psql = f'{PROGRAMS["18"] / "psql"} -qX -c "ALTER TABLE public.users ALTER name TYPE int USING 0" "{place.target_url}"'
+    program(tmp_path, "pg_restore", f'[[ "$*" == *--dbname* ]] && {psql}; exec "$real" "$@"')
+    with pytest.raises(EtlError) as failed:
+        place.run(RULES, mode="dump")
+    assert failed.value.problems == (
+        "target: restore failed: table users: its message may quote a row, and stands in the server's log only",
+    )
+    assert not failed.value.passing
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
 # The raw schema of the target.
 
 
@@ -439,6 +745,23 @@ def test_what_others_have_in_public_is_refused_by_name_and_dropped_only_on_deman
     nothing_left(place, private)
 
 
+@pytest.mark.parametrize("clear", [False, True])
+def test_a_schema_of_the_target_that_is_named_like_the_origins_is_never_filled_nor_dropped(
+    clear: bool, place: Place, private: Path
+) -> None:
+    place.in_origin("CREATE SCHEMA sales; SET search_path = sales;" + ORIGIN)
+    place.in_target("CREATE SCHEMA sales; CREATE TABLE sales.theirs (id int)")
+    with pytest.raises(CheckError) as failed:
+        place.run(RULES, mode="dump", origin_schema="sales", clear_raw=clear)
+    assert failed.value.problems == (
+        "target: schema sales is there, and mode dump would fill and drop it; rename it, or use mode stream",
+    )
+    assert place.read("SELECT count(*) FROM sales.theirs", as_="etl") == [(0,)]
+    with pytest.raises(CheckError, match="it is the published one; publish under another name, or use mode stream"):
+        place.run(RULES, mode="dump", origin_schema="sales", schema="sales", clear_raw=clear)
+    assert left_in(private) == []
+
+
 def test_a_table_of_another_role_stays_even_on_demand(place: Place, private: Path) -> None:
     place.in_origin(ORIGIN)
     place.in_target("CREATE TABLE public.theirs (id int)", superuser=True)
@@ -450,6 +773,45 @@ def test_a_table_of_another_role_stays_even_on_demand(place: Place, private: Pat
     assert place.read(MEMBERS.replace("t.typname FROM pg_type AS t", "t.typname FROM pg_type AS t"), as_="superuser")[0] == (
         "theirs",
     )
+
+
+def test_a_view_of_others_on_raw_data_keeps_no_row_of_it_and_the_next_run_names_the_table(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+) -> None:
+    published(place)
+    monkeypatch.setattr(restoring, "_PATIENCE", 1.0)
+    after_restore(place, tmp_path, monkeypatch, "CREATE VIEW public.theirs AS SELECT * FROM public.users")
+    assert place.run(RULES, mode="dump").warnings == ("schema public is still in use: the next run drops it",)
+    (tmp_path / "pg_restore").unlink()
+    assert run_of_users(place) == 2
+    assert place.read("SELECT count(*) FROM public.theirs", as_="superuser") == [(0,)]
+    with pytest.raises(CheckError) as failed:
+        place.run(RULES, mode="dump")
+    assert failed.value.problems[0].endswith("stays in schema public; drop it")
+    place.in_target("DROP VIEW public.theirs", superuser=True)
+    place.run(RULES)
+    nothing_left(place, private)
+
+
+def test_a_role_that_may_not_create_in_public_is_told_the_grant_before_anything_is_dumped(
+    place: Place, tmp_path: Path, private: Path
+) -> None:
+    place.in_origin(ORIGIN)
+    place.in_target(
+        f"ALTER DATABASE {place.name} OWNER TO postgres; GRANT CREATE ON DATABASE {place.name} TO {place.etl}",
+        superuser=True,
+    )
+    wanted = (
+        f"target: role {place.etl} may not create tables in schema public, which mode dump fills with raw data; "
+        f'GRANT USAGE, CREATE ON SCHEMA "public" TO "{place.etl}"'
+    )
+    for from_dump in ("", str(backup(place, tmp_path / "backup", "--format=custom"))):
+        with pytest.raises(CheckError) as failed:
+            place.run(RULES, mode="dump", from_dump=from_dump)
+        assert failed.value.problems == (wanted,)
+    place.in_target(wanted.partition("; ")[2], superuser=True)
+    place.run(RULES, mode="dump")
+    nothing_left(place, private)
 
 
 @pytest.mark.parametrize("to", ["PUBLIC", "{reader}"])
