@@ -17,8 +17,8 @@ from multischema.report import Report
 # what Prefect's UI says of the flow and of its deployments: of the docstring it would show the Args too, run together
 DESCRIPTION = """Publishes an app's database in its schema of the analytics database, every personal datum masked.
 
-Its stages: download rules, check, in mode dump also dump and restore, then anonymize (a task `copy` per table, largest first),
-index, verify, publish, clean.
+Its stages: download rules, check, in mode dump also dump and restore, then anonymize (a task `copy` per table, largest
+first), index, verify, publish, clean.
 A run that fails leaves the published schema as it was. The report of a run is among its artifacts, `<app>-report`."""
 
 one_line_errors()

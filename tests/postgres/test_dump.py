@@ -587,7 +587,7 @@ def test_a_password_is_in_no_argument_of_the_client_programs(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     for name in ("pg_dump", "pg_restore"):
         program(
-            tmp_path, name, f'ps -eo args > {tmp_path}/{name}.ps; echo "$0 $@" >> {tmp_path}/arguments; exec "$real" "$@"'
+            tmp_path, name, f'cat /proc/[0-9]*/cmdline > {tmp_path}/{name}.ps; echo "$0 $@" >> {tmp_path}/arguments; exec "$real" "$@"'
         )
     place.run(RULES, mode="dump")
     assert run_of_users(place) == 1
