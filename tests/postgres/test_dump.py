@@ -586,15 +586,14 @@ def test_a_password_is_in_no_argument_of_the_client_programs(
     place.in_origin(ORIGIN)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     for name in ("pg_dump", "pg_restore"):
-        program(
-            tmp_path, name, f'cat /proc/[0-9]*/cmdline > {tmp_path}/{name}.ps; echo "$0 $@" >> {tmp_path}/arguments; exec "$real" "$@"'
-        )
+        looks = f'cat /proc/[0-9]*/cmdline > {tmp_path}/{name}.ps; echo "$0 $@" >> {tmp_path}/arguments'
+        program(tmp_path, name, f'{looks}; exec "$real" "$@"')
     place.run(RULES, mode="dump")
     assert run_of_users(place) == 1
-    seen = "".join((tmp_path / name).read_text() for name in ("arguments", "pg_dump.ps", "pg_restore.ps"))
-    assert "--data-only" in seen
-    assert PASSWORD not in seen
-    assert quote(PASSWORD, safe="") not in seen
+    told = "".join((tmp_path / name).read_text() for name in ("arguments", "pg_dump.ps", "pg_restore.ps"))
+    assert "--data-only" in told
+    assert PASSWORD not in told
+    assert quote(PASSWORD, safe="") not in told
 
 
 def test_a_folder_for_dumps_that_cannot_be_written_is_refused_and_no_other_is_taken(
