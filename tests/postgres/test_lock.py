@@ -46,7 +46,7 @@ class Run(threading.Thread):
             self.result = error
 
 
-def check_lock(place: Place, job: Job, waiting: Callable[[], None]) -> None:
+def check_lock(place: Place, job: Job, waiting: Callable[[str], None]) -> None:
     """Run the check stage alone, lock and all."""
     with pipeline.opened(job, *place.databases()) as doors:
         pipeline.check(job, doors, download.fetch(place.rules(RULES)), on_wait=waiting)
@@ -59,7 +59,7 @@ def test_a_second_run_of_an_app_waits_says_so_once_and_then_runs(place: Place, m
     check = pipeline.check
 
     def check_saying_so(*arguments: Any) -> Any:
-        return check(*arguments, on_wait=waits.release)
+        return check(*arguments, on_wait=lambda schema: waits.release())
 
     monkeypatch.setattr(pipeline, "check", check_saying_so)
     with gate_at(place, "CREATE INDEX") as gate:
@@ -87,11 +87,11 @@ def test_a_second_run_of_an_app_gives_up_after_its_patience_and_leaves_the_first
         said: list[str] = []
         for wait in (0, 1):
             with pytest.raises(LockTimeout) as raised:
-                check_lock(place, place.job(lock_wait=wait), lambda: said.append("waiting"))
+                check_lock(place, place.job(lock_wait=wait), said.append)
             assert str(raised.value) == (
                 f"target: another run of schema shop is still going on after {wait} s; start again when it has ended"
             )
-        assert said == ["waiting"] * 2
+        assert said == ["shop"] * 2
         assert place.schemas() == staging
         gate.open()
         first.join()
