@@ -12,7 +12,8 @@ from tests.conftest import PASSWORD, PROGRAMS
 from tests.flows.conftest import Shop
 from tests.flows.servers import eventually
 
-pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
+# pytest undoes the filter of flows/etl.py
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Field name")]
 
 SOON = 25  # seconds on a busy machine; what waits for a thread that hangs takes 30 or more
 ORIGIN = """

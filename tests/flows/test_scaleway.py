@@ -20,6 +20,8 @@ from tests.flows import servers
 from tests.flows.scaleway_provider import ENDED, Definition, Provider, Run, provider
 from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, variables
 
+pytestmark = pytest.mark.slow
+
 KEY = "3e1d5c0f-9b2a-4c7d-8e6f-0a1b2c3d4e5f"
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 

@@ -111,7 +111,12 @@ def backup(place: Place, file: Path, *options: str) -> Path:
 
 def dumped() -> list[Any]:
     """Return every case with every pair of servers; on one pair in the quick suite."""
-    return [run if run.values[1] != "18" else pytest.param(*run.values, id=run.id, marks=pytest.mark.slow) for run in runs()]
+    return [
+        run
+        if run.values[1] == "16" or run.values[0].extensions
+        else pytest.param(*run.values, id=run.id, marks=pytest.mark.slow)
+        for run in runs()
+    ]
 
 
 @pytest.mark.parametrize(("case", "origin", "target"), dumped())
@@ -135,6 +140,7 @@ def test_a_dump_publishes_what_a_stream_does(
     assert left_in(private) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "origin", "target"),
     [run for run in runs() if run.values[0].directory.name not in NO_BACKUP and run.values[1:] == ("16", "18")],
