@@ -81,6 +81,7 @@ def nothing(shop: Shop) -> None:
     """Have the next run publish."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "prepare", "state", "said"),
     [

@@ -9,7 +9,6 @@ import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -109,17 +108,8 @@ def backup(place: Place, file: Path, *options: str) -> Path:
     return file
 
 
-def dumped() -> list[Any]:
-    """Return every case with every pair of servers; on one pair in the quick suite."""
-    return [
-        run
-        if run.values[1] == "16" or run.values[0].extensions
-        else pytest.param(*run.values, id=run.id, marks=pytest.mark.slow)
-        for run in runs()
-    ]
-
-
-@pytest.mark.parametrize(("case", "origin", "target"), dumped())
+@pytest.mark.slow
+@pytest.mark.parametrize(("case", "origin", "target"), runs())
 def test_a_dump_publishes_what_a_stream_does(
     case: Case, origin: str, target: str, make_place: Callable[..., Place], private: Path
 ) -> None:
@@ -249,6 +239,7 @@ def cut(file: Path, share: float) -> None:
     file.write_bytes(content[: int(len(content) * share)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["custom", "tar", ".tar.gz"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.9])
 def test_a_backup_that_is_cut_short_is_one_clear_error_and_leaves_nothing(
@@ -366,6 +357,7 @@ ODD_NAMES += ["🙂", "é" * 31, "x" * 63, "comma; semi", "-- dash", "$dollar", 
 ODD_NAMES += ["nel\x85x", "*star?", "Type: X; Schema: y; Owner: z", "UPPER", "public", "%s", "{0}", "[a]", "(b)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["", "custom", "directory", "tar", ".tar.gz"])
 def test_tables_and_schemas_of_odd_names_are_told_apart(form: str, place: Place, tmp_path: Path, private: Path) -> None:
     for number, name in enumerate(ODD_NAMES, 1):
