@@ -124,7 +124,8 @@ def _check(parameters: Mapping[str, Any]) -> None:
         parameters["jobs"],
         lock_wait=0,
         id=new_run_id(),
-        mode="dump" if parameters["keep_dump"] else parameters["mode"],
+        mode=parameters["mode"],
+        keep_dump=parameters["keep_dump"],
         clear_raw=parameters["clear_raw"],
     )
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))

@@ -58,8 +58,6 @@ def etl(
         keep_dump: Keep the dump, with its personal data; the next run with it starts from there
         clear_raw: Drop what others have in `public` of the target, which mode dump refuses to do
     """
-    if from_dump or keep_dump:
-        mode = "dump"
     job = Job(
         app, schema or app, origin_schema, reader, jobs, lock_wait, new_run_id(), mode, from_dump, keep_dump, clear_raw
     )

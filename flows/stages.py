@@ -92,8 +92,7 @@ def check(job: Job, rules_text: bytes, *, lock: bool = True) -> Plan:
 def dump(job: Job, plan: Plan) -> list[str]:
     """Dump the origin with pg_dump into a private directory; return warnings. The origin is released then."""
     doors = _doors.get()
-    expected = sum(table.bytes for table in plan.copied) // 2
-    with _timed("dump"), Measured(job.app, "dumped", expected, lambda: shell.size_of(doors.directory.archive)):
+    with _timed("dump"), Measured(job.app, "dumped", plan.dump_bytes, lambda: shell.size_of(doors.directory.archive)):
         dumped = pipeline.dump(job, doors, plan)
     _bytes.get()["dump"] = dumped.bytes
     log().info(f"dumped {job.app}: {count(len(plan.copied), 'table')}, {report.size(dumped.bytes)}")
@@ -104,10 +103,9 @@ def dump(job: Job, plan: Plan) -> list[str]:
 def restore(job: Job, plan: Plan) -> Plan:
     """Restore the dump's rows with pg_restore into raw tables of the target; return the plan with their sizes."""
     doors = _doors.get()
-    expected = sum(table.bytes for table in plan.copied)
     with (
         _timed("restore"),
-        Measured(job.app, "restored", expected, lambda: sum(pipeline.raw_sizes(job, doors).values())),
+        Measured(job.app, "restored", plan.bytes, lambda: sum(pipeline.raw_sizes(job, doors).values())),
     ):
         restored = pipeline.restore(job, doors, plan, on_wait=lambda schema: _say_waiting(job, schema))
     _bytes.get()["restore"] = restored.bytes

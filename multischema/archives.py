@@ -38,16 +38,8 @@ _LOST = (
 _BROKEN = (
     *("end of file", "magic string", "not appear to be a valid archive", "text format dump", "corrupt tar", "TOC file"),
     *("could not uncompress", "could not read", "could not find header", "unsupported version", "incomplete tar", "toc.dat"),
-    *(
-        "input file",
-        "data file",
-        "could not find block",
-        "could not parse",
-        "unrecognized data block",
-        "entry ID",
-        "does not exist",
-        "unexpected data",
-    ),
+    *("input file", "data file", "could not find block", "could not parse", "unrecognized data block", "entry ID"),
+    *("does not exist", "unexpected data"),
 )
 _NO_PROGRAM = 127
 _ROWS = ("COPY failed", "contents of table", "COPY ")

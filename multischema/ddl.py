@@ -76,7 +76,11 @@ def hide(schema: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
 
 def enum_domains(catalog: Catalog, indexes: Sequence[IndexPlan]) -> list[str]:
     """Return the enums that an index definition names: as domains over text they let `'x'::status` work."""
-    text = "\n".join(index.definition for index in indexes)
+    return enums_named_in("\n".join(index.definition for index in indexes), catalog)
+
+
+def enums_named_in(text: str, catalog: Catalog) -> list[str]:
+    """Return the enums of the origin schema that definitions or expressions name."""
     return [
         type_.name
         for type_ in catalog.types.values()
@@ -85,7 +89,7 @@ def enum_domains(catalog: Catalog, indexes: Sequence[IndexPlan]) -> list[str]:
 
 
 def create_domain(staging: str, name: str) -> sql.Composed:
-    """Return the statement for one of `enum_domains`."""
+    """Return the statement for a domain over text, such as stands for one of `enum_domains`."""
     return sql.SQL("CREATE DOMAIN {} AS text").format(sql.Identifier(staging, name))
 
 

@@ -174,12 +174,12 @@ def dump(job: Job, doors: Doors, plan: Plan) -> Dumped:
     side, oids = doors.origin.side, [table.oid for table in plan.copied]
     structure = {table.name: plan.catalog.fingerprints[table.oid].structure for table in plan.copied}
     if job.keep_dump and (kept := shell.kept_structure(job.schema)) is not None:
-        doors.archive = shell.kept_path(job.schema) / "dump"
+        doors.archive = shell.kept_archive(job.schema)
         if kept != structure:
             raise EtlError(f"{side}: the kept dump {doors.archive.parent} is of other tables than there are now; delete it")
         return Dumped(shell.size_of(doors.archive), (f"the dump {doors.archive.parent} of an earlier run was restored",))
     doors.directory.drop_archive()
-    doors.directory.refuse_if_full(sum(table.bytes for table in plan.copied) // 2, f"{side}: dump")
+    doors.directory.refuse_if_full(plan.dump_bytes, f"{side}: dump")
     with doors.sessions.lend(doors.origin, job.origin_schema) as connection, translated(side, "reading the catalog"):
         leaves = [(row["schema"], row["name"]) for row in query(connection, "leaves", tables=oids)]
         sequences = [(row["schema"], row["name"]) for row in query(connection, "sequences", tables=oids)]
@@ -189,11 +189,7 @@ def dump(job: Job, doors: Doors, plan: Plan) -> Dumped:
     outcome = doors.run(command)
     if outcome.status:
         raise archives.failure(command, side, "dump", outcome)
-    with doors.sessions.lend(doors.origin, job.origin_schema) as connection, translated(side, "reading the catalog"):
-        after = read_fingerprints(connection, oids)
-    changes = catalog.changes(plan.catalog, after, after, oids)
-    if changes:
-        raise OriginChanged(*(f"{side}: table {line} while it was dumped; start again" for line in changes))
+    _refuse_changes(doors, plan)
     size = shell.size_of(doors.archive)
     if not job.keep_dump:
         return Dumped(size, ())
@@ -566,16 +562,18 @@ def _snapshot(job: Job, doors: Doors, plan: Plan) -> Iterator[Snapshot]:
         doors.sessions.close(connection)
 
 
-def _refuse_changes(doors: Doors, plan: Plan, snapshot: Snapshot) -> None:
+def _refuse_changes(doors: Doors, plan: Plan, snapshot: Snapshot | None = None) -> None:
     """Compare the catalog of the copied tables with the plan's and the snapshot's, in a new transaction.
 
     Within the snapshot pg_class shows the file of before: a table truncated meanwhile reads as empty, without an error.
-    Later than now, after the snapshot is released, good runs would fail.
+    Later than now, after the snapshot is released, good runs would fail. Without a snapshot they were dumped: pg_dump locks
+    them, and none can be truncated meanwhile.
     """
     oids = [table.oid for table in plan.copied]
     with doors.sessions.lend(doors.origin, plan.catalog.schema) as connection:
         with translated(doors.origin.side, "reading the catalog"):
             after = read_fingerprints(connection, oids)
-    changes = catalog.changes(plan.catalog, snapshot.fingerprints, after, oids)
+    changes = catalog.changes(plan.catalog, snapshot.fingerprints if snapshot else after, after, oids)
     if changes:
-        raise OriginChanged(*(f"{doors.origin.side}: table {line} while it was copied; start again" for line in changes))
+        done = "copied" if snapshot else "dumped"
+        raise OriginChanged(*(f"{doors.origin.side}: table {line} while it was {done}; start again" for line in changes))

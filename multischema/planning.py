@@ -41,12 +41,12 @@ class Job:
     @property
     def dumps(self) -> bool:
         """Tell whether the run dumps the origin: mode dump without a dump that is there already."""
-        return self.mode == "dump" and not self.from_dump
+        return self.restores and not self.from_dump
 
     @property
     def restores(self) -> bool:
-        """Tell whether the run reads from raw tables of the target."""
-        return self.mode == "dump"
+        """Tell whether the run reads raw tables of the target: mode dump, which a dump to start from, or to keep, means."""
+        return self.mode == "dump" or bool(self.from_dump) or self.keep_dump
 
     @property
     def raw_schema(self) -> str:
@@ -78,6 +78,16 @@ class Plan:
     def copied(self) -> tuple[TablePlan, ...]:
         """Return the tables whose rows are copied, largest first."""
         return tuple(table for table in self.tables if not table.truncated)
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of the tables whose rows are copied."""
+        return sum(table.bytes for table in self.copied)
+
+    @property
+    def dump_bytes(self) -> int:
+        """Return the estimated size of a dump: texts shrink to less than half."""
+        return self.bytes // 2
 
     def measured(self, sizes: Mapping[str, int]) -> "Plan":
         """Return the plan with the sizes that its tables turned out to have."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from psycopg import sql
 
+from multischema import ddl
 from multischema.catalog import Column, Table, Type
 from multischema.flattening import flatten, is_hstore
 from multischema.planning import Plan
@@ -39,10 +40,9 @@ def problems(plan: Plan) -> list[str]:
 
 def mark(schema: str, application: str) -> list[sql.Composed]:
     """Return the statements that make the marker; nothing of a run's is made before."""
-    marker = sql.Identifier(schema, MARKER)
     return [
-        sql.SQL("CREATE DOMAIN {} AS text").format(marker),
-        sql.SQL("COMMENT ON DOMAIN {} IS {}").format(marker, sql.Literal(application)),
+        ddl.create_domain(schema, MARKER),
+        sql.SQL("COMMENT ON DOMAIN {} IS {}").format(sql.Identifier(schema, MARKER), sql.Literal(application)),
     ]
 
 
@@ -60,11 +60,7 @@ def create_types(plan: Plan, schema: str) -> list[sql.Composed]:
         for column in table.columns
         if _is_computed(column, published)
     )
-    enums = [
-        sql.SQL("CREATE DOMAIN {} AS text").format(sql.Identifier(schema, type_.name))
-        for type_ in types.values()
-        if type_.kind == "e" and type_.schema == plan.catalog.schema and type_.name in expressions
-    ]
+    enums = [ddl.create_domain(schema, name) for name in ddl.enums_named_in(expressions, plan.catalog)]
     used = (column.type_oid for table, _ in _copied(plan) for column in table.columns)
     composites: dict[int, Type] = {}
     for oid in used:

@@ -95,9 +95,9 @@ class PrivateDirectory:
         """Move the dump to where the next run with `keep_dump` finds it, with the structure that it is of."""
         (self.path / _STRUCTURE).write_text(json.dumps(structure))
         kept = kept_path(schema)
-        drop_kept(schema)
+        _remove(kept)
         kept.mkdir(mode=0o700)
-        archive = self.archive.rename(kept / "dump")
+        archive = self.archive.rename(kept_archive(schema))
         (self.path / _STRUCTURE).rename(kept / _STRUCTURE)  # last: what has none is no whole dump
         return archive
 
@@ -118,6 +118,11 @@ def kept_path(schema: str) -> Path:
     return _folder() / f"{_KEPT}{quote(schema, safe='')}"
 
 
+def kept_archive(schema: str) -> Path:
+    """Return where the dump is in there."""
+    return kept_path(schema) / "dump"
+
+
 def kept_structure(schema: str) -> dict[str, Any] | None:
     """Return the structure that a kept dump is of, None where there is none. Raises EtlError for what is not ours."""
     kept = kept_path(schema)
@@ -129,11 +134,6 @@ def kept_structure(schema: str) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return structure
-
-
-def drop_kept(schema: str) -> None:
-    """Delete the kept dump of an app."""
-    _remove(kept_path(schema))
 
 
 def drop_leftovers() -> None:

@@ -19,7 +19,7 @@ from multischema.preconditions import exposed_problems, reader_problems, strange
 
 _TABLES_PER_TRANSACTION = 100  # each takes three locks or more of the 6,400 that a server has by default
 _LOCK_POLL = 2.0
-_PATIENCE = 20.0  # seconds
+_PATIENCE = 20.0  # seconds for what is in use
 _PATIENT_LOCK_TIMEOUT = "2s"
 # Classes of SQLSTATE for which an index that the target can't build is left out (syntax or a missing function, features,
 # limits, data, integrity); for others (disk, connection) the run fails.
@@ -30,7 +30,7 @@ def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callabl
     """Take a schema's lock on this session, waiting at most `wait` seconds. Raises LockTimeout."""
     deadline = time.monotonic() + wait
     waited = False
-    while not _try_lock(connection, schema):
+    while not try_lock(connection, schema):
         if not waited:
             on_wait(schema)
             waited = True
@@ -39,6 +39,23 @@ def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callabl
                 f"target: another run of schema {schema} is still going on after {wait:.0f} s; start again when it has ended"
             )
         time.sleep(min(_LOCK_POLL, max(deadline - time.monotonic(), 0.05)))
+
+
+def try_lock(connection: Connection, schema: str) -> bool:
+    """Take a schema's lock on this session if nobody has it; tell whether it was taken."""
+    with translated("target", "taking the app's lock"):
+        return bool(query(connection, "advisory_lock", schema=schema)[0]["locked"])
+
+
+@contextmanager
+def short_lock_timeout(connection: Connection) -> Iterator[None]:
+    """Have what is in use refuse soon, so that it can be tried again, others meanwhile."""
+    connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(_PATIENT_LOCK_TIMEOUT)))
+    try:
+        yield
+    finally:
+        if not connection.broken:
+            connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
 
 
 def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
@@ -170,16 +187,11 @@ def drop_schema(connection: Connection, schema: str) -> bool:
     One DROP SCHEMA would wait for every reader at once, and take more locks than a server has by default.
     """
     deadline = time.monotonic() + _PATIENCE
-    with translated("target", f"dropping schema {schema}"):
-        connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(_PATIENT_LOCK_TIMEOUT)))
-        try:
-            while (kept := _drop_objects(connection, schema, deadline)) and time.monotonic() < deadline:
-                if not any(isinstance(reason, errors.LockNotAvailable) for reason in kept):
-                    return False  # others built on it: waiting does not help
-            return not kept
-        finally:
-            if not connection.broken:
-                connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
+    with translated("target", f"dropping schema {schema}"), short_lock_timeout(connection):
+        while (kept := _drop_objects(connection, schema, deadline)) and time.monotonic() < deadline:
+            if not any(isinstance(reason, errors.LockNotAvailable) for reason in kept):
+                return False  # others built on it: waiting does not help
+        return not kept
 
 
 def _drop_objects(connection: Connection, schema: str, deadline: float) -> list[psycopg.Error]:
@@ -204,11 +216,6 @@ def _gone_or(kept: list[psycopg.Error]) -> Iterator[None]:
         pass  # it went with something else
     except (errors.LockNotAvailable, errors.DependentObjectsStillExist) as reason:
         kept.append(reason)
-
-
-def _try_lock(connection: Connection, schema: str) -> bool:
-    with translated("target", "taking the app's lock"):
-        return bool(query(connection, "advisory_lock", schema=schema)[0]["locked"])
 
 
 @contextmanager

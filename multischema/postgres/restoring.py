@@ -10,14 +10,14 @@ from psycopg import errors, sql
 from multischema import archives, ddl, raw
 from multischema.errors import CheckError, DatabaseError
 from multischema.planning import Job, Plan
+from multischema.postgres.building import short_lock_timeout, try_lock
 from multischema.postgres.errors import describe, translated
 from multischema.postgres.reads import query
-from multischema.postgres.sessions import LOCK_TIMEOUT, Connection
+from multischema.postgres.sessions import Connection
 from multischema.preconditions import exposed_problems, raw_problems
 
 _PATIENCE = 20.0  # seconds for what is in use
 _PAUSE = 0.5
-_SHORT_LOCK_TIMEOUT = "2s"
 # What a computed default may ask for and the target lacks: a function, a table (of nextval), a schema, another object
 _LACKING = ("42883", "42P01", "3F000", "42704")
 
@@ -142,7 +142,7 @@ def drop_leftovers(connection: Connection, schema: str | None = None) -> list[st
         found = query(connection, "raw_schemas", marker=raw.MARKER)
     kept = []
     for row in found:
-        if schema in (None, row["schema"]) and (schema or _try_lock(connection, row["schema"])):
+        if schema in (None, row["schema"]) and (schema or try_lock(connection, row["schema"])):
             with translated("target", f"emptying schema {row['schema']}"):
                 query(connection, "end_sessions", application=row["application"])
             if not leave(connection, row["schema"]):
@@ -166,38 +166,33 @@ def leave(connection: Connection, schema: str) -> bool:
         return False
     if schema != "public":
         with translated("target", f"dropping schema {schema}"):
-            connection.execute(raw.drop("SCHEMA", sql.Identifier(schema).as_string()))
+            connection.execute(ddl.drop_schema(schema))
     return True
 
 
 def _drop_members(connection: Connection, schema: str, *, keep_marker: bool = False) -> bool:
     """Drop what this role owns in a schema, round after round: one thing stands on another, and some are in use."""
     deadline = time.monotonic() + _PATIENCE
-    with translated("target", f"emptying schema {schema}"):
-        connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(_SHORT_LOCK_TIMEOUT)))
-        try:
-            while True:
-                for row in query(connection, "keys_of", schema=schema):
-                    if row["what"] == "constraint":
-                        _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
-                found = [row for row in query(connection, "members", schema=schema, marker=raw.MARKER) if row["owned"]]
-                members = [row for row in found if not row["is_marker"]]
-                if not members and not keep_marker:
-                    members = found
-                if not members:
-                    return True
-                done = [_dropped(connection, raw.drop(row["kind"].upper(), row["name"])) for row in members]
-                if any(done):
-                    continue
-                for row in members:  # where others built on a table, at least no row stays
-                    if row["kind"] == "table":
-                        _dropped(connection, raw.truncate([sql.SQL(row["name"])]))
-                if time.monotonic() >= deadline:
-                    return False
-                time.sleep(_PAUSE)
-        finally:
-            if not connection.broken:
-                connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(LOCK_TIMEOUT)))
+    with translated("target", f"emptying schema {schema}"), short_lock_timeout(connection):
+        while True:
+            for row in query(connection, "keys_of", schema=schema):
+                if row["what"] == "constraint":
+                    _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
+            found = [row for row in query(connection, "members", schema=schema, marker=raw.MARKER) if row["owned"]]
+            members = [row for row in found if not row["is_marker"]]
+            if not members and not keep_marker:
+                members = found
+            if not members:
+                return True
+            done = [_dropped(connection, raw.drop(row["kind"].upper(), row["name"])) for row in members]
+            if any(done):
+                continue
+            for row in members:  # where others built on a table, at least no row stays
+                if row["kind"] == "table":
+                    _dropped(connection, raw.truncate([sql.SQL(row["name"])]))
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE)
 
 
 def _staying(connection: Connection, schema: str) -> list[str]:
@@ -209,11 +204,6 @@ def _staying(connection: Connection, schema: str) -> list[str]:
         for row in rows
         if not row["is_marker"]
     ]
-
-
-def _try_lock(connection: Connection, schema: str) -> bool:
-    with translated("target", "taking a lock"):
-        return bool(query(connection, "advisory_lock", schema=schema)[0]["locked"])
 
 
 def _dropped(connection: Connection, statement: sql.Composed) -> bool:

@@ -12,26 +12,12 @@ SELECT a.attrelid::int8 AS table_oid,
        ) AS not_null,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS "default",
        a.attgenerated::text AS generated,
-       (WITH RECURSIVE family (oid) AS (
-            SELECT a.attrelid WHERE a.attgenerated <> ''
-            UNION ALL
-            SELECT i.inhrelid
-            FROM family AS f
-            JOIN pg_class AS parent ON parent.oid = f.oid AND parent.relkind = 'p'
-            JOIN pg_inherits AS i ON i.inhparent = f.oid)
-        SELECT CASE WHEN count(DISTINCT pg_get_expr(ad.adbin, ad.adrelid)) = 1 THEN min(pg_get_expr(ad.adbin, ad.adrelid)) END
-        FROM family AS f
+       (SELECT CASE WHEN count(DISTINCT pg_get_expr(ad.adbin, ad.adrelid)) = 1 THEN min(pg_get_expr(ad.adbin, ad.adrelid)) END
+        FROM unnest(family.oids) AS f (oid)
         JOIN pg_attribute AS own ON own.attrelid = f.oid AND own.attname = a.attname
         JOIN pg_attrdef AS ad ON ad.adrelid = f.oid AND ad.adnum = own.attnum) AS generation,
-       ARRAY(WITH RECURSIVE family (oid) AS (
-                 SELECT a.attrelid WHERE a.attgenerated <> ''
-                 UNION ALL
-                 SELECT i.inhrelid
-                 FROM family AS f
-                 JOIN pg_class AS parent ON parent.oid = f.oid AND parent.relkind = 'p'
-                 JOIN pg_inherits AS i ON i.inhparent = f.oid)
-             SELECT DISTINCT source.attname::text
-             FROM family AS f
+       ARRAY(SELECT DISTINCT source.attname::text
+             FROM unnest(family.oids) AS f (oid)
              JOIN pg_attribute AS own ON own.attrelid = f.oid AND own.attname = a.attname
              JOIN pg_attrdef AS ad ON ad.adrelid = f.oid AND ad.adnum = own.attnum
              JOIN pg_depend AS dep ON dep.refclassid = 'pg_class'::regclass AND dep.refobjid = f.oid
@@ -55,6 +41,15 @@ FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
 CROSS JOIN LATERAL (SELECT CASE WHEN t.typtype = 'd' THEN 'pg_catalog."default"'::regcollation
                                 ELSE t.typcollation END AS collation) AS plain
+-- of a generated column: its table, and the partitions
+CROSS JOIN LATERAL (WITH RECURSIVE part (oid) AS (
+                        SELECT a.attrelid WHERE a.attgenerated <> ''
+                        UNION ALL
+                        SELECT i.inhrelid
+                        FROM part
+                        JOIN pg_class AS parent ON parent.oid = part.oid AND parent.relkind = 'p'
+                        JOIN pg_inherits AS i ON i.inhparent = part.oid)
+                    SELECT array_agg(part.oid) AS oids FROM part) AS family
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN pg_collation AS co ON co.oid = a.attcollation
 LEFT JOIN pg_namespace AS cn ON cn.oid = co.collnamespace
