@@ -40,6 +40,7 @@ def etl(
     from_dump: str = "",
     keep_dump: bool = False,
     clear_raw: bool = False,
+    indexes: Literal["useful", "all"] = "useful",
 ) -> Report:
     """Publish an app's database, anonymized: the stages of the README, in their order.
 
@@ -57,9 +58,21 @@ def etl(
         from_dump: Publish from this file, a backup by pg_dump, on the machine of the worker: the origin is not contacted
         keep_dump: Keep the dump, with its personal data; the next run with it starts from there
         clear_raw: Drop what others have in `public` of the target, which mode dump refuses to do
+        indexes: useful leaves out indexes that nobody can search by, as all their columns are masked; all builds them too
     """
     job = Job(
-        app, schema or app, origin_schema, reader, jobs, lock_wait, new_run_id(), mode, from_dump, keep_dump, clear_raw
+        app=app,
+        schema=schema or app,
+        origin_schema=origin_schema,
+        reader=reader,
+        jobs=jobs,
+        lock_wait=lock_wait,
+        id=new_run_id(),
+        mode=mode,
+        from_dump=from_dump,
+        keep_dump=keep_dump,
+        clear_raw=clear_raw,
+        indexes=indexes,
     )
     target = Database("target", app, urls.load(urls.TARGET))
     origin = target.backup() if from_dump else Database("origin", app, urls.load(urls.origin_block(app)))

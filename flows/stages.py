@@ -2,7 +2,6 @@
 
 import logging
 import shlex
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -250,10 +249,9 @@ def _copy_all(job: Job, plan: Plan, snapshot: Snapshot, shown: Progress) -> dict
 
 @contextmanager
 def _timed(name: str) -> Iterator[None]:
-    started = time.monotonic()
     progress.stage = name
     try:
-        yield
+        with pipeline.timed(name, _seconds.get()):
+            yield
     finally:
         progress.stage = ""
-        _seconds.get()[name] = time.monotonic() - started

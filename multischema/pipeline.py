@@ -93,27 +93,48 @@ class Published:
     indexed: Indexed
     sizes: dict[str, int]
     warnings: tuple[str, ...]
+    seconds: dict[str, float]
 
 
 def run(job: Job, rules_source: str, origin: Database, target: Database) -> Published:
     """Publish an app without Prefect: the same work, with the threads of the standard library."""
+    seconds: dict[str, float] = {}
+    notes: list[str] = []
     with opened(job, origin, target) as doors:
-        plan = check(job, doors, download.fetch(rules_source))
-        notes: list[str] = []
+        with timed("check", seconds):
+            plan = check(job, doors, download.fetch(rules_source))
         if job.dumps:
-            notes += dump(job, doors, plan).warnings
+            with timed("dump", seconds):
+                notes += dump(job, doors, plan).warnings
         if job.restores:
-            plan = restore(job, doors, plan).plan
+            with timed("restore", seconds):
+                plan = restore(job, doors, plan).plan
 
         def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
             results = in_parallel(doors, job.jobs, lambda table: copy(job, doors, table, snapshot.identifier), plan.copied)
             return {table.name: copied for table, copied in zip(plan.copied, results, strict=True)}
 
-        copied = anonymize(job, doors, plan, copy_all)
-        indexed = index(job, doors, plan)
-        sizes = verify(job, doors, plan, {name: table.rows for name, table in copied.items()})
-        warnings = [*notes, *publish(job, doors), *clean(job, doors)]
-        return Published(plan, copied, indexed, sizes, tuple(warnings))
+        with timed("anonymize", seconds):
+            copied = anonymize(job, doors, plan, copy_all)
+        with timed("index", seconds):
+            indexed = index(job, doors, plan)
+        with timed("verify", seconds):
+            sizes = verify(job, doors, plan, {name: table.rows for name, table in copied.items()})
+        with timed("publish", seconds):
+            notes += publish(job, doors)
+        with timed("clean", seconds):
+            notes += clean(job, doors)
+        return Published(plan, copied, indexed, sizes, tuple(notes), seconds)
+
+
+@contextmanager
+def timed(stage: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Note how many seconds a stage took, however it ended."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[stage] = time.monotonic() - started
 
 
 @contextmanager
@@ -433,7 +454,8 @@ def _check_schemas(
     gaps = exhaustivity.compare(parsed, found)
     if gaps.problems:
         return None, [*problems, *(f"{doors.origin.side}: {line}" for line in gaps.problems), gaps.snippet]
-    plan = make_plan(found, parsed, gaps.warnings, frozenset(collations_of(found)) - absent, raw=job.dumps)
+    collations = frozenset(collations_of(found)) - absent
+    plan = make_plan(found, parsed, gaps.warnings, collations, raw=job.dumps, all_indexes=job.indexes == "all")
     return plan, problems + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
 
 
