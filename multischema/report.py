@@ -33,6 +33,7 @@ class Report:
     indexes: int
     foreign_keys: int
     warnings: tuple[str, ...]
+    recreated: tuple[str, ...]
     stages: Mapping[str, float]
     stage_bytes: Mapping[str, int]
 
@@ -68,6 +69,7 @@ def make_report(
     index_seconds: Mapping[str, float],
     sizes: Mapping[str, int],
     warnings: Sequence[str],
+    recreated: Sequence[str],
     stages: Mapping[str, float],
     stage_bytes: Mapping[str, int],
 ) -> Report:
@@ -91,6 +93,7 @@ def make_report(
         indexes=len(plan.keys.indexes),
         foreign_keys=len(plan.keys.foreign_keys),
         warnings=tuple(warnings),
+        recreated=tuple(recreated),
         stages=stages,
         stage_bytes=stage_bytes,
     )
@@ -99,6 +102,7 @@ def make_report(
 def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it."""
     lines = [f"# {report.app}", "", report.headline() + ".", ""]
+    lines += [f"Created again, on the new tables: {_escape(', '.join(report.recreated))}.", ""] if report.recreated else []
     lines += ["## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings), ""] if report.warnings else []
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     sizes = {stage: f" ({size(bytes_).replace(' ', _NBSP)})" for stage, bytes_ in report.stage_bytes.items()}
@@ -121,6 +125,7 @@ def plain(report: Report) -> str:
         for row in rows
     ]
     lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
+    lines += ["", f"created again, on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
     return "\n".join([*lines, "", report.headline()])
 
 

@@ -1,5 +1,7 @@
 """The report of a run: its sums, and that it reads well in Prefect's markdown and in a terminal."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from multischema import report
@@ -23,7 +25,7 @@ def plans() -> list[TablePlan]:
     return [plan_table(t, RULES[t.name], ORIGIN, frozenset()) for t in ORIGIN.tables]
 
 
-def made(*warnings: str, stage_bytes: dict[str, int] | None = None) -> Report:
+def made(*warnings: str, stage_bytes: dict[str, int] | None = None, recreated: Sequence[str] = ()) -> Report:
     """Return the report of a run over ORIGIN."""
     keys: Keys = plan_keys(ORIGIN.tables, {plan.name: plan for plan in plans()}, "public")
     return make_report(
@@ -34,6 +36,7 @@ def made(*warnings: str, stage_bytes: dict[str, int] | None = None) -> Report:
         index_seconds={"users": 0.5, "rdvs": 0.0},
         sizes={"users": 1_500_000, "rdvs": 8192, "versions": 16384},
         warnings=warnings,
+        recreated=recreated,
         stages={"download rules": 0.26, "check": 1.0},
         stage_bytes=stage_bytes or {},
     )
