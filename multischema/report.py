@@ -125,8 +125,8 @@ def plain(report: Report) -> str:
         for row in rows
     ]
     lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
-    lines += ["", f"created again, on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
-    return "\n".join([*lines, "", report.headline()])
+    again = [f"created again, on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
+    return "\n".join([*lines, "", *again, report.headline()])
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
