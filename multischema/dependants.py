@@ -51,13 +51,6 @@ class Dependant:
     may_create: bool
     stands_on: frozenset[int]
     needs: tuple[tuple[str, str | None], ...]
-    definition: str
-    options: tuple[str, ...]
-    method: str | None
-    populated: bool
-    comment: str | None
-    columns: tuple[Column, ...]
-    parts: tuple[Part, ...]
 
     @property
     def title(self) -> str:
@@ -70,6 +63,35 @@ class Dependant:
         return sql.Identifier(self.schema, self.name)
 
 
+@dataclass(frozen=True)
+class Definition:
+    """What a dependant is created from."""
+
+    oid: int
+    query: str
+    options: tuple[str, ...]
+    method: str | None
+    populated: bool
+    comment: str | None
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
+
+
+def define(rows: Sequence[Row]) -> dict[int, Definition]:
+    """Return the definitions of dependants."""
+    return {
+        row["oid"]: Definition(
+            **{
+                **row,
+                "options": tuple(row["options"]),
+                "columns": tuple(Column(*column) for column in row["columns"]),
+                "parts": tuple(Part(*part) for part in row["parts"]),
+            }
+        )
+        for row in rows
+    }
+
+
 def assemble(rows: Sequence[Row]) -> tuple[Dependant, ...]:
     """Return the dependants, each after those that it stands on."""
     found = [
@@ -78,9 +100,6 @@ def assemble(rows: Sequence[Row]) -> tuple[Dependant, ...]:
                 **row,
                 "stands_on": frozenset(row["stands_on"]),
                 "needs": tuple((table, column) for table, column in row["needs"]),
-                "options": tuple(row["options"]),
-                "columns": tuple(Column(*column) for column in row["columns"]),
-                "parts": tuple(Part(*part) for part in row["parts"]),
             }
         )
         for row in rows
@@ -160,29 +179,29 @@ def drop(dependant: Dependant) -> sql.Composed:
     return sql.SQL("DROP {} {}").format(sql.SQL(dependant.kind.upper()), dependant.identifier)
 
 
-def create(dependant: Dependant) -> list[sql.Composed]:
+def create(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
     """Return the statements that create a dependant again, with all but privileges and rows.
 
     It gets its owner before anything of it may run: an expression of others must not run with the ETL's rights.
     """
     options = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value))
-        for name, _, value in (option.partition("=") for option in dependant.options)
+        for name, _, value in (option.partition("=") for option in definition.options)
     )
     is_view = dependant.kind == "view"
     statements = [
         sql.SQL("CREATE {} {}{}{} AS {}{}").format(
             sql.SQL(dependant.kind.upper()),
             dependant.identifier,
-            sql.SQL(" USING {}").format(sql.Identifier(dependant.method)) if dependant.method else sql.SQL(""),
-            sql.SQL(" WITH ({})").format(options) if dependant.options else sql.SQL(""),
-            sql.SQL(dependant.definition),
+            sql.SQL(" USING {}").format(sql.Identifier(definition.method)) if definition.method else sql.SQL(""),
+            sql.SQL(" WITH ({})").format(options) if definition.options else sql.SQL(""),
+            sql.SQL(definition.query),
             sql.SQL("" if is_view else " WITH NO DATA"),
         ),
         hold(dependant),
-        *_comment(sql.SQL(dependant.kind.upper()), dependant.identifier, dependant.comment),
+        *_comment(sql.SQL(dependant.kind.upper()), dependant.identifier, definition.comment),
     ]
-    for column in dependant.columns:
+    for column in definition.columns:
         name = sql.Identifier(column.name)
         whole = sql.Identifier(dependant.schema, dependant.name, column.name)
         statements += _comment(sql.SQL("COLUMN"), whole, column.comment)
@@ -193,7 +212,7 @@ def create(dependant: Dependant) -> list[sql.Composed]:
         if column.statistics is not None:
             target = sql.SQL("ALTER COLUMN {} SET STATISTICS {}").format(name, sql.SQL(column.statistics))
             statements.append(_alter(dependant, target))
-    for part in dependant.parts:
+    for part in definition.parts:
         statements.append(sql.Composed([sql.SQL(part.definition)]))
         if part.kind == "STATISTICS":
             statements.append(
@@ -205,9 +224,9 @@ def create(dependant: Dependant) -> list[sql.Composed]:
     return statements
 
 
-def fill(dependant: Dependant) -> list[sql.Composed]:
+def fill(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
     """Return the statements that fill a dependant with rows, if it held any; they run with its owner's rights."""
-    if dependant.kind == "view" or not dependant.populated:
+    if dependant.kind == "view" or not definition.populated:
         return []
     return [
         sql.SQL("REFRESH MATERIALIZED VIEW {}").format(dependant.identifier),

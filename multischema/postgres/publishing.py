@@ -10,7 +10,7 @@ import psycopg
 from psycopg import errors, sql
 
 from multischema import ddl, dependants, grants
-from multischema.dependants import Dependant
+from multischema.dependants import Definition, Dependant
 from multischema.errors import ConnectionLost, DatabaseError, VerifyError
 from multischema.grants import Grant
 from multischema.planning import Job
@@ -45,8 +45,17 @@ class _Standing:
     strangers: Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """All that a view is created from."""
+
+    view: Dependant
+    definition: Definition
+    grants: Sequence[Grant]
+
+
 class _InUse(DatabaseError):
-    """A query has a lock on what is to be replaced."""
+    """Others read what is to be replaced, or are replacing it themselves."""
 
 
 def obstacles(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> list[str]:
@@ -79,20 +88,13 @@ def publish(connection: Connection, job: Job) -> Publication:
 
 
 def _publish(connection: Connection, job: Job) -> Publication:
-    _hold(connection, job)
-    facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
     columns = _columns(connection, job.staging)
-    standing = _read(connection, job.schema)
-    problems = _obstacles(connection, job, standing, columns)
-    if problems:
-        raise VerifyError(*problems)
+    standing = _held(connection, job, columns)
+    facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
     to_schema = query(connection, "schema_privileges", schema=job.schema)
     to_future = query(connection, "default_privileges", schema=job.schema)
     to_tables = query(connection, "privileges", schema=job.schema, relation=None)
-    to_views = {
-        view.oid: grants.read(query(connection, "privileges", schema=view.schema, relation=view.name))
-        for view in standing.dependants
-    }
+    copies = _copies(connection, standing.dependants)
     dropped = _drop(connection, job, standing)
     connection.execute("SET LOCAL lock_timeout = '10s'")
     old = job.old if facts["published_exists"] else None
@@ -105,13 +107,11 @@ def _publish(connection: Connection, job: Job) -> Publication:
     found = grants.read(row for row in present if not row["is_owner"])
     for statement in [*grants.to_schema(job.schema, to_schema), *grants.changes(job.schema, wanted, found), *future]:
         connection.execute(statement)
-    recreated, gone = _recreate(connection, job, standing.dependants, to_views, columns)
+    recreated, gone = _recreate(connection, job, copies, columns)
     return Publication(tuple(recreated), (*ended, *lost, *dropped, *gone))
 
 
 def _read(connection: Connection, schema: str) -> _Standing:
-    """Read what stands on a schema, in a transaction: definitions come out with the names of all schemas."""
-    connection.execute("SET LOCAL search_path = pg_catalog")
     found = dependants.assemble(query(connection, "dependants", schema=schema))
     return _Standing(found, query(connection, "strangers", schema=schema, dependants=[view.oid for view in found]))
 
@@ -132,16 +132,35 @@ def _obstacles(
     return lines
 
 
-def _hold(connection: Connection, job: Job) -> None:
-    """Lock what is to be replaced before it is read: nobody changes it after that. Raises VerifyError, _InUse."""
-    standing = _read(connection, job.schema)
-    problems = _obstacles(connection, job, standing, _columns(connection, job.staging))
-    if problems:
-        raise VerifyError(*problems)
+def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> _Standing:
+    """Lock what stands on the published schema, and return it: nobody changes it after that. Raises VerifyError, _InUse."""
     connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
-    for view in standing.dependants:
-        with _in_use(view.title, job.schema):
-            connection.execute(dependants.hold(view))
+    held: set[int] = set()
+    while True:
+        standing = _read(connection, job.schema)
+        problems = _obstacles(connection, job, standing, columns)
+        if problems:
+            raise VerifyError(*problems)
+        new = [view for view in standing.dependants if view.oid not in held]
+        if not new:
+            return standing
+        for view in new:
+            # it may be dropped, or become another thing, before it is locked
+            with _in_use(view.title, job.schema, errors.UndefinedTable, errors.WrongObjectType):
+                connection.execute(dependants.hold(view))
+        held |= {view.oid for view in new}
+
+
+def _copies(connection: Connection, views: Sequence[Dependant]) -> list[_Copy]:
+    """Read what views are created from, and what is granted on them."""
+    connection.execute("SET LOCAL search_path = pg_catalog")  # names come out with their schemas
+    definitions = dependants.define(query(connection, "definitions", dependants=[view.oid for view in views]))
+    return [
+        _Copy(
+            view, definitions[view.oid], grants.read(query(connection, "privileges", schema=view.schema, relation=view.name))
+        )
+        for view in views
+    ]
 
 
 def _drop(connection: Connection, job: Job, standing: _Standing) -> list[str]:
@@ -156,31 +175,30 @@ def _drop(connection: Connection, job: Job, standing: _Standing) -> list[str]:
 
 
 def _recreate(
-    connection: Connection,
-    job: Job,
-    views: Sequence[Dependant],
-    privileges: Mapping[int, Sequence[Grant]],
-    columns: Mapping[str, Collection[str]],
+    connection: Connection, job: Job, copies: Sequence[_Copy], columns: Mapping[str, Collection[str]]
 ) -> tuple[list[str], list[str]]:
     """Create views again, each after those that it stands on; return their names, and a warning for each that is let go."""
     gone: dict[int, str] = {}
-    for view in views:
-        reason = dependants.without(view, gone.keys(), columns)
-        if reason is None:
-            reason = _recreated(connection, job, view, privileges[view.oid])
-        if reason is not None:
+    for copy in copies:
+        view = copy.view
+        reason = dependants.without(view, gone.keys(), columns) or _recreated(connection, job, copy)
+        if reason:
             gone[view.oid] = f"{view.title} of role {view.owner} was dropped: {reason}"
-    return [view.title for view in views if view.oid not in gone], list(gone.values())
+    return [copy.view.title for copy in copies if copy.view.oid not in gone], list(gone.values())
 
 
-def _recreated(connection: Connection, job: Job, view: Dependant, wanted: Sequence[Grant]) -> str | None:
+def _recreated(connection: Connection, job: Job, copy: _Copy) -> str | None:
     """Create one view again; return why that can't be, where the run was told to let it go then."""
+    view = copy.view
     try:
-        with connection.transaction():
-            for statement in dependants.create(view):
+        with _in_use(view.title, job.schema), connection.transaction():
+            for statement in dependants.create(view, copy.definition):
                 connection.execute(statement)
             found = grants.read(query(connection, "privileges", schema=view.schema, relation=view.name))
-            for statement in [*grants.changes(view.schema, wanted, found), *dependants.fill(view)]:
+            for statement in [
+                *grants.changes(view.schema, copy.grants, found),
+                *dependants.fill(view, copy.definition),
+            ]:
                 connection.execute(statement)
     except psycopg.Error as error:
         failed = translate(error, "target", f"creating {view.title} of role {view.owner} again")
@@ -193,10 +211,12 @@ def _recreated(connection: Connection, job: Job, view: Dependant, wanted: Sequen
 
 
 @contextmanager
-def _in_use(title: str, schema: str) -> Iterator[None]:
+def _in_use(title: str, schema: str, *others: type[psycopg.Error]) -> Iterator[None]:
+    """Have what a query reads, or somebody else replaces, be tried again."""
+    passing: tuple[type[psycopg.Error], ...] = (errors.LockNotAvailable, errors.DeadlockDetected, *others)
     try:
         yield
-    except (errors.LockNotAvailable, errors.DeadlockDetected):
+    except passing:
         raise _InUse(
             f"target: {title} is in use, and schema {schema} can't be replaced without it; "
             "end the queries that read it, then start again"

@@ -59,5 +59,5 @@ LEFT JOIN pg_class AS c ON c.oid = coalesce(r.ev_class, k.conrelid, a.adrelid, t
                                             CASE d.classid WHEN 'pg_class'::regclass THEN d.objid END)
 LEFT JOIN pg_namespace AS cn ON cn.oid = c.relnamespace
 WHERE (pg_identify_object_as_address(d.classid, d.objid, d.objsubid)).object_names[1] <> %(schema)s
-  AND NOT coalesce(c.oid = ANY (%(dependants)s::oid[]) OR pg_is_other_temp_schema(c.relnamespace), false)
+  AND NOT coalesce(c.relkind IN ('v', 'm') OR pg_is_other_temp_schema(c.relnamespace), false)
 ORDER BY 1, 3

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from multischema import pipeline
 from multischema.errors import CheckError, DatabaseError, EtlError
 from multischema.postgres import publishing
 from tests.conftest import PAIRS, Place
@@ -194,6 +195,40 @@ def test_a_view_over_the_schemas_of_two_apps_is_kept_whichever_is_published(here
     assert here.read("SELECT DISTINCT run, other FROM board.pair") == [(2, 1)]
     assert publish_run(here, 3, schema="depot")[0] == ["view board.pair"]
     assert here.read("SELECT DISTINCT run, other FROM board.pair") == [(2, 3)]
+    assert here.schemas() == {"shop", "depot", "board", "B 2"}
+
+
+def test_two_apps_that_publish_at_the_same_time_keep_the_view_that_stands_on_both(
+    here: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_PAUSE", 0.1)
+    here.run(RULES, schema="depot")
+    here.in_target(f"GRANT USAGE ON SCHEMA depot TO {analyst(here)}; GRANT SELECT ON depot.orders TO {analyst(here)}")
+    build(
+        here,
+        f"""
+        CREATE MATERIALIZED VIEW board.pair AS
+            SELECT u.run, o.run AS other FROM shop.users AS u JOIN depot.orders AS o USING (id), pg_sleep(0.8);
+        CREATE VIEW board.top AS SELECT * FROM board.pair;
+        GRANT SELECT ON board.top TO {here.reader};
+        """,
+    )
+    done: list[Any] = []
+    rules = here.rules(RULES)
+
+    def run(schema: str) -> None:
+        done.append(pipeline.run(here.job(schema=schema), rules, *here.databases()).recreated)
+
+    for number in (2, 3):
+        here.in_origin(f"BEGIN; UPDATE orders SET run = {number}; UPDATE users SET run = {number}; COMMIT")
+        runs = [threading.Thread(target=run, args=[schema]) for schema in ("shop", "depot")]
+        for thread in runs:
+            thread.start()
+        for thread in runs:
+            thread.join()
+        assert done == [("materialized view board.pair", "view board.top")] * 2
+        done.clear()
+        assert here.read("SELECT DISTINCT run, other FROM board.top") == [(number, number)]
     assert here.schemas() == {"shop", "depot", "board", "B 2"}
 
 

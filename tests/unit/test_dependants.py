@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from multischema import dependants
-from multischema.dependants import Dependant
+from multischema.dependants import Definition, Dependant
 
 VIEW: dict[str, Any] = {
     "oid": 1,
@@ -19,7 +19,10 @@ VIEW: dict[str, Any] = {
     "may_create": True,
     "stands_on": [],
     "needs": [["users", None], ["users", "id"], ["users", "name"]],
-    "definition": " SELECT users.id,\n    users.name\n   FROM rdvs.users",
+}
+DEFINITION: dict[str, Any] = {
+    "oid": 1,
+    "query": " SELECT users.id,\n    users.name\n   FROM rdvs.users",
     "options": [],
     "method": None,
     "populated": True,
@@ -32,6 +35,11 @@ VIEW: dict[str, Any] = {
 def assembled(*changes: dict[str, Any]) -> tuple[Dependant, ...]:
     """Return dependants, each VIEW with changes."""
     return dependants.assemble([{**VIEW, **change} for change in changes])
+
+
+def defined(changes: dict[str, Any]) -> Definition:
+    """Return DEFINITION with changes."""
+    return dependants.define([{**DEFINITION, **changes}])[1]
 
 
 def test_each_comes_after_those_that_it_stands_on() -> None:
@@ -74,9 +82,9 @@ def test_the_grant_that_lets_a_run_create_a_view_again_is_that_of_the_server_s_v
 
 
 def test_a_materialized_view_gets_its_owner_before_anything_of_it_can_run() -> None:
-    (view,) = assembled(
+    (view,) = assembled({"kind": "materialized view"})
+    definition = defined(
         {
-            "kind": "materialized view",
             "options": ["fillfactor=70"],
             "method": "heap",
             "comment": "it's one",
@@ -84,7 +92,9 @@ def test_a_materialized_view_gets_its_owner_before_anything_of_it_can_run() -> N
             "parts": [["INDEX", "board", "i", "CREATE INDEX i ON board.v USING btree (f(id))", None]],
         }
     )
-    assert [statement.as_string() for statement in (*dependants.create(view), *dependants.fill(view))] == [
+    assert [
+        statement.as_string() for statement in (*dependants.create(view, definition), *dependants.fill(view, definition))
+    ] == [
         'CREATE MATERIALIZED VIEW "board"."my ""v""" USING "heap" WITH ("fillfactor" = \'70\') AS '
         " SELECT users.id,\n    users.name\n   FROM rdvs.users WITH NO DATA",
         'ALTER MATERIALIZED VIEW "board"."my ""v""" OWNER TO "Bob"',
@@ -95,5 +105,5 @@ def test_a_materialized_view_gets_its_owner_before_anything_of_it_can_run() -> N
         'REFRESH MATERIALIZED VIEW "board"."my ""v"""',
         'ANALYZE "board"."my ""v"""',
     ]
-    assert dependants.fill(assembled({"kind": "materialized view", "populated": False})[0]) == []
-    assert dependants.fill(assembled({})[0]) == []
+    assert dependants.fill(view, defined({"populated": False})) == []
+    assert dependants.fill(assembled({})[0], defined({})) == []
