@@ -43,14 +43,16 @@ _TYPES = {
 }
 # Columns of each shape of table: name, kind, `p` where it is personal, `i` where it has an index, `u` a unique one
 _SHAPES = {
-    "people": """first_name:name:p last_name:name:pi email:email:pu phone:phone:pi address:address:p birth_day:day:p notes:note:p
-        search_terms:search:pi city:name: locale:state: state:state: external_id:token:u
+    "people": """first_name:name:p last_name:name:pi email:email:pu phone:phone:pi address:address:p birth_day:day:p
+        notes:note:p search_terms:search:pi city:name: locale:state: state:state: external_id:token:u
         organisation_id:reference:i notified:flag: visits:number: created_at:time:i updated_at:time:""",
     "appointments": """organisation_id:reference:i reason_id:reference:i place_id:reference:i starts_at:time:i
-        ends_at:time: state:state:i title:note: context:note:p address:address:p uuid:token:u name:name:p created_at:time: updated_at:time:""",
+        ends_at:time: state:state:i title:note: context:note:p address:address:p uuid:token:u
+        name:name:p created_at:time: updated_at:time:""",
     "messages": """appointment_id:reference:i person_id:reference:i channel:state: subject:name: body:body:p
         recipient:email:pi error:note: created_at:time:i""",
-    "reports": "person_id:reference:i kind:state:i summary:note:p content:article: author:name:p label:name: created_at:time:i",
+    "reports": """person_id:reference:i kind:state:i summary:note:p content:article: author:name:p
+        label:name: created_at:time:i""",
     "events": "item_id:reference:i event:state: author:name:pi changes:document: created_at:time:i",
     "links": "left_id:reference:i right_id:reference:i state:state: created_by:name:p flag:flag: created_at:time:",
     "lists": "organisation_id:reference:i label:name: contact:email:pi code:token:u position:number:",

@@ -41,6 +41,7 @@ def etl(
     keep_dump: bool = False,
     clear_raw: bool = False,
     indexes: Literal["useful", "all"] = "useful",
+    drop_dependants: bool = False,
 ) -> Report:
     """Publish an app's database, anonymized: the stages of the README, in their order.
 
@@ -59,6 +60,7 @@ def etl(
         keep_dump: Keep the dump, with its personal data; the next run with it starts from there
         clear_raw: Drop what others have in `public` of the target, which mode dump refuses to do
         indexes: useful leaves out indexes that nobody can search by, as all their columns are masked; all builds them too
+        drop_dependants: Drop, with a warning, what others built on the published schema and can't be created again on it
     """
     job = Job(
         app=app,
@@ -73,6 +75,7 @@ def etl(
         keep_dump=keep_dump,
         clear_raw=clear_raw,
         indexes=indexes,
+        drop_dependants=drop_dependants,
     )
     target = Database("target", app, urls.load(urls.TARGET))
     origin = target.backup() if from_dump else Database("origin", app, urls.load(urls.origin_block(app)))
@@ -86,8 +89,9 @@ def etl(
         rows = {name: table.rows for name, table in copied.items()}
         # quoted, or the graph of the run has an arrow from every table to this stage
         sizes = stages.verify(job, plan, quote(rows))  # type: ignore[call-overload]
-        notes += [*stages.publish(job), *stages.clean(job)]
-        return stages.make_report(job, plan, copied, indexed, sizes, notes)
+        published = stages.publish(job)
+        notes += [*published.warnings, *stages.clean(job)]
+        return stages.make_report(job, plan, copied, indexed, sizes, notes, published.recreated)
 
 
 if __name__ == "__main__":

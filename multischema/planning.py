@@ -28,6 +28,7 @@ class Job:
     keep_dump: bool = False
     clear_raw: bool = False
     indexes: Literal["useful", "all"] = "useful"
+    drop_dependants: bool = False
 
     @property
     def staging(self) -> str:
@@ -79,6 +80,11 @@ class Plan:
     def copied(self) -> tuple[TablePlan, ...]:
         """Return the tables whose rows are copied, largest first."""
         return tuple(table for table in self.tables if not table.truncated)
+
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """Return the names of the columns of each published table."""
+        return {table.name: [column.name for column in table.columns] for table in self.tables}
 
     @property
     def bytes(self) -> int:

@@ -35,6 +35,7 @@ class Report:
     useless: tuple[str, ...]  # indexes that were not built, as nobody can search by what is masked
     useless_bytes: int
     warnings: tuple[str, ...]
+    recreated: tuple[str, ...]
     stages: Mapping[str, float]
     stage_bytes: Mapping[str, int]
 
@@ -75,6 +76,7 @@ def make_report(
     index_seconds: Mapping[str, float],
     sizes: Mapping[str, int],
     warnings: Sequence[str],
+    recreated: Sequence[str],
     stages: Mapping[str, float],
     stage_bytes: Mapping[str, int],
 ) -> Report:
@@ -100,6 +102,7 @@ def make_report(
         useless=tuple(f"{index.name} of {index.table}" for index in plan.keys.useless),
         useless_bytes=0 if job.from_dump else sum(index.bytes for index in plan.keys.useless),
         warnings=tuple(warnings),
+        recreated=tuple(recreated),
         stages=stages,
         stage_bytes=stage_bytes,
     )
@@ -108,6 +111,7 @@ def make_report(
 def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it."""
     lines = [f"# {report.app}", "", report.headline() + ".", ""]
+    lines += [f"Created again, on the new tables: {_escape(', '.join(report.recreated))}.", ""] if report.recreated else []
     lines += ["## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings), ""] if report.warnings else []
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     sizes = {stage: f" ({size(bytes_).replace(' ', _NBSP)})" for stage, bytes_ in report.stage_bytes.items()}
@@ -133,6 +137,7 @@ def plain(report: Report) -> str:
     ]
     lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
     lines += ["", f"{report.saved()}: {_listed(report.useless, 80)}"] if report.useless else []
+    lines += ["", f"created again, on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
     return "\n".join([*lines, "", report.headline()])
 
 

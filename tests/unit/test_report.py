@@ -1,5 +1,6 @@
 """The report of a run: its sums, and that it reads well in Prefect's markdown and in a terminal."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -26,7 +27,7 @@ def plans() -> list[TablePlan]:
     return [plan_table(t, RULES[t.name], ORIGIN, frozenset()) for t in ORIGIN.tables]
 
 
-def made(*warnings: str, stage_bytes: dict[str, int] | None = None, job: Job = JOB) -> Report:
+def made(*warnings: str, stage_bytes: dict[str, int] | None = None, job: Job = JOB, recreated: Sequence[str] = ()) -> Report:
     """Return the report of a run over ORIGIN."""
     keys: Keys = plan_keys(ORIGIN.tables, {plan.name: plan for plan in plans()}, "public", all_indexes=False)
     return make_report(
@@ -37,6 +38,7 @@ def made(*warnings: str, stage_bytes: dict[str, int] | None = None, job: Job = J
         index_seconds={"users": 0.5, "rdvs": 0.0},
         sizes={"users": 1_500_000, "rdvs": 8192, "versions": 16384},
         warnings=warnings,
+        recreated=recreated,
         stages={"download rules": 0.26, "check": 1.0},
         stage_bytes=stage_bytes or {},
     )
@@ -60,6 +62,16 @@ def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() 
         "",
         made().headline(),
     ]
+
+
+def test_what_was_created_again_is_a_line_and_no_warning() -> None:
+    again = made("users.fax: unknown", recreated=['view board."a*b"', "materialized view board.c"])
+    assert report.plain(again).splitlines()[-3:] == [
+        'created again, on the new tables: view board."a*b", materialized view board.c',
+        "",
+        again.headline(),
+    ]
+    assert r'Created again, on the new tables: view board."a\*b", materialized view board.c.' in report.markdown(again)
 
 
 def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_markdown() -> None:
