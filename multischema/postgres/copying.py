@@ -16,6 +16,7 @@ from multischema.postgres.reads import query, read_fingerprints
 from multischema.postgres.sessions import Connection, Database
 
 _CHUNK = 64 * 1024
+_END = 2  # bytes of the message that ends a binary COPY
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _pipe(
         with translated(route.origin, f"copying {table.name}"), reader.copy(ddl.copy_out(table, route.schema)) as source:
             try:
                 with writer.copy(ddl.copy_in(route.staging, table)) as sink:
-                    for chunk in _chunks(source, table, route):
+                    for chunk in _messages(source, reading, table, route):
                         gathered += chunk
                         if len(gathered) >= _CHUNK:
                             sink.write(gathered)
@@ -111,10 +112,26 @@ def _pipe(
         return reader.rowcount, writer.rowcount, size
 
 
-def _chunks(source: psycopg.Copy, table: TablePlan, route: Route) -> Iterator[bytes | bytearray | memoryview]:
-    """Pass the origin's bytes on, so that an error while reading them is the origin's."""
+def _messages(
+    source: psycopg.Copy, reading: Connection, table: TablePlan, route: Route
+) -> Iterator[bytes | bytearray | memoryview]:
+    """Yield COPY's messages, a row each; an error while reading them is the origin's.
+
+    `read` waits for a message, at a cost that is most of a narrow row's; those that came in with it are taken from libpq.
+    """
+    connection = reading.pgconn
     try:
-        yield from source
+        while message := source.read():
+            yield message
+            size = len(message)
+            while size != _END:
+                size, message = connection.get_copy_data(1)
+                if size == 0:
+                    break
+                if size < 0:
+                    failed, *_ = iter(connection.get_result, None)
+                    raise errors.error_from_result(failed)
+                yield message
     except psycopg.Error as error:
         raise translate(error, route.origin, f"copying {table.name}") from None
 
