@@ -24,7 +24,7 @@ from bench.without_prefect import APP, READER
 from demo.servers import Server
 
 ROOT = Path(__file__).parent.parent
-INTERVAL = 0.2  # seconds between two looks at the memory of a run's processes
+INTERVAL = 0.5  # seconds between two looks at the memory of a run's processes
 MAINTENANCE_WORK_MEM = "128MB"  # as our sessions have it: the floor's index builds are to be the same ones
 
 Item = TypeVar("Item")
