@@ -27,9 +27,9 @@ SETTINGS = {
 }
 WAYS: dict[str, Callable[[Place], Taken]] = {
     "stream": lambda place: ways.ours(place, "stream"),
+    "stream, the flow": lambda place: ways.flow(place, "stream"),
     "floor": ways.floor,
     "stream, useful indexes": lambda place: ways.ours(place, "stream", "useful"),
-    "stream, the flow": lambda place: ways.flow(place, "stream"),
     "raw": ways.raw,
     "dump": lambda place: ways.ours(place, "dump"),
     "dump, the flow": lambda place: ways.flow(place, "dump"),
