@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -152,10 +153,11 @@ class Place:
         return Database("origin", "shop", self.origin_url), Database("target", "shop", self.target_url)
 
     def rules(self, text: str) -> str:
-        """Write a rules file and return its path."""
+        """Write a rules file and return its path; another thread that reads it meanwhile reads a whole one."""
         file = self.path / "anonymizer.yml"
-        file.write_text(text)
-        return str(file)
+        written = self.path / f"anonymizer-{threading.get_ident()}.yml"
+        written.write_text(text)
+        return str(written.replace(file))
 
     def run(self, rules: str, **changes: Any) -> pipeline.Published:
         """Publish the origin with these rules, without Prefect."""
