@@ -20,7 +20,7 @@ from demo import origins
 from multischema import pipeline
 from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout
 from multischema.postgres import restoring
-from multischema.postgres.sessions import Database
+from multischema.postgres.sessions import Database, Sessions
 from multischema.shell import size_of
 from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
 from tests.postgres.gates import PATIENCE
@@ -848,6 +848,27 @@ def test_one_app_at_a_time_has_public_and_the_others_wait(place: Place, private:
     assert place.schemas() == {"shop", "one", "two"}
     assert place.read(MEMBERS, as_="superuser") == []
     assert left_in(private) == []
+
+
+@pytest.mark.parametrize("schema", ["public", "sales"])
+def test_what_another_run_makes_and_drops_meanwhile_is_no_strangers(schema: str, place: Place) -> None:
+    job = place.job(mode="dump", origin_schema=schema)
+    _, target = place.databases()
+    with Sessions("looking") as looking, Sessions("others") as others, ThreadPoolExecutor() as executor:
+        with others.lend(target, "shop") as connection:
+
+            def enter_and_leave() -> None:
+                for _ in range(100):
+                    restoring.enter(connection, job, schema)
+                    for name in ("users", "secrets"):
+                        connection.execute(sql.SQL("CREATE TABLE {} (id int)").format(sql.Identifier(schema, name)))
+                    assert restoring.leave(connection, schema)
+
+            running = executor.submit(enter_and_leave)
+            with looking.lend(target, "shop") as connection_of_check:
+                while not running.done():
+                    assert restoring.strangers(connection_of_check, job, schema) == []
+            running.result()
 
 
 def test_raw_tables_are_in_no_wal_and_have_no_index(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
