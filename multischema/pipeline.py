@@ -403,9 +403,15 @@ def _drop_staging(job: Job, doors: Doors) -> None:
 
 
 def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
-    """Return, for each side that can't be used at all, why: no connection, a transaction pooler, a version."""
+    """Return, for each side that can't be used at all, why: no connection, a transaction pooler, a version.
+
+    A backup stands in the target, of which it is told once.
+    """
     unusable: dict[str, list[str]] = {}
-    for database, schema in ((doors.origin, job.origin_schema), (doors.target, job.schema)):
+    sides = {"origin": (doors.origin, job.origin_schema), "target": (doors.target, job.schema)}
+    if job.from_dump:
+        del sides["origin"]
+    for side, (database, schema) in sides.items():
         try:
             with doors.sessions.lend(database, schema) as connection:
                 with translated(database.side, "reading the server's settings"):
@@ -414,8 +420,8 @@ def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
         except EtlError as error:
             problems = list(error.problems)
         if problems:
-            unusable[database.kind] = problems
-    return unusable
+            unusable[side] = problems
+    return {"origin": [], **unusable} if job.from_dump and unusable else unusable
 
 
 def _check_schemas(
