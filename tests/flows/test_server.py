@@ -97,7 +97,7 @@ def test_the_server_wants_its_password_and_a_key_that_stays_the_same_and_out_of_
                 requests.request("GET" if "admin" in path else "POST", f"{server.url}/{path}", timeout=60).status_code == 401
             )
         refused = (
-            "error: the Prefect server of PREFECT_API_URL refused (HTTP 401); "
+            "error: the Prefect server of PREFECT_API_URL: refused the login (HTTP 401); "
             "want PREFECT_API_AUTH_STRING as on the server, or for Prefect Cloud PREFECT_API_KEY\n"
         )
         assert register(replace(server, auth="")) == refused
