@@ -10,6 +10,7 @@ import psycopg
 import pytest
 import requests
 from cryptography.fernet import Fernet
+from psycopg import sql
 
 from tests.conftest import ROOT, Place
 from tests.flows.conftest import SYSTEM
@@ -64,12 +65,11 @@ def all_rows(url: str) -> str:
     """Return all that the server's database holds, as text."""
     with psycopg.connect(url) as connection:
         tables = connection.execute(
-            "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid > 16384"
+            "SELECT relnamespace::regnamespace::text, relname FROM pg_class WHERE relkind = 'r' AND oid > 16384"
         ).fetchall()
+        query = sql.SQL("SELECT t::text FROM {} AS t")
         return "\n".join(
-            str(row)
-            for (table,) in tables
-            for row in connection.execute(f"SELECT t::text FROM {table} AS t".encode()).fetchall()
+            str(row) for names in tables for row in connection.execute(query.format(sql.Identifier(*names))).fetchall()
         )
 
 

@@ -22,6 +22,7 @@ from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout
 from multischema.postgres import restoring
 from multischema.postgres.sessions import Database, Sessions
 from multischema.shell import size_of
+from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
 from tests.postgres.gates import PATIENCE
 from tests.postgres.processes import process
@@ -63,11 +64,6 @@ def private(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return directory
 
 
-def left_in(private: Path) -> list[str]:
-    """Return the names of what runs left in the folder where dumps lie."""
-    return [path.name for path in private.glob("multi-schema-postgres-etl-*")]
-
-
 def lines(place: Place, case: Case) -> tuple[list[str], list[str]]:
     """Return what the reader sees of a case, and what is expected."""
     found, expected = seen(place), case.text("expected.txt").splitlines()
@@ -84,7 +80,8 @@ def _sorted(line: str) -> str:
 def whole(place: Place) -> tuple[list[str], dict[str, list[tuple[str, ...]]]]:
     """Return what the reader sees, whatever the order of the rows, and the rows of each table."""
     tables = [name for (name,) in place.read("SELECT tablename FROM pg_tables WHERE schemaname = 'shop' ORDER BY 1")]
-    rows = {name: sorted(place.read(f'SELECT t::text FROM shop."{name}" AS t')) for name in tables}
+    query = sql.SQL("SELECT t::text FROM {} AS t")
+    rows = {name: sorted(place.read(query.format(sql.Identifier("shop", name)).as_string())) for name in tables}
     assert sum(map(len, rows.values())) > 1000
     return [_sorted(line) for line in seen(place)], rows
 
@@ -519,13 +516,6 @@ def test_a_backup_that_needs_a_newer_pg_restore_says_so(
 
 
 # The client programs, and this machine's disk.
-
-
-def program(directory: Path, name: str, script: str) -> None:
-    """Put a program first on the PATH that runs the real one its own way; `$real` is the real one."""
-    file = directory / name
-    file.write_text(f"#!/bin/bash\nreal={PROGRAMS['18'] / name}\n{script}\n")
-    file.chmod(0o755)
 
 
 def after_restore(place: Place, directory: Path, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
