@@ -11,7 +11,7 @@ from psycopg import sql
 
 from multischema import ddl
 from multischema.catalog import Column, Table, Type
-from multischema.flattening import flatten, is_hstore
+from multischema.flattening import flatten, is_array_of_arrays, is_hstore
 from multischema.planning import Plan
 
 # A domain that says: what stands in this schema is a run's. Its comment is the name of its pg_restore's sessions.
@@ -26,8 +26,13 @@ def problems(plan: Plan) -> list[str]:
             # what pg_dump has of it would go into its root
             lines.append(f"table {table.name} is a partition of a table in another schema; use mode stream")
         for column in table.columns:
-            if any(is_hstore(type_) for type_ in _fields_of(column.type_oid, plan.catalog.types)):
+            fields = list(_fields_of(column.type_oid, plan.catalog.types))
+            if any(is_hstore(type_) for type_ in fields):
                 lines.append(f"column {table.name}.{column.name} is of a composite type with hstore in it; use mode stream")
+            if any(is_array_of_arrays(type_, plan.catalog.types) for type_ in fields):
+                lines.append(
+                    f"column {table.name}.{column.name} is of a composite type with arrays of arrays; use mode stream"
+                )
             if _is_computed(column, published) and column.generation is None:
                 lines.append(f"partitions of {table.name} compute column {column.name} each in its own way; use mode stream")
             elif _is_computed(column, published) and column.generated_by:
