@@ -1,0 +1,114 @@
+"""What an origin may be that no case of `tests/cases` can be: servers, settings and encodings of their own, values of any size."""
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from multischema.errors import CheckError
+from tests.conftest import PASSWORD, PROGRAMS, Place
+from tests.postgres.test_cases import seen
+
+MODES = ["stream", "dump"]
+WITH_EXTENSIONS = [name for name in PROGRAMS if name.startswith("system")]
+
+
+@pytest.fixture(autouse=True)
+def programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the newest pg_dump and pg_restore come first on the PATH."""
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+
+
+# Settings of a database: each changes how something is written or read, or what a session may do.
+
+SETTINGS = {
+    "DateStyle": "German, DMY",
+    "IntervalStyle": "sql_standard",
+    "TimeZone": "America/New_York",
+    "extra_float_digits": "-15",
+    "bytea_output": "escape",
+    "array_nulls": "off",
+    "xmloption": "document",
+    "standard_conforming_strings": "off",
+    "backslash_quote": "off",
+    "quote_all_identifiers": "on",
+    "transform_null_equals": "on",
+    "search_path": "pg_temp, other",
+    "client_encoding": "LATIN1",
+    "row_security": "on",
+    "statement_timeout": "100",
+    "lock_timeout": "100",
+    "idle_in_transaction_session_timeout": "100",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
+}
+OF_ALL_KINDS = r"""
+CREATE TYPE status AS ENUM ('new', 'it''s');
+CREATE TYPE pair AS (a text, at timestamptz, d date, i interval, f float8, b bytea, m money, s text[]);
+CREATE TABLE things (
+    id integer PRIMARY KEY,
+    at timestamptz,
+    d date,
+    i interval DEFAULT '1 mon -1 day',
+    f float8,
+    b bytea,
+    m money,
+    texts text[],
+    floats float8[],
+    s status,
+    during tstzrange,
+    a_type regtype,
+    pair pair,
+    pairs pair[],
+    name text,
+    masked interval NOT NULL DEFAULT '-1 mon 1 day'
+);
+INSERT INTO things VALUES
+    (1, '2024-03-31 02:30 Europe/Paris', '2024-02-03', '-1 mon +1 day -01:00:00.5', 0.30000000000000004, '\x00ff5c', 12.34, '{a,NULL,"NULL","b\\c"}',
+     '{0.30000000000000004}', 'it''s', '[2024-03-31 02:30+00,)', 'timestamp with time zone',
+     ROW('x\y', '2024-03-31 02:30 Europe/Paris', '2024-02-03', '-1 mon +1 day', 0.30000000000000004, '\x00ff', 12.34, '{NULL,"NULL"}'),
+     ARRAY[ROW('x\y', NULL, '2024-02-03', '-1 mon +1 day', 0.30000000000000004, '\x00ff', 12.34, '{NULL,"NULL"}')::pair], 'Marie\'),
+    (2, 'infinity', '0044-03-15 BC', '-178000000 years', 'NaN', '', 0, '{}', '{}', NULL, 'empty', NULL, NULL, NULL, '');
+CREATE INDEX of_some ON things (id) WHERE s = 'it''s' AND name <> E'x\\y' AND d > '2024-02-03' AND i > '-1 mon +1 day';
+COMMENT ON COLUMN things.name IS E'a\\b''c';
+"""
+OF_ALL_RULES = """
+tables:
+  - table_name: things
+    anonymized_column_names: [name, masked]
+    non_anonymized_column_names: [at, d, i, f, b, m, texts, floats, s, during, a_type, pair, pairs]
+"""
+
+
+def set_up(place: Place, side: str, *statements: sql.Composed) -> None:
+    """Execute statements on the server of a side, as its superuser."""
+    server = place.origin_server if side == "origin" else place.target_server
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("side", ["origin", "target"])
+@pytest.mark.parametrize(("origin", "target"), [("16", "18"), ("18", "16")])
+def test_no_setting_of_a_database_changes_what_is_published(
+    origin: str, target: str, side: str, mode: str, make_place: Callable[..., Place]
+) -> None:
+    place = make_place(origin, target)
+    place.in_origin(OF_ALL_KINDS)
+    place.run(OF_ALL_RULES)
+    before = seen(place)
+    database = sql.Identifier(place.name)
+    set_up(
+        place,
+        side,
+        *(
+            sql.SQL("ALTER DATABASE {} SET {} = {}").format(database, sql.Identifier(name), sql.SQL(", ").join(values))
+            for name, text in SETTINGS.items()
+            for values in [[sql.Literal(value) for value in text.split(", ")]]
+        ),
+    )
+    place.run(OF_ALL_RULES, mode=mode)
+    set_up(place, "target", sql.SQL("ALTER DATABASE {} RESET ALL").format(database))
+    assert seen(place) == before
