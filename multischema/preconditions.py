@@ -95,8 +95,12 @@ def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[s
 
 
 def dump_problems(side: str, server: Row, leaves: Sequence[Row]) -> list[str]:
-    """Return a line for each table or partition that pg_dump may not read: rights to columns or to a root are too few."""
+    """Return a line for each table or partition that pg_dump can't read: rights to columns or to a root are too few."""
     return [
+        f"{side}: partition {row['schema']}.{row['name']} is a foreign table, of which pg_dump reads no row; use mode stream"
+        for row in leaves
+        if row["elsewhere"]
+    ] + [
         f"{side}: role {server['role']} may not SELECT all of table {row['schema']}.{row['name']}, as pg_dump must; "
         + _sql("GRANT SELECT ON TABLE {}.{} TO {}", row["schema"], row["name"], server["role"])
         + ", or use mode stream"

@@ -112,3 +112,49 @@ def test_no_setting_of_a_database_changes_what_is_published(
     place.run(OF_ALL_RULES, mode=mode)
     set_up(place, "target", sql.SQL("ALTER DATABASE {} RESET ALL").format(database))
     assert seen(place) == before
+
+
+# Foreign tables.
+
+PARTITIONED = """
+CREATE SCHEMA far;
+CREATE TABLE far.visits (id integer, name text);
+INSERT INTO far.visits VALUES (2, 'Marie');
+CREATE TABLE visits (id integer, name text) PARTITION BY LIST (id);
+CREATE TABLE visits_1 PARTITION OF visits FOR VALUES IN (1);
+INSERT INTO visits VALUES (1, 'Marie');
+CREATE FOREIGN TABLE visits_2 PARTITION OF visits FOR VALUES IN (2) SERVER itself OPTIONS (schema_name 'far', table_name 'visits');
+CREATE FOREIGN TABLE alone (id integer) SERVER itself OPTIONS (schema_name 'far', table_name 'visits');
+"""
+VISITS = """
+tables:
+  - table_name: visits
+    anonymized_column_names: [name]
+    non_anonymized_column_names: [id]
+"""
+
+
+@pytest.mark.parametrize("origin", WITH_EXTENSIONS)
+def test_rows_of_a_foreign_partition_are_published_and_a_dump_that_would_lack_them_is_refused(
+    origin: str, make_place: Callable[..., Place]
+) -> None:
+    place = make_place(origin, "18")
+    place.in_origin("CREATE EXTENSION postgres_fdw", superuser=True)
+    server = sql.SQL(
+        "CREATE SERVER itself FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port {}, dbname {});"
+        "GRANT USAGE ON FOREIGN SERVER itself TO {role};"
+        "CREATE USER MAPPING FOR {role} SERVER itself OPTIONS (user {}, password {})"
+    ).format(str(place.origin_server.port), place.name, place.app, PASSWORD, role=sql.Identifier(place.app))
+    place.in_origin(server.as_string(), superuser=True)
+    place.in_origin(PARTITIONED)
+    published = place.run(VISITS)
+    assert place.read("SELECT * FROM shop.visits ORDER BY id") == [
+        (1, "[valeur unique anonymisée 1]"),
+        (2, "[valeur unique anonymisée 2]"),
+    ]
+    assert published.plan.warnings == ("not read: the origin's other schemas far", "not read: foreign table alone")
+    with pytest.raises(CheckError) as failed:
+        place.run(VISITS, mode="dump")
+    assert failed.value.problems == (
+        "origin shop: partition public.visits_2 is a foreign table, of which pg_dump reads no row; use mode stream",
+    )
