@@ -149,6 +149,7 @@ def catalog(*tables: Table, **values: Any) -> Catalog:
         "others": {},
         "partitions": frozenset(),
         "other_schemas": (),
+        "keys_of_partitions": {},
     }
     return Catalog(tables=tables, **{**known, **values})
 
