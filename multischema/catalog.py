@@ -98,6 +98,7 @@ class Table:
     is_partition: bool
     comment: str | None
     row_security: bool
+    unlogged: bool
     bytes: int
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]

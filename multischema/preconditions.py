@@ -63,6 +63,11 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
                 + _sql("ALTER ROLE {} BYPASSRLS", server["role"])
                 + ", or truncate the table in the rules"
             )
+        elif table.unlogged and server["in_recovery"]:
+            problems.append(
+                f"{side}: the server is a standby, which has no row of the unlogged table {table.name}; use the primary, "
+                "or truncate the table in the rules"
+            )
     if not catalog.tables:
         problems.append(
             f"{side}: schema {catalog.schema} of database {server['database']} holds no table; name another origin schema"

@@ -1,13 +1,20 @@
-"""What an origin may be that no case of `tests/cases` can be: servers, settings and encodings of their own, values of any size."""
+"""What no case of `tests/cases` can be: servers, settings and encodings of their own, values of any size."""
 
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from demo.servers import Server
 from multischema.errors import CheckError
-from tests.conftest import PASSWORD, PROGRAMS, Place
+from tests.conftest import PASSWORD, PROGRAMS, TEMPORARY, Place
+from tests.postgres.gates import eventually
 from tests.postgres.test_cases import seen
 
 MODES = ["stream", "dump"]
@@ -65,10 +72,12 @@ CREATE TABLE things (
     masked interval NOT NULL DEFAULT '-1 mon 1 day'
 );
 INSERT INTO things VALUES
-    (1, '2024-03-31 02:30 Europe/Paris', '2024-02-03', '-1 mon +1 day -01:00:00.5', 0.30000000000000004, '\x00ff5c', 12.34, '{a,NULL,"NULL","b\\c"}',
-     '{0.30000000000000004}', 'it''s', '[2024-03-31 02:30+00,)', 'timestamp with time zone',
-     ROW('x\y', '2024-03-31 02:30 Europe/Paris', '2024-02-03', '-1 mon +1 day', 0.30000000000000004, '\x00ff', 12.34, '{NULL,"NULL"}'),
-     ARRAY[ROW('x\y', NULL, '2024-02-03', '-1 mon +1 day', 0.30000000000000004, '\x00ff', 12.34, '{NULL,"NULL"}')::pair], 'Marie\'),
+    (1, '2024-03-31 02:30 Europe/Paris', '2024-02-03', '-1 mon +1 day -01:00:00.5', 0.30000000000000004, '\x00ff5c', 12.34, 
+     '{a,NULL,"NULL","b\\c"}', '{0.30000000000000004}', 'it''s', '[2024-03-31 02:30+00,)', 'timestamp with time zone',
+     ROW('x\y', '2024-03-31 02:30 Europe/Paris', '2024-02-03', '-1 mon +1 day', 0.30000000000000004, '\x00ff', 12.34,
+         '{NULL,"NULL"}'),
+     ARRAY[ROW('x\y', NULL, '2024-02-03', '-1 mon +1 day', 0.30000000000000004, '\x00ff', 12.34, '{NULL,"NULL"}')::pair],
+     'Marie\'),
     (2, 'infinity', '0044-03-15 BC', '-178000000 years', 'NaN', '', 0, '{}', '{}', NULL, 'empty', NULL, NULL, NULL, '');
 CREATE INDEX of_some ON things (id) WHERE s = 'it''s' AND name <> E'x\\y' AND d > '2024-02-03' AND i > '-1 mon +1 day';
 COMMENT ON COLUMN things.name IS E'a\\b''c';
@@ -123,7 +132,8 @@ INSERT INTO far.visits VALUES (2, 'Marie');
 CREATE TABLE visits (id integer, name text) PARTITION BY LIST (id);
 CREATE TABLE visits_1 PARTITION OF visits FOR VALUES IN (1);
 INSERT INTO visits VALUES (1, 'Marie');
-CREATE FOREIGN TABLE visits_2 PARTITION OF visits FOR VALUES IN (2) SERVER itself OPTIONS (schema_name 'far', table_name 'visits');
+CREATE FOREIGN TABLE visits_2 PARTITION OF visits FOR VALUES IN (2)
+    SERVER itself OPTIONS (schema_name 'far', table_name 'visits');
 CREATE FOREIGN TABLE alone (id integer) SERVER itself OPTIONS (schema_name 'far', table_name 'visits');
 """
 VISITS = """
@@ -158,3 +168,75 @@ def test_rows_of_a_foreign_partition_are_published_and_a_dump_that_would_lack_th
     assert failed.value.problems == (
         "origin shop: partition public.visits_2 is a foreign table, of which pg_dump reads no row; use mode stream",
     )
+
+
+# An origin that is a standby.
+
+
+UNLOGGED = """
+CREATE TABLE users (id integer PRIMARY KEY, name text);
+INSERT INTO users VALUES (1, 'Marie');
+CREATE TABLE visits (id integer, name text) PARTITION BY LIST (id);
+CREATE UNLOGGED TABLE visits_1 PARTITION OF visits DEFAULT;
+INSERT INTO visits VALUES (1, 'Marie');
+"""
+USERS = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name]
+"""
+
+
+@pytest.fixture
+def standby_of() -> Iterator[Callable[[Server], Server]]:
+    """Return a function that makes a standby of a server and starts it; they are stopped after the test."""
+    standbys: list[Server] = []
+
+    def make(primary: Server) -> Server:
+        directory = Path(tempfile.mkdtemp(prefix="standby-", dir=TEMPORARY))
+        standbys.append(primary.standby(directory / "server"))
+        standbys[-1].start()
+        return standbys[-1]
+
+    yield make
+    for standby in standbys:
+        standby.kill()
+        shutil.rmtree(standby.directory.parent, ignore_errors=True)
+
+
+def reading_from(standby: Server, place: Place) -> Place:
+    """Return the place as runs see it that read from a standby, which has all that the primary has by now."""
+    ((written,),) = asked(place.origin_server, "SELECT pg_current_wal_lsn()")
+    eventually(
+        lambda: asked(standby, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", written) == [(True,)], "a standby in time"
+    )
+    return replace(place, origin_server=standby)
+
+
+def asked(server: Server, query: LiteralString, *values: object) -> list[tuple[Any, ...]]:
+    """Return the rows of a query, as the superuser."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("origin", "target"), [("16", "18"), ("18", "16")])
+def test_a_standby_is_published_in_both_modes_but_for_the_unlogged_tables_that_it_has_no_row_of(
+    origin: str, target: str, make_place: Callable[..., Place], standby_of: Callable[[Server], Server]
+) -> None:
+    place = make_place(origin, target, own="primary")
+    place.in_origin(UNLOGGED)
+    reading = reading_from(standby_of(place.origin_server), place)
+    both = USERS + VISITS.removeprefix("\ntables:\n")
+    for mode in MODES:
+        with pytest.raises(CheckError) as failed:
+            reading.run(both, mode=mode)
+        assert failed.value.problems == (
+            "origin shop: the server is a standby, which has no row of the unlogged table visits; use the primary, or "
+            "truncate the table in the rules",
+        )
+        reading.run(USERS + "  - table_name: visits\n    truncated: true\n", mode=mode)
+        assert place.read("SELECT * FROM shop.users") == [(1, "[valeur unique anonymisée 1]")]
+        assert place.read("SELECT count(*) FROM shop.visits") == [(0,)]
+    place.run(both)
+    assert place.read("SELECT count(*) FROM shop.visits") == [(1,)]

@@ -129,6 +129,7 @@ def table(
         "is_partition": False,
         "comment": None,
         "row_security": False,
+        "unlogged": False,
         "bytes": 8192,
     }
     return Table(
