@@ -117,6 +117,16 @@ class Place:
             with psycopg.connect(server.url(), autocommit=True) as connection:
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name)))
 
+    def recode_origin(self, encoding: str) -> None:
+        """Make the origin's database anew, in another encoding."""
+        with psycopg.connect(self.origin_server.url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(self.name)))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LOCALE 'C'").format(
+                    sql.Identifier(self.name), sql.Identifier(self.app), sql.Literal(encoding)
+                )
+            )
+
     def in_origin(self, statements: str, *, superuser: bool = False) -> None:
         """Execute statements in the origin, as the app's role."""
         url = self.origin_server.url(self.name) if superuser else self.origin_url

@@ -231,7 +231,7 @@ def failed(place: Place, rules: str = RULES) -> str:
 
 
 def test_text_that_is_not_utf8_fails_in_a_line_that_holds_none_of_it(place: Place) -> None:
-    recode_origin(place, "SQL_ASCII")
+    place.recode_origin("SQL_ASCII")
     place.in_origin(ORIGIN)
     place.in_origin(r"INSERT INTO users (name, city) VALUES ('x', E'MARKER Mont\xe9limar')")
     assert failed(place) == (
@@ -241,14 +241,14 @@ def test_text_that_is_not_utf8_fails_in_a_line_that_holds_none_of_it(place: Plac
 
 
 def test_a_comment_that_is_not_utf8_fails_the_check(place: Place) -> None:
-    recode_origin(place, "SQL_ASCII")
+    place.recode_origin("SQL_ASCII")
     place.in_origin(ORIGIN)
     place.in_origin(r"COMMENT ON COLUMN users.city IS E'MARKER \xe9t\xe9'")
     assert failed(place).startswith("origin shop: reading the catalog failed: CharacterNotInRepertoire (22021)")
 
 
 def test_text_of_another_encoding_is_converted(place: Place) -> None:
-    recode_origin(place, "LATIN1")
+    place.recode_origin("LATIN1")
     with psycopg.connect(place.origin_url, autocommit=True, client_encoding="utf8") as connection:
         connection.execute(ORIGIN.replace("Lyon", "Montélimar").encode())
     place.run(RULES)
@@ -355,12 +355,3 @@ def no_file_larger_than(size: int, server: Server) -> Iterator[None]:
     yield
     server.stop()
     server.start()
-
-
-def recode_origin(place: Place, encoding: str) -> None:
-    """Make the origin's database anew, in another encoding."""
-    with psycopg.connect(place.origin_server.url(), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {place.name}".encode())
-        connection.execute(
-            f"CREATE DATABASE {place.name} OWNER {place.app} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'".encode()
-        )

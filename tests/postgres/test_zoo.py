@@ -2,19 +2,23 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, LiteralString
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
 
 from demo.servers import Server
-from multischema.errors import CheckError
+from multischema.errors import CheckError, DatabaseError
 from tests.conftest import PASSWORD, PROGRAMS, TEMPORARY, Place
 from tests.postgres.gates import eventually
+from tests.postgres.processes import process
 from tests.postgres.test_cases import seen
 
 MODES = ["stream", "dump"]
@@ -240,3 +244,189 @@ def test_a_standby_is_published_in_both_modes_but_for_the_unlogged_tables_that_i
         assert place.read("SELECT count(*) FROM shop.visits") == [(0,)]
     place.run(both)
     assert place.read("SELECT count(*) FROM shop.visits") == [(1,)]
+
+
+# Encodings of the origin.
+
+NAMED = """
+CREATE TYPE "{é}s" AS ENUM ('{é}', 'b');
+CREATE TABLE "{é}" (id integer PRIMARY KEY, "{é}" text, email text, kind "{é}s", texts varchar(12)[], document jsonb);
+INSERT INTO "{é}" VALUES (1, '{é}', '{é}', '{é}', ARRAY['{é}'], jsonb_build_object('{é}', '{é}')), (2, '', '', 'b', '{{}}', '{{}}');
+CREATE INDEX "{é}2" ON "{é}" ("{é}") WHERE kind = '{é}' AND "{é}" <> '{é}';
+COMMENT ON TABLE "{é}" IS '{é}';
+"""
+NAMED_RULES = """
+tables:
+  - table_name: {é}
+    anonymized_column_names: [email]
+    non_anonymized_column_names: [{é}, kind, texts, document]
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [("LATIN1", "né"), ("WIN1252", "l’été €"), ("EUC_JP", "日本"), ("SQL_ASCII", "né"), ("KOI8R", "год")],
+)
+def test_an_origin_of_any_encoding_is_published_as_one_of_utf8_is(
+    encoding: str, written: str, mode: str, make_place: Callable[..., Place]
+) -> None:
+    origin, rules = (text.format(é=written) for text in (NAMED, NAMED_RULES))
+    place = make_place()
+    place.in_origin(origin)
+    place.run(rules)
+    expected = seen(place)
+    place.recode_origin(encoding)
+    with psycopg.connect(place.origin_url, autocommit=True, client_encoding="utf8") as connection:
+        connection.execute(origin.encode())
+    place.run(rules, mode=mode)
+    assert seen(place) == expected
+
+
+def test_masks_that_the_origins_encoding_cannot_hold_are_a_clear_error_and_mode_dump_publishes_them(place: Place) -> None:
+    place.recode_origin("KOI8R")
+    place.in_origin(UNLOGGED)
+    with pytest.raises(DatabaseError) as failed:
+        place.run(USERS + "  - table_name: visits\n    truncated: true\n")
+    assert failed.value.problems == (
+        "origin shop: copying users failed: UntranslatableCharacter (22P05); its message may quote a row, and stands in the "
+        "server's log only; the database's encoding lacks a character, perhaps one of the masks: use mode dump, or repair "
+        "the text",
+    )
+    place.run(USERS + "  - table_name: visits\n    truncated: true\n", mode="dump")
+    assert place.read("SELECT name FROM shop.users") == [("[valeur unique anonymisée 1]",)]
+
+
+@pytest.mark.parametrize("value", [r"E'MARKER \xe9t\xe9'", r"E'{MARKER \xe9t\xe9}'"])
+def test_broken_bytes_of_an_origin_without_encoding_fail_either_mode_by_the_tables_name(value: str, place: Place) -> None:
+    place.recode_origin("SQL_ASCII")
+    type_ = "text[]" if "{" in value else "text"
+    place.in_origin(f"CREATE TABLE visits (id integer, name {type_}); INSERT INTO visits VALUES (1, {value})")
+    kept = VISITS.replace("anonymized_column_names: [name]", "truncated: false").replace("[id]", "[id, name]")
+    for mode, told in (
+        ("stream", "copying visits failed: CharacterNotInRepertoire"),
+        ("dump", "dump failed: table visits: "),
+    ):
+        with pytest.raises(DatabaseError) as failed:
+            place.run(kept, mode=mode)
+        (line,) = failed.value.problems
+        assert line.startswith(f"origin shop: {told}")
+        assert "MARKER" not in line
+    place.run(VISITS)
+    assert place.read("SELECT id FROM shop.visits") == [(1,)]
+
+
+# Collations.
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("side", ["origin", "target"])
+def test_a_database_whose_collations_are_of_another_version_than_its_server_is_published(
+    side: str, mode: str, make_place: Callable[..., Place]
+) -> None:
+    place = make_place("18", "16") if side == "origin" else make_place("16", "18")
+    place.in_origin(OF_ALL_KINDS)
+    place.run(OF_ALL_RULES)
+    expected = seen(place)
+    set_up(
+        place,
+        side,
+        sql.SQL(
+            "UPDATE pg_database SET datlocprovider = 'b', datlocale = 'C.UTF-8', datcollversion = '0' WHERE datname = {}"
+        ).format(sql.Literal(place.name)),
+    )
+    place.run(OF_ALL_RULES, mode=mode)
+    assert seen(place) == expected
+
+
+# Values and rows of any size.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_a_value_of_hundreds_of_megabytes_is_published_with_memory_for_a_few_of_its_rows(mode: str, place: Place) -> None:
+    place.in_origin(
+        "CREATE TABLE visits (id integer, name text, note text, scan bytea);"
+        "INSERT INTO visits SELECT n, 'Marie', repeat('é', 100000000), convert_to(repeat('x', 200000000), 'UTF8')"
+        "FROM generate_series(1, 4) AS n"
+    )
+    peak = 0
+    with process(place, VISITS.replace("[id]", "[id, note, scan]"), mode=mode) as running:
+        tree = psutil.Process(running.pid)
+        while running.poll() is None:
+            with suppress(psutil.Error):
+                peak = max(peak, sum(one.memory_info().rss for one in (tree, *tree.children(recursive=True))))
+            time.sleep(0.05)
+    assert running.returncode == 0
+    assert place.read("SELECT name, length(note), md5(scan) = md5(repeat('x', 200000000)) FROM shop.visits ORDER BY id") == [
+        (f"[valeur unique anonymisée {n}]", 100000000, True) for n in range(1, 5)
+    ]
+    assert peak < 4 * 400000000
+
+
+@pytest.mark.slow
+def test_a_row_that_the_protocol_cannot_carry_is_a_clear_error_that_names_the_table(place: Place) -> None:
+    place.in_origin(
+        "CREATE TABLE visits (id integer, name text, a text, b text);"
+        "INSERT INTO visits SELECT 1, 'Marie', repeat('x', 600000000); UPDATE visits SET b = a"
+    )
+    rules = VISITS.replace("[id]", "[id, a, b]")
+    with pytest.raises(
+        DatabaseError, match=r"^origin shop: copying visits failed: .* \(54000\); a row is too big to be sent"
+    ):
+        place.run(rules)
+    with pytest.raises(DatabaseError, match="^origin shop: dump failed: table visits: "):
+        place.run(rules, mode="dump")
+
+
+def test_a_row_that_is_too_wide_once_its_types_are_flat_is_a_clear_error(place: Place) -> None:
+    columns = [f"c{number}" for number in range(1500)]
+    place.in_origin(
+        "CREATE TYPE kind AS ENUM ('ten letters');"
+        f"CREATE TABLE visits (id integer, name text, {', '.join(f'{name} kind' for name in columns)});"
+        f"INSERT INTO visits (id, {', '.join(columns)}) VALUES (1, {', '.join(['enum_first(NULL::kind)'] * len(columns))})"
+    )
+    with pytest.raises(DatabaseError, match=r"^target: copying visits failed: .*, or as published for a page \(8 kB\)"):
+        place.run(VISITS.replace("[id]", f"[id, {', '.join(columns)}]"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_table_of_1600_columns_is_published_in_both_modes(mode: str, place: Place) -> None:
+    columns = [f"c{number}" for number in range(1599)]
+    place.in_origin(f"CREATE TABLE visits (id integer, {', '.join(f'{name} boolean' for name in columns)})")
+    place.in_origin("INSERT INTO visits (id, c0, c1598) VALUES (1, true, false)")
+    place.run(VISITS.replace("[name]", "[c0]").replace("[id]", f"[id, {', '.join(columns[1:])}]"), mode=mode)
+    assert place.read("SELECT id, c0, c1, c1598 FROM shop.visits") == [(1, None, None, False)]
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "told"),
+    [
+        ("tsquery", "''", r"malformed tsquery: operand not found \(XX000\)"),
+        ("int2vector", "''", r".* \(22P03\); .*; no server reads this value in binary .*"),
+    ],
+)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_value_that_no_server_reads_in_binary_is_a_clear_error_and_none_once_it_is_masked(
+    mode: str, type_: str, value: str, told: str, place: Place
+) -> None:
+    place.in_origin(f"CREATE TABLE visits (id integer, name {type_}); INSERT INTO visits VALUES (1, {value})")
+    kept = VISITS.replace("anonymized_column_names: [name]", "truncated: false").replace("[id]", "[id, name]")
+    with pytest.raises(DatabaseError, match=f"^target: copying visits, column name, failed: {told}$"):
+        place.run(kept, mode=mode)
+    place.run(VISITS, mode=mode)
+    assert place.read("SELECT id, name IS NULL FROM shop.visits") == [(1, True)]
+
+
+# Indexes and tables that were not finished.
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_index_that_could_not_be_built_in_the_origin_is_left_out_and_named(mode: str, place: Place) -> None:
+    place.in_origin("CREATE TABLE visits (id integer, name text); INSERT INTO visits VALUES (1, 'Marie'), (1, 'Jean')")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        place.in_origin("CREATE UNIQUE INDEX CONCURRENTLY twice ON visits (id)")
+    published = place.run(VISITS, mode=mode)
+    assert published.plan.warnings == ("index twice of visits left out: it is invalid in the origin",)
+    assert place.read("SELECT count(*) FROM pg_indexes WHERE schemaname = 'shop'") == [(0,)]
+    assert place.read("SELECT count(*) FROM shop.visits") == [(2,)]
