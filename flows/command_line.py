@@ -97,6 +97,8 @@ def resolve(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[s
         "from_dump": given.from_dump,
         "keep_dump": given.keep_dump,
         "clear_raw": given.clear_raw,
+        "indexes": given.indexes,
+        "drop_dependants": given.drop_dependants,
     }
 
 
@@ -127,6 +129,8 @@ def _check(parameters: Mapping[str, Any]) -> None:
         mode=parameters["mode"],
         keep_dump=parameters["keep_dump"],
         clear_raw=parameters["clear_raw"],
+        indexes=parameters["indexes"],
+        drop_dependants=parameters["drop_dependants"],
     )
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
     target = Database("target", job.app, urls.load(urls.TARGET))
@@ -160,6 +164,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--keep-dump", action="store_true", help="keep the dump; the next run with it starts from there")
     parser.add_argument("--clear-raw", action="store_true", help="drop what others have in public of the target")
+    parser.add_argument(
+        "--indexes",
+        choices=("useful", "all"),
+        default="useful",
+        help="useful leaves out indexes of which every column is masked (default: useful)",
+    )
+    parser.add_argument(
+        "--drop-dependants",
+        action="store_true",
+        help="drop what others built on the published schema and can't be created again on it",
+    )
     parser.add_argument("--check", action="store_true", help="stop after the check stage, write nothing")
     return parser
 

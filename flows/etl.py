@@ -40,6 +40,8 @@ def etl(
     from_dump: str = "",
     keep_dump: bool = False,
     clear_raw: bool = False,
+    indexes: Literal["useful", "all"] = "useful",
+    drop_dependants: bool = False,
 ) -> Report:
     """Publish an app's database, anonymized: the stages of the README, in their order.
 
@@ -57,9 +59,23 @@ def etl(
         from_dump: Publish from this file, a backup by pg_dump, on the machine of the worker: the origin is not contacted
         keep_dump: Keep the dump, with its personal data; the next run with it starts from there
         clear_raw: Drop what others have in `public` of the target, which mode dump refuses to do
+        indexes: useful leaves out indexes that nobody can search by, as all their columns are masked; all builds them too
+        drop_dependants: Drop, with a warning, what others built on the published schema and can't be created again on it
     """
     job = Job(
-        app, schema or app, origin_schema, reader, jobs, lock_wait, new_run_id(), mode, from_dump, keep_dump, clear_raw
+        app=app,
+        schema=schema or app,
+        origin_schema=origin_schema,
+        reader=reader,
+        jobs=jobs,
+        lock_wait=lock_wait,
+        id=new_run_id(),
+        mode=mode,
+        from_dump=from_dump,
+        keep_dump=keep_dump,
+        clear_raw=clear_raw,
+        indexes=indexes,
+        drop_dependants=drop_dependants,
     )
     target = Database("target", app, urls.load(urls.TARGET))
     origin = target.backup() if from_dump else Database("origin", app, urls.load(urls.origin_block(app)))
@@ -73,8 +89,9 @@ def etl(
         rows = {name: table.rows for name, table in copied.items()}
         # quoted, or the graph of the run has an arrow from every table to this stage
         sizes = stages.verify(job, plan, quote(rows))  # type: ignore[call-overload]
-        notes += [*stages.publish(job), *stages.clean(job)]
-        return stages.make_report(job, plan, copied, indexed, sizes, notes)
+        published = stages.publish(job)
+        notes += [*published.warnings, *stages.clean(job)]
+        return stages.make_report(job, plan, copied, indexed, sizes, notes, published.recreated)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import logging
 import shlex
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -27,6 +26,7 @@ from multischema.masking import TablePlan
 from multischema.pipeline import Doors, Indexed
 from multischema.planning import Job, Plan
 from multischema.postgres.copying import Copied, Snapshot
+from multischema.postgres.publishing import Publication
 from multischema.postgres.sessions import Database
 from multischema.report import count
 
@@ -182,17 +182,17 @@ def verify(job: Job, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
 
 
 @task(name="publish", task_run_name="publish {job.app}", **once)
-def publish(job: Job) -> list[str]:
-    """Swap yesterday's schema for the staging schema, in one transaction; return warnings.
+def publish(job: Job) -> Publication:
+    """Swap yesterday's schema for the staging schema, in one transaction, with the views that others built on it.
 
     It is not tried again: with the session that holds the app's lock, the lock is lost, and another run may have begun.
     """
     progress.published = ""
     with _timed("publish"):
-        warnings = pipeline.publish(job, _doors.get())
+        publication = pipeline.publish(job, _doors.get())
         progress.published = job.schema
     log().info(f"published schema {job.schema} for {job.reader}")
-    return warnings
+    return publication
 
 
 @task(name="clean", task_run_name="clean {job.app}", **retried)
@@ -205,7 +205,13 @@ def clean(job: Job) -> list[str]:
 
 
 def make_report(
-    job: Job, plan: Plan, copied: dict[str, Copied], indexed: Indexed, sizes: dict[str, int], warnings: Sequence[str]
+    job: Job,
+    plan: Plan,
+    copied: dict[str, Copied],
+    indexed: Indexed,
+    sizes: dict[str, int],
+    warnings: Sequence[str],
+    recreated: Sequence[str],
 ) -> report.Report:
     """Gather the report of the run, show it in the log and keep it as the artifact `<app>-report`."""
     made = report.make_report(
@@ -216,6 +222,7 @@ def make_report(
         index_seconds=indexed.seconds,
         sizes=sizes,
         warnings=[*plan.warnings, *indexed.warnings, *warnings],
+        recreated=recreated,
         stages=_seconds.get(),
         stage_bytes=_bytes.get(),
     )
@@ -250,10 +257,9 @@ def _copy_all(job: Job, plan: Plan, snapshot: Snapshot, shown: Progress) -> dict
 
 @contextmanager
 def _timed(name: str) -> Iterator[None]:
-    started = time.monotonic()
     progress.stage = name
     try:
-        yield
+        with pipeline.timed(name, _seconds.get()):
+            yield
     finally:
         progress.stage = ""
-        _seconds.get()[name] = time.monotonic() - started

@@ -55,12 +55,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Index:
-    """An index; `key_columns` holds None for an expression, `columns` everything that it stands on, predicate included."""
+    """An index; `key_columns` holds None for an expression, `columns` everything that it stands on, predicate included.
+
+    `bytes` is its size in the origin, nothing for one of a partitioned table.
+    """
 
     table: str
     name: str
     unique: bool
     valid: bool
+    bytes: int
     method: str
     constraint_kind: str
     key_columns: tuple[str | None, ...]

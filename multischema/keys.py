@@ -21,19 +21,27 @@ class IndexPlan:
 
 @dataclass(frozen=True)
 class Keys:
-    """The indexes and foreign keys of the published tables, and a line for each that changed or was left out."""
+    """The indexes and foreign keys of the published tables, and a line for each that changed or was left out.
+
+    `useless` are indexes left out since a masked column is of no use to search by.
+    """
 
     indexes: tuple[IndexPlan, ...]
     foreign_keys: tuple[ForeignKey, ...]
     notes: tuple[str, ...]
+    useless: tuple[Index, ...]
 
 
-def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: str) -> Keys:
-    """Decide which indexes and keys of the origin the published tables have."""
+def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: str, *, all_indexes: bool) -> Keys:
+    """Decide which indexes and keys of the origin the published tables have: useful ones, or all that can be built."""
     indexes: list[IndexPlan] = []
     notes: list[str] = []
+    left_out: list[Index] = []
     for table in tables:
         for index in table.indexes:
+            if not all_indexes and _is_useless(index, plans[table.name]):
+                left_out.append(index)
+                continue
             plan, note = _plan_index(index, table, plans[table.name])
             indexes += [plan] if plan else []
             notes += [note] if note else []
@@ -46,7 +54,15 @@ def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: s
                 notes.append(f"foreign key {key.name} of {key.table} left out: {reason}")
             else:
                 foreign_keys.append(key)
-    return Keys(tuple(indexes), tuple(foreign_keys), tuple(notes))
+    return Keys(tuple(indexes), tuple(foreign_keys), tuple(notes), tuple(left_out))
+
+
+def _is_useless(index: Index, plan: TablePlan) -> bool:
+    """Tell whether an index that is no constraint has only masked columns for keys; an expression has all it stands on."""
+    if index.constraint_kind or not index.valid or plan.truncated:
+        return False
+    keys = [name for name in index.key_columns if name] + ([*index.columns] if None in index.key_columns else [])
+    return bool(keys) and all(plan.mask(name) for name in keys)
 
 
 def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan | None, str | None]:

@@ -14,9 +14,10 @@ from multischema.catalog import Catalog
 from multischema.errors import CheckError, ConnectionLost, EtlError, OriginChanged, SnapshotLost, VerifyError
 from multischema.masking import TablePlan
 from multischema.planning import Job, Plan, collations_of, make_plan, published_types, width_problems
-from multischema.postgres import building, restoring
+from multischema.postgres import building, publishing, restoring
 from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, export_snapshot
 from multischema.postgres.errors import translated
+from multischema.postgres.publishing import Publication
 from multischema.postgres.reads import query, read_catalog, read_fingerprints
 from multischema.postgres.sessions import Connection, Database, Sessions
 from multischema.rules import Rules
@@ -93,27 +94,49 @@ class Published:
     indexed: Indexed
     sizes: dict[str, int]
     warnings: tuple[str, ...]
+    seconds: dict[str, float]
+    recreated: tuple[str, ...]
 
 
 def run(job: Job, rules_source: str, origin: Database, target: Database) -> Published:
     """Publish an app without Prefect: the same work, with the threads of the standard library."""
+    seconds: dict[str, float] = {}
+    notes: list[str] = []
     with opened(job, origin, target) as doors:
-        plan = check(job, doors, download.fetch(rules_source))
-        notes: list[str] = []
+        with timed("check", seconds):
+            plan = check(job, doors, download.fetch(rules_source))
         if job.dumps:
-            notes += dump(job, doors, plan).warnings
+            with timed("dump", seconds):
+                notes += dump(job, doors, plan).warnings
         if job.restores:
-            plan = restore(job, doors, plan).plan
+            with timed("restore", seconds):
+                plan = restore(job, doors, plan).plan
 
         def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
             results = in_parallel(doors, job.jobs, lambda table: copy(job, doors, table, snapshot.identifier), plan.copied)
             return {table.name: copied for table, copied in zip(plan.copied, results, strict=True)}
 
-        copied = anonymize(job, doors, plan, copy_all)
-        indexed = index(job, doors, plan)
-        sizes = verify(job, doors, plan, {name: table.rows for name, table in copied.items()})
-        warnings = [*notes, *publish(job, doors), *clean(job, doors)]
-        return Published(plan, copied, indexed, sizes, tuple(warnings))
+        with timed("anonymize", seconds):
+            copied = anonymize(job, doors, plan, copy_all)
+        with timed("index", seconds):
+            indexed = index(job, doors, plan)
+        with timed("verify", seconds):
+            sizes = verify(job, doors, plan, {name: table.rows for name, table in copied.items()})
+        with timed("publish", seconds):
+            publication = publish(job, doors)
+        with timed("clean", seconds):
+            notes += [*publication.warnings, *clean(job, doors)]
+        return Published(plan, copied, indexed, sizes, tuple(notes), seconds, publication.recreated)
+
+
+@contextmanager
+def timed(stage: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Note how many seconds a stage took, however it ended."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[stage] = time.monotonic() - started
 
 
 @contextmanager
@@ -323,6 +346,7 @@ def verify(job: Job, doors: Doors, plan: Plan, rows: dict[str, int]) -> dict[str
     problems = [line for lines in in_parallel(doors, job.jobs, verify_table, plan.tables) for line in lines]
     with doors.sessions.lend(doors.target, job.staging) as connection:
         problems += building.verify_rights(connection, job.schema, job.reader, job.raw_schema)
+        problems += publishing.obstacles(connection, job, plan.columns)
         with translated("target", "measuring tables"):
             measured = query(connection, "sizes", schema=job.staging)
     # a run that has lost its lock may find its tables gone, under another run's hands
@@ -335,9 +359,9 @@ def verify(job: Job, doors: Doors, plan: Plan, rows: dict[str, int]) -> dict[str
     return sizes
 
 
-def publish(job: Job, doors: Doors) -> list[str]:
-    """Swap yesterday's schema for the staging schema, on the session that holds the app's lock; return warnings."""
-    return building.publish(doors.holder, job)
+def publish(job: Job, doors: Doors) -> Publication:
+    """Swap yesterday's schema for the staging schema, on the session that holds the app's lock."""
+    return publishing.publish(doors.holder, job)
 
 
 def clean(job: Job, doors: Doors) -> list[str]:
@@ -434,13 +458,18 @@ def _check_schemas(
     if found and "target" not in unusable:
         absent, lacking = _check_types(job, doors, found)
         problems += lacking
+
+    def standing(plan: Plan | None) -> list[str]:
+        return [] if "target" in unusable else _check_standing(job, doors, plan)
+
     if not found:
-        return None, problems
+        return None, problems + standing(None)
     gaps = exhaustivity.compare(parsed, found)
     if gaps.problems:
-        return None, [*problems, *(f"{doors.origin.side}: {line}" for line in gaps.problems), gaps.snippet]
-    plan = make_plan(found, parsed, gaps.warnings, frozenset(collations_of(found)) - absent, raw=job.dumps)
-    return plan, problems + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
+        return None, [*problems, *standing(None), *(f"{doors.origin.side}: {line}" for line in gaps.problems), gaps.snippet]
+    collations = frozenset(collations_of(found)) - absent
+    plan = make_plan(found, parsed, gaps.warnings, collations, raw=job.dumps, all_indexes=job.indexes == "all")
+    return plan, problems + standing(plan) + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
 
 
 def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None, list[str]]:
@@ -456,12 +485,17 @@ def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None
 
 
 def _check_target(job: Job, doors: Doors) -> list[str]:
-    """Return why the target can't be published to: the role, the schema, the reader, what others built on the schema."""
+    """Return why the target can't be published to: the role, the schema, the reader."""
     with doors.sessions.lend(doors.target, job.schema) as connection, translated("target", "reading the catalog"):
         server = query(connection, "server", schema=job.schema)[0]
         facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
-        problems = preconditions.target_problems(server, facts, job.schema, job.reader)
-        return problems + preconditions.stranger_problems(job.schema, query(connection, "strangers", schema=job.schema))
+        return preconditions.target_problems(server, facts, job.schema, job.reader)
+
+
+def _check_standing(job: Job, doors: Doors, plan: Plan | None) -> list[str]:
+    """Return what others built on the published schema that a run can't keep; what lacks columns only a plan tells."""
+    with doors.sessions.lend(doors.target, job.schema) as connection:
+        return publishing.obstacles(connection, job, plan.columns if plan else None)
 
 
 def _check_types(job: Job, doors: Doors, found: Catalog) -> tuple[set[str], list[str]]:

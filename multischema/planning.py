@@ -29,6 +29,8 @@ class Job:
     from_dump: str = ""
     keep_dump: bool = False
     clear_raw: bool = False
+    indexes: Literal["useful", "all"] = "useful"
+    drop_dependants: bool = False
 
     @property
     def staging(self) -> str:
@@ -82,6 +84,11 @@ class Plan:
         return tuple(table for table in self.tables if not table.truncated)
 
     @property
+    def columns(self) -> dict[str, list[str]]:
+        """Return the names of the columns of each published table."""
+        return {table.name: [column.name for column in table.columns] for table in self.tables}
+
+    @property
     def bytes(self) -> int:
         """Return the size of the tables whose rows are copied."""
         return sum(table.bytes for table in self.copied)
@@ -97,16 +104,23 @@ class Plan:
 
 
 def make_plan(
-    catalog: Catalog, rules: Rules, warnings: Sequence[str], collations: frozenset[str], *, raw: bool = False
+    catalog: Catalog,
+    rules: Rules,
+    warnings: Sequence[str],
+    collations: frozenset[str],
+    *,
+    raw: bool = False,
+    all_indexes: bool = False,
 ) -> Plan:
     """Decide all that is published. The rules must be complete; `collations` are those that the target has as well.
 
     `warnings` are what the comparison of rules and catalog found. With `raw` the rows are read from raw tables.
+    With `all_indexes` those of which every key column is masked are built too.
     """
     by_name = {
         table.name: plan_table(table, rules.tables.get(table.name), catalog, collations, raw=raw) for table in catalog.tables
     }
-    keys = plan_keys(catalog.tables, by_name, catalog.schema)
+    keys = plan_keys(catalog.tables, by_name, catalog.schema, all_indexes=all_indexes)
     return Plan(
         catalog=catalog,
         tables=_largest_first(by_name.values()),

@@ -13,6 +13,8 @@ SUPPORTED = range(13, 19)
 
 Row = Mapping[str, Any]
 
+_WITHOUT_DATA = ("function", "procedure", "aggregate", "policy", "rule", "trigger", "table constraint")
+
 
 def server_problems(side: str, server: Row) -> list[str]:
     """Return what is wrong with a server, on either side."""
@@ -141,10 +143,13 @@ def reader_problems(facts: Row, reader: str) -> list[str]:
 
 
 def stranger_problems(schema: str, strangers: Sequence[Row]) -> list[str]:
-    """Return a line for each object of others that stands in or on the published schema; none if it can't be published."""
-    if ddl.illegal_schema(schema):
-        return []
+    """Return a line for each object of others that stands in or on the published schema, and that no run creates again."""
     return [_stranger_problem(schema, row) for row in strangers]
+
+
+def may_go(stranger: Row) -> bool:
+    """Tell whether a run that is told to may drop it: this role's to drop, and nothing that holds data of others."""
+    return bool(stranger["owned"]) and stranger["type"] in _WITHOUT_DATA
 
 
 def lacking_problems(lacking: Sequence[Row], columns: Mapping[str, str], major: int) -> list[str]:
@@ -165,12 +170,23 @@ def exposed_problems(rights: Sequence[Row], reader: str) -> list[str]:
     ]
 
 
+def stranger_title(row: Row) -> str:
+    """Return how messages name it."""
+    return f"{row['kind']} {row['name']}".strip()
+
+
 def _stranger_problem(schema: str, row: Row) -> str:
-    what = f"{row['kind']} {row['name']}".strip()
+    what = stranger_title(row)
     if row["place"] == "in":
         return f"target: {what} of role {row['owner']} stands in schema {schema}, which each run replaces; move it elsewhere"
+    if row["place"] == "at":
+        return (
+            f"target: {what} has row security, which the new one would not have; disable it, and give others a view of it "
+            "in another schema"
+        )
     remedy = "drop it, and create it again after the run"
-    return f"target: {what} stands on schema {schema} and would stay with the old one; {remedy}"
+    option = ", or use drop_dependants (--drop-dependants), which drops it" if may_go(row) else ""
+    return f"target: {what} stands on schema {schema} and would stay with the old one; {remedy}{option}"
 
 
 def _sql(statement: str, *names: str) -> str:

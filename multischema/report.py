@@ -32,7 +32,10 @@ class Report:
     tables: tuple[TableReport, ...]
     indexes: int
     foreign_keys: int
+    useless: tuple[str, ...]  # indexes that were not built, as nobody can search by what is masked
+    useless_bytes: int
     warnings: tuple[str, ...]
+    recreated: tuple[str, ...]
     stages: Mapping[str, float]
     stage_bytes: Mapping[str, int]
 
@@ -51,6 +54,11 @@ class Report:
         """Return the number of masked columns."""
         return sum(len(table.masked) for table in self.tables)
 
+    def saved(self) -> str:
+        """Return what leaving out useless indexes saved: their number, and their size in the origin where it is known."""
+        taken = f", {size(self.useless_bytes)} in the origin" if self.useless_bytes else ""
+        return f"left out {count(len(self.useless), 'index', 'indexes')} of masked columns only{taken}"
+
     def headline(self) -> str:
         """Return the run in one sentence."""
         return (
@@ -68,6 +76,7 @@ def make_report(
     index_seconds: Mapping[str, float],
     sizes: Mapping[str, int],
     warnings: Sequence[str],
+    recreated: Sequence[str],
     stages: Mapping[str, float],
     stage_bytes: Mapping[str, int],
 ) -> Report:
@@ -90,7 +99,10 @@ def make_report(
         ),
         indexes=len(plan.keys.indexes),
         foreign_keys=len(plan.keys.foreign_keys),
+        useless=tuple(f"{index.name} of {index.table}" for index in plan.keys.useless),
+        useless_bytes=0 if job.from_dump else sum(index.bytes for index in plan.keys.useless),
         warnings=tuple(warnings),
+        recreated=tuple(recreated),
         stages=stages,
         stage_bytes=stage_bytes,
     )
@@ -99,6 +111,7 @@ def make_report(
 def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it."""
     lines = [f"# {report.app}", "", report.headline() + ".", ""]
+    lines += [f"Created again, on the new tables: {_escape(', '.join(report.recreated))}.", ""] if report.recreated else []
     lines += ["## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings), ""] if report.warnings else []
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     sizes = {stage: f" ({size(bytes_).replace(' ', _NBSP)})" for stage, bytes_ in report.stage_bytes.items()}
@@ -109,6 +122,8 @@ def markdown(report: Report) -> str:
         name, *numbers, masked = _cells(table, ", ".join(table.masked))
         # a size that broke in two would make every row two lines high
         lines.append(f"| {' | '.join([_escape(name), *(cell.replace(' ', _NBSP) for cell in numbers), _escape(masked)])} |")
+    if report.useless:
+        lines += ["", "## Indexes left out", "", f"L{report.saved()[1:]}: {_escape(', '.join(report.useless))}."]
     return "\n".join(lines) + "\n"
 
 
@@ -121,6 +136,8 @@ def plain(report: Report) -> str:
         for row in rows
     ]
     lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
+    lines += ["", f"{report.saved()}: {_listed(report.useless, 80)}"] if report.useless else []
+    lines += ["", f"created again, on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
     return "\n".join([*lines, "", report.headline()])
 
 

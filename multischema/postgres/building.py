@@ -8,14 +8,14 @@ import psycopg
 from psycopg import errors, sql
 
 from multischema import ddl
-from multischema.errors import LockTimeout, VerifyError
+from multischema.errors import LockTimeout
 from multischema.keys import IndexPlan
 from multischema.masking import TablePlan
 from multischema.planning import Job, Plan
 from multischema.postgres.errors import describe, translated
 from multischema.postgres.reads import query
 from multischema.postgres.sessions import LOCK_TIMEOUT, Connection
-from multischema.preconditions import exposed_problems, reader_problems, stranger_problems
+from multischema.preconditions import exposed_problems, reader_problems
 
 _TABLES_PER_TRANSACTION = 100  # each takes three locks or more of the 6,400 that a server has by default
 _LOCK_POLL = 2.0
@@ -145,33 +145,14 @@ def verify_table(connection: Connection, staging: str, table: TablePlan, rows: i
 
 
 def verify_rights(connection: Connection, schema: str, reader: str, raw: str) -> list[str]:
-    """Return what the reader could read besides published schemas, and what others stand on the published one."""
+    """Return what the reader could read besides published schemas."""
     with translated("target", "reading the reader's rights"):
         facts = query(connection, "target", schema=schema, reader=reader)[0]
         problems = reader_problems(facts, reader)
         if not problems:
             rights = query(connection, "reader_rights", reader=reader, hidden=ddl.hidden_pattern(), raw=raw)
             problems = exposed_problems(rights, reader)
-        return problems + stranger_problems(schema, query(connection, "strangers", schema=schema))
-
-
-def publish(connection: Connection, job: Job) -> list[str]:
-    """Swap the schemas in one transaction, on the session that holds the app's lock; return warnings.
-
-    Renaming a schema takes no lock on a table: it commits in milliseconds under an open query.
-    """
-    with translated("target", f"publishing schema {job.schema}"), connection.transaction():
-        connection.execute("SET LOCAL lock_timeout = '10s'")
-        facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
-        problems = stranger_problems(job.schema, query(connection, "strangers", schema=job.schema))
-        if problems:
-            raise VerifyError(*problems)
-        grantees = [row["role"] for row in query(connection, "grantees", schema=job.schema)]
-        old = job.old if facts["published_exists"] else None
-        for statement in ddl.publish(job.staging, job.schema, old, job.reader, grantees):
-            connection.execute(statement)
-    others = [role or "PUBLIC" for role in grantees if role != job.reader]
-    return [f"{role} could use the old schema {job.schema}, and has no right to the new one" for role in others]
+        return problems
 
 
 def drop_leftovers(connection: Connection, schema: str) -> list[str]:

@@ -5,6 +5,7 @@ SELECT i.indrelid::int8 AS table_oid,
        ic.relname::text AS name,
        i.indisunique AS "unique",
        i.indisvalid AS valid,
+       pg_relation_size(i.indexrelid)::int8 AS bytes,
        am.amname::text AS method,
        coalesce(k.contype, '')::text AS constraint_kind,
        ARRAY(SELECT a.attname::text

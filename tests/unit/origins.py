@@ -100,6 +100,7 @@ def index(table: str, name: str, *keys: str | None, **values: Any) -> Index:
     known: dict[str, Any] = {
         "unique": False,
         "valid": True,
+        "bytes": 8192,
         "method": "btree",
         "constraint_kind": "",
         "columns": tuple(key for key in keys if key),

@@ -24,7 +24,7 @@ MASKED = masking("users", "email", "number", "code")
 def plan(rules: dict[str, TableRules], *tables: Table) -> Keys:
     """Return the plan of the keys of an origin of these tables."""
     plans = {t.name: plan_table(t, rules.get(t.name), catalog(*tables), frozenset()) for t in tables}
-    return plan_keys(tables, plans, "public")
+    return plan_keys(tables, plans, "public", all_indexes=True)
 
 
 def planned_index(
@@ -170,3 +170,47 @@ def test_a_foreign_key_survives_unless_it_could_be_wrong(
     assert keys.foreign_keys == (() if reason else (key,))
     notes = [note for note in keys.notes if note.startswith("foreign key")]
     assert notes == ([f"foreign key rdvs_agent_id_fkey of rdvs left out: {reason}"] if reason else [])
+
+
+@pytest.mark.parametrize(
+    ("keys", "values"),
+    [
+        (["email"], {}),
+        (["email"], {"unique": True}),
+        (["email", "number"], {}),
+        ([None], {"columns": ("email",)}),
+        (["email", None], {"columns": ("email", "number")}),
+        (["email"], {"method": "gin"}),
+        (["email"], {"definition": "USING btree (email) WHERE (city IS NULL)", "columns": ("email", "city")}),
+        (["email"], {"definition": "USING btree (email) INCLUDE (city)", "columns": ("email", "city")}),
+    ],
+)
+def test_a_useful_run_builds_no_index_of_masked_columns_only(keys: list[str | None], values: dict[str, Any]) -> None:
+    assert left_out(keys, **values) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "values"),
+    [
+        (["city"], {}),
+        (["email", "city"], {}),
+        (["city", "email"], {"unique": True}),
+        ([None], {"columns": ("email", "city")}),
+        ([None], {"columns": ()}),
+        (["email", None], {"columns": ("email", "city")}),
+        (["email"], {"unique": True, "constraint_kind": "u"}),
+        (["email"], {"method": "gist", "constraint_kind": "x"}),
+    ],
+)
+def test_a_useful_run_builds_all_other_indexes_and_every_key(keys: list[str | None], values: dict[str, Any]) -> None:
+    assert left_out(keys, **values) == []
+
+
+def left_out(keys: list[str | None], **values: Any) -> list[str]:
+    """Return the indexes that a run leaves out as useless, of one over `keys` of `users`; all others are planned."""
+    users = table("users", *COLUMNS[:-1], key=["id"], indexes=[index("users", "x", *keys, **values)])
+    plans = {"users": plan_table(users, MASKED, catalog(users), frozenset())}
+    found = plan_keys([users], plans, "public", all_indexes=False)
+    names = [useless.name for useless in found.useless]
+    assert sorted([*names, *(planned.name for planned in found.indexes)]) == ["users_pkey", "x"]
+    return names

@@ -127,11 +127,16 @@ def test_a_target_in_order_has_no_problem_and_one_with_several_says_them_all() -
 
 
 def test_what_others_built_in_or_on_the_published_schema_is_named_each_on_a_line() -> None:
-    view = {"place": "on", "kind": "view", "name": "bob.board", "owner": None}
+    child = {"place": "on", "kind": "", "name": "table bob.child", "type": "table", "owned": True}
+    function = {"place": "on", "kind": "", "name": "function bob.f()", "type": "function", "owned": True}
     own = {"place": "in", "kind": "table", "name": "rdvs.notes", "owner": "bob"}
-    lines = preconditions.stranger_problems("rdvs", [view, own])
-    assert is_said(lines[:1], "target: view bob.board stands on schema rdvs")
-    assert is_said(lines[1:], "target: table rdvs.notes of role bob stands in schema rdvs")
+    secured = {"place": "at", "kind": "table", "name": "rdvs.users"}
+    lines = preconditions.stranger_problems("rdvs", [child, function, {**function, "owned": False}, own, secured])
+    assert is_said(lines[:1], "target: table bob.child stands on schema rdvs", "drop it, and create it again after the run")
+    assert is_said(lines[1:2], "target: function bob.f() stands on schema rdvs", "--drop-dependants")
+    assert ["--drop-dependants" in line for line in lines] == [False, True, False, False, False]
+    assert is_said(lines[3:4], "target: table rdvs.notes of role bob stands in schema rdvs")
+    assert is_said(lines[4:], "target: table rdvs.users has row security")
     assert preconditions.stranger_problems("rdvs", []) == []
 
 

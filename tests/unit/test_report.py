@@ -1,5 +1,8 @@
 """The report of a run: its sums, and that it reads well in Prefect's markdown and in a terminal."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
 from multischema import report
@@ -7,11 +10,12 @@ from multischema.keys import Keys, plan_keys
 from multischema.masking import TablePlan, plan_table
 from multischema.planning import Job, Plan
 from multischema.report import Report, make_report
-from tests.unit.origins import catalog, column, foreign_key, masking, table, truncating
+from tests.unit.origins import catalog, column, foreign_key, index, masking, table, truncating
 
 JOB = Job("rdvs", "rdvs", "public", "metabase", 4, 60, "0123abcd")
+USERS = [index("users", "users_name", "name", bytes=1_000_000), index("users", "users_mail", "e_mail", bytes=500_000)]
 ORIGIN = catalog(
-    table("users", column("id", "integer"), column("name"), column("e_mail"), key=["id"]),
+    table("users", column("id", "integer"), column("name"), column("e_mail"), key=["id"], indexes=USERS),
     table("rdvs", column("user_id", "integer"), foreign_keys=[foreign_key("rdvs", "user_id", "users")]),
     table("versions", column("id", "integer"), column("item"), key=["id"]),
 )
@@ -23,17 +27,18 @@ def plans() -> list[TablePlan]:
     return [plan_table(t, RULES[t.name], ORIGIN, frozenset()) for t in ORIGIN.tables]
 
 
-def made(*warnings: str, stage_bytes: dict[str, int] | None = None) -> Report:
+def made(*warnings: str, stage_bytes: dict[str, int] | None = None, job: Job = JOB, recreated: Sequence[str] = ()) -> Report:
     """Return the report of a run over ORIGIN."""
-    keys: Keys = plan_keys(ORIGIN.tables, {plan.name: plan for plan in plans()}, "public")
+    keys: Keys = plan_keys(ORIGIN.tables, {plan.name: plan for plan in plans()}, "public", all_indexes=False)
     return make_report(
-        JOB,
+        job,
         Plan(ORIGIN, tuple(plans()), keys, (), ()),
         rows={"users": 1204, "rdvs": 1},
         copy_seconds={"users": 1.234, "rdvs": 0.1},
         index_seconds={"users": 0.5, "rdvs": 0.0},
         sizes={"users": 1_500_000, "rdvs": 8192, "versions": 16384},
         warnings=warnings,
+        recreated=recreated,
         stages={"download rules": 0.26, "check": 1.0},
         stage_bytes=stage_bytes or {},
     )
@@ -53,8 +58,20 @@ def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() 
         "",
         "warning: users.fax: unknown",
         "",
+        "left out 2 indexes of masked columns only, 1.5 MB in the origin: users_name of users, users_mail of users",
+        "",
         made().headline(),
     ]
+
+
+def test_what_was_created_again_is_a_line_and_no_warning() -> None:
+    again = made("users.fax: unknown", recreated=['view board."a*b"', "materialized view board.c"])
+    assert report.plain(again).splitlines()[-3:] == [
+        'created again, on the new tables: view board."a*b", materialized view board.c',
+        "",
+        again.headline(),
+    ]
+    assert r'Created again, on the new tables: view board."a\*b", materialized view board.c.' in report.markdown(again)
 
 
 def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_markdown() -> None:
@@ -81,8 +98,16 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
         "| users | 1,204 | 1.5\N{NO-BREAK SPACE}MB | 1.23 | 0.50 | name, e\\_mail |",
         "| rdvs | 1 | 8.2\N{NO-BREAK SPACE}kB | 0.10 | 0.00 |  |",
         "| versions | truncated | 16.4\N{NO-BREAK SPACE}kB | 0.00 | 0.00 |  |",
+        "",
+        "## Indexes left out",
+        "",
+        "Left out 2 indexes of masked columns only, 1.5 MB in the origin: users\\_name of users, users\\_mail of users.",
     ]
     assert "Warnings" not in report.markdown(made())
+
+
+def test_the_size_of_indexes_left_out_is_not_known_of_a_backup() -> None:
+    assert made(job=replace(JOB, from_dump="backup.tar")).saved() == "left out 2 indexes of masked columns only"
 
 
 @pytest.mark.parametrize(
