@@ -25,7 +25,7 @@ _HINTS = {
     "42501": "grant the right to the role, or connect as another",
     "53100": "free space on the server or enlarge its disk; the next run starts anew",
     "53300": "the server has no connection to spare: use fewer jobs, or raise max_connections",
-    "54000": "a row is too big to be sent (1 GB), or as published for a page (8 kB): truncate the table, or mask fewer columns",
+    "54000": "a row is too big to be sent (1 GB), or for a page once flat (8 kB): truncate the table, or mask fewer columns",
 }
 _SHORTEST_SECRET = 8  # a shorter password may be a part of any word
 _CONNECTION_HINTS = {
