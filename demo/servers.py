@@ -80,7 +80,7 @@ class Server:
         directory.mkdir(parents=True)
         standby = Server.open(directory, self.bin)
         standby._hand_over()
-        shutil.copy(self.directory / "password", directory)
+        shutil.copy2(self.directory / "password", directory)
         options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname", self.url()]
         made = _run([self.bin / "pg_basebackup", "-D", standby.data, *options], directory)
         if made.returncode != 0:
