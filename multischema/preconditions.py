@@ -5,8 +5,9 @@ from typing import Any
 
 from psycopg import sql
 
-from multischema import ddl
+from multischema import ddl, origin_rights
 from multischema.catalog import Catalog
+from multischema.masking import plan_table
 from multischema.rules import Rules
 
 SUPPORTED = range(13, 19)
@@ -45,19 +46,23 @@ def origin_problems(side: str, server: Row, schema: str) -> list[str]:
 
 
 def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> list[str]:
-    """Return a line for each table that will be copied and can't be read whole. Truncated tables need no right."""
+    """Return a line for each table that will be copied and can't be read whole.
+
+    Truncated tables need no right, and no column does that its mask says all of.
+    """
     problems = []
     for table in catalog.tables:
         own = rules.tables.get(table.name)
         if own is None or own.truncated:
             continue
-        unreadable = [column.name for column in table.columns if not column.readable]
+        read = plan_table(table, own, catalog, frozenset()).read
+        unreadable = [column.name for column in table.columns if column.name in read and not column.readable]
         if unreadable:
             whole = len(unreadable) == len(table.columns)
             what = "" if whole else f"column{'s'[: len(unreadable) > 1]} {', '.join(unreadable)} of "
             problems.append(
                 f"{side}: role {server['role']} may not SELECT {what}table {table.name}; "
-                + _sql("GRANT SELECT ON TABLE {}.{} TO {}", catalog.schema, table.name, server["role"])
+                + origin_rights.select(catalog.schema, table.name, () if whole else unreadable, server["role"]).as_string()
             )
         elif table.row_security:
             problems.append(

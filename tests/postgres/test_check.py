@@ -281,7 +281,7 @@ def test_a_missing_right_on_one_column_names_the_column(shop: Place) -> None:
     shop.in_origin(f"REVOKE SELECT ON users FROM {shop.app}; GRANT SELECT (id, name) ON users TO {shop.app}")
     assert problems(shop) == [
         f"origin shop: role {shop.app} may not SELECT column city of table users; "
-        f'GRANT SELECT ON TABLE "public"."users" TO "{shop.app}"'
+        f'GRANT SELECT ("city") ON TABLE "public"."users" TO "{shop.app}"'
     ]
 
 
