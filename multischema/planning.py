@@ -158,7 +158,8 @@ def width_problems(plan: Plan) -> list[str]:
     ]
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
     shown = ", ".join(names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
@@ -169,7 +170,7 @@ def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozense
         warnings.append(f"not read: the origin's other schemas {', '.join(catalog.other_schemas)}")
     warnings += [f"not read: {kind} {name}" for name, kind in sorted(catalog.others.items())]
     warnings += [
-        f"indexes and foreign keys that only partitions of {root} have left out: {_some(names)}"
+        f"indexes and foreign keys that only partitions of {root} have left out: {some(names)}"
         for root, names in sorted(catalog.keys_of_partitions.items())
     ]
     warnings += [
