@@ -16,6 +16,8 @@ from multischema.planning import Plan
 
 # A domain that says: what stands in this schema is a run's. Its comment is the name of its pg_restore's sessions.
 MARKER = "etl_raw_data"
+# Autovacuum would copy the commonest names into pg_statistic, which is in the WAL, and in each backup made of it.
+_NO_STATISTICS = sql.SQL("autovacuum_enabled = false")
 
 
 def problems(plan: Plan) -> list[str]:
@@ -89,13 +91,14 @@ def create_tables(plan: Plan, schema: str) -> list[tuple[str, sql.Composed]]:
     return [
         (
             table.name,
-            sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(
+            sql.SQL("CREATE UNLOGGED TABLE {} ({}) WITH ({})").format(
                 sql.Identifier(schema, table.name),
                 sql.SQL(", ").join(
                     _column(column, plan.catalog.types, schema)
                     for column in table.columns
                     if not column.generated or _is_computed(column, published)
                 ),
+                _NO_STATISTICS,
             ),
         )
         for table, published in _copied(plan)
@@ -115,6 +118,11 @@ def truncate(tables: Sequence[sql.Composable]) -> sql.Composed:
 def unlogged(table: str) -> sql.Composed:
     """Return the statement that keeps a table's rows out of the WAL; the table as the server spells it."""
     return sql.SQL("ALTER TABLE {} SET UNLOGGED").format(sql.SQL(table))
+
+
+def unanalyzed(table: str) -> sql.Composed:
+    """Return the statement that keeps a table's commonest values out of the statistics, which are in the WAL."""
+    return sql.SQL("ALTER TABLE {} SET ({})").format(sql.SQL(table), _NO_STATISTICS)
 
 
 def drop_constraint(table: str, name: str) -> sql.Composed:

@@ -119,7 +119,7 @@ def empty(connection: Connection, job: Job, plan: Plan) -> None:
 
 
 def strip(connection: Connection, schema: str) -> None:
-    """Drop all keys and indexes of the raw tables, and have their rows in no WAL."""
+    """Drop all keys and indexes of the raw tables, and have their rows in no WAL and in no statistics."""
     with translated("target", f"dropping the keys of schema {schema}"):
         for row in query(connection, "keys_of", schema=schema):
             if row["what"] == "constraint":
@@ -127,6 +127,7 @@ def strip(connection: Connection, schema: str) -> None:
             elif row["what"] == "index":
                 connection.execute(raw.drop("INDEX", row["identity"]))
             else:
+                connection.execute(raw.unanalyzed(row["table"]))
                 with suppress(errors.FeatureNotSupported):  # a column of another table is of its row type
                     connection.execute(raw.unlogged(row["table"]))
 

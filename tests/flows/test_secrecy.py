@@ -77,6 +77,12 @@ def failing_cast(shop: Shop) -> None:
     shop.place.in_origin(FAILING_CAST)
 
 
+def failing_restore(shop: Shop) -> None:
+    """Have pg_restore meet an error of the target that quotes a row."""
+    psql = f'psql -qX -c "ALTER TABLE public.users ALTER name TYPE int USING 0" "{shop.place.target_url}"'
+    program(shop.directory, "pg_restore", f'[[ "$*" == *--dbname* ]] && {psql}; exec "$real" "$@"')
+
+
 def nothing(shop: Shop) -> None:
     """Have the next run publish."""
 
@@ -91,6 +97,9 @@ def nothing(shop: Shop) -> None:
         ("worker", failing_cast, "Failed", "copying users failed"),
         ("command", nothing, "Completed", "published schema"),
         ("command", failing_cast, "Failed", "copying users failed"),
+        ("worker dump", nothing, "Completed", "published schema"),
+        ("command dump", nothing, "Completed", "published schema"),
+        ("worker dump", failing_restore, "Failed", "restore failed: table users: its message may quote a row"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )

@@ -1,6 +1,7 @@
 """`dump` mode publishes what `stream` does; raw data is in `public` of the target meanwhile, and gone after."""
 
 import gzip
+import resource
 import shutil
 import signal
 import stat
@@ -583,6 +584,23 @@ def test_a_password_is_in_no_argument_of_the_client_programs(
     assert "--data-only" in told
     assert PASSWORD not in told
     assert quote(PASSWORD, safe="") not in told
+
+
+def test_a_program_that_crashes_leaves_no_core_file_with_rows_in_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place.in_origin(ORIGIN)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        for name in ("pg_dump", "pg_restore"):
+            program(tmp_path, name, f'ulimit -c >> {tmp_path}/limits; exec "$real" "$@"')
+        place.run(RULES, mode="dump")
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
+    with_rows = (tmp_path / "limits").read_text().split()[-2:]
+    assert with_rows == ["0", "0"]
 
 
 def test_a_folder_for_dumps_that_cannot_be_written_is_refused_and_no_other_is_taken(
