@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo ui install test test-all check deploy lock clean
+.PHONY: demo ui install test test-all check audit deploy lock clean
 
 demo: .venv/installed  ## publish two invented apps on embedded Postgres servers, and show rows before and after
 	@$(BIN)/python -m demo
@@ -18,12 +18,16 @@ test: .venv/installed  ## all tests but the slow ones
 test-all: .venv/installed  ## all tests: faults, orchestration and properties too
 	@$(BIN)/python -m pytest
 
-check: .venv/installed  ## style, types, import boundaries, prefect.yaml
+check: .venv/installed  ## style, types, import boundaries, prefect.yaml, known holes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/unit/test_imports.py
 	@$(BIN)/python -m deployment.check
+	@$(BIN)/python -m deployment.audit
+
+audit: .venv/installed  ## known holes in the locked packages
+	@$(BIN)/python -m deployment.audit
 
 deploy: .venv/installed  ## bring the Prefect server to what prefect.yaml and the environment say
 	@$(BIN)/python -m deployment.setup
