@@ -1,4 +1,4 @@
-"""Ask a public database for known holes in the locked packages, or say that it can't be asked: `python -m deployment.audit`."""
+"""Ask a public database for known holes in the locked packages, or say that nobody answers: `python -m deployment.audit`."""
 
 import json
 import subprocess
