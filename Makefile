@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo ui install test test-all check audit deploy lock clean
+.PHONY: demo ui install test test-all bench check audit deploy lock clean
 
 demo: .venv/installed  ## publish two invented apps on embedded Postgres servers, and show rows before and after
 	@$(BIN)/python -m demo
@@ -17,6 +17,9 @@ test: .venv/installed  ## all tests but the slow ones
 
 test-all: .venv/installed  ## all tests: faults, orchestration and properties too
 	@$(BIN)/python -m pytest
+
+bench: .venv/installed  ## compare the ETL with other ways of copying; make bench OPTIONS="--size 5"
+	@$(BIN)/python -m bench $(OPTIONS)
 
 check: .venv/installed  ## style, types, import boundaries, prefect.yaml, known holes
 	@$(BIN)/ruff check .

@@ -11,11 +11,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 
-import psycopg
-
-from bench import link, origin, ways
+from bench import link, machine, origin, ways
 from bench.ways import Place, Taken
-from demo.servers import Server, embedded_bin
+from demo.servers import Server
 from tests.flows.servers import prefect_server
 
 MAJOR = 18
@@ -45,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     chosen = [name for name in WAYS if name in (given.ways or WAYS)]
     shape = origin.many(given.tables) if given.tables else origin.shaped(int(given.size * 1e9), given.dominating)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder) as folder, _servers(Path(folder)) as servers:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder) as folder,
+        machine.servers(Path(folder), (MAJOR, MAJOR), SETTINGS) as servers,
+    ):
         size = origin.fill(servers[0].url(), shape, given.seed)
         print(_setting(given, shape, size), flush=True)
         is_flow = any("flow" in name for name in chosen)
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prefect_server(Path(folder)) if is_flow else nullcontext() as server,
             _place(given, servers, shape, Path(folder), server.client if server else {}) as place,
         ):
+            ways.ours(place, "stream")  # not counted: the servers make the files of their log
             taken: dict[str, list[Taken]] = {name: [] for name in chosen}
             for number in range(given.rounds):
                 for name in chosen:
@@ -110,22 +112,6 @@ def _seconds(runs: Sequence[Taken]) -> str:
 def _line(name: str, runs: Sequence[Taken]) -> str:
     parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in runs[0].parts.items())
     return f"{name} {runs[0].seconds:.1f} s" + (f" ({parts})" if parts else "")
-
-
-@contextmanager
-def _servers(folder: Path) -> Iterator[tuple[Server, Server]]:
-    """Start the origin's server and the target's, with the reader, and take them away in the end."""
-    made = []
-    try:
-        for name in ("origin", "target"):
-            made.append(Server.create(folder / name, embedded_bin(MAJOR), SETTINGS))
-            made[-1].start()
-        with psycopg.connect(made[1].url(), autocommit=True) as connection:
-            connection.execute("CREATE ROLE metabase LOGIN")
-        yield made[0], made[1]
-    finally:
-        for server in made:
-            server.kill()
 
 
 @contextmanager

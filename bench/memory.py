@@ -9,20 +9,21 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import psycopg
 
-from demo.servers import Server, embedded_bin
+from bench.machine import servers, together
+from demo.servers import Server
 from tests.conftest import ROOT
 from tests.flows.servers import PrefectServer, eventually, prefect_server, running
 
+SETTINGS = {"max_wal_size": "4GB"}
 LIMIT = 512 << 20  # bytes
 INTERVAL = 0.2  # seconds between two looks at the processes
-PASSWORD = "bench"
 # many rows, wide rows, rows of megabytes, and the many tables of an app; md5 and EXTERNAL keep it from being compressed away
 ORIGIN = """
 CREATE TABLE people AS
@@ -55,8 +56,10 @@ LISTS = "".join(f"  - {{table_name: list_{i}, non_anonymized_column_names: [labe
 
 def main() -> int:
     """Measure, and print what was found; return 1 where the run failed or something was killed for memory."""
-    with tempfile.TemporaryDirectory() as folder, servers(Path(folder)) as (origin, target):
+    with tempfile.TemporaryDirectory() as folder, servers(Path(folder), (16, 18), SETTINGS) as (origin, target):
         work = Path(folder)
+        with psycopg.connect(target.url(), autocommit=True) as connection:
+            connection.execute("CREATE DATABASE analytics")
         rules = work / "rules.yml"
         rules.write_text(RULES + LISTS)
         print(f"origin: {fill(origin) / 1e9:.2f} GB", flush=True)
@@ -81,23 +84,6 @@ def main() -> int:
     print(f"worker and run, sum of PSS: at most {peak / 2**20:.0f} MiB")
     print(f"cgroup: at most {used / 2**20:.0f} of {LIMIT / 2**20:.0f} MiB with cached files, {killed} killed")
     return 0 if ended == "COMPLETED" and not killed else 1
-
-
-@contextmanager
-def servers(folder: Path) -> Iterator[tuple[Server, Server]]:
-    """Start the origin's server and the target's, with roles and database of the latter."""
-    made = []
-    try:
-        for name, major in (("origin", 16), ("target", 18)):
-            made.append(Server.create(folder / name, embedded_bin(major), {"max_wal_size": "4GB"}))
-            made[-1].start()
-        with psycopg.connect(made[1].url(), autocommit=True) as connection:
-            connection.execute("CREATE ROLE metabase LOGIN")
-            connection.execute("CREATE DATABASE analytics")
-        yield made[0], made[1]
-    finally:
-        for server in made:
-            server.kill()
 
 
 def fill(origin: Server) -> int:
@@ -154,15 +140,6 @@ def measured(server: PrefectServer, worker: int, rules: Path) -> tuple[int, str]
         peak = max(peak, together([process, *process.children(recursive=True)]))
     watcher.join()
     return peak, states[0]
-
-
-def together(processes: Sequence[psutil.Process]) -> int:
-    """Return the memory that processes use: what they share is counted once."""
-    used = 0
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            used += process.memory_full_info().pss
-    return used
 
 
 if __name__ == "__main__":

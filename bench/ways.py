@@ -18,12 +18,13 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from bench.machine import together
 from bench.origin import Column, Table
 from bench.without_prefect import APP, READER
 from demo.servers import Server
 
 ROOT = Path(__file__).parent.parent
-INTERVAL = 0.2  # seconds between two looks at the memory of a run's processes
+INTERVAL = 0.5  # seconds between two looks at the memory of a run's processes
 MAINTENANCE_WORK_MEM = "128MB"  # as our sessions have it: the floor's index builds are to be the same ones
 
 Item = TypeVar("Item")
@@ -245,15 +246,6 @@ def _watch(pid: int, ended: threading.Event, peaks: list[int]) -> None:
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
             peaks[0] = max(peaks[0], together([process, *process.children(recursive=True)]))
-
-
-def together(processes: Sequence[psutil.Process]) -> int:
-    """Return the memory that processes use: what they share is counted once."""
-    used = 0
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            used += process.memory_full_info().pss
-    return used
 
 
 class _Timer:

@@ -13,7 +13,6 @@ import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import (
     PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL,
     get_current_settings,
@@ -62,6 +61,8 @@ def _start() -> None:
 
     The signals that a thread blocks are blocked in what it starts.
     """
+    from prefect.server.api.server import SubprocessASGIServer  # half of all that is imported, for those without a server
+
     failures: list[Exception] = []
 
     def start() -> None:

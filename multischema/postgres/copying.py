@@ -16,6 +16,7 @@ from multischema.postgres.reads import query, read_fingerprints
 from multischema.postgres.sessions import Connection, Database
 
 _CHUNK = 64 * 1024
+_ENDS = (2, 21)  # bytes of the message that ends a binary COPY: alone, or in an empty one with its header
 
 
 @dataclass(frozen=True)
@@ -64,20 +65,22 @@ def copy_table(
     """
     started = time.monotonic()
     doing = f"copying {table.name}"
-    with translated(route.origin, doing), reading.transaction():
-        reading.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    with translated(route.origin, doing):
         _import_snapshot(reading, route)
         with translated("target", doing), writing.transaction():
             writing.execute(ddl.empty(route.staging, table))
             rows_out, rows_in, size = _pipe(reading, writing, table, route, on_bytes)
             if rows_out != rows_in:
                 raise DatabaseError(f"target: {doing} failed: {rows_out} rows left the origin, {rows_in} came in")
+        reading.execute("COMMIT")
     return Copied(rows_in, size, time.monotonic() - started)
 
 
 def _import_snapshot(connection: Connection, route: Route) -> None:
+    """Begin a transaction in the snapshot, in one round trip. It ends with its session where something goes wrong."""
+    begin = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}")
     try:
-        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(route.snapshot)))
+        connection.execute(begin.format(sql.Literal(route.snapshot)))
     except psycopg.Error as error:
         # "the source transaction is not running anymore" is an OperationalError for psycopg, like a lost connection
         is_gone = isinstance(error, errors.ObjectNotInPrerequisiteState)
@@ -96,7 +99,7 @@ def _pipe(
         with translated(route.origin, f"copying {table.name}"), reader.copy(ddl.copy_out(table, route.schema)) as source:
             try:
                 with writer.copy(ddl.copy_in(route.staging, table)) as sink:
-                    for chunk in _chunks(source, table, route):
+                    for chunk in _messages(source, reading, table, route):
                         gathered += chunk
                         if len(gathered) >= _CHUNK:
                             sink.write(gathered)
@@ -111,10 +114,26 @@ def _pipe(
         return reader.rowcount, writer.rowcount, size
 
 
-def _chunks(source: psycopg.Copy, table: TablePlan, route: Route) -> Iterator[bytes | bytearray | memoryview]:
-    """Pass the origin's bytes on, so that an error while reading them is the origin's."""
+def _messages(
+    source: psycopg.Copy, reading: Connection, table: TablePlan, route: Route
+) -> Iterator[bytes | bytearray | memoryview]:
+    """Yield COPY's messages, a row each; an error while reading them is the origin's.
+
+    `read` waits for a message, at a cost that is most of a narrow row's; those that came in with it are taken from libpq.
+    """
+    connection = reading.pgconn
     try:
-        yield from source
+        while message := source.read():
+            yield message
+            size = len(message)
+            while size not in _ENDS:
+                size, message = connection.get_copy_data(1)
+                if size == 0:
+                    break
+                if size < 0:
+                    failed, *_ = iter(connection.get_result, None)
+                    raise errors.error_from_result(failed)
+                yield message
     except psycopg.Error as error:
         raise translate(error, route.origin, f"copying {table.name}") from None
 

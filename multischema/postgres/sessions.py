@@ -58,7 +58,13 @@ _SETTINGS = {
         "synchronize_seqscans": "off",
         "extra_float_digits": "1",
     },
-    "target": {**_COMMON, "maintenance_work_mem": "128MB", "default_transaction_read_only": "off"},
+    "target": {
+        **_COMMON,
+        "maintenance_work_mem": "128MB",
+        # indexes are built side by side: workers for each of them would only be in each other's way
+        "max_parallel_maintenance_workers": "0",
+        "default_transaction_read_only": "off",
+    },
 }
 _SETTINGS["raw"] = _SETTINGS["backup"] = _SETTINGS["origin"]
 # what client programs of Postgres do not pin themselves; they read the origin in read-only transactions

@@ -240,6 +240,18 @@ def test_text_that_is_not_utf8_fails_in_a_line_that_holds_none_of_it(place: Plac
     )
 
 
+@pytest.mark.parametrize("before", [0, 1, 2, 3000])
+def test_an_error_amid_the_rows_of_a_table_is_told_as_one_before_them(
+    place: Place, before: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.recode_origin("SQL_ASCII")
+    place.in_origin(ORIGIN)
+    place.in_origin(f"DELETE FROM users; INSERT INTO users (city) SELECT 'Lyon' FROM generate_series(1, {before})")
+    place.in_origin(r"INSERT INTO users (name, city) VALUES ('x', E'MARKER Mont\xe9limar')")
+    assert failed(place).startswith("origin shop: copying users failed: CharacterNotInRepertoire (22021)")
+    assert not caplog.records
+
+
 def test_a_comment_that_is_not_utf8_fails_the_check(place: Place) -> None:
     place.recode_origin("SQL_ASCII")
     place.in_origin(ORIGIN)

@@ -1,0 +1,37 @@
+"""What every measurement stands on: two servers of its own, and the memory of processes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from bench.without_prefect import READER
+from demo.servers import Server, embedded_bin
+
+
+@contextmanager
+def servers(folder: Path, majors: tuple[int, int], settings: Mapping[str, str]) -> Iterator[tuple[Server, Server]]:
+    """Start the origin's server and the target's, with the reader, and take them away in the end."""
+    made: list[Server] = []
+    try:
+        for name, major in zip(("origin", "target"), majors, strict=True):
+            made.append(Server.create(folder / name, embedded_bin(major), settings))
+            made[-1].start()
+        with psycopg.connect(made[1].url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(READER)))
+        yield made[0], made[1]
+    finally:
+        for server in made:
+            server.kill()
+
+
+def together(processes: Sequence[psutil.Process]) -> int:
+    """Return the memory that processes use, in bytes: what they share is counted once."""
+    used = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            used += process.memory_full_info().pss
+    return used
