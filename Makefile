@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo ui install test test-all bench check deploy lock clean
+.PHONY: demo ui install test test-all bench check audit deploy lock clean
 
 demo: .venv/installed  ## publish two invented apps on embedded Postgres servers, and show rows before and after
 	@$(BIN)/python -m demo
@@ -21,12 +21,16 @@ test-all: .venv/installed  ## all tests: faults, orchestration and properties to
 bench: .venv/installed  ## compare the ETL with other ways of copying; make bench OPTIONS="--size 5"
 	@$(BIN)/python -m bench $(OPTIONS)
 
-check: .venv/installed  ## style, types, import boundaries, prefect.yaml
+check: .venv/installed  ## style, types, import boundaries, prefect.yaml, known holes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/unit/test_imports.py
 	@$(BIN)/python -m deployment.check
+	@$(BIN)/python -m deployment.audit
+
+audit: .venv/installed  ## known holes in the locked packages
+	@$(BIN)/python -m deployment.audit
 
 deploy: .venv/installed  ## bring the Prefect server to what prefect.yaml and the environment say
 	@$(BIN)/python -m deployment.setup

@@ -41,15 +41,16 @@ def foreign_origin(app: str, owner: str | None) -> str | None:
     return f"{OTHER_ORIGIN_VARIABLE} belongs to APP={owner}, not to {app}"
 
 
-def refusal(status: int) -> str:
+def refusal(status: int, server: str = "the Prefect server of PREFECT_API_URL") -> str:
     """Return what to do where the Prefect server answers with this HTTP status."""
     if status in (401, 403):
+        found = "refused the login"
         wanted = "want PREFECT_API_AUTH_STRING as on the server, or for Prefect Cloud PREFECT_API_KEY"
     elif status in (404, 405):
-        wanted = "want a URL that ends in /api"
+        found, wanted = "no Prefect API answers", "want a URL that ends in /api"
     else:
-        wanted = "its log says more"
-    return f"the Prefect server of PREFECT_API_URL refused (HTTP {status}); {wanted}"
+        found, wanted = "refused", "its log says more"
+    return f"{server}: {found} (HTTP {status}); {wanted}"
 
 
 def give(urls: dict[str, str]) -> None:

@@ -75,6 +75,18 @@ class Server:
         """Return the server that was made in a directory, running or not."""
         return cls(directory.resolve(), bin.resolve())
 
+    def standby(self, directory: Path) -> "Server":
+        """Make a physical standby of this server, which runs; it is not started yet."""
+        directory.mkdir(parents=True)
+        standby = Server.open(directory, self.bin)
+        standby._hand_over()
+        shutil.copy2(self.directory / "password", directory)
+        options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname", self.url()]
+        made = _run([self.bin / "pg_basebackup", "-D", standby.data, *options], directory)
+        if made.returncode != 0:
+            raise RuntimeError(f"server {directory} cannot be made: {_tail(made)}")
+        return standby
+
     @property
     def data(self) -> Path:
         """Return the data directory."""

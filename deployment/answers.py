@@ -5,8 +5,18 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import httpx
+from prefect.settings import get_current_settings
 
+from blocks import urls
 from multischema.errors import EtlError, UsageError
+
+
+def api_url() -> str:
+    """Return the URL of the Prefect server's API. Raises UsageError where there is none."""
+    url = get_current_settings().api.url
+    if not url:
+        raise UsageError("missing variable PREFECT_API_URL: want the URL of the Prefect server, https://…/api")
+    return url
 
 
 @contextmanager
@@ -31,12 +41,9 @@ def without_login(url: str) -> str:
 def _refusal(api: str, response: httpx.Response) -> EtlError:
     where = f"Prefect server {api}"
     if response.status_code in (401, 403):
-        return UsageError(
-            f"{where}: refused the login (HTTP {response.status_code}); want PREFECT_API_AUTH_STRING as on the server, "
-            "or for Prefect Cloud PREFECT_API_KEY"
-        )
+        return UsageError(urls.refusal(response.status_code, where))
     if response.status_code in (404, 405) and response.request.url.path.endswith("/work_pools/filter"):
-        return EtlError(f"{where}: no Prefect API answers (HTTP {response.status_code}); want a URL that ends in /api")
+        return EtlError(urls.refusal(response.status_code, where))
     path, _, block = response.request.url.path.rpartition("/block_documents/name/")
     if response.status_code == 500 and path:
         return EtlError(

@@ -13,12 +13,11 @@ from dotenv import load_dotenv
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import get_current_settings
 from pydantic import SecretStr
 
 from blocks import register, urls
 from deployment import automations, declared, deployments, pools
-from deployment.answers import answering, without_login
+from deployment.answers import answering, api_url, without_login
 from deployment.check import problems
 from multischema.errors import EtlError, UsageError
 
@@ -28,12 +27,13 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
 
     All that can be checked without the server is checked before anything is changed on it.
     """
-    api = get_current_settings().api.url
     values, missing = declared.variables(content, environment)
     lacking = [f"missing variable {name}: prefect.yaml has no default for it" for name in missing]
-    if not api:
-        lacking.append("missing variable PREFECT_API_URL: want the URL of the Prefect server, https://…/api")
-    if lacking or not api:
+    try:
+        api = without_login(api_url())
+    except UsageError as error:
+        lacking += error.problems
+    if lacking:
         raise UsageError(*lacking)
     wrong = problems(content, environment)
     if wrong:
@@ -41,7 +41,7 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
     declared_deployments = declared.resolved(content["deployments"], values)
     flows = sorted({declared.flow(deployment["entrypoint"]).name for deployment in declared_deployments})
     names = sorted({deployment["work_pool"]["name"] for deployment in declared_deployments})
-    with answering(without_login(api)), get_client(sync_client=True) as client:
+    with answering(api), get_client(sync_client=True) as client:
         client.read_work_pools(limit=1)  # not an API of Prefect's at all: found out before anything is changed
         client.raise_for_api_version_mismatch_once()
         yield from pools.set_up(client, names)

@@ -18,12 +18,11 @@ import anyio.abc
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import get_current_settings
 from prefect.states import AwaitingRetry
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from deployment.answers import answering, without_login
-from multischema.errors import EtlError, UsageError
+from deployment.answers import answering, api_url, without_login
+from multischema.errors import EtlError
 
 POOL = "scalingo"
 LIMIT = 1  # runs at a time: what a container of 512 MiB holds
@@ -133,15 +132,13 @@ async def _work(worker: Worker) -> None:
 
 def _check() -> None:
     """Look for the pool. Raises UsageError, EtlError."""
-    api = get_current_settings().api.url
-    if not api:
-        raise UsageError("missing variable PREFECT_API_URL: want the URL of the Prefect server, with /api at its end")
-    with answering(without_login(api)), get_client(sync_client=True) as client:
+    api = without_login(api_url())
+    with answering(api), get_client(sync_client=True) as client:
         client.read_work_pools(limit=1)  # not an API of Prefect's at all: found out before the pool is missed
         try:
             client.read_work_pool(POOL)
         except ObjectNotFound:
-            raise EtlError(f"work pool {POOL}: there is none on {without_login(api)}; `make deploy` makes it") from None
+            raise EtlError(f"work pool {POOL}: there is none on {api}; `make deploy` makes it") from None
 
 
 def _signal(group: int, number: signal.Signals) -> None:

@@ -102,6 +102,7 @@ class Table:
     is_partition: bool
     comment: str | None
     row_security: bool
+    unlogged: bool
     bytes: int
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
@@ -138,7 +139,10 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The origin schema at one moment; `others` are its views and the like, by name, which are not copied."""
+    """The origin schema at one moment; `others` are its views and the like, by name, which are not copied.
+
+    `keys_of_partitions` are the indexes and foreign keys that only partitions have, by the name of their root.
+    """
 
     schema: str
     tables: tuple[Table, ...]
@@ -147,6 +151,7 @@ class Catalog:
     others: Mapping[str, str]
     partitions: frozenset[str]
     other_schemas: tuple[str, ...]
+    keys_of_partitions: Mapping[str, Sequence[str]]
 
 
 Row = Mapping[str, Any]
@@ -163,6 +168,10 @@ def assemble(
     fingerprints: Mapping[int, Fingerprint],
 ) -> Catalog:
     """Build the catalog from the rows of the queries of the same names in `sql/`."""
+    keys_of_partitions: defaultdict[str, list[str]] = defaultdict(list)
+    for row in left_out:
+        if row["what"] == "index":
+            keys_of_partitions[row["kind"]].append(row["name"])
     columns_of, indexes_of, foreign_keys_of = _by_table(columns), _by_table(indexes), _by_table(foreign_keys)
     return Catalog(
         schema=schema,
@@ -180,6 +189,7 @@ def assemble(
         others={row["name"]: row["kind"] for row in left_out if row["what"] == "relation"},
         partitions=frozenset(row["name"] for row in left_out if row["what"] == "partition"),
         other_schemas=tuple(row["name"] for row in left_out if row["what"] == "schema"),
+        keys_of_partitions=dict(keys_of_partitions),
     )
 
 

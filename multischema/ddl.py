@@ -64,6 +64,11 @@ def create_staging(staging: str, reader: str) -> list[sql.Composed]:
     ]
 
 
+def comment_on_schema(schema: str, comment: str) -> sql.Composed:
+    """Return the statement that gives a schema its comment, which it keeps when it is renamed."""
+    return sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), sql.Literal(comment))
+
+
 def hide(schema: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
     """Return the statements that take a schema from those it is granted to, and from those whom they granted it."""
     return [

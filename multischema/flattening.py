@@ -101,6 +101,14 @@ def is_hstore(type_: Type) -> bool:
     return type_.extension == "hstore" and type_.name == "hstore"
 
 
+def is_array_of_arrays(type_: Type, types: Mapping[int, Type]) -> bool:
+    """Tell an array of a domain that stands for an array."""
+    base = element = types.get(type_.element)
+    while base and base.kind == "d":
+        base = types[base.base]
+    return base != element and bool(base and base.element)
+
+
 def convert(flat: Flat, value: sql.Composable, *, raw: bool = False) -> sql.Composable:
     """Return the expression of a published value, made of the origin's, or of a raw table's, where hstore is text."""
     if flat.conversion == "cast":
@@ -142,6 +150,8 @@ _LITERAL = re.compile(
 
 def _flatten_array(type_: Type, spelling: str, types: Mapping[int, Type]) -> Flat:
     element = flatten(type_.element, spelling.removesuffix("[]"), types)
+    if is_array_of_arrays(type_, types):  # no cast makes one array of them
+        return Flat("text[]", "other", "cast", "{}")
     family = "text array" if element.family == "text" else "other"
     if element.conversion == "none" and type_.schema == "pg_catalog":
         return Flat(spelling, family, "none", _NEUTRAL.get(type_.name, "{}"))

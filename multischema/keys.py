@@ -1,10 +1,19 @@
 """Which keys and indexes survive the masks: decided here, not found out by failing."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from multischema.catalog import ForeignKey, Index, Table
 from multischema.masking import TablePlan
+
+# Of an index definition as the server writes it: constants, which are texts that are not empty, and numbers but 0 that
+# something is compared with; names in quotes; other words.
+_TOKENS = re.compile(
+    r"""\bE?''(?!')|(?P<constant>\bE'(?:[^'\\]|''|\\.)+'|'(?:[^']|'')+'|[=<>[]\ ?-?[1-9])"""
+    r"""|"(?P<quoted>(?:[^"]|"")*)"|(?P<word>\w+)""",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,12 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
     missing = [name for name in index.columns if name not in plan.names]
     if missing:
         return None, f"{kind} {index.name} of {index.table} left out: column {missing[0]} is not published"
+    revealing = _beside_a_constant(index, plan)
+    if revealing:
+        return None, (
+            f"{kind} {index.name} of {index.table} left out: "
+            f"a constant in its definition may be a value of {revealing}, which is not published"
+        )
     may_be_unique = index.unique and index.method == "btree"  # a key WITHOUT OVERLAPS (18) stands on gist
     unique = may_be_unique and _stays_unique(index, table, plan)
     is_key = index.is_key and unique
@@ -83,6 +98,22 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
     if index.constraint_kind and not is_key:
         return built, f"{kind} {index.name} of {index.table} is built as a plain index"
     return built, None
+
+
+def _beside_a_constant(index: Index, plan: TablePlan) -> str | None:
+    """Return a column that is not published as it is, in an expression or predicate with a constant; None for most indexes.
+
+    Everyone who can log in reads index definitions, and `WHERE email = 'marie@exemple.org'` quotes a row.
+    """
+    tokens = list(_TOKENS.finditer(index.definition))
+    predicate = next((place for place, token in enumerate(tokens) if token["word"] == "WHERE"), len(tokens))
+    for part in (tokens[:predicate] if None in index.key_columns else [], tokens[predicate:]):
+        if any(token["constant"] for token in part):
+            names = {token["word"] or (token["quoted"] or "").replace('""', '"') for token in part}
+            found = [name for name in index.columns if name in names and (plan.truncated or plan.mask(name))]
+            if found:
+                return found[0]
+    return None
 
 
 def _stays_unique(index: Index, table: Table, plan: TablePlan) -> bool:

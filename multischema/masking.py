@@ -40,6 +40,11 @@ class ColumnPlan:
     expression: sql.Composable
     violation: sql.Composable | None
 
+    @property
+    def is_read(self) -> bool:
+        """Tell whether the expression reads the column: a mask does where it must tell NULL from the rest."""
+        return not self.mask or not (self.mask.kind == "null" or self.not_null)
+
 
 @dataclass(frozen=True)
 class TablePlan:
@@ -59,6 +64,13 @@ class TablePlan:
     def masked(self) -> tuple[ColumnPlan, ...]:
         """Return the columns that have a mask."""
         return tuple(column for column in self.columns if column.mask)
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Return the columns that the SELECT reads, in their order; where that is none, the first: it must have one."""
+        key = self.key if any(column.mask and column.mask.is_keyed for column in self.columns) else ()
+        found = tuple(column.name for column in self.columns if column.is_read or column.name in key)
+        return found or tuple(column.name for column in self.columns[:1])
 
     @property
     def names(self) -> frozenset[str]:

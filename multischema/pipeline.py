@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from multischema import archives, catalog, ddl, download, exhaustivity, preconditions, raw, rules, shell
+from multischema import archives, catalog, ddl, download, exhaustivity, preconditions, raw, record, rules, shell
 from multischema.catalog import Catalog
 from multischema.errors import CheckError, ConnectionLost, EtlError, OriginChanged, SnapshotLost, VerifyError
 from multischema.masking import TablePlan
@@ -427,9 +427,15 @@ def _drop_staging(job: Job, doors: Doors) -> None:
 
 
 def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
-    """Return, for each side that can't be used at all, why: no connection, a transaction pooler, a version."""
+    """Return, for each side that can't be used at all, why: no connection, a transaction pooler, a version.
+
+    A backup stands in the target, of which it is told once.
+    """
     unusable: dict[str, list[str]] = {}
-    for database, schema in ((doors.origin, job.origin_schema), (doors.target, job.schema)):
+    sides = {"origin": (doors.origin, job.origin_schema), "target": (doors.target, job.schema)}
+    if job.from_dump:
+        del sides["origin"]
+    for side, (database, schema) in sides.items():
         try:
             with doors.sessions.lend(database, schema) as connection:
                 with translated(database.side, "reading the server's settings"):
@@ -438,8 +444,8 @@ def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
         except EtlError as error:
             problems = list(error.problems)
         if problems:
-            unusable[database.kind] = problems
-    return unusable
+            unusable[side] = problems
+    return {"origin": [], **unusable} if job.from_dump and unusable else unusable
 
 
 def _check_schemas(
@@ -463,6 +469,7 @@ def _check_schemas(
         return None, [*problems, *standing(None), *(f"{doors.origin.side}: {line}" for line in gaps.problems), gaps.snippet]
     collations = frozenset(collations_of(found)) - absent
     plan = make_plan(found, parsed, gaps.warnings, collations, raw=job.dumps, all_indexes=job.indexes == "all")
+    plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(job, doors, plan)), *plan.warnings))
     return plan, problems + standing(plan) + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
 
 
@@ -484,6 +491,13 @@ def _check_target(job: Job, doors: Doors) -> list[str]:
         server = query(connection, "server", schema=job.schema)[0]
         facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
         return preconditions.target_problems(server, facts, job.schema, job.reader)
+
+
+def _changes_of_rules(job: Job, doors: Doors, plan: Plan) -> list[str]:
+    """Return warnings of what the last run masked or copied, and this one will not: the rules come from the internet."""
+    with doors.sessions.lend(doors.target, job.schema) as connection, translated("target", "reading the last run's record"):
+        facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+    return record.warnings(record.read(facts["published_comment"]), plan)
 
 
 def _check_standing(job: Job, doors: Doors, plan: Plan | None) -> list[str]:

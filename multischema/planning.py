@@ -11,6 +11,8 @@ from multischema.keys import Keys, plan_keys
 from multischema.masking import TablePlan, plan_table, too_wide
 from multischema.rules import Rules
 
+_SHOWN = 3  # of names in a warning: there may be a thousand partitions
+
 
 @dataclass(frozen=True)
 class Job:
@@ -156,11 +158,21 @@ def width_problems(plan: Plan) -> list[str]:
     ]
 
 
+def some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
 def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozenset[str]) -> list[str]:
     warnings = []
     if catalog.other_schemas:
         warnings.append(f"not read: the origin's other schemas {', '.join(catalog.other_schemas)}")
     warnings += [f"not read: {kind} {name}" for name, kind in sorted(catalog.others.items())]
+    warnings += [
+        f"indexes and foreign keys that only partitions of {root} have left out: {some(names)}"
+        for root, names in sorted(catalog.keys_of_partitions.items())
+    ]
     warnings += [
         f"{plan.name}.{name} left out: it is computed from a masked column" for plan in plans for name in plan.left_out
     ]

@@ -5,8 +5,9 @@ from typing import Any
 
 from psycopg import sql
 
-from multischema import ddl
+from multischema import ddl, origin_rights
 from multischema.catalog import Catalog
+from multischema.masking import plan_table
 from multischema.rules import Rules
 
 SUPPORTED = range(13, 19)
@@ -45,25 +46,34 @@ def origin_problems(side: str, server: Row, schema: str) -> list[str]:
 
 
 def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> list[str]:
-    """Return a line for each table that will be copied and can't be read whole. Truncated tables need no right."""
+    """Return a line for each table that will be copied and can't be read whole.
+
+    Truncated tables need no right, and no column does that its mask says all of.
+    """
     problems = []
     for table in catalog.tables:
         own = rules.tables.get(table.name)
         if own is None or own.truncated:
             continue
-        unreadable = [column.name for column in table.columns if not column.readable]
+        read = plan_table(table, own, catalog, frozenset()).read
+        unreadable = [column.name for column in table.columns if column.name in read and not column.readable]
         if unreadable:
             whole = len(unreadable) == len(table.columns)
             what = "" if whole else f"column{'s'[: len(unreadable) > 1]} {', '.join(unreadable)} of "
             problems.append(
                 f"{side}: role {server['role']} may not SELECT {what}table {table.name}; "
-                + _sql("GRANT SELECT ON TABLE {}.{} TO {}", catalog.schema, table.name, server["role"])
+                + origin_rights.select(catalog.schema, table.name, () if whole else unreadable, server["role"]).as_string()
             )
         elif table.row_security:
             problems.append(
                 f"{side}: row security hides rows of table {table.name} from role {server['role']}; "
                 + _sql("ALTER ROLE {} BYPASSRLS", server["role"])
                 + ", or truncate the table in the rules"
+            )
+        elif table.unlogged and server["in_recovery"]:
+            problems.append(
+                f"{side}: the server is a standby, which has no row of the unlogged table {table.name}; use the primary, "
+                "or truncate the table in the rules"
             )
     if not catalog.tables:
         problems.append(
@@ -97,8 +107,12 @@ def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[s
 
 
 def dump_problems(side: str, server: Row, leaves: Sequence[Row]) -> list[str]:
-    """Return a line for each table or partition that pg_dump may not read: rights to columns or to a root are too few."""
+    """Return a line for each table or partition that pg_dump can't read: rights to columns or to a root are too few."""
     return [
+        f"{side}: partition {row['schema']}.{row['name']} is a foreign table, of which pg_dump reads no row; use mode stream"
+        for row in leaves
+        if row["elsewhere"]
+    ] + [
         f"{side}: role {server['role']} may not SELECT all of table {row['schema']}.{row['name']}, as pg_dump must; "
         + _sql("GRANT SELECT ON TABLE {}.{} TO {}", row["schema"], row["name"], server["role"])
         + ", or use mode stream"

@@ -11,11 +11,13 @@ from psycopg import sql
 
 from multischema import ddl
 from multischema.catalog import Column, Table, Type
-from multischema.flattening import flatten, is_hstore
+from multischema.flattening import flatten, is_array_of_arrays, is_hstore
 from multischema.planning import Plan
 
 # A domain that says: what stands in this schema is a run's. Its comment is the name of its pg_restore's sessions.
 MARKER = "etl_raw_data"
+# Autovacuum would copy the commonest names into pg_statistic, which is in the WAL, and in each backup made of it.
+_NO_STATISTICS = sql.SQL("autovacuum_enabled = false")
 
 
 def problems(plan: Plan) -> list[str]:
@@ -26,8 +28,13 @@ def problems(plan: Plan) -> list[str]:
             # what pg_dump has of it would go into its root
             lines.append(f"table {table.name} is a partition of a table in another schema; use mode stream")
         for column in table.columns:
-            if any(is_hstore(type_) for type_ in _fields_of(column.type_oid, plan.catalog.types)):
+            fields = list(_fields_of(column.type_oid, plan.catalog.types))
+            if any(is_hstore(type_) for type_ in fields):
                 lines.append(f"column {table.name}.{column.name} is of a composite type with hstore in it; use mode stream")
+            if any(is_array_of_arrays(type_, plan.catalog.types) for type_ in fields):
+                lines.append(
+                    f"column {table.name}.{column.name} is of a composite type with arrays of arrays; use mode stream"
+                )
             if _is_computed(column, published) and column.generation is None:
                 lines.append(f"partitions of {table.name} compute column {column.name} each in its own way; use mode stream")
             elif _is_computed(column, published) and column.generated_by:
@@ -84,13 +91,14 @@ def create_tables(plan: Plan, schema: str) -> list[tuple[str, sql.Composed]]:
     return [
         (
             table.name,
-            sql.SQL("CREATE UNLOGGED TABLE {} ({})").format(
+            sql.SQL("CREATE UNLOGGED TABLE {} ({}) WITH ({})").format(
                 sql.Identifier(schema, table.name),
                 sql.SQL(", ").join(
                     _column(column, plan.catalog.types, schema)
                     for column in table.columns
                     if not column.generated or _is_computed(column, published)
                 ),
+                _NO_STATISTICS,
             ),
         )
         for table, published in _copied(plan)
@@ -110,6 +118,11 @@ def truncate(tables: Sequence[sql.Composable]) -> sql.Composed:
 def unlogged(table: str) -> sql.Composed:
     """Return the statement that keeps a table's rows out of the WAL; the table as the server spells it."""
     return sql.SQL("ALTER TABLE {} SET UNLOGGED").format(sql.SQL(table))
+
+
+def unanalyzed(table: str) -> sql.Composed:
+    """Return the statement that keeps a table's commonest values out of the statistics, which are in the WAL."""
+    return sql.SQL("ALTER TABLE {} SET ({})").format(sql.SQL(table), _NO_STATISTICS)
 
 
 def drop_constraint(table: str, name: str) -> sql.Composed:

@@ -282,7 +282,7 @@ def _is_name(node: yaml.Node) -> bool:
     """Tell whether Postgres could have a table or column so named: it takes no NUL, and no half of a character."""
     if _kind(node) != "text":
         return False
-    return bool(node.value.strip()) and not re.search("[\0\ud800-\udfff]", node.value)
+    return bool(node.value) and not re.search("[\0\ud800-\udfff]", node.value)
 
 
 def _kind(node: yaml.Node) -> str:

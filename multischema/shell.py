@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -46,6 +47,7 @@ class PrivateDirectory:
     """
 
     def __init__(self) -> None:
+        _forbid_core_dumps()
         made = Path(tempfile.mkdtemp(prefix=_NEW, dir=_folder()))  # not under its name before it is locked
         self._descriptor = _locked(made)
         self.path = made.rename(made.with_name(made.name.replace(_NEW, _RUN)))
@@ -167,6 +169,11 @@ def size_of(path: Path) -> int:
         except FileNotFoundError:
             continue
     return sum(sizes)
+
+
+def _forbid_core_dumps() -> None:
+    """Have no program that this process starts leave its memory in a file when it crashes: it holds raw rows."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _folder() -> Path:

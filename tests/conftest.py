@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -116,6 +117,16 @@ class Place:
             with psycopg.connect(server.url(), autocommit=True) as connection:
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name)))
 
+    def recode_origin(self, encoding: str) -> None:
+        """Make the origin's database anew, in another encoding."""
+        with psycopg.connect(self.origin_server.url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(self.name)))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LOCALE 'C'").format(
+                    sql.Identifier(self.name), sql.Identifier(self.app), sql.Literal(encoding)
+                )
+            )
+
     def in_origin(self, statements: str, *, superuser: bool = False) -> None:
         """Execute statements in the origin, as the app's role."""
         url = self.origin_server.url(self.name) if superuser else self.origin_url
@@ -153,10 +164,11 @@ class Place:
         return Database("origin", "shop", self.origin_url), Database("target", "shop", self.target_url)
 
     def rules(self, text: str) -> str:
-        """Write a rules file and return its path."""
+        """Write a rules file and return its path; another thread that reads it meanwhile reads a whole one."""
         file = self.path / "anonymizer.yml"
-        file.write_text(text)
-        return str(file)
+        written = self.path / f"anonymizer-{threading.get_ident()}.yml"
+        written.write_text(text)
+        return str(written.replace(file))
 
     def run(self, rules: str, **changes: Any) -> pipeline.Published:
         """Publish the origin with these rules, without Prefect."""

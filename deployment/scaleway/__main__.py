@@ -16,14 +16,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     load_dotenv(".env")
     import anyio
 
+    from deployment.answers import api_url
     from deployment.scaleway import ScalewayWorker
     from deployment.scaleway.api import Jobs
-    from multischema.errors import EtlError, UsageError
+    from multischema.errors import EtlError
 
     try:
         Jobs.from_environment(os.environ)
-        if not _api_url():
-            raise UsageError("missing variable PREFECT_API_URL: want the URL of the Prefect server, with /api at its end")
+        api_url()
     except EtlError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
@@ -39,12 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _say(*words: object) -> None:
     print(*words, flush=True)
-
-
-def _api_url() -> str | None:
-    from prefect.settings import get_current_settings
-
-    return get_current_settings().api.url
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors, sql
 
-from multischema import ddl
+from multischema import ddl, record
 from multischema.errors import LockTimeout
 from multischema.keys import IndexPlan
 from multischema.masking import TablePlan
@@ -67,6 +67,7 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
         grantees = [row["role"] for row in query(connection, "grantees", schema=job.staging)]
         for statement in ddl.hide(job.staging, grantees):
             connection.execute(statement)
+        connection.execute(ddl.comment_on_schema(job.staging, record.written(plan.copied)))
         for name in plan.domains:
             connection.execute(ddl.create_domain(job.staging, name))
     for start in range(0, len(plan.tables), _TABLES_PER_TRANSACTION):

@@ -19,11 +19,13 @@ _SAFE_CONTEXTS = ("COPY ", "parallel worker")
 _LOST = ("57P01", "57P02", "57P03", "57P05")
 _HINTS = {
     "0A000": "use a server that has this feature, or truncate the table in the rules",
+    "22P03": "no server reads this value in binary (an empty int2vector): anonymize its column, or truncate the table",
+    "22P05": "the database's encoding lacks a character, perhaps one of the masks: use mode dump, or repair the text",
     "22021": "a text or a name there is not UTF-8: repair it in the origin, or anonymize its column",
     "42501": "grant the right to the role, or connect as another",
     "53100": "free space on the server or enlarge its disk; the next run starts anew",
     "53300": "the server has no connection to spare: use fewer jobs, or raise max_connections",
-    "54000": "the masked rows are too wide for a page: truncate the table, or mask fewer columns",
+    "54000": "a row is too big to be sent (1 GB), or for a page once flat (8 kB): truncate the table, or mask fewer columns",
 }
 _SHORTEST_SECRET = 8  # a shorter password may be a part of any word
 _CONNECTION_HINTS = {

@@ -24,7 +24,9 @@ _LACKING = ("42883", "42P01", "3F000", "42704")
 
 def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
     """Return a line for each object in the raw schema that is not a run's, and that this run may not drop."""
-    with translated("target", f"reading the catalog of schema {schema}"):
+    with translated("target", f"reading the catalog of schema {schema}"), connection.transaction():
+        # of one moment, or what another run makes between two questions would be a stranger's
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if any(row["schema"] == schema for row in query(connection, "raw_schemas", marker=raw.MARKER)):
             return []
         exists = query(connection, "server", schema=schema)[0]["may_use_schema"] is not None
@@ -117,7 +119,7 @@ def empty(connection: Connection, job: Job, plan: Plan) -> None:
 
 
 def strip(connection: Connection, schema: str) -> None:
-    """Drop all keys and indexes of the raw tables, and have their rows in no WAL."""
+    """Drop all keys and indexes of the raw tables, and have their rows in no WAL and in no statistics."""
     with translated("target", f"dropping the keys of schema {schema}"):
         for row in query(connection, "keys_of", schema=schema):
             if row["what"] == "constraint":
@@ -125,6 +127,7 @@ def strip(connection: Connection, schema: str) -> None:
             elif row["what"] == "index":
                 connection.execute(raw.drop("INDEX", row["identity"]))
             else:
+                connection.execute(raw.unanalyzed(row["table"]))
                 with suppress(errors.FeatureNotSupported):  # a column of another table is of its row type
                     connection.execute(raw.unlogged(row["table"]))
 
@@ -162,11 +165,14 @@ def drop_own(connection: Connection, schema: str, application: str) -> None:
 
 def leave(connection: Connection, schema: str) -> bool:
     """Drop all that runs put into the raw schema, the marker last; tell whether all of it went."""
-    if not _drop_members(connection, schema):
+    if schema == "public":
+        return _drop_members(connection, schema)
+    if not _drop_members(connection, schema, keep_marker=True):
         return False
-    if schema != "public":
-        with translated("target", f"dropping schema {schema}"):
-            connection.execute(ddl.drop_schema(schema))
+    # at once: without its marker the schema would be taken for someone else's
+    with translated("target", f"dropping schema {schema}"), connection.transaction():
+        connection.execute(ddl.drop_domain(schema, raw.MARKER))
+        connection.execute(ddl.drop_schema(schema))
     return True
 
 

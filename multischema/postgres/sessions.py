@@ -32,6 +32,13 @@ _COMMON = {
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
+    # how values, definitions and constants are written and read: a database or a role may have them otherwise
+    "lc_monetary": "C",
+    "array_nulls": "on",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "default_transaction_isolation": "read committed",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
@@ -60,6 +67,11 @@ _SETTINGS = {
     },
 }
 _SETTINGS["raw"] = _SETTINGS["backup"] = _SETTINGS["origin"]
+# what client programs of Postgres do not pin themselves; they read the origin in read-only transactions
+_CLIENT_SETTINGS = {
+    "origin": "-c lc_monetary=C",
+    "target": "-c lc_monetary=C -c array_nulls=on -c default_transaction_read_only=off",
+}
 _POOLED_USE = {"origin": "share a snapshot", "target": "hold a lock", "raw": "hold a lock", "backup": "hold a lock"}
 _KEEPALIVES = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 _WANTED_URL = "want postgresql://user:password@host:port/database"
@@ -92,8 +104,8 @@ class Database:
         variables = {option.keyword.decode(): option.envvar for option in Conninfo.get_defaults()}
         parts = {name: str(value) for name, value in self.parameters().items() if value is not None}
         known = {envvar.decode(): parts[name] for name, envvar in variables.items() if envvar and name in parts}
-        # money is written in the format of a locale
-        return {**known, "PGOPTIONS": f"{known.get('PGOPTIONS', '')} -c lc_monetary=C".strip(), "PGCLIENTENCODING": "UTF8"}
+        options = f"{known.get('PGOPTIONS', '')} {_CLIENT_SETTINGS[self.kind]}".strip()
+        return {**known, "PGOPTIONS": options, "PGCLIENTENCODING": "UTF8"}
 
     def parameters(self) -> dict[str, Any]:
         """Return the URL's parts for libpq. Raises DatabaseError where it is no Postgres URL, without quoting it."""

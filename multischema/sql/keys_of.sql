@@ -16,5 +16,5 @@ UNION ALL
 SELECT 4, 'table', c.oid::regclass::text, c.relname::text, NULL
 FROM pg_class AS c
 WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
-  AND c.relkind = 'r' AND c.relpersistence = 'p' AND pg_has_role(c.relowner, 'USAGE')
+  AND c.relkind = 'r' AND pg_has_role(c.relowner, 'USAGE')
 ORDER BY place, name

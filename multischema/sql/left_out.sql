@@ -1,17 +1,37 @@
--- What stands in the origin schema and is no table of the app's, and the schemas beside it that hold tables.
+-- What stands in the origin schema and is no table of the app's, and the schemas beside it that hold tables. An index or foreign
+-- key of a partition that its root has none of has the root's name for a kind. A foreign partition is read with its root.
+WITH RECURSIVE family (root, oid) AS (
+    SELECT c.oid, i.inhrelid
+    FROM pg_class AS c JOIN pg_inherits AS i ON i.inhparent = c.oid
+    WHERE c.relkind = 'p' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+      AND (NOT c.relispartition OR NOT EXISTS (
+               SELECT FROM pg_class AS root WHERE root.oid = pg_partition_root(c.oid) AND root.relnamespace = c.relnamespace))
+    UNION ALL
+    SELECT f.root, i.inhrelid FROM family AS f JOIN pg_inherits AS i ON i.inhparent = f.oid
+)
 SELECT 'relation' AS what,
        c.relname::text AS name,
        CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
                       ELSE 'table of an extension' END AS kind
 FROM pg_class AS c
 WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
-  AND (c.relkind IN ('v', 'm', 'f')
+  AND (c.relkind IN ('v', 'm', 'f') AND c.oid NOT IN (SELECT oid FROM family)
        OR c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass
                                               AND d.objid = c.oid AND d.deptype = 'e'))
 UNION ALL
 SELECT 'partition', c.relname::text, 'partition'
 FROM pg_class AS c
 WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s) AND c.relispartition
+UNION ALL
+SELECT 'index', format('%%s of %%s', own.name, c.relname), root.relname::text
+FROM family AS f
+JOIN pg_class AS c ON c.oid = f.oid
+JOIN pg_class AS root ON root.oid = f.root
+JOIN (SELECT i.indrelid AS oid, ic.relname AS name
+      FROM pg_index AS i JOIN pg_class AS ic ON ic.oid = i.indexrelid
+      WHERE NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)
+      UNION ALL
+      SELECT k.conrelid, k.conname FROM pg_constraint AS k WHERE k.contype = 'f' AND k.conparentid = 0) AS own ON own.oid = c.oid
 UNION ALL
 SELECT 'schema', n.nspname::text, 'schema'
 FROM pg_namespace AS n

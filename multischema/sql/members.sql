@@ -1,5 +1,6 @@
 -- What stands in a schema, members of extensions aside: what it is and its name, both as DROP takes them, and whose it is.
--- The server's own superuser has no entry in pg_shdepend. The marker of raw data must outlive the rest.
+-- The server's own superuser has no entry in pg_shdepend. The marker of raw data must outlive the rest. What has been dropped
+-- since the transaction's snapshot has no identity.
 SELECT what.type AS kind,
        what.identity AS name,
        coalesce(o.refobjid, 10)::regrole::text AS owner,
@@ -14,6 +15,7 @@ WHERE d.refclassid = 'pg_namespace'::regclass
   AND d.refobjid = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
   AND d.deptype = 'n' AND d.objsubid = 0
   AND d.classid <> 'pg_extension'::regclass
+  AND what.identity IS NOT NULL
   -- what goes with something else; a partitioned table depends on its own columns so
   AND NOT EXISTS (SELECT FROM pg_depend AS e
                   WHERE e.classid = d.classid AND e.objid = d.objid AND e.objsubid = 0 AND e.refobjid <> d.objid

@@ -6,14 +6,17 @@ SELECT c.oid::int8 AS oid,
        c.relispartition AS is_partition,
        obj_description(c.oid, 'pg_class') AS comment,
        row_security_active(c.oid) AS row_security,
-       coalesce((WITH RECURSIVE family (oid) AS (
-                     SELECT c.oid
-                     UNION ALL
-                     SELECT i.inhrelid FROM family AS f
-                     JOIN pg_inherits AS i ON i.inhparent = f.oid
-                     WHERE c.relkind = 'p')
-                 SELECT sum(pg_table_size(family.oid)) FROM family), 0)::int8 AS bytes
+       family.unlogged,
+       family.bytes
 FROM pg_class AS c
+CROSS JOIN LATERAL (WITH RECURSIVE part (oid) AS (
+                        SELECT c.oid
+                        UNION ALL
+                        SELECT i.inhrelid FROM part AS p
+                        JOIN pg_inherits AS i ON i.inhparent = p.oid
+                        WHERE c.relkind = 'p')
+                    SELECT coalesce(sum(pg_table_size(part.oid)), 0)::int8 AS bytes, bool_or(own.relpersistence = 'u') AS unlogged
+                    FROM part JOIN pg_class AS own ON own.oid = part.oid) AS family
 WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
   AND c.relkind IN ('r', 'p')
   AND c.relpersistence <> 't'

@@ -2,6 +2,7 @@
 SELECT published.oid IS NOT NULL AS published_exists,
        coalesce(pg_has_role(published.nspowner, 'USAGE'), true) AS owns_published,
        pg_get_userbyid(published.nspowner)::text AS published_owner,
+       obj_description(published.oid, 'pg_namespace') AS published_comment,
        reader.oid IS NOT NULL AS reader_exists,
        coalesce(reader.rolsuper, false) AS reader_is_superuser,
        coalesce(reader.rolname = current_user, false) AS reader_is_self,

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS
 from tests.flows.conftest import Shop
 from tests.flows.servers import eventually
@@ -42,11 +43,6 @@ def variables(programs: Path, tmp_path: Path) -> dict[str, str]:
     return {"PATH": f"{programs}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
 
 
-def left_in(tmp_path: Path) -> list[str]:
-    """Return what runs left in the folder where dumps lie."""
-    return [path.name for path in (tmp_path / "temporary").glob("multi-schema-postgres-etl-*")]
-
-
 @pytest.mark.parametrize("level", ["INFO", "DEBUG"])
 def test_a_dump_is_published_with_its_stages_in_log_and_report_and_no_password_anywhere(
     level: str, shop: Shop, programs: Path, tmp_path: Path
@@ -66,7 +62,7 @@ def test_a_dump_is_published_with_its_stages_in_log_and_report_and_no_password_a
     for told in (command.text, shop.server.database()):
         assert PASSWORD not in told
         assert "pass%20word" not in told
-    assert left_in(tmp_path) == []
+    assert left_in(tmp_path / "temporary") == []
 
 
 def busy(tmp_path: Path) -> list[psutil.Process]:
@@ -84,13 +80,9 @@ def test_a_run_that_is_interrupted_in_a_client_program_leaves_no_process_no_file
     name: str, number: int, shop: Shop, programs: Path, tmp_path: Path
 ) -> None:
     shop.place.in_origin(ORIGIN)
-    file = programs / name
     reached = tmp_path / "reached"
-    file.write_text(
-        f'#!/bin/bash\n"{PROGRAMS["18"] / name}" "$@"; status=$?\n'
-        f'[[ "$*" == *--data-only* ]] && touch {reached} && sleep 600\nexit $status\n'
-    )
-    file.chmod(0o755)
+    waits = f'[[ "$*" == *--data-only* ]] && touch {reached} && sleep 600'
+    program(programs, name, f'"$real" "$@"; status=$?; {waits}; exit $status')
     command = shop.command("--mode", "dump", rules=RULES, **variables(programs, tmp_path))
     eventually(reached.exists)
     assert busy(tmp_path)
@@ -100,19 +92,15 @@ def test_a_run_that_is_interrupted_in_a_client_program_leaves_no_process_no_file
     eventually(lambda: not busy(tmp_path))
     assert shop.place.schemas() == set()
     assert shop.place.read("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace", as_="etl") == []
-    assert left_in(tmp_path) == []
+    assert left_in(tmp_path / "temporary") == []
     assert shop.place.sessions() == {"origin": 0, "target": 0}
 
 
 def test_a_client_program_that_loses_its_server_is_started_again(shop: Shop, programs: Path, tmp_path: Path) -> None:
     shop.place.in_origin(ORIGIN)
     for name in ("pg_dump", "pg_restore"):
-        file = programs / name
-        file.write_text(
-            f'#!/bin/bash\nif [[ "$*" == *--data-only* && ! -e "$0.tried" ]]; then touch "$0.tried"; export PGPORT=1; fi\n'
-            f'exec "{PROGRAMS["18"] / name}" "$@"\n'
-        )
-        file.chmod(0o755)
+        fails_once = 'if [[ "$*" == *--data-only* && ! -e "$0.tried" ]]; then touch "$0.tried"; export PGPORT=1; fi'
+        program(programs, name, f'{fails_once}; exec "$real" "$@"')
     command = shop.command("--mode", "dump", rules=RULES, **variables(programs, tmp_path))
     assert command.wait() == 0, command.text
     assert shop.read("SELECT count(*) FROM {}.users") == [(20,)]
@@ -120,7 +108,7 @@ def test_a_client_program_that_loses_its_server_is_started_again(shop: Shop, pro
     for name, side in (("dump", f"origin {shop.app}"), ("restore", "target")):
         assert shop.server.states(tasks[f"{name} {shop.app}"])[-3:] == ["AwaitingRetry", "Retrying", "Completed"]
         assert re.search(f"{side}: {name} failed: connection to server.*trying again", command.out)
-    assert left_in(tmp_path) == []
+    assert left_in(tmp_path / "temporary") == []
 
 
 def test_rows_of_a_backup_that_are_restored_a_second_time_are_published_once(
@@ -131,13 +119,10 @@ def test_rows_of_a_backup_that_are_restored_a_second_time_are_published_once(
     subprocess.run(
         [PROGRAMS["18"] / "pg_dump", "--format=custom", f"--file={backup}", "--dbname", shop.place.origin_url], check=True
     )
-    file = programs / "pg_restore"
-    # the first attempt restores all, and then loses its server
-    file.write_text(
-        f'#!/bin/bash\nreal="{PROGRAMS["18"] / "pg_restore"}"\nif [[ "$*" == *--data-only* && ! -e "$0.tried" ]]; then '
-        'touch "$0.tried"; "$real" "$@"; export PGPORT=1; fi\nexec "$real" "$@"\n'
+    restores = 'touch "$0.tried"; "$real" "$@"; export PGPORT=1'  # all, and then loses its server
+    program(
+        programs, "pg_restore", f'if [[ "$*" == *--data-only* && ! -e "$0.tried" ]]; then {restores}; fi; exec "$real" "$@"'
     )
-    file.chmod(0o755)
     rules = RULES + "    non_anonymized_column_names: [id]\n"
     command = shop.command(
         "--from-dump", str(backup), rules=rules, **{**variables(programs, tmp_path), "ORIGIN_DB_URL": None}
@@ -145,4 +130,4 @@ def test_rows_of_a_backup_that_are_restored_a_second_time_are_published_once(
     assert command.wait() == 0, command.text
     assert "restore failed: connection to server" in command.out
     assert shop.read("SELECT count(*), count(DISTINCT id) FROM {}.users") == [(20, 20)]
-    assert left_in(tmp_path) == []
+    assert left_in(tmp_path / "temporary") == []

@@ -9,7 +9,8 @@ import psutil
 import pytest
 from prefect.blocks.system import Secret
 
-from tests.conftest import PASSWORD
+from tests.clients import left_in, program
+from tests.conftest import PASSWORD, PROGRAMS
 from tests.flows.conftest import Command, Shop
 
 # pieces that stay as they are in a URL, in JSON, in SQL and in a repr, and that nothing else holds
@@ -77,6 +78,13 @@ def failing_cast(shop: Shop) -> None:
     shop.place.in_origin(FAILING_CAST)
 
 
+def failing_restore(shop: Shop) -> None:
+    """Have pg_restore meet an error of the target that quotes a row."""
+    url = shop.place.target_server.url(shop.place.name)
+    psql = f'psql -qX -c "ALTER TABLE public.users ALTER name TYPE int USING 0" "{url}"'
+    program(shop.directory, "pg_restore", f'[[ "$*" == *--dbname* ]] && {psql}; exec "$real" "$@"')
+
+
 def nothing(shop: Shop) -> None:
     """Have the next run publish."""
 
@@ -91,6 +99,9 @@ def nothing(shop: Shop) -> None:
         ("worker", failing_cast, "Failed", "copying users failed"),
         ("command", nothing, "Completed", "published schema"),
         ("command", failing_cast, "Failed", "copying users failed"),
+        ("worker dump", nothing, "Completed", "published schema"),
+        ("command dump", nothing, "Completed", "published schema"),
+        ("worker dump", failing_restore, "Failed", "restore failed: table users: its message may quote a row"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -99,15 +110,20 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum
 ) -> None:
     shop.place.in_origin(ORIGIN)
     prepare(shop)
-    parameters = shop.parameters(RULES)
+    mode = "dump" if "dump" in way else "stream"
+    parameters = shop.parameters(RULES, mode=mode)
+    temporary = shop.directory / "temporary"
+    temporary.mkdir()
+    around = {**DEBUG, "PATH": f"{shop.directory}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
     (shop.directory / "worker.py").write_text(WORKER)
     with watched_processes() as command_lines:
-        if way == "worker":
-            environment = {"PREFECT_API_URL": shop.server.url, **DEBUG}
+        if way.startswith("worker"):
+            environment = {"PREFECT_API_URL": shop.server.url, **around}
             command = Command.start(shop.directory, "worker", [json.dumps(parameters)], environment)
         else:
-            command = shop.command(rules=RULES, **DEBUG)
+            command = shop.command("--mode", mode, rules=RULES, **around)
         command.wait()
+    assert left_in(temporary) == []
     run = shop.last()
     assert run["state_name"] == state
     logs = shop.server.logs(run, said)
@@ -133,7 +149,7 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum
     control = dict.fromkeys(places, shop.app)
     control["artifacts"] = run["id"]
     control |= {"output": said, "logs": said, "states": state.upper(), "database": f"{shop.app}-db-url"}
-    if way == "command":
+    if way.startswith("command"):
         control["ps"] = f"-m flows.etl --rules {parameters['rules']}"
     assert {name for name, wanted in control.items() if wanted not in places[name]} == set()
     # and the passwords were there to be found

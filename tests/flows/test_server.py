@@ -10,6 +10,7 @@ import psycopg
 import pytest
 import requests
 from cryptography.fernet import Fernet
+from psycopg import sql
 
 from tests.conftest import ROOT, Place
 from tests.flows.conftest import SYSTEM
@@ -64,12 +65,11 @@ def all_rows(url: str) -> str:
     """Return all that the server's database holds, as text."""
     with psycopg.connect(url) as connection:
         tables = connection.execute(
-            "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND oid > 16384"
+            "SELECT relnamespace::regnamespace::text, relname FROM pg_class WHERE relkind = 'r' AND oid > 16384"
         ).fetchall()
+        query = sql.SQL("SELECT t::text FROM {} AS t")
         return "\n".join(
-            str(row)
-            for (table,) in tables
-            for row in connection.execute(f"SELECT t::text FROM {table} AS t".encode()).fetchall()
+            str(row) for names in tables for row in connection.execute(query.format(sql.Identifier(*names))).fetchall()
         )
 
 
@@ -97,7 +97,7 @@ def test_the_server_wants_its_password_and_a_key_that_stays_the_same_and_out_of_
                 requests.request("GET" if "admin" in path else "POST", f"{server.url}/{path}", timeout=60).status_code == 401
             )
         refused = (
-            "error: the Prefect server of PREFECT_API_URL refused (HTTP 401); "
+            "error: the Prefect server of PREFECT_API_URL: refused the login (HTTP 401); "
             "want PREFECT_API_AUTH_STRING as on the server, or for Prefect Cloud PREFECT_API_KEY\n"
         )
         assert register(replace(server, auth="")) == refused

@@ -231,7 +231,7 @@ def failed(place: Place, rules: str = RULES) -> str:
 
 
 def test_text_that_is_not_utf8_fails_in_a_line_that_holds_none_of_it(place: Place) -> None:
-    recode_origin(place, "SQL_ASCII")
+    place.recode_origin("SQL_ASCII")
     place.in_origin(ORIGIN)
     place.in_origin(r"INSERT INTO users (name, city) VALUES ('x', E'MARKER Mont\xe9limar')")
     assert failed(place) == (
@@ -244,7 +244,7 @@ def test_text_that_is_not_utf8_fails_in_a_line_that_holds_none_of_it(place: Plac
 def test_an_error_amid_the_rows_of_a_table_is_told_as_one_before_them(
     place: Place, before: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recode_origin(place, "SQL_ASCII")
+    place.recode_origin("SQL_ASCII")
     place.in_origin(ORIGIN)
     place.in_origin(f"DELETE FROM users; INSERT INTO users (city) SELECT 'Lyon' FROM generate_series(1, {before})")
     place.in_origin(r"INSERT INTO users (name, city) VALUES ('x', E'MARKER Mont\xe9limar')")
@@ -253,14 +253,14 @@ def test_an_error_amid_the_rows_of_a_table_is_told_as_one_before_them(
 
 
 def test_a_comment_that_is_not_utf8_fails_the_check(place: Place) -> None:
-    recode_origin(place, "SQL_ASCII")
+    place.recode_origin("SQL_ASCII")
     place.in_origin(ORIGIN)
     place.in_origin(r"COMMENT ON COLUMN users.city IS E'MARKER \xe9t\xe9'")
     assert failed(place).startswith("origin shop: reading the catalog failed: CharacterNotInRepertoire (22021)")
 
 
 def test_text_of_another_encoding_is_converted(place: Place) -> None:
-    recode_origin(place, "LATIN1")
+    place.recode_origin("LATIN1")
     with psycopg.connect(place.origin_url, autocommit=True, client_encoding="utf8") as connection:
         connection.execute(ORIGIN.replace("Lyon", "Montélimar").encode())
     place.run(RULES)
@@ -367,12 +367,3 @@ def no_file_larger_than(size: int, server: Server) -> Iterator[None]:
     yield
     server.stop()
     server.start()
-
-
-def recode_origin(place: Place, encoding: str) -> None:
-    """Make the origin's database anew, in another encoding."""
-    with psycopg.connect(place.origin_server.url(), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {place.name}".encode())
-        connection.execute(
-            f"CREATE DATABASE {place.name} OWNER {place.app} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'".encode()
-        )

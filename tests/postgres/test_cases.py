@@ -118,20 +118,6 @@ def test_the_reader_sees_what_the_case_expects_and_a_second_run_changes_nothing(
     assert place.schemas() == {"shop"}
 
 
-def test_a_table_of_1600_columns_is_published(place: Place) -> None:
-    columns = [f"column_{number}" for number in range(2, 1601)]
-    place.in_origin(
-        f"CREATE TABLE wide (id integer PRIMARY KEY, {', '.join(f'{name} integer' for name in columns)});"
-        f"INSERT INTO wide VALUES (1, {', '.join(str(number) for number in range(2, 1601))});"
-    )
-    place.run(
-        "tables:\n  - table_name: wide\n"
-        f"    anonymized_column_names: [{', '.join(columns[:700])}]\n"
-        f"    non_anonymized_column_names: [{', '.join(columns[700:])}]\n"
-    )
-    assert place.read("SELECT * FROM shop.wide") == [(1, *[None] * 700, *range(702, 1601))]
-
-
 @pytest.mark.parametrize(("name", "definition"), [("name", "text"), ("email", "text"), ("names", "text[]")])
 def test_the_widest_masks_that_the_check_accepts_fit_into_a_page_and_one_more_is_refused_by_name(
     place: Place, name: str, definition: str

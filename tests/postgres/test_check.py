@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from multischema import download, pipeline, preconditions
-from multischema.errors import CheckError, DatabaseError, LockTimeout
+from multischema.errors import CheckError, DatabaseError, EtlError, LockTimeout
 from multischema.planning import Plan
 from multischema.postgres import sessions
 from multischema.postgres.sessions import Database
@@ -113,6 +113,16 @@ def test_an_unreachable_origin_is_named(shop: Place) -> None:
 
 def test_an_unreachable_target_is_named(shop: Place) -> None:
     assert problems(shop, target=UNREACHABLE) == [f"target: {REFUSED}"]
+
+
+def test_a_target_that_a_backup_can_t_be_restored_into_is_named_once(shop: Place) -> None:
+    _, target = shop.databases()
+    broken = Database("target", "shop", UNREACHABLE)
+    for reached, wanted in ((broken, f"target: {REFUSED}"), (target, "dump /nowhere: there is no such file")):
+        job = shop.job(from_dump="/nowhere")
+        with pytest.raises(EtlError) as failed, pipeline.opened(job, reached.backup(), reached) as doors:
+            pipeline.check(job, doors, RULES.encode())
+        assert failed.value.problems == (wanted,)
 
 
 def test_an_origin_and_a_target_that_are_both_unreachable_are_a_line_each(shop: Place) -> None:
@@ -271,7 +281,7 @@ def test_a_missing_right_on_one_column_names_the_column(shop: Place) -> None:
     shop.in_origin(f"REVOKE SELECT ON users FROM {shop.app}; GRANT SELECT (id, name) ON users TO {shop.app}")
     assert problems(shop) == [
         f"origin shop: role {shop.app} may not SELECT column city of table users; "
-        f'GRANT SELECT ON TABLE "public"."users" TO "{shop.app}"'
+        f'GRANT SELECT ("city") ON TABLE "public"."users" TO "{shop.app}"'
     ]
 
 

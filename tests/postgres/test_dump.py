@@ -1,6 +1,7 @@
 """`dump` mode publishes what `stream` does; raw data is in `public` of the target meanwhile, and gone after."""
 
 import gzip
+import resource
 import shutil
 import signal
 import stat
@@ -20,8 +21,9 @@ from demo import origins
 from multischema import pipeline
 from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout
 from multischema.postgres import restoring
-from multischema.postgres.sessions import Database
+from multischema.postgres.sessions import Database, Sessions
 from multischema.shell import size_of
+from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
 from tests.postgres.gates import PATIENCE
 from tests.postgres.processes import process
@@ -30,6 +32,7 @@ from tests.postgres.test_cases import Case, runs, seen
 # What a dump can't bring over.
 REFUSED = {
     "partitions_computing": "partitions of visits compute column town each in its own way; use mode stream",
+    "composites_of_arrays": "column books.page is of a composite type with arrays of arrays; use mode stream",
     "partition_of_another_schema": "table visits_default is a partition of a table in another schema; use mode stream",
 }
 # A backup has other schemas beside, or types of extensions that the target lacks, or what an older server does not know.
@@ -63,11 +66,6 @@ def private(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return directory
 
 
-def left_in(private: Path) -> list[str]:
-    """Return the names of what runs left in the folder where dumps lie."""
-    return [path.name for path in private.glob("multi-schema-postgres-etl-*")]
-
-
 def lines(place: Place, case: Case) -> tuple[list[str], list[str]]:
     """Return what the reader sees of a case, and what is expected."""
     found, expected = seen(place), case.text("expected.txt").splitlines()
@@ -84,7 +82,8 @@ def _sorted(line: str) -> str:
 def whole(place: Place) -> tuple[list[str], dict[str, list[tuple[str, ...]]]]:
     """Return what the reader sees, whatever the order of the rows, and the rows of each table."""
     tables = [name for (name,) in place.read("SELECT tablename FROM pg_tables WHERE schemaname = 'shop' ORDER BY 1")]
-    rows = {name: sorted(place.read(f'SELECT t::text FROM shop."{name}" AS t')) for name in tables}
+    query = sql.SQL("SELECT t::text FROM {} AS t")
+    rows = {name: sorted(place.read(query.format(sql.Identifier("shop", name)).as_string())) for name in tables}
     assert sum(map(len, rows.values())) > 1000
     return [_sorted(line) for line in seen(place)], rows
 
@@ -521,13 +520,6 @@ def test_a_backup_that_needs_a_newer_pg_restore_says_so(
 # The client programs, and this machine's disk.
 
 
-def program(directory: Path, name: str, script: str) -> None:
-    """Put a program first on the PATH that runs the real one its own way; `$real` is the real one."""
-    file = directory / name
-    file.write_text(f"#!/bin/bash\nreal={PROGRAMS['18'] / name}\n{script}\n")
-    file.chmod(0o755)
-
-
 def after_restore(place: Place, directory: Path, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
     """Have the target's superuser execute a statement as soon as pg_restore has come to its end."""
     monkeypatch.setenv("PATH", str(directory), prepend=":")
@@ -592,6 +584,23 @@ def test_a_password_is_in_no_argument_of_the_client_programs(
     assert "--data-only" in told
     assert PASSWORD not in told
     assert quote(PASSWORD, safe="") not in told
+
+
+def test_a_program_that_crashes_leaves_no_core_file_with_rows_in_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place.in_origin(ORIGIN)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        for name in ("pg_dump", "pg_restore"):
+            program(tmp_path, name, f'ulimit -c >> {tmp_path}/limits; exec "$real" "$@"')
+        place.run(RULES, mode="dump")
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
+    with_rows = (tmp_path / "limits").read_text().split()[-2:]
+    assert with_rows == ["0", "0"]
 
 
 def test_a_folder_for_dumps_that_cannot_be_written_is_refused_and_no_other_is_taken(
@@ -848,6 +857,27 @@ def test_one_app_at_a_time_has_public_and_the_others_wait(place: Place, private:
     assert place.schemas() == {"shop", "one", "two"}
     assert place.read(MEMBERS, as_="superuser") == []
     assert left_in(private) == []
+
+
+@pytest.mark.parametrize("schema", ["public", "sales"])
+def test_what_another_run_makes_and_drops_meanwhile_is_no_strangers(schema: str, place: Place) -> None:
+    job = place.job(mode="dump", origin_schema=schema)
+    _, target = place.databases()
+    with Sessions("looking") as looking, Sessions("others") as others, ThreadPoolExecutor() as executor:
+        with others.lend(target, "shop") as connection:
+
+            def enter_and_leave() -> None:
+                for _ in range(100):
+                    restoring.enter(connection, job, schema)
+                    for name in ("users", "secrets"):
+                        connection.execute(sql.SQL("CREATE TABLE {} (id int)").format(sql.Identifier(schema, name)))
+                    assert restoring.leave(connection, schema)
+
+            running = executor.submit(enter_and_leave)
+            with looking.lend(target, "shop") as connection_of_check:
+                while not running.done():
+                    assert restoring.strangers(connection_of_check, job, schema) == []
+            running.result()
 
 
 def test_raw_tables_are_in_no_wal_and_have_no_index(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

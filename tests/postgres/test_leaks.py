@@ -3,12 +3,15 @@
 import logging
 import secrets
 import struct
+import subprocess
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psutil
@@ -18,8 +21,10 @@ import pytest
 from demo.servers import Server
 from multischema import pipeline
 from multischema.errors import DatabaseError
+from multischema.pipeline import Doors, Indexed
+from multischema.planning import Job, Plan
 from multischema.postgres.sessions import Database
-from tests.conftest import PASSWORD, Place
+from tests.conftest import PASSWORD, PROGRAMS, Place
 from tests.postgres.gates import gate_at
 from tests.postgres.proxy import proxied
 
@@ -263,6 +268,57 @@ def test_no_marker_of_a_personal_column_leaves_the_origin(
     assert f"etl_{place.number}".encode() in command_lines  # the server's own processes are among them
     assert b"CREATE TABLE" in said[1]
     assert found(forms_of_password(), [*said, *wires, origin_wire.sent, command_lines, *contents(empty_disk)]) == set()
+
+
+@pytest.mark.parametrize("backup", [False, True])
+@pytest.mark.parametrize(("origin", "target"), [("16", "18"), ("18", "16")])
+def test_in_mode_dump_no_marker_is_in_wal_logs_or_statistics_and_none_anywhere_after_the_run(
+    origin: str,
+    target: str,
+    backup: bool,
+    start_server: Callable[..., Server],
+    make_place: Callable[..., Place],
+    caplog: pytest.LogCaptureFixture,
+    empty_disk: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = f"leak-dump-{target}"
+    start_server(target, own, SETTINGS | {"autovacuum_naptime": "1s", "autovacuum_analyze_threshold": "1"})
+    place = make_place(origin, target, own)
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    markers = Markers()
+    # the label of an enum is in a backup's structure
+    personal = {k: v for k, v in markers.found_by("personal").items() if not backup or k not in ("mood", "view")}
+    place.in_origin(markers.origin(virtual=False))
+    changes: dict[str, Any] = {"mode": "dump"}
+    if backup:
+        file = tmp_path / "backup"
+        dumped = ["--format=custom", f"--file={file}", "--dbname", place.origin_url]
+        subprocess.run([PROGRAMS["18"] / "pg_dump", *dumped], check=True, capture_output=True)
+        changes["from_dump"] = str(file)
+    log_before = place.target_server.log.stat().st_size
+    index = pipeline.index
+    midway: list[bytes] = []
+
+    def index_then_wait(job: Job, doors: Doors, plan: Plan) -> Indexed:
+        indexed = index(job, doors, plan)
+        assert place.read("SELECT count(*) FROM public.people", as_="superuser") == [(300,)]
+        time.sleep(4)  # for autovacuum, whose statistics would hold the commonest names
+        midway.extend(contents(place.target_server.data / "pg_wal"))
+        return indexed
+
+    monkeypatch.setattr(pipeline, "index", index_then_wait)
+    with everything_logged(caplog) as logged:
+        place.run(rules(), **changes)
+        said = [logged(), place.target_server.log.read_bytes()[log_before:]]
+    (running,) = place.read("SELECT count(*) FROM pg_stat_all_tables WHERE last_autoanalyze IS NOT NULL", as_="superuser")
+    assert running > (0,)
+    afterwards = files_on_disk(place.target_server)
+    assert found(markers.found_by("plain"), midway) != set()
+    for searched in (midway, said, afterwards, list(contents(empty_disk))):
+        assert found(personal, searched) == set()
+    assert [path for path in empty_disk.rglob("*") if path.is_file()] == []
 
 
 def test_the_search_would_find_a_marker_that_an_unmasked_run_copies(

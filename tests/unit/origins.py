@@ -130,6 +130,7 @@ def table(
         "is_partition": False,
         "comment": None,
         "row_security": False,
+        "unlogged": False,
         "bytes": 8192,
     }
     return Table(
@@ -150,6 +151,7 @@ def catalog(*tables: Table, **values: Any) -> Catalog:
         "others": {},
         "partitions": frozenset(),
         "other_schemas": (),
+        "keys_of_partitions": {},
     }
     return Catalog(tables=tables, **{**known, **values})
 

@@ -64,6 +64,7 @@ def test_a_built_in_type_stays_and_its_values_are_copied_as_they_are(
         ("postcode", "character varying(5)", "text", "", "cast"),
         ("postcode[]", "character varying(5)[]", "text array", "{}", "cast"),
         ("tags", "text[]", "text array", "{}", "cast"),
+        ("tags[]", "text[]", "other", "{}", "cast"),
         ("home", "jsonb", "other", "{}", "jsonb"),
         ("home[]", "jsonb[]", "other", "{}", "jsonb array"),
     ],

@@ -27,12 +27,19 @@ def test_the_warnings_say_all_that_was_not_published_or_changed() -> None:
         column("city", collation_schema="pg_catalog", collation_name="fr-x-icu"),
         indexes=[index("users", "by_words", "words")],
     )
-    origin = catalog(users, others={"everyone": "view"}, other_schemas=("archive",))
+    origin = catalog(
+        users,
+        others={"everyone": "view"},
+        other_schemas=("archive",),
+        keys_of_partitions={"visits": ["x of a", "x of b", "x of c"], "users": [f"x of p{number}" for number in range(9)]},
+    )
     assert plan(origin, all_rules(masking("users", "email", "phone"), masking("gone"))).warnings == (
         "rule for column users.phone, which the origin does not have",
         "rules for table gone, which the origin does not have",
         "not read: the origin's other schemas archive",
         "not read: view everyone",
+        "indexes and foreign keys that only partitions of users have left out: x of p0, x of p1, x of p2 and 6 more",
+        "indexes and foreign keys that only partitions of visits have left out: x of a, x of b, x of c",
         "users.words left out: it is computed from a masked column",
         "collation fr-x-icu is not on the target: its columns get the default one",
         "index by_words of users left out: column words is not published",

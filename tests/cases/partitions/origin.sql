@@ -20,6 +20,7 @@ CREATE TABLE archive.events_2022 PARTITION OF events FOR VALUES FROM ('2022-01-0
 CREATE TABLE events_default (email text, user_id integer, id bigint NOT NULL, created_on date NOT NULL);
 ALTER TABLE events ATTACH PARTITION events_default DEFAULT;
 CREATE INDEX only_here ON events_default (email);
+ALTER TABLE events_2023 ADD CONSTRAINT town FOREIGN KEY (user_id) REFERENCES users;
 CREATE INDEX by_user ON events (user_id, created_on DESC);
 CREATE UNIQUE INDEX by_email ON events (email, created_on);
 CREATE INDEX never_valid ON ONLY events (created_on);

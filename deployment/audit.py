@@ -1,0 +1,47 @@
+"""Ask a public database for known holes in the locked packages, or say that nobody answers: `python -m deployment.audit`."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_LOCK = Path(__file__).parent.parent / "requirements.txt"
+_PATIENCE = 120  # seconds
+
+
+def main(lock: Path = _LOCK) -> int:
+    """Run pip-audit on the lock; return 1 for a known hole, 0 for none, and where nobody answers."""
+    command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--progress-spinner=off"]
+    try:
+        asked = subprocess.run(
+            [*command, "--format=json", f"--requirement={lock}"],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+        found = json.loads(asked.stdout)["dependencies"]
+    except (subprocess.TimeoutExpired, ValueError, KeyError):
+        print("not audited: the database of known holes does not answer, or pip-audit is not installed")
+        return 0
+    told = lines(found)
+    print("\n".join(told) if told else f"audited {lock.name}: {len(found)} packages, no known hole")
+    return 1 if any(package.get("vulns") for package in found) else 0
+
+
+def lines(packages: Sequence[dict[str, Any]]) -> list[str]:
+    """Return a line for each known hole of what pip-audit tells of packages, and one for those that it knows nothing of."""
+    holes = [
+        f"{package['name']} {package['version']}: {hole['id']}; "
+        + (f"fixed in {', '.join(hole['fix_versions'])}" if hole["fix_versions"] else "not fixed yet")
+        for package in packages
+        for hole in package.get("vulns", [])
+    ]
+    skipped = [package["name"] for package in packages if "skip_reason" in package]
+    return holes + ([f"not audited, the database does not know them: {', '.join(skipped)}"] if skipped else [])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Print the least rights that an app's role needs in its origin: `python -m flows.grants --app shop --role etl`."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from dotenv import load_dotenv
+
+from flows import origins
+from flows.apps import App, known_apps
+from multischema import download, exhaustivity, origin_rights, rules
+from multischema.errors import CheckError, EtlError, UsageError
+from multischema.planning import make_plan
+from multischema.postgres.errors import translated
+from multischema.postgres.reads import query, read_catalog
+from multischema.postgres.sessions import connect, quoted_path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = origins.parser("python -m flows.grants", __doc__)
+    parser.add_argument(
+        "--rules", metavar="FILE_OR_URL", help="its rules (default: the app's in prefect.yaml, else CONFIG_PATH)"
+    )
+    parser.add_argument(
+        "--mode", choices=("stream", "dump"), default="stream", help="dump reads whole tables (default: stream)"
+    )
+    parser.add_argument("--role", metavar="NAME", help="the role that gets the rights (default: the URL's)")
+    given = parser.parse_args(arguments)
+    load_dotenv(".env")
+    try:
+        origin = origins.origin_of(given.app, os.environ)
+        app = known_apps().get(origin.app) or App(origin.app, os.environ.get("CONFIG_PATH", ""))
+        source, schema = given.rules or app.rules, given.origin_schema or app.origin_schema or "public"
+        if not source:
+            raise UsageError(f"unknown app {app.name}: it needs --rules, or CONFIG_PATH, or an entry in prefect.yaml")
+        parsed = rules.parse(download.fetch(source))
+        with (
+            connect(origin, quoted_path(schema), "multi-schema-postgres-etl grants") as connection,
+            translated(origin.side, "reading the catalog"),
+        ):
+            server = query(connection, "server", schema=schema)[0]
+            catalog = read_catalog(connection, schema)
+            if not catalog.tables:
+                raise origins.no_table(origin, schema)
+            gaps = exhaustivity.compare(parsed, catalog)
+            if gaps.problems:
+                raise CheckError(*(f"{origin.side}: {line}" for line in gaps.problems), gaps.snippet)
+            plan = make_plan(catalog, parsed, (), frozenset())
+            leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
+        place, role = (server["database"], schema), given.role or server["role"]
+        if given.mode == "dump":
+            statements = origin_rights.to_dump(*place, plan.copied, [(row["schema"], row["name"]) for row in leaves], role)
+        else:
+            statements = origin_rights.to_stream(*place, plan.copied, role)
+        print("".join(f"{statement.as_string()};\n" for statement in statements), end="")
+    except EtlError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

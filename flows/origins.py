@@ -1,0 +1,34 @@
+"""The origin of an app, for the commands that only look at it."""
+
+import argparse
+from collections.abc import Mapping
+
+from blocks import urls
+from multischema.errors import UsageError
+from multischema.postgres.sessions import Database
+
+
+def parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that name an origin."""
+    made = argparse.ArgumentParser(prog=prog, description=description)
+    made.add_argument("--app", help="the app (default: APP)")
+    made.add_argument("--origin-schema", metavar="NAME", help="the schema of the origin (default: public)")
+    return made
+
+
+def origin_of(app: str | None, environment: Mapping[str, str]) -> Database:
+    """Return the origin that the environment names for the app, or for APP. Raises UsageError."""
+    name = app or environment.get("APP")
+    if not name:
+        raise UsageError("no app: want --app, or APP in the environment")
+    variable = urls.origin_variable(name)
+    if not environment.get(variable):
+        raise UsageError(f"missing variable {variable}: want the URL of the origin {name}")
+    if foreign := urls.foreign_origin(name, environment.get("APP")):
+        raise UsageError(foreign)
+    return Database("origin", name, environment[variable])
+
+
+def no_table(origin: Database, schema: str) -> UsageError:
+    """Return the error about a schema that is not there, or empty."""
+    return UsageError(f"{origin.side}: schema {schema} holds no table; want --origin-schema")

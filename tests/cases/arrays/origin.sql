@@ -1,0 +1,91 @@
+-- Arrays of every built-in type arrive as they were, those of numbers that mean nothing elsewhere as text.
+SET lc_monetary = 'C';
+CREATE TABLE numbers (
+    id integer PRIMARY KEY,
+    smallints smallint[],
+    bigints bigint[],
+    numerics numeric[],
+    reals real[],
+    doubles double precision[],
+    moneys money[],
+    booleans boolean[],
+    oids oid[],
+    xids xid[],
+    xid8s xid8[],
+    cids cid[],
+    tids tid[],
+    lsns pg_lsn[],
+    snapshots pg_snapshot[],
+    txid_snapshots txid_snapshot[]
+);
+INSERT INTO numbers VALUES
+    (1, '{-32768,NULL}', '{9223372036854775807}', '{1e-10,NaN}', '{NaN,-0}', '{Infinity,0.1}', '{0.01,NULL}', '{t,f,NULL}', '{4294967295}',
+     '{4294967295}', '{18446744073709551615}', '{7}', '{"(1,2)"}', '{FFFFFFFF/FFFFFFFF}', '{"10:20:10,14,15"}', '{"10:20:10,14,15"}'),
+    (2, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}');
+CREATE TABLE moments (
+    id integer PRIMARY KEY,
+    dates date[],
+    times time[],
+    timetzs timetz[],
+    timestamps timestamp[],
+    timestamptzs timestamptz[],
+    intervals interval[],
+    int4ranges int4range[],
+    int8ranges int8range[],
+    numranges numrange[],
+    tsranges tsrange[],
+    tstzranges tstzrange[],
+    dateranges daterange[]
+);
+INSERT INTO moments VALUES
+    (1, '{infinity,"0044-03-15 BC",NULL}', '{24:00}', '{12:00+02}', '{-infinity}', '{"0001-01-01 00:00+00 BC"}', '{"1 mon -1 day"}', '{"[1,2)",empty}',
+     '{"(,2)"}', '{"[1.5,)"}', '{"[2024-01-01 00:00,infinity]"}', '{"[2024-01-01 00:00+01,)"}', '{"(,)",NULL}'),
+    (2, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}');
+CREATE TABLE others (
+    id integer PRIMARY KEY,
+    texts text[],
+    varchars varchar(5)[],
+    chars char(3)[],
+    single_bytes "char"[],
+    names name[],
+    byteas bytea[],
+    bits bit(3)[],
+    varbits varbit[],
+    uuids uuid[],
+    inets inet[],
+    cidrs cidr[],
+    macaddrs macaddr[],
+    macaddr8s macaddr8[],
+    points point[],
+    lines line[],
+    lsegs lseg[],
+    boxes box[],
+    paths path[],
+    polygons polygon[],
+    circles circle[],
+    tsvectors tsvector[],
+    tsqueries tsquery[],
+    jsons json[],
+    jsonbs jsonb[],
+    jsonpaths jsonpath[],
+    refcursors refcursor[],
+    int2vectors int2vector[],
+    oidvectors oidvector[],
+    aclitems aclitem[],
+    regclasses regclass[],
+    regprocs regproc[],
+    regprocedures regprocedure[],
+    regoperators regoperator[],
+    regnamespaces regnamespace[],
+    regcollations regcollation[],
+    regconfigs regconfig[],
+    regdictionaries regdictionary[]
+);
+INSERT INTO others VALUES
+    (1, E'{"\\\\.","tab\tand \\"quote\\"",NULL,"NULL",""}', '{été}', '{a}', '{b}', '{c}', '{"\\x00ff"}', '{101}', '{1,""}',
+     '{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}', '{2001:db8::1/64}', '{10.0.0.0/8}', '{08:00:2b:01:02:03}', '{08:00:2b:01:02:03:04:05}',
+     '{"(1,2)"}', '{"{1,2,3}"}', '{"[(1,2),(3,4)]"}', '{(3,4),(1,2);(1,1),(0,0)}', '{"[(1,2),(3,4)]"}', '{"((1,2),(3,4))"}', '{"<(1,2),3>"}',
+     '{"''a'':1A"}', '{"''a'' & !''b''"}', '{"{\"a\":  1}"}', '{"{\"a\": 1}"}', '{"$.\"a\""}', '{x}', '{"1 2"}', '{"3 4"}', '{=r/postgres}',
+     '{others,NULL}', '{version}', '{length(text)}', '{"+(integer,integer)"}', '{public}', '{"\"C\""}', '{french}', '{simple}'),
+    (2, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
+     '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}');

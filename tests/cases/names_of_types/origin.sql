@@ -1,0 +1,23 @@
+-- Tables that are named like a type, like each other but for capitals, like nothing that one sees.
+CREATE TABLE "text" (id integer PRIMARY KEY, "text" text, "integer" integer);
+CREATE TABLE "_text" (id integer PRIMARY KEY, "text[]" text[], a_row "public"."text");
+CREATE TABLE "uuid" ("uuid" uuid PRIMARY KEY, "jsonb" jsonb);
+CREATE TABLE "Users" (id integer PRIMARY KEY, name text, "Name" text);
+CREATE TABLE users (id integer PRIMARY KEY, name text, "Name" text);
+CREATE TABLE "USERS" (id integer PRIMARY KEY, user_id integer REFERENCES users, "User_id" integer REFERENCES "Users");
+CREATE TABLE " " (" " integer PRIMARY KEY, "  " text, E text);
+CREATE TYPE date AS ENUM ('soon', 'late');
+CREATE TABLE moments (id integer PRIMARY KEY, a_date pg_catalog.date, an_enum public.date);
+CREATE INDEX by_text ON "text" (("text"::varchar), "integer");
+CREATE INDEX "Users_name" ON "Users" (name);
+CREATE INDEX users_name ON users (name);
+CREATE INDEX "  " ON " " ("  ");
+CREATE INDEX of_soon ON moments (a_date) WHERE an_enum = 'soon';
+INSERT INTO "text" VALUES (1, 'Marie', 2);
+INSERT INTO "_text" VALUES (1, '{Lyon}', ROW(1, 'x', 2));
+INSERT INTO "uuid" VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{"a": 1}');
+INSERT INTO "Users" VALUES (1, 'Lyon', 'Marie');
+INSERT INTO users VALUES (1, 'Marie', 'Lyon');
+INSERT INTO "USERS" VALUES (1, 1, 1);
+INSERT INTO " " VALUES (1, 'Marie', 'Lyon');
+INSERT INTO moments VALUES (1, '2024-02-29', 'late');

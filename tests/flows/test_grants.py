@@ -1,0 +1,176 @@
+"""`python -m flows.grants`: the rights with which a role can run an app, and not one more."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from flows import grants
+from multischema import ddl, pipeline
+from multischema.errors import CheckError
+from multischema.postgres.sessions import Database
+from tests.conftest import PASSWORD, PROGRAMS, Place
+
+ORIGIN = """
+CREATE TYPE mood AS ENUM ('calm', 'odd');
+CREATE TYPE address AS (street text, number integer);
+CREATE TABLE users (
+    id serial PRIMARY KEY, name text NOT NULL, nick text, born date, mood mood NOT NULL, home address, city text,
+    loud text GENERATED ALWAYS AS (upper(name)) STORED, shire text GENERATED ALWAYS AS (upper(city)) STORED
+);
+INSERT INTO users (name, nick, born, mood, home, city) VALUES ('Marie', 'M', '1980-02-03', 'odd', ('a', 1), 'Lyon');
+CREATE TABLE pairs (one uuid, two integer, note text NOT NULL, count integer, PRIMARY KEY (one, two));
+INSERT INTO pairs VALUES ('8d1e1b0c-0000-4000-8000-000000000000', 2, 'Marie', 3);
+CREATE TABLE notes (first text NOT NULL, second text NOT NULL);
+INSERT INTO notes VALUES ('Marie', 'Paul');
+CREATE TABLE "Odd ""name" (id integer PRIMARY KEY, name text NOT NULL);
+CREATE TABLE visits (id integer NOT NULL, who text NOT NULL) PARTITION BY RANGE (id);
+CREATE SCHEMA parts;
+CREATE TABLE parts.visits_1 PARTITION OF visits DEFAULT;
+INSERT INTO visits VALUES (1, 'Marie');
+CREATE TABLE versions (id integer PRIMARY KEY, object text);
+"""
+RULES = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name, nick, born, mood, home]
+    non_anonymized_column_names: [city, shire, loud]
+  - {table_name: pairs, anonymized_column_names: [note], non_anonymized_column_names: [count]}
+  - {table_name: notes, anonymized_column_names: [first, second]}
+  - {table_name: 'Odd "name', anonymized_column_names: [name]}
+  - {table_name: visits, anonymized_column_names: [who], non_anonymized_column_names: [id]}
+  - {table_name: versions, truncated: true}
+"""
+
+
+@pytest.fixture
+def origin(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    """Give the origin as a role sees it that may do nothing, in a database where PUBLIC may do nothing either."""
+    monkeypatch.chdir(place.path)
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    for name, value in {"APP": "shop", "ORIGIN_DB_URL": place.origin_url, "CONFIG_PATH": place.rules(RULES)}.items():
+        monkeypatch.setenv(name, value)
+    role = sql.Identifier(f"least_{place.number}")
+    place.in_origin(ORIGIN)
+    with psycopg.connect(place.origin_server.url(place.name), autocommit=True) as connection:
+        for statement in (
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(PASSWORD)),
+            sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(place.name)),
+            sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC"),
+            sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(sql.Identifier(place.app)),
+        ):
+            connection.execute(statement)
+    yield Database("origin", "shop", place.origin_server.url(place.name, f"least_{place.number}", PASSWORD))
+    with psycopg.connect(place.origin_server.url(place.name), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
+        connection.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+def printed(place: Place, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    """Return the statements that the command prints for the role."""
+    assert grants.main(["--role", f"least_{place.number}", *arguments]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_role_with_what_the_command_prints_runs_the_app_in_stream_mode_and_reads_nothing_else(
+    place: Place, origin: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    statements = printed(place, capsys)
+    to = f'TO "least_{place.number}";'
+    assert statements == [
+        f'GRANT CONNECT ON DATABASE "{place.name}" {to}',
+        f'GRANT USAGE ON SCHEMA "public" {to}',
+        f'GRANT SELECT ("id") ON TABLE "public"."Odd ""name" {to}',
+        f'GRANT SELECT ("first") ON TABLE "public"."notes" {to}',
+        f'GRANT SELECT ("one", "two", "count") ON TABLE "public"."pairs" {to}',
+        f'GRANT SELECT ("id", "nick", "city", "shire") ON TABLE "public"."users" {to}',
+        f'GRANT SELECT ("id") ON TABLE "public"."visits" {to}',
+    ]
+    place.in_origin("".join(statements), superuser=True)
+    pipeline.run(place.job(), place.rules(RULES), origin, place.databases()[1])
+    assert place.read("SELECT id, name, nick, born, mood, home, city FROM shop.users") == [
+        (1, "[valeur unique anonymisée 1]", "[valeur unique anonymisée 1]", None, "calm", None, "Lyon")
+    ]
+    assert place.read("SELECT count(*) FROM shop.visits") == [(1,)]
+    with psycopg.connect(origin.url, autocommit=True) as connection:
+        for column in ("name", "born", "mood", "home", "loud"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(sql.SQL("SELECT {} FROM users").format(sql.Identifier(column)))
+
+
+def test_without_any_one_of_these_rights_the_origin_refuses_and_the_check_says_which(
+    place: Place, origin: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    statements = printed(place, capsys)
+    place.in_origin("".join(statements), superuser=True)
+    job, target = place.job(), place.databases()[1]
+    with pipeline.opened(job, origin, target) as doors:
+        plan = pipeline.check(job, doors, RULES.encode(), lock=False)
+    for table in plan.copied:
+        for column in table.read:
+            change = [
+                sql.SQL("{} SELECT ({}) ON {} {} {}")
+                .format(
+                    sql.SQL(verb),
+                    sql.Identifier(column),
+                    sql.Identifier("public", table.name),
+                    sql.SQL(to),
+                    sql.Identifier(f"least_{place.number}"),
+                )
+                .as_string()
+                for verb, to in (("REVOKE", "FROM"), ("GRANT", "TO"))
+            ]
+            place.in_origin(change[0], superuser=True)
+            with psycopg.connect(origin.url, autocommit=True) as connection, connection.cursor() as cursor:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege), cursor.copy(ddl.copy_out(table, "public")) as copy:
+                    copy.read()
+            with pytest.raises(CheckError) as refused:
+                pipeline.run(job, place.rules(RULES), origin, target)
+            (problem,) = refused.value.problems
+            place.in_origin(problem.partition("; ")[2], superuser=True)
+            pipeline.run(place.job(), place.rules(RULES), origin, target)
+
+
+def test_a_role_with_what_the_command_prints_for_mode_dump_can_dump(
+    place: Place, origin: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    statements = printed(place, capsys, "--mode", "dump")
+    assert f'GRANT USAGE ON SCHEMA "parts" TO "least_{place.number}";' in statements
+    assert f'GRANT SELECT ON TABLE "parts"."visits_1" TO "least_{place.number}";' in statements
+    place.in_origin("".join(statements), superuser=True)
+    pipeline.run(place.job(mode="dump"), place.rules(RULES), origin, place.databases()[1])
+    assert place.read("SELECT name FROM shop.users") == [("[valeur unique anonymisée 1]",)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changed", "status", "message"),
+    [
+        ([], {"ORIGIN_DB_URL": ""}, 2, "missing variable ORIGIN_DB_URL: want the URL of the origin shop"),
+        ([], {"CONFIG_PATH": ""}, 2, "unknown app shop: it needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"),
+        (["--origin-schema", "none"], {}, 2, "origin shop: schema none holds no table; want --origin-schema"),
+        (["--rules", "none.yml"], {}, 1, "rules: none.yml: no such file or directory; want a readable file or an https URL"),
+    ],
+)
+def test_what_is_missing_is_said(
+    arguments: list[str],
+    changed: dict[str, str],
+    status: int,
+    message: str,
+    place: Place,
+    origin: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+    assert grants.main(arguments) == status
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_rules_with_gaps_have_no_least_rights(place: Place, origin: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    gaps = place.rules(RULES.replace("[first, second]", "[first]"))
+    assert grants.main(["--rules", gaps]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "origin shop: missing rule for column notes.second" in shown.err

@@ -1,0 +1,57 @@
+"""The rules come from the internet: what they mask less than before is told, and no name in them is ever run."""
+
+import pytest
+
+from tests.conftest import PROGRAMS, Place
+
+ORIGIN = """
+CREATE TABLE users (id integer PRIMARY KEY, name text, email text, city text);
+CREATE TABLE visits (id integer PRIMARY KEY, note text);
+INSERT INTO users VALUES (1, 'Marie', 'marie@exemple.org', 'Lyon');
+INSERT INTO visits VALUES (1, 'ill');
+"""
+RULES = """
+tables:
+  - {table_name: users, anonymized_column_names: [name, email, city]}
+  - {table_name: visits, anonymized_column_names: [note]}
+"""
+FEWER = """
+tables:
+  - {table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [email, city]}
+  - {table_name: visits, truncated: true}
+"""
+
+
+@pytest.mark.parametrize("mode", ["stream", "dump"])
+def test_rules_that_mask_less_than_the_last_run_did_are_published_with_a_warning_once(
+    mode: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    place.in_origin(ORIGIN)
+    assert place.run(RULES, mode=mode).plan.warnings == ()
+    assert place.run(RULES, mode=mode).plan.warnings == ()
+    assert place.run(FEWER, mode=mode).plan.warnings == (
+        "published as they are, though the last run masked them: users.city, users.email",
+        "truncated, though the last run copied them: visits",
+    )
+    assert place.run(FEWER, mode=mode).plan.warnings == ()
+
+
+def test_the_comment_of_somebody_else_on_the_published_schema_is_no_record(place: Place) -> None:
+    place.in_origin(ORIGIN)
+    place.run(RULES)
+    place.in_target("COMMENT ON SCHEMA shop IS 'ours'")
+    assert place.run(FEWER).plan.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "name", ['"; DROP TABLE users; --', "'; DROP TABLE users; --", "users) TO STDOUT; DROP TABLE users; --", "%s", "{}"]
+)
+def test_a_name_in_the_rules_that_is_sql_is_a_name(name: str, place: Place) -> None:
+    place.in_origin(ORIGIN)
+    quoted = "'" + name.replace("'", "''") + "'"
+    rules = RULES.replace("[note]", f"[note, {quoted}]") + f"  - {{table_name: {quoted}, truncated: true}}\n"
+    published = place.run(rules)
+    assert len(published.plan.warnings) == 2
+    assert all(name in warning for warning in published.plan.warnings)
+    assert place.read("SELECT count(*) FROM shop.users") == [(1,)]

@@ -1,0 +1,45 @@
+"""What a run records of its masks, and what the next one says of it."""
+
+import pytest
+
+from multischema import record
+from multischema.planning import Plan, make_plan
+from multischema.rules import TableRules
+from tests.unit.origins import all_rules, catalog, column, masking, table, truncating
+
+ORIGIN = catalog(
+    table("users", column("id", "integer"), column("email"), column("city"), key=["id"]),
+    table('été "', column("note")),
+)
+
+
+def plan(*rules: TableRules) -> Plan:
+    """Return the plan of ORIGIN by these rules."""
+    return make_plan(ORIGIN, all_rules(*rules), (), frozenset())
+
+
+BEFORE = plan(masking("users", "email", "city"), masking('été "', "note"))
+
+
+def test_the_record_holds_the_masked_columns_of_each_copied_table() -> None:
+    assert record.read(record.written(BEFORE.copied)) == {"users": ["city", "email"], 'été "': ["note"]}
+
+
+@pytest.mark.parametrize(
+    "comment", [None, "", "ours", "multi-schema-postgres-etl masked {", "multi-schema-postgres-etl masked []"]
+)
+def test_a_comment_of_somebody_else_records_nothing(comment: str | None) -> None:
+    assert record.read(comment) == {}
+
+
+def test_what_lost_its_mask_or_its_rows_is_named() -> None:
+    before = record.read(record.written(BEFORE.copied))
+    assert record.warnings(before, BEFORE) == []
+    assert record.warnings({}, BEFORE) == []
+    assert record.warnings(before, plan(masking("users"), masking('été "', "note"))) == [
+        "published as they are, though the last run masked them: users.city, users.email"
+    ]
+    assert record.warnings(before, plan(masking("users", "email"), truncating('été "'))) == [
+        "published as they are, though the last run masked them: users.city",
+        'truncated, though the last run copied them: été "',
+    ]
