@@ -104,6 +104,7 @@ def version_problem(program: str, found: int | None, side: str, wanted: int) -> 
 
 def dump(
     environment: Mapping[str, str],
+    connection: str,
     tables: Iterable[tuple[str, str]],
     sequences: Iterable[tuple[str, str]],
     directory: str,
@@ -118,6 +119,7 @@ def dump(
         (
             "--format=directory",
             f"--file={directory}",
+            f"--dbname={connection}",
             f"--jobs={jobs}",
             "--compress=1",  # the default takes three times as long for a tenth less
             "--data-only",
@@ -134,13 +136,12 @@ def dump(
     )
 
 
-def restore(environment: Mapping[str, str], database: str, archive: str, entries: str, jobs: int) -> Command:
+def restore(environment: Mapping[str, str], connection: str, archive: str, entries: str, jobs: int) -> Command:
     """Return the command that restores the rows that a list of entries names; `entries` is the list's file."""
-    quoted = database.replace("\\", "\\\\").replace("'", "\\'")
     return Command(
         "pg_restore",
         (
-            f"--dbname=dbname='{quoted}'",
+            f"--dbname={connection}",
             f"--jobs={jobs}",
             f"--use-list={entries}",
             *("--data-only", "--no-owner", "--no-privileges", archive),

@@ -19,7 +19,7 @@ from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, ex
 from multischema.postgres.errors import translated
 from multischema.postgres.publishing import Publication
 from multischema.postgres.reads import query, read_catalog, read_fingerprints
-from multischema.postgres.sessions import Connection, Database, Sessions
+from multischema.postgres.sessions import SILENT, Connection, Database, Sessions
 from multischema.rules import Rules
 
 SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
@@ -208,8 +208,8 @@ def dump(job: Job, doors: Doors, plan: Plan) -> Dumped:
         sequences = [(row["schema"], row["name"]) for row in query(connection, "sequences", tables=oids)]
     environment = {**doors.origin.environment(), "PGAPPNAME": job.application}
     doors.archive = doors.directory.archive
-    command = archives.dump(environment, leaves, sequences, str(doors.archive), job.jobs)
-    outcome = doors.run(command)
+    command = archives.dump(environment, doors.origin.connection_string(), leaves, sequences, str(doors.archive), job.jobs)
+    outcome = _run_program(doors, doors.origin, command, "dump")
     if outcome.status:
         raise archives.failure(command, side, "dump", outcome)
     _refuse_changes(doors, plan)
@@ -239,10 +239,9 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] =
     entries = _rows_of_dump(job, doors, plan, doors.archive)
     listed = doors.directory.write("entries", "".join(f"{entry.line}\n" for entry in entries))
     environment = {**doors.target.environment(), "PGAPPNAME": job.restoring}
-    parts = doors.target.parameters()
     jobs = 1 if shell.is_tar(doors.archive) else job.jobs  # pg_restore reads a tar in one go
-    command = archives.restore(environment, parts.get("dbname") or parts["user"], str(doors.archive), listed, jobs)
-    outcome = doors.run(command) if entries else archives.Outcome(0, "", "")
+    command = archives.restore(environment, doors.target.connection_string(), str(doors.archive), listed, jobs)
+    outcome = _run_program(doors, doors.target, command, "restore") if entries else archives.Outcome(0, "", "")
     failed = outcome.status and (archives.errors_of(outcome) or not archives.ignored_errors(outcome))
     if failed and archives.is_broken(outcome):
         raise archives.unreadable(job.from_dump or str(doors.archive), outcome)
@@ -556,6 +555,23 @@ def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[st
         return restoring.execute_structure(connection, archives.statements_of(printed.output), job.raw_schema)
     finally:
         doors.sessions.close(connection)
+
+
+def _run_program(doors: Doors, database: Database, command: archives.Command, doing: str) -> archives.Outcome:
+    """Run a client program; it is killed when its server does not answer any more. Raises ConnectionLost then."""
+    groups: list[int] = []
+    is_silent = threading.Event()
+
+    def end() -> None:
+        is_silent.set()
+        for group in groups:
+            shell.end(group)
+
+    with doors.sessions.watched(database, end):
+        outcome = doors.run(command, groups.append)
+    if is_silent.is_set():
+        raise ConnectionLost(f"{database.side}: {doing} failed: {SILENT}")
+    return outcome
 
 
 def _contents(archive: Path, name: str) -> list[archives.Entry]:
