@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from multischema.errors import ConnectionLost, DatabaseError, EtlError
+from multischema.errors import FEWER_CONNECTIONS, NO_CONNECTION_TO_SPARE, ConnectionLost, DatabaseError, EtlError
 from multischema.flattening import literal_default
 
 LOCK_TIMEOUT_MS = 10_000  # a dump that waits for a migration's lock would have all others wait behind it
@@ -205,6 +205,8 @@ def failure(command: Command, side: str, doing: str, outcome: Outcome) -> EtlErr
     text = " ".join([*errors[:1], *details[:1]]) or f"exit status {outcome.status}"
     if outcome.status < 0:
         return ConnectionLost(f"{side}: {doing} failed: {command.program} was killed by signal {-outcome.status}")
+    if any(word in text for word in NO_CONNECTION_TO_SPARE) and not _quotes_rows(text):
+        return ConnectionLost(f"{side}: {doing} failed: {text}; {FEWER_CONNECTIONS}")
     if any(word in text for word in _LOST):
         return ConnectionLost(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}")
     if "No space left on device" in text and command.program == "pg_dump":
