@@ -206,6 +206,8 @@ def dump(job: Job, doors: Doors, plan: Plan) -> Dumped:
     with doors.sessions.lend(doors.origin, job.origin_schema) as connection, translated(side, "reading the catalog"):
         leaves = [(row["schema"], row["name"]) for row in query(connection, "leaves", tables=oids)]
         sequences = [(row["schema"], row["name"]) for row in query(connection, "sequences", tables=oids)]
+    if not leaves:
+        return Dumped(0, ())  # told of no table, pg_dump would dump all of them, truncated ones too
     environment = {**doors.origin.environment(), "PGAPPNAME": job.application}
     doors.archive = doors.directory.archive
     command = archives.dump(environment, doors.origin.connection_string(), leaves, sequences, str(doors.archive), job.jobs)
@@ -235,18 +237,8 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] =
     exposed = restoring.exposed(doors.holder, job, schema)
     if exposed:
         raise CheckError(*exposed)
-    assert doors.archive, "the dump stage, or the check stage, says where the dump is"
-    entries = _rows_of_dump(job, doors, plan, doors.archive)
-    listed = doors.directory.write("entries", "".join(f"{entry.line}\n" for entry in entries))
-    environment = {**doors.target.environment(), "PGAPPNAME": job.restoring}
-    jobs = 1 if shell.is_tar(doors.archive) else job.jobs  # pg_restore reads a tar in one go
-    command = archives.restore(environment, doors.target.connection_string(), str(doors.archive), listed, jobs)
-    outcome = _run_program(doors, doors.target, command, "restore") if entries else archives.Outcome(0, "", "")
-    failed = outcome.status and (archives.errors_of(outcome) or not archives.ignored_errors(outcome))
-    if failed and archives.is_broken(outcome):
-        raise archives.unreadable(job.from_dump or str(doors.archive), outcome)
-    if failed:
-        raise archives.failure(command, "target", "restore", outcome)
+    if doors.archive:
+        _restore_rows(job, doors, plan, doors.archive)
     sizes = raw_sizes(job, doors)
     if not job.keep_dump:
         doors.directory.drop_archive()
@@ -555,6 +547,21 @@ def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[st
         return restoring.execute_structure(connection, archives.statements_of(printed.output), job.raw_schema)
     finally:
         doors.sessions.close(connection)
+
+
+def _restore_rows(job: Job, doors: Doors, plan: Plan, archive: Path) -> None:
+    """Have pg_restore fill the raw tables with the rows that a dump has of the copied ones."""
+    entries = _rows_of_dump(job, doors, plan, archive)
+    listed = doors.directory.write("entries", "".join(f"{entry.line}\n" for entry in entries))
+    environment = {**doors.target.environment(), "PGAPPNAME": job.restoring}
+    jobs = 1 if shell.is_tar(archive) else job.jobs  # pg_restore reads a tar in one go
+    command = archives.restore(environment, doors.target.connection_string(), str(archive), listed, jobs)
+    outcome = _run_program(doors, doors.target, command, "restore") if entries else archives.Outcome(0, "", "")
+    failed = outcome.status and (archives.errors_of(outcome) or not archives.ignored_errors(outcome))
+    if failed and archives.is_broken(outcome):
+        raise archives.unreadable(job.from_dump or str(archive), outcome)
+    if failed:
+        raise archives.failure(command, "target", "restore", outcome)
 
 
 def _run_program(doors: Doors, database: Database, command: archives.Command, doing: str) -> archives.Outcome:
