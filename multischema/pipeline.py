@@ -25,6 +25,7 @@ from multischema.rules import Rules
 SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
 # With no schema in the search_path names are written in full, in texts of regclass too, as pg_dump does.
 _NO_SCHEMA = "pg_catalog"
+_RELEASE = 2.0  # seconds that a server may take to notice that the session with the locks is gone
 PARTING = 5.0  # seconds that a run which ends may take to drop its staging schema; else the next run does
 
 Item = TypeVar("Item")
@@ -407,6 +408,9 @@ def _drop_staging(job: Job, doors: Doors) -> None:
                 except ConnectionLost:
                     with parting.lend(doors.target, job.staging) as connection:
                         building.drop_schema(connection, job.staging)
+                        if job.restores:
+                            building.take_lock(connection, job.raw_schema, _RELEASE, lambda schema: None)
+                            restoring.drop_own(connection, job.raw_schema, job.restoring)
 
         dropping = threading.Thread(target=drop, name="drop staging", daemon=True)
         dropping.start()

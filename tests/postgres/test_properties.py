@@ -335,8 +335,8 @@ WHERE k.contype = 'f' AND k.connamespace = 'shop'::regnamespace
 """
 
 
-def check_published(place: Place, origin: list[Table], days: tuple[int, ...]) -> None:
-    """See that one of these days is published as a whole, and nothing personal with it."""
+def check_published(place: Place, origin: list[Table], days: tuple[int, ...], *options: str) -> None:
+    """See that one of these days is published as a whole, and nothing personal with it; `options` are pg_dump's."""
     found = {table.name: seen(place, table) for table in origin}
     wanted = [{table.name: table.expected(day) for table in origin} for day in days]
     if found not in wanted:
@@ -358,7 +358,9 @@ def check_published(place: Place, origin: list[Table], days: tuple[int, ...]) ->
         if not by_name[column.references].is_truncated and not by_name[column.references].column("id").is_masked
     )
     dumped = subprocess.run(
-        [PROGRAMS["18"] / "pg_dump", "--dbname", place.target_server.url(place.name)], check=True, capture_output=True
+        [PROGRAMS["18"] / "pg_dump", *options, "--dbname", place.target_server.url(place.name)],
+        check=True,
+        capture_output=True,
     )
     assert MARKERS.findall(dumped.stdout) == []
 
@@ -410,7 +412,9 @@ def check(place: Place, origin: list[Table], fault: tuple[str, bytes] | None, mo
         assert proxy.stalled.is_set(), result
         assert isinstance(result, EtlError)
         # what comes after the publication, or an answer to COMMIT that is lost, leaves the new day
-        check_published(place, origin, (0, 1) if b"COMMIT" in pattern or b"DROP" in pattern else (0,))
+        days = (0, 1) if b"COMMIT" in pattern or b"DROP" in pattern else (0,)
+        # in mode dump raw data may be left, where the reader can't see it, until the next run
+        check_published(place, origin, days, *(["--schema=shop"] if mode == "dump" else []))
 
     place.run(rules, mode=mode)
     check_published(place, origin, (1,))
@@ -429,7 +433,7 @@ def test_what_is_published_is_what_the_rules_say_whatever_the_origin_and_the_fau
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
-        phases=[phase for phase in Phase if phase not in (Phase.explain, Phase.shrink)],
+        phases=[phase for phase in Phase if phase is not Phase.explain],
         print_blob=True,
     )
     @given(tables(), st.none() | st.sampled_from(CUTS), st.sampled_from(["stream", "dump"]))
