@@ -178,10 +178,11 @@ def test_a_link_that_stalls_is_given_up_and_the_work_done_again_on_another(
 
         def serve_new_connections_after_two_silences(*arguments: Any) -> bool:
             found = answers(*arguments)
-            silences.extend([] if found else [True])
-            if len(silences) == 2:
-                proxy.cut()
-                proxy.go_on()
+            if not found:
+                silences.append(found)
+                if len(silences) == 2:
+                    proxy.cut()
+                    proxy.go_on()
             return found
 
         # as a tunnel that is opened anew; what it had taken is lost
