@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
@@ -113,7 +113,7 @@ def restore(job: Job, plan: Plan) -> Plan:
     return restored.plan
 
 
-def run_program(command: Command) -> Outcome:
+def run_program(command: Command, on_start: Callable[[int], None]) -> Outcome:
     """Run a program as Prefect runs shell commands; what it complains of may quote rows, and goes to a private file."""
     complaints = _doors.get().directory.path / "complaints"
     line = f"{shlex.join([command.program, *command.arguments])} 2> {shlex.quote(str(complaints))}"
@@ -122,6 +122,7 @@ def run_program(command: Command) -> Outcome:
     )
     with operation:
         process = operation.trigger()
+        on_start(process.pid)  # the number of its process group too
         with suppress(RuntimeError):  # it says no more than the exit status does
             process.wait_for_completion()
         return Outcome(process.return_code, "", complaints.read_text(errors="replace"))

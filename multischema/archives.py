@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from multischema.errors import ConnectionLost, DatabaseError, EtlError
+from multischema.errors import FEWER_CONNECTIONS, NO_CONNECTION_TO_SPARE, ConnectionLost, DatabaseError, EtlError
 from multischema.flattening import literal_default
 
 LOCK_TIMEOUT_MS = 10_000  # a dump that waits for a migration's lock would have all others wait behind it
@@ -104,6 +104,7 @@ def version_problem(program: str, found: int | None, side: str, wanted: int) -> 
 
 def dump(
     environment: Mapping[str, str],
+    connection: str,
     tables: Iterable[tuple[str, str]],
     sequences: Iterable[tuple[str, str]],
     directory: str,
@@ -118,6 +119,7 @@ def dump(
         (
             "--format=directory",
             f"--file={directory}",
+            f"--dbname={connection}",
             f"--jobs={jobs}",
             "--compress=1",  # the default takes three times as long for a tenth less
             "--data-only",
@@ -134,13 +136,12 @@ def dump(
     )
 
 
-def restore(environment: Mapping[str, str], database: str, archive: str, entries: str, jobs: int) -> Command:
+def restore(environment: Mapping[str, str], connection: str, archive: str, entries: str, jobs: int) -> Command:
     """Return the command that restores the rows that a list of entries names; `entries` is the list's file."""
-    quoted = database.replace("\\", "\\\\").replace("'", "\\'")
     return Command(
         "pg_restore",
         (
-            f"--dbname=dbname='{quoted}'",
+            f"--dbname={connection}",
             f"--jobs={jobs}",
             f"--use-list={entries}",
             *("--data-only", "--no-owner", "--no-privileges", archive),
@@ -204,6 +205,8 @@ def failure(command: Command, side: str, doing: str, outcome: Outcome) -> EtlErr
     text = " ".join([*errors[:1], *details[:1]]) or f"exit status {outcome.status}"
     if outcome.status < 0:
         return ConnectionLost(f"{side}: {doing} failed: {command.program} was killed by signal {-outcome.status}")
+    if any(word in text for word in NO_CONNECTION_TO_SPARE) and not _quotes_rows(text):
+        return ConnectionLost(f"{side}: {doing} failed: {text}; {FEWER_CONNECTIONS}")
     if any(word in text for word in _LOST):
         return ConnectionLost(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}")
     if "No space left on device" in text and command.program == "pg_dump":

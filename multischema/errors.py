@@ -16,6 +16,9 @@ EtlError                 the run failed, nothing was published
 
 from collections.abc import Sequence
 
+NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections, clients: words of a server at its limit
+FEWER_CONNECTIONS = "the server has no connection to spare: use fewer jobs, or raise max_connections"
+
 
 class EtlError(Exception):
     """Say in one line why the run failed, or in one line per problem."""

@@ -19,12 +19,13 @@ from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, ex
 from multischema.postgres.errors import translated
 from multischema.postgres.publishing import Publication
 from multischema.postgres.reads import query, read_catalog, read_fingerprints
-from multischema.postgres.sessions import Connection, Database, Sessions
+from multischema.postgres.sessions import SILENT, Connection, Database, Sessions
 from multischema.rules import Rules
 
 SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
 # With no schema in the search_path names are written in full, in texts of regclass too, as pg_dump does.
 _NO_SCHEMA = "pg_catalog"
+_RELEASE = 2.0  # seconds that a server may take to notice that the session with the locks is gone
 PARTING = 5.0  # seconds that a run which ends may take to drop its staging schema; else the next run does
 
 Item = TypeVar("Item")
@@ -206,10 +207,12 @@ def dump(job: Job, doors: Doors, plan: Plan) -> Dumped:
     with doors.sessions.lend(doors.origin, job.origin_schema) as connection, translated(side, "reading the catalog"):
         leaves = [(row["schema"], row["name"]) for row in query(connection, "leaves", tables=oids)]
         sequences = [(row["schema"], row["name"]) for row in query(connection, "sequences", tables=oids)]
+    if not leaves:
+        return Dumped(0, ())  # told of no table, pg_dump would dump all of them, truncated ones too
     environment = {**doors.origin.environment(), "PGAPPNAME": job.application}
     doors.archive = doors.directory.archive
-    command = archives.dump(environment, leaves, sequences, str(doors.archive), job.jobs)
-    outcome = doors.run(command)
+    command = archives.dump(environment, doors.origin.connection_string(), leaves, sequences, str(doors.archive), job.jobs)
+    outcome = _run_program(doors, doors.origin, command, "dump")
     if outcome.status:
         raise archives.failure(command, side, "dump", outcome)
     _refuse_changes(doors, plan)
@@ -235,19 +238,8 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] =
     exposed = restoring.exposed(doors.holder, job, schema)
     if exposed:
         raise CheckError(*exposed)
-    assert doors.archive, "the dump stage, or the check stage, says where the dump is"
-    entries = _rows_of_dump(job, doors, plan, doors.archive)
-    listed = doors.directory.write("entries", "".join(f"{entry.line}\n" for entry in entries))
-    environment = {**doors.target.environment(), "PGAPPNAME": job.restoring}
-    parts = doors.target.parameters()
-    jobs = 1 if shell.is_tar(doors.archive) else job.jobs  # pg_restore reads a tar in one go
-    command = archives.restore(environment, parts.get("dbname") or parts["user"], str(doors.archive), listed, jobs)
-    outcome = doors.run(command) if entries else archives.Outcome(0, "", "")
-    failed = outcome.status and (archives.errors_of(outcome) or not archives.ignored_errors(outcome))
-    if failed and archives.is_broken(outcome):
-        raise archives.unreadable(job.from_dump or str(doors.archive), outcome)
-    if failed:
-        raise archives.failure(command, "target", "restore", outcome)
+    if doors.archive:
+        _restore_rows(job, doors, plan, doors.archive)
     sizes = raw_sizes(job, doors)
     if not job.keep_dump:
         doors.directory.drop_archive()
@@ -416,6 +408,9 @@ def _drop_staging(job: Job, doors: Doors) -> None:
                 except ConnectionLost:
                     with parting.lend(doors.target, job.staging) as connection:
                         building.drop_schema(connection, job.staging)
+                        if job.restores:
+                            building.take_lock(connection, job.raw_schema, _RELEASE, lambda schema: None)
+                            restoring.drop_own(connection, job.raw_schema, job.restoring)
 
         dropping = threading.Thread(target=drop, name="drop staging", daemon=True)
         dropping.start()
@@ -570,6 +565,38 @@ def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[st
         return restoring.execute_structure(connection, archives.statements_of(printed.output), job.raw_schema)
     finally:
         doors.sessions.close(connection)
+
+
+def _restore_rows(job: Job, doors: Doors, plan: Plan, archive: Path) -> None:
+    """Have pg_restore fill the raw tables with the rows that a dump has of the copied ones."""
+    entries = _rows_of_dump(job, doors, plan, archive)
+    listed = doors.directory.write("entries", "".join(f"{entry.line}\n" for entry in entries))
+    environment = {**doors.target.environment(), "PGAPPNAME": job.restoring}
+    jobs = 1 if shell.is_tar(archive) else job.jobs  # pg_restore reads a tar in one go
+    command = archives.restore(environment, doors.target.connection_string(), str(archive), listed, jobs)
+    outcome = _run_program(doors, doors.target, command, "restore") if entries else archives.Outcome(0, "", "")
+    failed = outcome.status and (archives.errors_of(outcome) or not archives.ignored_errors(outcome))
+    if failed and archives.is_broken(outcome):
+        raise archives.unreadable(job.from_dump or str(archive), outcome)
+    if failed:
+        raise archives.failure(command, "target", "restore", outcome)
+
+
+def _run_program(doors: Doors, database: Database, command: archives.Command, doing: str) -> archives.Outcome:
+    """Run a client program; it is killed when its server does not answer any more. Raises ConnectionLost then."""
+    groups: list[int] = []
+    is_silent = threading.Event()
+
+    def end() -> None:
+        is_silent.set()
+        for group in groups:
+            shell.end(group)
+
+    with doors.sessions.watched(database, end):
+        outcome = doors.run(command, groups.append)
+    if is_silent.is_set():
+        raise ConnectionLost(f"{database.side}: {doing} failed: {SILENT}")
+    return outcome
 
 
 def _contents(archive: Path, name: str) -> list[archives.Entry]:

@@ -5,12 +5,14 @@ import json
 import os
 import resource
 import shutil
+import signal
 import stat
 import subprocess
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import quote
@@ -18,26 +20,43 @@ from urllib.parse import quote
 from multischema.archives import Command, Outcome
 from multischema.errors import EtlError
 
-Run = Callable[[Command], Outcome]
+Run = Callable[[Command, Callable[[int], None]], Outcome]
 _NAME = "multi-schema-postgres-etl"
 _RUN, _NEW, _KEPT = f"{_NAME}-run-", f"{_NAME}-new-", f"{_NAME}-kept-"
 _GZIP = b"\x1f\x8b"
 _STRUCTURE = "structure.json"
 
 
-def run(command: Command) -> Outcome:
-    """Run a command to its end; a program that is not there has exit status 127."""
+def run(command: Command, on_start: Callable[[int], None] = lambda group: None) -> Outcome:
+    """Run a command to its end; a program that is not there has exit status 127.
+
+    `on_start` is told the number of its process group, for `end`.
+    """
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [command.program, *command.arguments],
             env={**os.environ, **command.environment},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
     except FileNotFoundError:
         return Outcome(127, "", f"{command.program}: error: there is no such program")
-    return Outcome(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    with process:
+        try:
+            on_start(process.pid)
+            output, complaints = process.communicate()
+        except BaseException:
+            end(process.pid)
+            raise
+    return Outcome(process.returncode, output.decode(errors="replace"), complaints.decode(errors="replace"))
+
+
+def end(group: int) -> None:
+    """Kill a program and the workers that it started: told to end, pg_dump would first wait for its server to hear of it."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 class PrivateDirectory:

@@ -30,6 +30,11 @@ sys.path.insert(0, str(ROOT))
 _numbers = count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let property tests try more."""
+    parser.addoption("--examples", type=int, help="how many random examples a property test tries; else 25, always the same")
+
+
 @pytest.fixture(scope="session")
 def start_server() -> Iterator[Callable[..., Server]]:
     """Return a function that gives the server of a name in PROGRAMS, started; `own` makes one for this call alone."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from multischema.errors import ConnectionLost, DatabaseError
+from multischema.errors import FEWER_CONNECTIONS, NO_CONNECTION_TO_SPARE, ConnectionLost, DatabaseError
 
 # Classes of SQLSTATE whose messages name objects and limits only. Others (22 data, 23 integrity, P0 raised by functions, …)
 # may quote a row: "invalid input syntax for type integer: …", "Key (email)=(…) already exists".
@@ -24,11 +24,12 @@ _HINTS = {
     "22021": "a text or a name there is not UTF-8: repair it in the origin, or anonymize its column",
     "42501": "grant the right to the role, or connect as another",
     "53100": "free space on the server or enlarge its disk; the next run starts anew",
-    "53300": "the server has no connection to spare: use fewer jobs, or raise max_connections",
+    "53300": FEWER_CONNECTIONS,
     "54000": "a row is too big to be sent (1 GB), or for a page once flat (8 kB): truncate the table, or mask fewer columns",
 }
 _SHORTEST_SECRET = 8  # a shorter password may be a part of any word
 _CONNECTION_HINTS = {
+    NO_CONNECTION_TO_SPARE: FEWER_CONNECTIONS,
     ("password",): "check user and password in the URL, special characters as %-escapes",
     ("no answer", "refused", "resolve", "unreachable", "No route", "timed out", "No such file"): (
         "check host and port in the URL, and that this machine may reach them"
@@ -58,7 +59,8 @@ def translate(error: psycopg.Error, side: str, doing: str) -> DatabaseError:
 def describe(error: psycopg.Error) -> str:
     """Return what happened without a row's value: the message where its class is safe, else the condition's name."""
     if error.sqlstate is None:
-        return one_line(str(error)) or "the connection was lost"
+        # of why a connection was lost libpq knows nothing: it may be the server, and anything on the way to it
+        return one_line(str(error)).partition(" This probably means the server terminated")[0] or "the connection was lost"
     condition = f"{type(error).__name__} ({error.sqlstate})"
     if not _may_quote_a_row(error.sqlstate, (error.diag.context or "").splitlines()):
         return f"{one_line(error.diag.message_primary or '')} ({error.sqlstate})"

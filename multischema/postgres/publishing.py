@@ -78,12 +78,20 @@ def publish(connection: Connection, job: Job) -> Publication:
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
+        is_commit = False
         try:
             with translated("target", f"publishing schema {job.schema}"), connection.transaction():
-                return _publish(connection, job)
+                publication = _publish(connection, job)
+                is_commit = True
+            return publication
         except _InUse:
             if time.monotonic() >= deadline:
                 raise
+        except ConnectionLost as lost:
+            if not is_commit:
+                raise
+            # the answer to COMMIT did not come: nobody here knows whether the server did it
+            raise ConnectionLost(f"{lost}; schema {job.schema} is whole, and may be the new one already") from None
         time.sleep(_PAUSE)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 from psycopg.rows import dict_row
 
@@ -27,6 +27,8 @@ CONNECT_TIMEOUT = 15
 CANCEL_TIMEOUT = 2
 HEARTBEAT = 60.0  # seconds; proxies cut a connection on which nothing was said for half an hour
 LOCK_TIMEOUT = "5min"
+SILENCES = 2  # new connections in a row that get no answer, one each HEARTBEAT, until the sessions are given up
+SILENT = "no answer any more, to new connections neither; see whether the server and the way to it work, then start again"
 
 _COMMON = {
     "DateStyle": "ISO, MDY",
@@ -105,7 +107,18 @@ class Database:
         parts = {name: str(value) for name, value in self.parameters().items() if value is not None}
         known = {envvar.decode(): parts[name] for name, envvar in variables.items() if envvar and name in parts}
         options = f"{known.get('PGOPTIONS', '')} {_CLIENT_SETTINGS[self.kind]}".strip()
-        return {**known, "PGOPTIONS": options, "PGCLIENTENCODING": "UTF8"}
+        return {
+            "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT),
+            **known,
+            "PGOPTIONS": options,
+            "PGCLIENTENCODING": "UTF8",
+        }
+
+    def connection_string(self) -> str:
+        """Return what a client program must be told besides: no variable has keepalives. Raises DatabaseError."""
+        parts = self.parameters()
+        named = {name: str(value) for name, value in parts.items() if name.startswith(("keepalives", "tcp_user_timeout"))}
+        return make_conninfo("", dbname=parts.get("dbname") or parts["user"], **named)
 
     def parameters(self) -> dict[str, Any]:
         """Return the URL's parts for libpq. Raises DatabaseError where it is no Postgres URL, without quoting it."""
@@ -138,11 +151,17 @@ def connect(
     production would find its sessions read-only.
     """
     connection = _open(database, application)
+
+    def open_second() -> Connection:
+        second = _open(database, application)
+        on_open(second)
+        return second
+
     wanted = {**_SETTINGS[database.kind], "search_path": search_path}
     try:
         on_open(connection)
         with translated(database.side, "setting up the session"):
-            if _is_pooled(connection, lambda: _open(database, application)):
+            if _is_pooled(connection, open_second):
                 raise DatabaseError(pooler_problem(database.side, _POOLED_USE[database.kind]))
             query(connection, "session_settings", names=list(wanted), values=list(wanted.values()))
     except BaseException:
@@ -164,10 +183,13 @@ class Sessions:
         self._guard = threading.Lock()
         self._idle: dict[tuple[str, str], list[tuple[Connection, float]]] = {}
         self._lent: set[Connection] = set()
-        self._open: set[Connection] = set()
+        self._open: dict[Connection, Database] = {}
+        self._watched: dict[Callable[[], None], Database] = {}
         self._kept: set[Connection] = set()
         self._ended = threading.Event()
-        threading.Thread(target=self._keep_alive, name="keep-alive", daemon=True).start()
+        self._silent: set[Connection] = set()
+        for work in (self._keep_alive, self._watch):
+            threading.Thread(target=work, name="sessions", daemon=True).start()
 
     def __enter__(self) -> "Sessions":
         return self
@@ -189,12 +211,15 @@ class Sessions:
         try:
             yield connection
         except BaseException as error:
+            is_silent = connection in self._silent
             if connection.broken:
                 self._forget_idle(database)
             self.close(connection)
             if self._ended.is_set() and isinstance(error, EtlError):
                 # the session was cut because the run ends: that is no lost connection, which would be worth another try
                 raise RunEnded(f"{database.side}: the run has ended") from None
+            if is_silent and isinstance(error, DatabaseError):
+                raise ConnectionLost(f"{str(error).partition(' failed: ')[0]} failed: {SILENT}") from None
             raise
         with self._guard:
             is_cut = self._ended.is_set() or connection not in self._lent
@@ -209,7 +234,7 @@ class Sessions:
 
         def register(connection: Connection) -> None:
             with self._guard:
-                self._open = {known for known in self._open if not known.closed} | {connection}
+                self._open = {known: its for known, its in self._open.items() if not known.closed} | {connection: database}
             if self._ended.is_set():
                 raise RunEnded(f"{database.side}: the run has ended")
 
@@ -232,11 +257,23 @@ class Sessions:
         with self._guard:
             self._kept.add(connection)
 
+    @contextmanager
+    def watched(self, database: Database, end: Callable[[], None]) -> Iterator[None]:
+        """Have `end` called where the database does not answer any more while another program works with it."""
+        with self._guard:
+            self._watched[end] = database
+        try:
+            yield
+        finally:
+            with self._guard:
+                del self._watched[end]
+
     def close(self, connection: Connection) -> None:
         """Close a session, in whatever state it is."""
         with self._guard:
-            self._open.discard(connection)
+            self._open.pop(connection, None)
             self._lent.discard(connection)
+            self._silent.discard(connection)
             self._kept.discard(connection)
         with suppress(psycopg.Error, OSError):
             connection.close()
@@ -251,7 +288,7 @@ class Sessions:
             idle = [connection for kept in self._idle.values() for connection, _ in kept]
             self._idle.clear()
             self._lent.clear()
-            ending = self._open.difference(idle, {spare})
+            ending = self._open.keys() - {*idle, spare}
         for connection in idle:
             self.close(connection)
         _cut(ending)
@@ -281,6 +318,38 @@ class Sessions:
             for connection in kept:
                 with suppress(psycopg.Error):
                     connection.execute("SELECT 1")
+
+    def _watch(self) -> None:
+        """Cut the sessions that wait for a database which does not answer to a new connection either, two times in a row.
+
+        A tunnel or a proxy may take what it gets, and have nobody to pass it on to: neither TCP nor a limit on the time of a
+        statement can tell that from a statement that takes its time.
+        """
+        silent: dict[Database, int] = {}
+        while not self._ended.wait(HEARTBEAT):
+            with self._guard:
+                waiting = {its for connection, its in self._open.items() if _is_active(connection)}
+                waiting |= set(self._watched.values())
+            silent = {database: silent.get(database, 0) + 1 for database in waiting if not self._answers(database)}
+            for database in (database for database, times in silent.items() if times >= SILENCES):
+                with self._guard:
+                    cut = {connection for connection, its in self._open.items() if its.url == database.url}
+                    self._silent |= cut
+                    self._lent -= cut
+                    ends = [end for end, its in self._watched.items() if its.url == database.url]
+                for end in ends:
+                    end()
+                _cut(cut)
+
+    def _answers(self, database: Database) -> bool:
+        """Tell whether anybody answers a new connection, be it with a refusal."""
+        try:
+            _connected(database.parameters(), self._application).close()
+        except psycopg.errors.ConnectionTimeout:
+            return False
+        except psycopg.Error:
+            return True
+        return True
 
 
 def _cut(connections: Iterable[Connection]) -> None:
@@ -312,21 +381,24 @@ def _cut_one(connection: Connection) -> None:
 def _open(database: Database, application: str) -> Connection:
     parameters = database.parameters()
     try:
-        connection: Connection = psycopg.connect(
-            **{
-                **parameters,
-                "connect_timeout": CONNECT_TIMEOUT,
-                "client_encoding": "UTF8",
-                "application_name": application,
-            },
-            autocommit=True,
-            prepare_threshold=None,
-            row_factory=dict_row,
-        )
+        return _connected(parameters, application)
     except psycopg.Error as error:
         reason = describe_failed_connection(error, parameters, CONNECT_TIMEOUT)
         raise ConnectionLost(f"{database.side}: can't connect: {reason}") from None
-    return connection
+
+
+def _connected(parameters: Mapping[str, Any], application: str) -> Connection:
+    return psycopg.connect(
+        **{
+            **parameters,
+            "connect_timeout": CONNECT_TIMEOUT,
+            "client_encoding": "UTF8",
+            "application_name": application,
+        },
+        autocommit=True,
+        prepare_threshold=None,
+        row_factory=dict_row,
+    )
 
 
 def _is_split_in_password(url: str) -> bool:

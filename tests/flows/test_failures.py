@@ -3,13 +3,19 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
 from multischema.errors import EtlError, RulesError
+from multischema.postgres import sessions
+from multischema.postgres.sessions import Sessions
+from tests.conftest import PROGRAMS
 from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy
 from tests.flows.servers import eventually
+from tests.postgres.proxy import proxied
 
 pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
 
@@ -154,6 +160,41 @@ def test_a_snapshot_that_is_lost_each_time_fails_the_run(shop: Shop) -> None:
     assert isinstance(state.result(raise_on_failure=False), EtlError)
     assert shop.place.schemas() == set()
     assert shop.place.sessions() == {"origin": 0, "target": 0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["stream", "dump"])
+def test_a_link_that_stalls_is_given_up_and_the_work_done_again_on_another(
+    mode: str, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit, seconds in (("HEARTBEAT", 0.3), ("CONNECT_TIMEOUT", 2), ("CANCEL_TIMEOUT", 1)):
+        monkeypatch.setattr(sessions, limit, seconds)
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    shop.place.in_origin(SLOW.format(rows=50))
+    answers, silences = Sessions._answers, []
+    with proxied(shop.place.origin_server.port) as proxy:
+        shop.register(ORIGIN_DB_URL=proxy.url(shop.place.origin_url))
+        proxy.stall_at_answer(b"." * 99)
+
+        def serve_new_connections_after_two_silences(*arguments: Any) -> bool:
+            found = answers(*arguments)
+            if not found:
+                silences.append(found)
+                if len(silences) == 2:
+                    proxy.cut()
+                    proxy.go_on()
+            return found
+
+        # as a tunnel that is opened anew; what it had taken is lost
+        monkeypatch.setattr(Sessions, "_answers", serve_new_connections_after_two_silences)
+        state = shop.run(SLOW_RULES, mode=mode)
+        assert proxy.stalled.is_set()
+    assert state.is_completed()
+    assert shop.read("SELECT count(*), count(DISTINCT id), min(mood) FROM {}.users") == [(50, 50, "fine")]
+    doing = "copying users" if mode == "stream" else "dump"
+    lines = [line["message"] for line in shop.server.logs(shop.last(), "report of") if line["level"] == 30]
+    assert any(line.startswith(f"origin {shop.app}: {doing} failed: ") and line.endswith("; trying again") for line in lines)
+    assert psutil.Process().children(recursive=True) == []
 
 
 def test_a_second_run_of_an_app_says_that_it_waits_and_then_runs(shop: Shop) -> None:

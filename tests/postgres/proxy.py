@@ -1,7 +1,9 @@
-"""A TCP proxy before a real server: it can record what passes, stop passing it on, and cut every connection."""
+"""A TCP proxy before a real server: it can record what passes, slow it down, stop passing it on, cut every connection."""
 
+import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
@@ -19,6 +21,7 @@ class Proxy:
         self._passing.set()
         self._closed = False
         self._stalls: Callable[[], bool] = lambda: False
+        self._bytes_per_second = 0
         self.sent = bytearray()  # from clients to the server
         self.answered = bytearray()  # from the server to clients
         self.stalled = threading.Event()
@@ -45,6 +48,15 @@ class Proxy:
         begin = len(self.answered)
         self._stalls = lambda: answer in self.answered[begin:]
 
+    def stall_at_request(self, pattern: bytes) -> None:
+        """Stall once clients have sent what matches; it is passed on, and no answer to it."""
+        begin = len(self.sent)
+        self._stalls = lambda: re.search(pattern, self.sent[begin:], re.DOTALL) is not None
+
+    def throttle(self, bytes_per_second: int) -> None:
+        """Pass on no more than so many bytes in a second, in either direction of each connection."""
+        self._bytes_per_second = bytes_per_second
+
     def go_on(self) -> None:
         """Pass on what was kept, and what comes."""
         self._stalls = lambda: False
@@ -67,10 +79,13 @@ class Proxy:
 
     def _accept(self) -> None:
         while not self._closed:
+            client = None
             try:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._server)
             except OSError:
+                if client:
+                    client.close()
                 continue
             with self._guard:
                 self._sockets += [client, server]
@@ -86,6 +101,8 @@ class Proxy:
                     if self._stalls():
                         self.stall()
                 sink.sendall(chunk)
+                if self._bytes_per_second:
+                    time.sleep(len(chunk) / self._bytes_per_second)
         # an end that comes while the proxy stalls is not passed on either
         self._passing.wait()
         _shut(sink)

@@ -445,6 +445,21 @@ tables:
 """
 
 
+def test_where_all_tables_are_truncated_or_have_no_partition_nothing_is_dumped(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+) -> None:
+    place.in_origin(ORIGIN)
+    place.in_origin("CREATE TABLE visits (id int) PARTITION BY RANGE (id)")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    program(tmp_path, "pg_dump", f'[[ "$*" == *--data-only* ]] && touch {tmp_path}/dumped; exec "$real" "$@"')
+    rules = "tables: [{table_name: users, truncated: true}, {table_name: secrets, truncated: true}, {}]"
+    for of_visits in ("{table_name: visits, truncated: true}", "{table_name: visits, non_anonymized_column_names: [id]}"):
+        place.run(rules.replace("{}", of_visits), mode="dump")
+    assert not (tmp_path / "dumped").exists()
+    assert place.read("SELECT count(*) FROM shop.users") == [(0,)]
+    nothing_left(place, private)
+
+
 @pytest.mark.parametrize("origin", WITH_EXTENSIONS)
 def test_texts_and_functions_of_a_backup_may_look_like_its_own_marks(
     origin: str, make_place: Callable[..., Place], tmp_path: Path, private: Path

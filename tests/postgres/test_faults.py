@@ -65,9 +65,9 @@ def no_sessions(place: Place) -> None:
 class Run(threading.Thread):
     """A run in a thread of its own; `result` is what it returned or raised."""
 
-    def __init__(self, place: Place, *databases: Database, **changes: Any) -> None:
+    def __init__(self, place: Place, *databases: Database, text: str = RULES, **changes: Any) -> None:
         super().__init__()
-        job, rules = place.job(**changes), place.rules(RULES)
+        job, rules = place.job(**changes), place.rules(text)
         self._work = lambda: pipeline.run(job, rules, *(databases or place.databases()))
         self.result: Any = None
         self.start()

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from dotenv import dotenv_values
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from multischema import pipeline
 from multischema.errors import ConnectionLost, DatabaseError
@@ -147,6 +148,21 @@ def test_a_password_of_any_characters_is_taken_once_it_is_escaped(place: Place, 
 def test_an_address_of_ipv6_is_read_from_its_brackets() -> None:
     parameters = Database("origin", "shop", "postgres://app:pass@[::1]:10000/shop?sslmode=prefer").parameters()
     assert (parameters["host"], parameters["port"], parameters["dbname"]) == ("::1", "10000", "shop")
+
+
+@pytest.mark.parametrize(
+    ("rest", "changed"),
+    [
+        ("it%27s%20a%5Cname", {}),
+        ("it%27s%20a%5Cname?keepalives_idle=5&tcp_user_timeout=9", {"keepalives_idle": "5", "tcp_user_timeout": "9"}),
+    ],
+)
+def test_a_client_program_is_told_the_database_and_keepalives_and_no_password(rest: str, changed: dict[str, str]) -> None:
+    origin = Database("origin", "shop", f"postgres://app:pass@host/{rest}")
+    told = conninfo_to_dict(origin.connection_string())
+    keepalives = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+    assert told == {"dbname": r"it's a\name", **keepalives, **changed}
+    assert (origin.environment()["PGPASSWORD"], origin.environment()["PGCONNECT_TIMEOUT"]) == ("pass", "15")
 
 
 def test_a_server_without_tls_is_refused_where_the_url_requires_it(place: Place, tunnel: Callable[..., Tunnel]) -> None:

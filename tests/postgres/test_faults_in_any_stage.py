@@ -1,0 +1,305 @@
+"""Faults in every stage of both modes: whatever happens, what is published is whole, and the next run needs no help.
+
+A proxy holds the answer to a statement of the stage back: there the run stands when the fault comes.
+"""
+
+import re
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from bench.link import delayed
+from demo.servers import Server
+from multischema import pipeline
+from multischema.errors import ConnectionLost
+from multischema.pipeline import Published
+from multischema.postgres import sessions
+from multischema.postgres.sessions import Database, Sessions
+from tests.conftest import Place
+from tests.postgres.gates import PATIENCE, eventually
+from tests.postgres.proxy import Proxy, proxied
+from tests.postgres.test_dump import MEMBERS, left_in, private  # noqa: F401 - a fixture, for each test
+from tests.postgres.test_faults import RULES, UNGATED, Run, behind_proxy, no_sessions, run_of_users
+
+ROWS = b"x" * 99  # of table gated
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a stage: what the run has sent to a server, or got of it, and what the run says it was doing."""
+
+    stage: str
+    side: str
+    says: str
+    sent: bytes = b""
+    got: bytes = b""
+    mode: str = "stream"
+    run: int = 1  # that is published then
+
+    def __str__(self) -> str:
+        return f"{self.stage}, {self.side}, {self.mode}"
+
+    def hold(self, proxy: Proxy) -> None:
+        """Have the proxy stall then."""
+        if self.sent:
+            proxy.stall_at_request(self.sent)
+        else:
+            proxy.stall_at_answer(self.got)
+
+
+MOMENTS = [
+    Moment("check", "origin", "reading the catalog", sent=b"pg_attrdef"),
+    Moment("lock", "target", "taking the app's lock|reading the catalog", sent=b"pg_try_advisory_lock"),
+    Moment("build", "target", "creating table .*", sent=b"CREATE TABLE"),
+    Moment("copy", "origin", "copying (gated|users)", got=ROWS),
+    Moment("copy", "target", "copying (gated|users)|setting up the session", sent=ROWS),
+    Moment("compare", "origin", "reading the catalog", sent=b"COPY.*relfilenode"),
+    Moment("index", "target", "building index .*", sent=b"CREATE UNIQUE INDEX"),
+    Moment("verify", "target", "verifying table .*", sent=b"FILTER"),
+    Moment("publish", "target", "publishing schema shop", sent=b"ALTER SCHEMA"),
+    Moment("commit", "target", "publishing schema shop", sent=b"ALTER SCHEMA.*COMMIT", run=2),
+    Moment("clean", "target", "dropping schema etl_old_.*", sent=b"DROP TABLE", run=2),
+    Moment("dump", "origin", "dump", got=ROWS, mode="dump"),
+    Moment("restore", "target", "restore", sent=ROWS, mode="dump"),
+    Moment("copy", "target", "copying (gated|users)|setting up the session", sent=b"COPY \\(SELECT", mode="dump"),
+    Moment("clean", "target", "emptying schema public", sent=b"GRANT.*DROP TABLE", mode="dump", run=2),
+]
+
+
+def cut(proxy: Proxy, server: Server) -> None:
+    """Cut every connection; new ones are served."""
+    proxy.cut()
+    proxy.go_on()
+
+
+def stall(proxy: Proxy, server: Server) -> None:
+    """Take what comes and pass nothing on, of new connections neither."""
+
+
+def kill(proxy: Proxy, server: Server) -> None:
+    """Kill every process of the server with -9, and start it again."""
+    server.kill()
+    cut(proxy, server)
+    server.start()
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a run give up soon what it gives up in minutes; two seconds are the shortest time that libpq waits."""
+    monkeypatch.setattr(sessions, "HEARTBEAT", 0.3)
+    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT", 2)
+    monkeypatch.setattr(sessions, "CANCEL_TIMEOUT", 1)
+
+
+@pytest.fixture
+def here(make_place: Callable[..., Place]) -> Place:
+    """Return a place on servers that may be killed; run 1 is published, and the origin holds what would be run 2."""
+    place = make_place(own="faults")
+    place.in_origin(UNGATED)
+    place.run(RULES)
+    place.in_origin("UPDATE users SET run = 2")
+    return place
+
+
+def clean(place: Place) -> None:
+    """See that nothing of a run is left: no schema, no raw data, no file, no session, no process."""
+    assert place.schemas() == {"shop"}
+    assert place.read(MEMBERS, as_="superuser") == []
+    assert left_in(Path(tempfile.gettempdir())) == []
+    no_sessions(place)
+    eventually(lambda: psutil.Process().children(recursive=True) == [], "no process")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", [cut, stall, kill], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("moment", MOMENTS, ids=str)
+def test_a_fault_leaves_one_run_published_as_a_whole_and_nothing_that_the_next_does_not_clean(
+    moment: Moment,
+    fault: Callable[[Proxy, Server], None],
+    here: Place,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    monkeypatch.setattr(sessions, "SILENCES", 1)
+    monkeypatch.setattr(pipeline, "PARTING", 0.5 if fault is stall else 30)
+    with behind_proxy(here, moment.side) as (proxy, databases):
+        moment.hold(proxy)
+        run = Run(here, *databases, mode=moment.mode)
+        assert proxy.stalled.wait(PATIENCE)
+        fault(proxy, here.origin_server if moment.side == "origin" else here.target_server)
+        result = run.ended()
+    assert isinstance(result, ConnectionLost), result
+    assert re.fullmatch(
+        f"{moment.side}{' shop' if moment.side == 'origin' else ''}: ({moment.says}) failed: [^\n]+", str(result)
+    )
+    assert ("may be the new one already" in str(result)) == (moment.stage == "commit")
+    no_sessions(here)
+    assert run_of_users(here) == moment.run
+    if fault is cut:  # the target serves: raw data does not wait for the next run
+        assert here.read(MEMBERS, as_="superuser") == []
+    here.run(RULES, mode=moment.mode)
+    assert run_of_users(here) == 2
+    clean(here)
+
+
+@pytest.mark.slow
+def test_a_link_that_stalls_for_a_while_fails_no_run(
+    here: Place,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    answers = Sessions._answers
+    with behind_proxy(here, "origin") as (proxy, databases):
+
+        def go_on_after_the_first_silence(*arguments: Any) -> bool:
+            found = answers(*arguments)
+            if not found:
+                proxy.go_on()
+            return found
+
+        monkeypatch.setattr(Sessions, "_answers", go_on_after_the_first_silence)
+        proxy.stall_at_answer(ROWS)
+        assert isinstance(Run(here, *databases).ended(), Published)
+        assert proxy.stalled.is_set()
+    assert run_of_users(here) == 2
+    clean(here)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["stream", "dump"])
+@pytest.mark.parametrize("link", ["delay", "throttle"])
+def test_a_run_over_slow_links_takes_longer_and_publishes_the_same(
+    link: str,
+    mode: str,
+    here: Place,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    origin, target = here.databases()
+    with proxied(here.origin_server.port) as before_origin, proxied(here.target_server.port) as before_target:
+        urls = before_origin.url(origin.url), before_target.url(target.url)
+        for proxy in (before_origin, before_target):
+            proxy.throttle(1_000_000 if link == "throttle" else 0)
+        with delayed(urls[0], 0.01) as far_origin, delayed(urls[1], 0.01) as far_target:
+            if link == "delay":
+                urls = far_origin, far_target
+            run = Run(here, Database("origin", "shop", urls[0]), Database("target", "shop", urls[1]), mode=mode)
+            assert isinstance(run.ended(), Published), run.result
+    assert run_of_users(here) == 2
+    clean(here)
+
+
+# What else happens while a run goes on.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["stream", "dump"])
+def test_limits_that_the_servers_put_on_time_end_no_run(mode: str, here: Place) -> None:
+    for place, role in ((here.in_origin, here.app), (here.in_target, here.etl)):
+        for limit in ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout", "lock_timeout"):
+            place(f"ALTER ROLE {role} SET {limit} = '200ms'", superuser=True)
+    here.in_target(f"ALTER ROLE {here.etl} SET transaction_timeout = '200ms'", superuser=True)
+    with behind_proxy(here, "origin") as (proxy, databases):
+        proxy.throttle(1_000_000)  # gated takes a second
+        assert isinstance(Run(here, *databases, mode=mode).ended(), Published)
+    assert run_of_users(here) == 2
+    clean(here)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["stream", "dump"])
+@pytest.mark.parametrize("side", ["origin", "target"])
+def test_a_server_without_a_connection_to_spare_fails_the_run_in_lines_that_say_so(
+    side: str, mode: str, here: Place
+) -> None:
+    change, role = (here.in_origin, here.app) if side == "origin" else (here.in_target, here.etl)
+    results = []
+    for limit in range(12):
+        change(f"ALTER ROLE {role} CONNECTION LIMIT {limit}", superuser=True)
+        results.append(Run(here, mode=mode).ended())
+        change(f"ALTER ROLE {role} CONNECTION LIMIT -1", superuser=True)
+        if isinstance(results[-1], Published):
+            break
+        assert run_of_users(here) == 1
+        clean(here)
+    assert isinstance(results[-1], Published)
+    for problem in (line for result in results[:-1] for line in str(result).splitlines()):
+        assert problem.startswith("origin shop: " if side == "origin" else "target: ")
+        assert f'too many connections for role "{role}"' in problem
+        assert "use fewer jobs, or raise max_connections" in problem
+    assert run_of_users(here) == 2
+
+
+@pytest.mark.parametrize("mode", ["stream", pytest.param("dump", marks=pytest.mark.slow)])
+def test_rules_that_change_after_the_check_are_those_of_the_next_run(mode: str, here: Place) -> None:
+    with behind_proxy(here, "target") as (proxy, databases):
+        proxy.stall_at_request(b"CREATE TABLE")
+        run = Run(here, *databases, mode=mode)
+        assert proxy.stalled.wait(PATIENCE)
+        here.rules(RULES.replace("anonymized_column_names: [name]", "non_anonymized_column_names: [name]"))
+        proxy.go_on()
+        assert isinstance(run.ended(), Published)
+    assert run_of_users(here) == 2
+    assert here.read("SELECT min(name), max(name) FROM shop.users WHERE id IN (3, 7)") == [
+        ("[valeur unique anonymisée 3]", "[valeur unique anonymisée 7]")
+    ]
+
+
+MISSING = 'origin shop: dump failed: no matching tables were found for pattern ""public"."users""'
+CHANGED = "origin shop: table users was {} while it was dumped; start again"
+CHANGES = {
+    "ALTER TABLE users ADD COLUMN iban text": CHANGED.format("altered"),
+    "ALTER TABLE users DROP COLUMN run": CHANGED.format("altered"),
+    "ALTER TABLE users RENAME name TO nom; ALTER TABLE users RENAME run TO name": CHANGED.format("altered"),
+    "ALTER TABLE users RENAME TO people": MISSING,
+    "DROP TABLE users": MISSING,
+    "DROP TABLE users; CREATE TABLE users (id int PRIMARY KEY, name text, run int)": CHANGED.format("dropped"),
+    "CREATE TABLE later (secret text); TRUNCATE users; VACUUM FULL gated": "published",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_table_that_is_altered_between_the_check_and_the_dump_fails_the_run_by_name(change: str, here: Place) -> None:
+    with behind_proxy(here, "origin") as (proxy, databases):
+        proxy.stall_at_request(b"pg_catalog.set_config")  # of pg_dump, which has locked nothing yet
+        run = Run(here, *databases, mode="dump")
+        assert proxy.stalled.wait(PATIENCE)
+        for statement in change.split(";"):
+            here.in_origin(statement)
+        proxy.go_on()
+        result = run.ended()
+    if CHANGES[change] == "published":
+        assert isinstance(result, Published), result
+        assert here.read("SELECT count(*), to_regclass('shop.later')::text FROM shop.users") == [(0, None)]
+    else:
+        assert str(result) == CHANGES[change]
+        assert run_of_users(here) == 1
+    clean(here)
+
+
+@pytest.mark.slow
+def test_three_apps_at_once_on_one_target_ten_times_over(here: Place) -> None:
+    apps = {"one": "stream", "two": "dump", "three": "stream"}
+    rules = here.rules(RULES)
+    for number in range(10):
+        here.in_origin(f"UPDATE users SET run = {number}")
+        together = threading.Barrier(len(apps))
+
+        def publish(app: str, together: threading.Barrier = together) -> None:
+            together.wait(PATIENCE)
+            pipeline.run(here.job(app=app, schema=app, mode=apps[app]), rules, *here.databases())
+
+        with ThreadPoolExecutor() as executor:
+            list(executor.map(publish, apps))
+        for app in apps:
+            assert here.read(f"SELECT count(*), min(run), max(run) FROM {app}.users") == [(20, number, number)]
+            assert here.read(f"SELECT count(*), count(DISTINCT name) FROM {app}.gated") == [(2000, 2000)]
+    assert here.schemas() == {"shop", *apps}
+    assert here.sessions() == {"origin": 0, "target": 0}
