@@ -43,7 +43,7 @@ class Taken:
 class Place:
     """Two servers, the origin's tables with their rules, how many at a time, and the environment of a Prefect client.
 
-    `url` gives the origin as the ways reach it. Each way has a database of its own on the target, made anew each time.
+    `origin_url` gives the origin as the ways reach it. Each way has a database on the target, made anew each time.
     """
 
     origin: Server
@@ -64,9 +64,10 @@ class Place:
         return sorted((table for table in self.tables if not table.truncated), key=lambda table: -sizes[table.name])
 
     def anew(self, name: str) -> str:
-        """Make an empty database on the target, have both servers write out what earlier ways left, and return its URL."""
+        """Make an empty database on the target, the only one, have both servers write everything out, and return its URL."""
         with psycopg.connect(self.target.url(), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            for (old,) in connection.execute("SELECT datname::text FROM pg_database WHERE oid >= 16384").fetchall():
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(old)))
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
             connection.execute("CHECKPOINT")
         with psycopg.connect(self.origin.url(), autocommit=True) as connection:
