@@ -190,11 +190,11 @@ def test_a_link_that_stalls_is_given_up_and_the_work_done_again_on_another(
         state = shop.run(SLOW_RULES, mode=mode)
         assert proxy.stalled.is_set()
     assert state.is_completed()
-    assert shop.read("SELECT count(*), count(DISTINCT id), min(mood) FROM {}.users") == [(50, 50, "fine")]
+    assert shop.read("SELECT count(*), count(DISTINCT id) FROM {}.users") == [(50, 50)]
     doing = "copying users" if mode == "stream" else "dump"
     lines = [line["message"] for line in shop.server.logs(shop.last(), "report of") if line["level"] == 30]
     assert any(line.startswith(f"origin {shop.app}: {doing} failed: ") and line.endswith("; trying again") for line in lines)
-    assert psutil.Process().children(recursive=True) == []
+    assert not [child for child in psutil.Process().children(recursive=True) if child.name() == "pg_dump"]
 
 
 def test_a_second_run_of_an_app_says_that_it_waits_and_then_runs(shop: Shop) -> None:

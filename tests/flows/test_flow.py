@@ -20,7 +20,8 @@ CREATE TABLE users (id serial PRIMARY KEY, name text, email text, mood mood, cit
 CREATE TABLE visits (id serial PRIMARY KEY, user_id integer NOT NULL REFERENCES users, note text, at date);
 CREATE TABLE versions (id serial PRIMARY KEY, object text);
 CREATE INDEX users_by_city ON users (city);
-CREATE UNIQUE INDEX users_by_name ON users (lower(name));
+CREATE UNIQUE INDEX users_by_name ON users (lower(name), city);
+CREATE INDEX users_by_email ON users (email);
 CREATE VIEW lyon AS SELECT * FROM users WHERE city = 'Lyon';
 INSERT INTO users (name, email, mood, city)
 VALUES ('Marie', 'marie@example.org', 'good', 'Lyon'), ('Jean', NULL, NULL, 'Brest');
@@ -113,6 +114,9 @@ def test_the_report_says_what_was_published_what_was_left_out_and_why(shop: Shop
         "index users_by_name of users is built as a plain index: masked values are not unique",
     ):
         assert f"* {warning}\n" in text
+    assert re.search(
+        rf"^Left out 1 index of masked columns only, {size} in the origin: users_by_email of users\.$", text, re.MULTILINE
+    )
     assert "Marie" not in text
     assert "private" not in text
 
