@@ -95,7 +95,7 @@ def nothing(shop: Shop) -> None:
     [
         ("worker", nothing, "Completed", "published schema"),
         ("worker", wrong_password, "Failed", "password authentication failed"),
-        ("worker", missing_right, "Failed", "may not SELECT table users"),
+        ("worker", missing_right, "Failed", "may not SELECT columns id, name, email, mood, city of table users"),
         ("worker", failing_cast, "Failed", "copying users failed"),
         ("command", nothing, "Completed", "published schema"),
         ("command", failing_cast, "Failed", "copying users failed"),
