@@ -79,13 +79,22 @@ def gate_in_copy(place: Place) -> Iterator[Gate]:
 
 
 @contextmanager
-def gate_at(place: Place, tag: str, when: str = "ddl_command_end") -> Iterator[Gate]:
-    """Close a gate in every statement of the target with this command tag: CREATE INDEX, ALTER SCHEMA, …"""
+def gate_at(place: Place, tag: str) -> Iterator[Gate]:
+    """Close a gate in every statement of the target with this command tag: CREATE INDEX, ALTER SCHEMA, …
+
+    A comment on a schema passes: staging gets one as it is created, and COMMENT is for the stage that comments tables.
+    """
     place.in_target(
         f"""
-        CREATE OR REPLACE FUNCTION public.gate() RETURNS event_trigger LANGUAGE plpgsql AS
-            'BEGIN PERFORM pg_advisory_xact_lock_shared(1); END';
-        CREATE EVENT TRIGGER gate ON {when} WHEN TAG IN ('{tag}') EXECUTE FUNCTION public.gate();
+        CREATE OR REPLACE FUNCTION public.gate() RETURNS event_trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF tg_tag <> 'COMMENT' OR EXISTS (
+                SELECT FROM pg_event_trigger_ddl_commands() WHERE object_type LIKE 'table%'
+            ) THEN
+                PERFORM pg_advisory_xact_lock_shared(1);
+            END IF;
+        END $$;
+        CREATE EVENT TRIGGER gate ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION public.gate();
         """,
         superuser=True,
     )

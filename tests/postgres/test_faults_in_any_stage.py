@@ -6,7 +6,7 @@ A proxy holds the answer to a statement of the stage back: there the run stands 
 import re
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,13 +107,20 @@ def here(make_place: Callable[..., Place]) -> Place:
     return place
 
 
+@pytest.fixture(autouse=True)
+def no_process_left() -> Iterator[None]:
+    """See that no process that a test started outlives it; a Prefect server of other tests may go on."""
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    eventually(lambda: set(psutil.Process().children(recursive=True)) <= before, "no process")
+
+
 def clean(place: Place) -> None:
-    """See that nothing of a run is left: no schema, no raw data, no file, no session, no process."""
+    """See that nothing of a run is left: no schema, no raw data, no file, no session."""
     assert place.schemas() == {"shop"}
     assert place.read(MEMBERS, as_="superuser") == []
     assert left_in(Path(tempfile.gettempdir())) == []
     no_sessions(place)
-    eventually(lambda: psutil.Process().children(recursive=True) == [], "no process")
 
 
 @pytest.mark.slow
