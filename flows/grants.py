@@ -13,7 +13,7 @@ from multischema.errors import CheckError, EtlError, UsageError
 from multischema.planning import make_plan
 from multischema.postgres.errors import translated
 from multischema.postgres.reads import query, read_catalog
-from multischema.postgres.sessions import connect, quoted_path
+from multischema.postgres.sessions import connect
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(f"unknown app {app.name}: it needs --rules, or CONFIG_PATH, or an entry in prefect.yaml")
         parsed = rules.parse(download.fetch(source))
         with (
-            connect(origin, quoted_path(schema), "multi-schema-postgres-etl grants") as connection,
+            connect(origin, "multi-schema-postgres-etl grants") as connection,
             translated(origin.side, "reading the catalog"),
         ):
             server = query(connection, "server", schema=schema)[0]

@@ -11,7 +11,7 @@ from multischema.drafting import draft
 from multischema.errors import EtlError
 from multischema.postgres.errors import translated
 from multischema.postgres.reads import read_catalog
-from multischema.postgres.sessions import connect, quoted_path
+from multischema.postgres.sessions import connect
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     schema = given.origin_schema or "public"
     try:
         origin = origins.origin_of(given.app, os.environ)
-        with connect(origin, quoted_path(schema), "multi-schema-postgres-etl draft") as connection:
+        with connect(origin, "multi-schema-postgres-etl draft") as connection:
             with translated(origin.side, "reading the catalog"):
                 catalog = read_catalog(connection, schema)
         if not catalog.tables:

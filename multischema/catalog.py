@@ -166,13 +166,15 @@ def assemble(
     foreign_keys: Sequence[Row],
     left_out: Sequence[Row],
     fingerprints: Mapping[int, Fingerprint],
+    definitions: Mapping[int, str],
 ) -> Catalog:
-    """Build the catalog from the rows of the queries of the same names in `sql/`."""
+    """Build the catalog from the rows of the queries of the same names in `sql/`; `definitions` are of indexes, whole."""
     keys_of_partitions: defaultdict[str, list[str]] = defaultdict(list)
     for row in left_out:
         if row["what"] == "index":
             keys_of_partitions[row["kind"]].append(row["name"])
-    columns_of, indexes_of, foreign_keys_of = _by_table(columns), _by_table(indexes), _by_table(foreign_keys)
+    defined = [_defined(row, definitions[row["oid"]]) for row in indexes]
+    columns_of, indexes_of, foreign_keys_of = _by_table(columns), _by_table(defined), _by_table(foreign_keys)
     return Catalog(
         schema=schema,
         tables=tuple(
@@ -207,6 +209,13 @@ def changes(
         elif oid not in snapshot or after[oid].files != snapshot[oid].files:
             lines.append(f"{names[oid]} was rewritten or truncated")
     return lines
+
+
+def _defined(index: Row, definition: str) -> Row:
+    """Return the row of an index with its definition, cut after the table's name."""
+    head = next(head for head in index["heads"] if definition.startswith(head))
+    kept = {name: value for name, value in index.items() if name not in ("oid", "heads")}
+    return {**kept, "definition": definition.removeprefix(head)}
 
 
 def _by_table(rows: Sequence[Row]) -> Mapping[int, list[dict[str, Any]]]:

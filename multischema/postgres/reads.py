@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from multischema import catalog
 from multischema.catalog import Catalog, Fingerprint
@@ -29,10 +30,11 @@ def read_catalog(connection: psycopg.Connection[dict[str, Any]], schema: str) ->
             tables,
             columns=query(connection, "columns", tables=oids),
             types=query(connection, "types", tables=oids),
-            indexes=query(connection, "indexes", tables=oids),
             foreign_keys=query(connection, "foreign_keys", tables=oids),
             left_out=query(connection, "left_out", schema=schema),
             fingerprints=read_fingerprints(connection, oids),
+            indexes=(indexes := query(connection, "indexes", tables=oids)),
+            definitions=_definitions(connection, schema, [row["oid"] for row in indexes]),
         )
 
 
@@ -40,6 +42,12 @@ def read_fingerprints(connection: psycopg.Connection[dict[str, Any]], tables: Se
     """Read what tells whether tables were altered, as the session's transaction sees it."""
     rows = query(connection, "fingerprints", tables=list(tables))
     return {row["oid"]: Fingerprint(row["structure"] or "", row["files"]) for row in rows}
+
+
+def _definitions(connection: psycopg.Connection[dict[str, Any]], schema: str, indexes: Sequence[int]) -> dict[int, str]:
+    """Read the definitions of indexes as the origin schema's own code would write them, until the transaction ends."""
+    connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(schema)))
+    return {row["oid"]: row["definition"] for row in query(connection, "definitions_of_indexes", indexes=indexes)}
 
 
 @cache

@@ -76,6 +76,8 @@ _CLIENT_SETTINGS = {
 }
 _POOLED_USE = {"origin": "share a snapshot", "target": "hold a lock", "raw": "hold a lock", "backup": "hold a lock"}
 _KEEPALIVES = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+# Code that others put into a schema, such as a function that fits better than one of pg_catalog, must never be found
+PATH = "pg_catalog"
 _WANTED_URL = "want postgresql://user:password@host:port/database"
 _ESCAPES = "with special characters of user and password as %-escapes (@ is %40, / is %2F)"
 
@@ -140,8 +142,8 @@ class Database:
 
 def connect(
     database: Database,
-    search_path: str,
     application: str,
+    search_path: str = PATH,
     on_open: Callable[[Connection], None] = lambda connection: None,
 ) -> Connection:
     """Open a session with pinned settings, in autocommit. Raises ConnectionLost or DatabaseError.
@@ -202,10 +204,10 @@ class Sessions:
             self.close(connection)
 
     @contextmanager
-    def lend(self, database: Database, schema: str) -> Iterator[Connection]:
-        """Lend a session whose `search_path` is the schema; it goes back to the others unless something went wrong."""
-        key = (database.kind, schema)
-        connection = self._take_idle(key) or self.open(database, schema)
+    def lend(self, database: Database, search_path: str = PATH) -> Iterator[Connection]:
+        """Lend a session with this `search_path`; it goes back to the others unless something went wrong."""
+        key = (database.kind, search_path)
+        connection = self._take_idle(key) or self.open(database, search_path)
         with self._guard:
             self._lent.add(connection)
         try:
@@ -229,7 +231,7 @@ class Sessions:
         if is_cut:
             self.close(connection)
 
-    def open(self, database: Database, schema: str) -> Connection:
+    def open(self, database: Database, search_path: str = PATH) -> Connection:
         """Open a session that `end` cuts. Raises RunEnded, ConnectionLost."""
 
         def register(connection: Connection) -> None:
@@ -240,7 +242,7 @@ class Sessions:
 
         if self._ended.is_set():
             raise RunEnded(f"{database.side}: the run has ended")
-        return connect(database, quoted_path(schema), self._application, register)
+        return connect(database, self._application, search_path, register)
 
     def _forget_idle(self, database: Database) -> None:
         """Close a database's idle sessions: where one was lost, the others were too, and each would cost an attempt."""

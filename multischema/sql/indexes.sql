@@ -1,5 +1,5 @@
--- The indexes of the tables. The definition is cut after the table's name, so that ours can stand before it:
--- on a partitioned root Postgres prints ON ONLY, which a plain table must not have. It qualifies a table that one of
+-- The indexes of the tables. A definition begins with one of the heads, after which it is cut, so that ours can stand before
+-- it: on a partitioned root Postgres prints ON ONLY, which a plain table must not have. It qualifies a table that one of
 -- pg_catalog hides, whatever search_path says.
 SELECT i.indrelid::int8 AS table_oid,
        ic.relname::text AS name,
@@ -21,16 +21,14 @@ SELECT i.indrelid::int8 AS table_oid,
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
                       AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))
              ORDER BY a.attnum) AS columns,
-       substr(pg_get_indexdef(i.indexrelid, 0, true),
-              1 + length(format('CREATE %%sINDEX %%I ON %%s%%s%%I ',
-                                CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, ic.relname,
-                                CASE WHEN ic.relkind = 'I' THEN 'ONLY ' ELSE '' END,
-                                CASE WHEN pg_table_is_visible(tc.oid) THEN ''
-                                     ELSE tc.relnamespace::regnamespace || '.' END,
-                                tc.relname))) AS definition
+       i.indexrelid::int8 AS oid,
+       ARRAY(SELECT format('CREATE %%sINDEX %%I ON %%s%%s%%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, ic.relname,
+                           CASE WHEN ic.relkind = 'I' THEN 'ONLY ' ELSE '' END, qualifier, tc.relname)
+             FROM unnest(ARRAY['', quote_ident(tn.nspname) || '.']) AS qualifier) AS heads
 FROM pg_index AS i
 JOIN pg_class AS ic ON ic.oid = i.indexrelid
 JOIN pg_class AS tc ON tc.oid = i.indrelid
+JOIN pg_namespace AS tn ON tn.oid = tc.relnamespace
 JOIN pg_am AS am ON am.oid = ic.relam
 LEFT JOIN pg_constraint AS k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x')
 WHERE i.indrelid = ANY (%(tables)s::oid[])

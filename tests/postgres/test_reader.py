@@ -1,5 +1,6 @@
 """The reader as an attacker: whatever it asks, during a run and after it, it sees published schemas and nothing else."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from psycopg import errors, sql
 
 from multischema import pipeline
+from multischema.errors import EtlError
 from multischema.pipeline import Doors, Indexed
 from multischema.planning import Job, Plan
 from tests.conftest import PROGRAMS, Place
@@ -162,3 +164,65 @@ def test_nothing_that_the_reader_can_read_or_try_shows_what_is_personal_or_in_th
     # the same search finds what is not masked, in tables and in statistics
     assert found(controls, everything(place)) == set(controls)
     assert found(controls, statistics(place)) >= {"plain", "plain_tag", "plain_mood"}
+
+
+# Functions and an operator that fit the questions of a run better than those of pg_catalog, where their schema is searched.
+PLANTED = """
+CREATE FUNCTION {schema}.obj_description(oid, text) RETURNS text LANGUAGE sql AS 'SELECT {own}.catch()';
+CREATE FUNCTION {schema}.format(text, text, name) RETURNS text LANGUAGE sql AS 'SELECT {own}.catch()';
+CREATE FUNCTION {schema}.format(text, name, name) RETURNS text LANGUAGE sql AS 'SELECT {own}.catch()';
+CREATE FUNCTION {schema}.pg_total_relation_size(oid) RETURNS bigint LANGUAGE sql AS 'SELECT length({own}.catch())';
+CREATE FUNCTION {schema}.same(oid, regclass) RETURNS bool LANGUAGE sql AS 'SELECT {own}.catch() IS NULL';
+CREATE OPERATOR {schema}.= (LEFTARG = oid, RIGHTARG = regclass, FUNCTION = {schema}.same);
+"""
+TRAP = """
+CREATE SCHEMA {own};
+GRANT USAGE ON SCHEMA {own} TO PUBLIC;
+CREATE TABLE {own}.caught (who text);
+GRANT INSERT ON {own}.caught TO PUBLIC;
+CREATE FUNCTION {own}.catch() RETURNS text LANGUAGE sql
+    AS 'INSERT INTO {own}.caught VALUES (current_user); SELECT current_user::text';
+"""
+
+
+@pytest.mark.parametrize("mode", ["stream", "dump"])
+@pytest.mark.parametrize("where", ["not published yet", "shop", "public"])
+def test_code_that_others_put_into_a_schema_is_never_run_by_the_etl(
+    where: str, mode: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    place.in_origin("CREATE TABLE users (id int PRIMARY KEY, name text); INSERT INTO users VALUES (1, 'Marie')")
+    rules_file = "tables: [{table_name: users, anonymized_column_names: [name]}]"
+    place.in_target(f"GRANT CREATE ON DATABASE {place.name} TO {place.reader}", superuser=True)
+    own, schema = f"trap_{place.number}", "public" if where == "public" else "shop"
+
+    def as_reader(statements: str) -> None:
+        with psycopg.connect(place.reader_url, autocommit=True) as connection:
+            connection.execute(statements.format(own=own, schema=schema).encode())
+
+    def plant() -> None:
+        as_reader(PLANTED)
+        with psycopg.connect(place.reader_url, options=f"-c search_path={schema}", autocommit=True) as connection:
+            assert connection.execute("SELECT obj_description(1::oid, 'x')").fetchall() == [(place.reader,)]
+
+    as_reader(TRAP)
+    if where == "not published yet":
+        as_reader("CREATE SCHEMA {schema}; GRANT USAGE ON SCHEMA {schema} TO PUBLIC")
+    else:
+        if where == "shop":
+            place.run(rules_file, mode=mode)
+        place.in_target(f"GRANT CREATE, USAGE ON SCHEMA {schema} TO {place.reader}", superuser=True)
+    if mode == "dump" and where == "public":  # what is there before is refused by name; this comes amid the run
+        restore = pipeline.restore
+
+        def restore_then_plant(*arguments: Any, **more: Any) -> Any:
+            restored = restore(*arguments, **more)
+            plant()
+            return restored
+
+        monkeypatch.setattr(pipeline, "restore", restore_then_plant)
+    else:
+        plant()
+    with contextlib.suppress(EtlError):  # a schema of others, or with things of others in it, is refused
+        place.run(rules_file, mode=mode)
+    assert place.read(f"SELECT DISTINCT who FROM {own}.caught") == [(place.reader,)]

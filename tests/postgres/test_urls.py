@@ -108,7 +108,7 @@ def database_named(place: Place, name: str) -> Iterator[None]:
 
 def name_of_database(url: str) -> str:
     """Return the name of the database that a URL leads to, as a run would connect."""
-    with connect(Database("origin", "shop", url), "public", "test") as connection:
+    with connect(Database("origin", "shop", url), "test") as connection:
         return str(connection.execute("SELECT current_database() AS name").fetchall()[0]["name"])
 
 
