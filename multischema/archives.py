@@ -105,12 +105,13 @@ def version_problem(program: str, found: int | None, side: str, wanted: int) -> 
 def dump(
     environment: Mapping[str, str],
     connection: str,
+    snapshot: str,
     tables: Iterable[tuple[str, str]],
     sequences: Iterable[tuple[str, str]],
     directory: str,
     jobs: int,
 ) -> Command:
-    """Return the command that dumps the rows of these tables (schema, name), partitions among them, from one snapshot.
+    """Return the command that dumps the rows of these tables (schema, name), partitions among them, from a snapshot.
 
     pg_dump reads the sequences of tables too, unless told otherwise; a role that may read tables only may not read those.
     """
@@ -121,6 +122,7 @@ def dump(
             f"--file={directory}",
             f"--dbname={connection}",
             f"--jobs={jobs}",
+            f"--snapshot={snapshot}",
             "--compress=1",  # the default takes three times as long for a tenth less
             "--data-only",
             "--load-via-partition-root",

@@ -81,11 +81,7 @@ def hide(schema: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
 
 def enum_domains(catalog: Catalog, indexes: Sequence[IndexPlan]) -> list[str]:
     """Return the enums that an index definition names: as domains over text they let `'x'::status` work."""
-    return enums_named_in("\n".join(index.definition for index in indexes), catalog)
-
-
-def enums_named_in(text: str, catalog: Catalog) -> list[str]:
-    """Return the enums of the origin schema that definitions or expressions name."""
+    text = "\n".join(index.definition for index in indexes)
     return [
         type_.name
         for type_ in catalog.types.values()

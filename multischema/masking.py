@@ -136,11 +136,14 @@ def choose_mask(column: Column, flat: Flat) -> Mask:
 
 def select(table: TablePlan, schema: str) -> sql.Composed:
     """Return the SELECT that the origin runs: masked columns, by name. An inheritance parent gives its own rows only."""
-    return sql.SQL("SELECT {} FROM {}{}").format(
-        sql.SQL(", ").join(column.expression for column in table.columns),
-        sql.SQL("" if table.kind == "p" else "ONLY "),
-        sql.Identifier(schema, table.name),
+    return sql.SQL("SELECT {} FROM {}").format(
+        sql.SQL(", ").join(column.expression for column in table.columns), _rows(table, schema)
     )
+
+
+def counting(table: TablePlan, schema: str) -> sql.Composed:
+    """Return the SELECT that counts the rows which `select` gives."""
+    return sql.SQL("SELECT count(*) AS rows FROM {}").format(_rows(table, schema))
 
 
 def too_wide(table: TablePlan) -> bool:
@@ -149,6 +152,10 @@ def too_wide(table: TablePlan) -> bool:
         1 for column in table.masked if column.mask and (column.mask.is_keyed or column.mask.constant == _TEXT_ARRAY)
     )
     return 24 + len(table.columns) / 8 + 18 * texts > 8160
+
+
+def _rows(table: TablePlan, schema: str) -> sql.Composed:
+    return sql.SQL("{}{}").format(sql.SQL("" if table.kind == "p" else "ONLY "), sql.Identifier(schema, table.name))
 
 
 def _plan_column(

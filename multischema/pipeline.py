@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,16 +15,14 @@ from multischema.errors import CheckError, ConnectionLost, EtlError, OriginChang
 from multischema.masking import TablePlan
 from multischema.planning import Job, Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import building, publishing, restoring
-from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, export_snapshot
+from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, count_rows, export_snapshot
 from multischema.postgres.errors import translated
 from multischema.postgres.publishing import Publication
 from multischema.postgres.reads import query, read_catalog, read_fingerprints
-from multischema.postgres.sessions import SILENT, Connection, Database, Sessions
+from multischema.postgres.sessions import SILENT, Connection, Database, Sessions, quoted_path
 from multischema.rules import Rules
 
 SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
-# With no schema in the search_path names are written in full, in texts of regclass too, as pg_dump does.
-_NO_SCHEMA = "pg_catalog"
 _RELEASE = 2.0  # seconds that a server may take to notice that the session with the locks is gone
 PARTING = 5.0  # seconds that a run which ends may take to drop its staging schema; else the next run does
 
@@ -43,6 +41,7 @@ class Doors:
     lock: Connection | None = None
     private: shell.PrivateDirectory | None = None
     archive: Path | None = None
+    dumped: Mapping[str, int] = field(default_factory=dict)  # rows of each table that was dumped
 
     @property
     def holder(self) -> Connection:
@@ -175,7 +174,7 @@ def check(
     unusable = _check_servers(job, doors)
     notes: list[str] = []
     if lock and not unusable and not (doors.lock and not doors.lock.closed):
-        doors.lock = doors.sessions.open(doors.target, job.schema)
+        doors.lock = doors.sessions.open(doors.target)
         building.take_lock(doors.lock, job.schema, job.lock_wait, on_wait)
         doors.sessions.keep_alive(doors.lock)
     if job.from_dump and not unusable:
@@ -195,31 +194,24 @@ def dump(job: Job, doors: Doors, plan: Plan) -> Dumped:
 
     With `keep_dump` the dump of an earlier run is taken, where there is one. Raises OriginChanged, ConnectionLost, EtlError.
     """
-    side, oids = doors.origin.side, [table.oid for table in plan.copied]
+    side = doors.origin.side
     structure = {table.name: plan.catalog.fingerprints[table.oid].structure for table in plan.copied}
-    if job.keep_dump and (kept := shell.kept_structure(job.schema)) is not None:
+    if job.keep_dump and (kept := shell.kept_dump(job.schema)) is not None:
         doors.archive = shell.kept_archive(job.schema)
-        if kept != structure:
+        if kept["structure"] != structure:
             raise EtlError(f"{side}: the kept dump {doors.archive.parent} is of other tables than there are now; delete it")
+        doors.dumped = kept["rows"]
         return Dumped(shell.size_of(doors.archive), (f"the dump {doors.archive.parent} of an earlier run was restored",))
     doors.directory.drop_archive()
     doors.directory.refuse_if_full(plan.dump_bytes, f"{side}: dump")
-    with doors.sessions.lend(doors.origin, job.origin_schema) as connection, translated(side, "reading the catalog"):
-        leaves = [(row["schema"], row["name"]) for row in query(connection, "leaves", tables=oids)]
-        sequences = [(row["schema"], row["name"]) for row in query(connection, "sequences", tables=oids)]
-    if not leaves:
-        return Dumped(0, ())  # told of no table, pg_dump would dump all of them, truncated ones too
-    environment = {**doors.origin.environment(), "PGAPPNAME": job.application}
+    doors.dumped = _dump_rows(job, doors, plan, doors.directory.archive)
+    if not doors.dumped:
+        return Dumped(0, ())
     doors.archive = doors.directory.archive
-    command = archives.dump(environment, doors.origin.connection_string(), leaves, sequences, str(doors.archive), job.jobs)
-    outcome = _run_program(doors, doors.origin, command, "dump")
-    if outcome.status:
-        raise archives.failure(command, side, "dump", outcome)
-    _refuse_changes(doors, plan)
     size = shell.size_of(doors.archive)
     if not job.keep_dump:
         return Dumped(size, ())
-    doors.archive = doors.directory.keep(job.schema, structure)
+    doors.archive = doors.directory.keep(job.schema, {"structure": structure, "rows": doors.dumped})
     return Dumped(size, (f"the dump with its personal data is kept in {doors.archive.parent}; delete it",))
 
 
@@ -235,6 +227,7 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] =
     else:
         _enter_raw(job, doors, on_wait)
         restoring.create_tables(doors.holder, job, plan, schema)
+    restoring.hide(doors.holder, schema)
     exposed = restoring.exposed(doors.holder, job, schema)
     if exposed:
         raise CheckError(*exposed)
@@ -248,7 +241,7 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] =
 
 def raw_sizes(job: Job, doors: Doors) -> dict[str, int]:
     """Return the bytes of each raw table."""
-    with doors.sessions.lend(doors.target, job.raw_schema) as connection, translated("target", "measuring tables"):
+    with doors.sessions.lend(doors.target) as connection, translated("target", "measuring tables"):
         return {row["name"]: int(row["bytes"] or 0) for row in query(connection, "sizes", schema=job.raw_schema)}
 
 
@@ -270,10 +263,11 @@ def anonymize(
     building.build_staging(doors.holder, job, plan)
     for attempt in range(1, SNAPSHOTS + 1):
         try:
-            with _snapshot(job, doors, plan) as snapshot:
+            with _snapshot(doors, doors.source(job), plan) as snapshot:
                 copied = copy_all(snapshot)
                 if not job.restores:
-                    _refuse_changes(doors, plan, snapshot)
+                    _refuse_changes(doors, plan, snapshot, "copied")
+                _refuse_losses(doors, copied)
                 return copied
         except SnapshotLost as lost:
             if attempt == SNAPSHOTS:
@@ -289,8 +283,8 @@ def copy(
     source = doors.source(job)
     route = Route(source.side, job.origin_schema, snapshot, job.staging)
     with (
-        doors.sessions.lend(source, _NO_SCHEMA) as reading,
-        doors.sessions.lend(doors.target, job.staging) as writing,
+        doors.sessions.lend(source) as reading,
+        doors.sessions.lend(doors.target) as writing,
     ):
         return copy_table(reading, writing, table, route, on_bytes)
 
@@ -302,24 +296,24 @@ def index(job: Job, doors: Doors, plan: Plan) -> Indexed:
     """
     place = {table.name: number for number, table in enumerate(plan.tables)}
     seconds = dict.fromkeys(place, 0.0)
-    with doors.sessions.lend(doors.target, job.staging) as connection:
+    with doors.sessions.lend(doors.target) as connection:
         built = building.already_built(connection, job.staging)
     wanted = sorted((i for i in plan.keys.indexes if i.name not in built), key=lambda i: place[i.table])
 
     def build(number: int) -> str | None:
         started = time.monotonic()
-        with doors.sessions.lend(doors.target, job.staging) as connection:
+        with doors.sessions.lend(doors.target, quoted_path(job.staging)) as connection:
             reason = building.build_index(connection, job.staging, wanted[number])
         seconds[wanted[number].table] += time.monotonic() - started
         return reason
 
     def analyze(table: TablePlan) -> None:
-        with doors.sessions.lend(doors.target, job.staging) as connection:
+        with doors.sessions.lend(doors.target) as connection:
             building.analyze(connection, job.staging, table)
 
     reasons = in_parallel(doors, job.jobs, build, range(len(wanted)))
     missing = frozenset(index.name for index, reason in zip(wanted, reasons, strict=True) if reason)
-    with doors.sessions.lend(doors.target, job.staging) as connection:
+    with doors.sessions.lend(doors.target) as connection:
         warnings = building.build_keys(connection, job.staging, plan, built, missing)
     in_parallel(doors, job.jobs, analyze, plan.copied)
     return Indexed(seconds, len(plan.keys.indexes) - len(missing), (*(reason for reason in reasons if reason), *warnings))
@@ -332,11 +326,11 @@ def verify(job: Job, doors: Doors, plan: Plan, rows: dict[str, int]) -> dict[str
     """
 
     def verify_table(table: TablePlan) -> list[str]:
-        with doors.sessions.lend(doors.target, job.staging) as connection:
+        with doors.sessions.lend(doors.target) as connection:
             return building.verify_table(connection, job.staging, table, rows.get(table.name, 0))
 
     problems = [line for lines in in_parallel(doors, job.jobs, verify_table, plan.tables) for line in lines]
-    with doors.sessions.lend(doors.target, job.staging) as connection:
+    with doors.sessions.lend(doors.target) as connection:
         problems += building.verify_rights(connection, job.schema, job.reader, job.raw_schema)
         problems += publishing.obstacles(connection, job, plan.columns)
         with translated("target", "measuring tables"):
@@ -361,7 +355,7 @@ def clean(job: Job, doors: Doors) -> list[str]:
     kept = []
     if job.restores and not restoring.leave(doors.holder, job.raw_schema):
         kept.append(job.raw_schema)
-    with doors.sessions.lend(doors.target, job.schema) as connection:
+    with doors.sessions.lend(doors.target) as connection:
         kept += building.drop_leftovers(connection, job.schema)
     return [f"schema {name} is still in use: the next run drops it" for name in kept]
 
@@ -406,7 +400,7 @@ def _drop_staging(job: Job, doors: Doors) -> None:
                         restoring.drop_own(doors.holder, job.raw_schema, job.restoring)
                     building.drop_schema(doors.holder, job.staging)
                 except ConnectionLost:
-                    with parting.lend(doors.target, job.staging) as connection:
+                    with parting.lend(doors.target) as connection:
                         building.drop_schema(connection, job.staging)
                         if job.restores:
                             building.take_lock(connection, job.raw_schema, _RELEASE, lambda schema: None)
@@ -432,7 +426,7 @@ def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
         del sides["origin"]
     for side, (database, schema) in sides.items():
         try:
-            with doors.sessions.lend(database, schema) as connection:
+            with doors.sessions.lend(database) as connection:
                 with translated(database.side, "reading the server's settings"):
                     server = query(connection, "server", schema=schema)[0]
             problems = preconditions.server_problems(database.side, server)
@@ -471,7 +465,7 @@ def _check_schemas(
 def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None, list[str]]:
     """Return the origin's catalog, if there is such a schema, and what the role may not read."""
     side = doors.origin.side
-    with doors.sessions.lend(doors.origin, job.origin_schema) as connection, translated(side, "reading the catalog"):
+    with doors.sessions.lend(doors.origin) as connection, translated(side, "reading the catalog"):
         server = query(connection, "server", schema=job.origin_schema)[0]
         missing = preconditions.origin_problems(side, server, job.origin_schema)
         if missing:
@@ -482,7 +476,7 @@ def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None
 
 def _check_target(job: Job, doors: Doors) -> list[str]:
     """Return why the target can't be published to: the role, the schema, the reader."""
-    with doors.sessions.lend(doors.target, job.schema) as connection, translated("target", "reading the catalog"):
+    with doors.sessions.lend(doors.target) as connection, translated("target", "reading the catalog"):
         server = query(connection, "server", schema=job.schema)[0]
         facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
         return preconditions.target_problems(server, facts, job.schema, job.reader)
@@ -490,21 +484,21 @@ def _check_target(job: Job, doors: Doors) -> list[str]:
 
 def _changes_of_rules(job: Job, doors: Doors, plan: Plan) -> list[str]:
     """Return warnings of what the last run masked or copied, and this one will not: the rules come from the internet."""
-    with doors.sessions.lend(doors.target, job.schema) as connection, translated("target", "reading the last run's record"):
+    with doors.sessions.lend(doors.target) as connection, translated("target", "reading the last run's record"):
         facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
     return record.warnings(record.read(facts["published_comment"]), plan)
 
 
 def _check_standing(job: Job, doors: Doors, plan: Plan | None) -> list[str]:
     """Return what others built on the published schema that a run can't keep; what lacks columns only a plan tells."""
-    with doors.sessions.lend(doors.target, job.schema) as connection:
+    with doors.sessions.lend(doors.target) as connection:
         return publishing.obstacles(connection, job, plan.columns if plan else None)
 
 
 def _check_types(job: Job, doors: Doors, found: Catalog) -> tuple[set[str], list[str]]:
     """Return the collations that the target has not, and a problem for each type that it has not."""
     types = published_types(found)
-    with doors.sessions.lend(doors.target, job.schema) as connection, translated("target", "looking up types"):
+    with doors.sessions.lend(doors.target) as connection, translated("target", "looking up types"):
         server = query(connection, "server", schema=job.schema)[0]
         lacking = query(connection, "lacking", types=list(types), collations=collations_of(found))
     absent = {row["name"] for row in lacking if row["what"] == "collation"}
@@ -513,13 +507,13 @@ def _check_types(job: Job, doors: Doors, found: Catalog) -> tuple[set[str], list
 
 def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str, list[str]]) -> list[str]:
     """Return why this machine can't dump or restore, and what stands in the way of raw data on the target."""
-    problems = [f"{doors.origin.side}: {line}" for line in raw.problems(plan)] if plan and not job.from_dump else []
+    problems: list[str] = []
     reason = ddl.illegal_raw(job.raw_schema, job.schema)
     if reason:
         return [*problems, f"target: schema {job.raw_schema} can't hold raw data: {reason}"]
     if not unusable and not job.from_dump:
         with (
-            doors.sessions.lend(doors.origin, job.origin_schema) as connection,
+            doors.sessions.lend(doors.origin) as connection,
             translated(doors.origin.side, "reading settings"),
         ):
             server = query(connection, "server", schema=job.origin_schema)[0]
@@ -529,7 +523,10 @@ def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str
             said = shell.run(archives.Command(program, ("--version",))).output
             problem = archives.version_problem(program, archives.version_of(said), doors.origin.side, server["major"])
             problems += [problem] if problem else []
-        with doors.sessions.lend(doors.target, job.schema) as connection:
+        with doors.sessions.lend(doors.target) as connection:
+            with translated("target", "reading settings"):
+                locales = [server["locale"], query(connection, "server", schema=job.schema)[0]["locale"]]
+            problems += [f"{doors.origin.side}: {line}" for line in raw.problems(plan, locales)] if plan else []
             problems += restoring.rights_problems(connection, job.raw_schema)
             problems += restoring.strangers(connection, job, job.raw_schema)
     return problems
@@ -560,7 +557,7 @@ def _restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[st
     if printed.status:
         raise archives.unreadable(str(file), printed)
     _enter_raw(job, doors, on_wait)
-    connection = doors.sessions.open(doors.target, _NO_SCHEMA)
+    connection = doors.sessions.open(doors.target)
     try:
         return restoring.execute_structure(connection, archives.statements_of(printed.output), job.raw_schema)
     finally:
@@ -580,6 +577,47 @@ def _restore_rows(job: Job, doors: Doors, plan: Plan, archive: Path) -> None:
         raise archives.unreadable(job.from_dump or str(archive), outcome)
     if failed:
         raise archives.failure(command, "target", "restore", outcome)
+
+
+def _dump_rows(job: Job, doors: Doors, plan: Plan, archive: Path) -> dict[str, int]:
+    """Have pg_dump write the rows of the copied tables, and return how many the snapshot has of each.
+
+    The snapshot is ours: pg_dump locks tables after it took its own, and shows one that was truncated in between as empty.
+    """
+    side, oids = doors.origin.side, [table.oid for table in plan.copied]
+    with doors.sessions.lend(doors.origin) as connection, translated(side, "reading the catalog"):
+        leaves = [(row["schema"], row["name"]) for row in query(connection, "leaves", tables=oids)]
+        sequences = [(row["schema"], row["name"]) for row in query(connection, "sequences", tables=oids)]
+    if not leaves:  # told of no table, pg_dump would dump all of them, truncated ones too
+        return {}
+    environment = {**doors.origin.environment(), "PGAPPNAME": job.application}
+    try:
+        with _snapshot(doors, doors.origin, plan) as snapshot:
+            command = archives.dump(
+                environment,
+                doors.origin.connection_string(),
+                snapshot.identifier,
+                leaves,
+                sequences,
+                str(archive),
+                job.jobs,
+            )
+            outcome = _run_program(doors, doors.origin, command, "dump")
+            if outcome.status:
+                with translated(side, "dump"):
+                    snapshot.connection.execute("SELECT 1")  # where it is lost, that is why
+                raise archives.failure(command, side, "dump", outcome)
+            route = Route(side, job.origin_schema, snapshot.identifier, job.staging)
+
+            def count(table: TablePlan) -> int:
+                with doors.sessions.lend(doors.origin) as reading:
+                    return count_rows(reading, table, route)
+
+            rows = in_parallel(doors, job.jobs, count, plan.copied)
+            _refuse_changes(doors, plan, snapshot, "dumped")
+    except SnapshotLost as lost:
+        raise ConnectionLost(*lost.problems) from None
+    return {table.name: counted for table, counted in zip(plan.copied, rows, strict=True)}
 
 
 def _run_program(doors: Doors, database: Database, command: archives.Command, doing: str) -> archives.Outcome:
@@ -611,7 +649,7 @@ def _rows_of_dump(job: Job, doors: Doors, plan: Plan, archive: Path) -> list[arc
     entries = _contents(archive, job.from_dump or str(archive))
     if not job.from_dump:
         return [entry for entry in entries if entry.kind == "TABLE DATA"]
-    with doors.sessions.lend(doors.origin, job.raw_schema) as connection, translated("target", "reading the catalog"):
+    with doors.sessions.lend(doors.origin) as connection, translated("target", "reading the catalog"):
         leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
         tables = query(connection, "leaves", tables=[table.oid for table in plan.catalog.tables])
     all_rows = archives.rows_of(entries, job.raw_schema, [row["name"] for row in tables])
@@ -625,10 +663,9 @@ def _rows_of_dump(job: Job, doors: Doors, plan: Plan, archive: Path) -> list[arc
 
 
 @contextmanager
-def _snapshot(job: Job, doors: Doors, plan: Plan) -> Iterator[Snapshot]:
-    """Hold the snapshot of a copy, on a session that says something every minute."""
-    source = doors.source(job)
-    connection = doors.sessions.open(source, _NO_SCHEMA)
+def _snapshot(doors: Doors, source: Database, plan: Plan) -> Iterator[Snapshot]:
+    """Hold a snapshot of the copied tables, on a session that says something every minute."""
+    connection = doors.sessions.open(source)
     try:
         snapshot = export_snapshot(connection, source, [table.oid for table in plan.copied])
         doors.sessions.keep_alive(connection)
@@ -637,18 +674,26 @@ def _snapshot(job: Job, doors: Doors, plan: Plan) -> Iterator[Snapshot]:
         doors.sessions.close(connection)
 
 
-def _refuse_changes(doors: Doors, plan: Plan, snapshot: Snapshot | None = None) -> None:
+def _refuse_changes(doors: Doors, plan: Plan, snapshot: Snapshot, done: str) -> None:
     """Compare the catalog of the copied tables with the plan's and the snapshot's, in a new transaction.
 
     Within the snapshot pg_class shows the file of before: a table truncated meanwhile reads as empty, without an error.
-    Later than now, after the snapshot is released, good runs would fail. Without a snapshot they were dumped: pg_dump locks
-    them, and none can be truncated meanwhile.
+    Later than now, after the snapshot is released, good runs would fail.
     """
     oids = [table.oid for table in plan.copied]
-    with doors.sessions.lend(doors.origin, plan.catalog.schema) as connection:
-        with translated(doors.origin.side, "reading the catalog"):
-            after = read_fingerprints(connection, oids)
-    changes = catalog.changes(plan.catalog, snapshot.fingerprints if snapshot else after, after, oids)
+    with doors.sessions.lend(doors.origin) as connection, translated(doors.origin.side, "reading the catalog"):
+        after = read_fingerprints(connection, oids)
+    changes = catalog.changes(plan.catalog, snapshot.fingerprints, after, oids)
     if changes:
-        done = "copied" if snapshot else "dumped"
         raise OriginChanged(*(f"{doors.origin.side}: table {line} while it was {done}; start again" for line in changes))
+
+
+def _refuse_losses(doors: Doors, copied: Mapping[str, Copied]) -> None:
+    """Compare the rows of raw tables with those that the origin had when it was dumped."""
+    losses = [
+        f"target: raw table {name} holds {copied[name].rows} rows; {rows} left the origin; start again"
+        for name, rows in doors.dumped.items()
+        if copied[name].rows != rows
+    ]
+    if losses:
+        raise VerifyError(*losses)

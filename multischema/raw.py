@@ -20,28 +20,26 @@ MARKER = "etl_raw_data"
 _NO_STATISTICS = sql.SQL("autovacuum_enabled = false")
 
 
-def problems(plan: Plan) -> list[str]:
-    """Return a line for each column that a dump can't bring over."""
+def problems(plan: Plan, locales: Sequence[str]) -> list[str]:
+    """Return a line for each column that a dump can't bring over; `locales` are those of origin and target."""
+    types = plan.catalog.types
     lines = []
     for table, published in _copied(plan):
+        if table.name == MARKER:
+            lines.append(f"table {MARKER} has the name of what marks raw data; use mode stream")
         if table.is_partition:
             # what pg_dump has of it would go into its root
             lines.append(f"table {table.name} is a partition of a table in another schema; use mode stream")
         for column in table.columns:
-            fields = list(_fields_of(column.type_oid, plan.catalog.types))
+            fields = list(_fields_of(column.type_oid, types))
             if any(is_hstore(type_) for type_ in fields):
                 lines.append(f"column {table.name}.{column.name} is of a composite type with hstore in it; use mode stream")
-            if any(is_array_of_arrays(type_, plan.catalog.types) for type_ in fields):
+            if any(is_array_of_arrays(type_, types) for type_ in fields):
                 lines.append(
                     f"column {table.name}.{column.name} is of a composite type with arrays of arrays; use mode stream"
                 )
-            if _is_computed(column, published) and column.generation is None:
-                lines.append(f"partitions of {table.name} compute column {column.name} each in its own way; use mode stream")
-            elif _is_computed(column, published) and column.generated_by:
-                lines.append(
-                    f"column {table.name}.{column.name} is computed by {', '.join(column.generated_by)}, which the target "
-                    "lacks; use mode stream"
-                )
+            if _is_computed(column, published) and (reason := _is_computed_otherwise(column, table, types, locales)):
+                lines.append(f"{reason}; use mode stream")
     return lines
 
 
@@ -59,20 +57,13 @@ def create_schema(schema: str) -> sql.Composed:
 
 
 def create_types(plan: Plan, schema: str) -> list[sql.Composed]:
-    """Return the stand-ins of composite types, each after those that it is made of, and of enums that expressions name."""
+    """Return the stand-ins of composite types, each after those that it is made of."""
     types = plan.catalog.types
-    expressions = "\n".join(
-        column.generation or ""
-        for table, published in _copied(plan)
-        for column in table.columns
-        if _is_computed(column, published)
-    )
-    enums = [ddl.create_domain(schema, name) for name in ddl.enums_named_in(expressions, plan.catalog)]
     used = (column.type_oid for table, _ in _copied(plan) for column in table.columns)
     composites: dict[int, Type] = {}
     for oid in used:
         composites |= {type_.oid: type_ for type_ in _with_parts(oid, types) if type_.kind == "c"}
-    return enums + [
+    return [
         sql.SQL("CREATE TYPE {} AS ({})").format(
             _stand_in(type_, schema),
             sql.SQL(", ").join(
@@ -125,6 +116,21 @@ def unanalyzed(table: str) -> sql.Composed:
     return sql.SQL("ALTER TABLE {} SET ({})").format(sql.SQL(table), _NO_STATISTICS)
 
 
+def hide(tables: Sequence[tuple[str, str | None]]) -> list[sql.Composed]:
+    """Return the statements that take tables, as the server spells them, from roles; PUBLIC is None."""
+    return [
+        sql.SQL("REVOKE ALL ON TABLE {} FROM {} CASCADE").format(
+            sql.SQL(table), sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
+        )
+        for table, role in tables
+    ]
+
+
+def disarm(routine: str) -> sql.Composed:
+    """Return the statement that has a routine, as the server spells it, run with the rights of who calls it."""
+    return sql.SQL("ALTER ROUTINE {} SECURITY INVOKER").format(sql.SQL(routine))
+
+
 def drop_constraint(table: str, name: str) -> sql.Composed:
     """Return the statement that drops a key; the table as the server spells it."""
     return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.Identifier(name))
@@ -139,6 +145,24 @@ def _copied(plan: Plan) -> Sequence[tuple[Table, frozenset[str]]]:
 def _is_computed(column: Column, published: frozenset[str]) -> bool:
     """Tell a generated column that is published; one that is left out is not computed."""
     return bool(column.generated) and column.name in published
+
+
+def _is_computed_otherwise(column: Column, table: Table, types: Mapping[int, Type], locales: Sequence[str]) -> str | None:
+    """Return why the target, on flattened types, may compute another value than the origin did; None where it can't."""
+    name = f"{table.name}.{column.name}"
+    if column.generation is None:
+        return f"partitions of {table.name} compute column {column.name} each in its own way"
+    if column.generated_by:
+        return f"column {name} is computed by {', '.join(column.generated_by)}, which the target lacks"
+    used = [column, *(table.column(source) for source in column.generated_from)]
+    flats = [flatten(c.type_oid, c.type_text, types) for c in used]
+    for source, flat in zip(used, flats, strict=True):
+        if flat.conversion != "none":
+            what = f"{table.name}.{source.name} of type {source.type_text}"
+            return f"column {name} is computed from {what}, which is {flat.spelling} in the target"
+    if len({*locales}) > 1 and any(flat.family.startswith("text") for flat in flats):
+        return f"column {name} is computed from text, and origin and target have other locales ({' / '.join(locales)})"
+    return None
 
 
 def _column(column: Column, types: Mapping[int, Type], schema: str) -> sql.Composed:

@@ -2,38 +2,53 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
-from multischema.masking import TablePlan
 from multischema.planning import Plan, some
 
 _MARK = "multi-schema-postgres-etl masked "
 
 
-def written(tables: Sequence[TablePlan]) -> str:
-    """Return the comment: the masked columns of each copied table, names alone."""
-    return _MARK + json.dumps({table.name: sorted(c.name for c in table.masked) for table in tables}, ensure_ascii=False)
+@dataclass(frozen=True)
+class Record:
+    """The masked columns of each table, names alone; of truncated tables those of their last copy."""
+
+    copied: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    truncated: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def masked(self, table: str) -> Sequence[str]:
+        """Return the columns of a table that were masked when it was last copied."""
+        return self.copied.get(table, self.truncated.get(table, ()))
 
 
-def read(comment: str | None) -> Mapping[str, Sequence[str]]:
-    """Return the masked columns by table; nothing for a comment of somebody else's."""
+def written(plan: Plan, before: Record) -> str:
+    """Return the comment of a schema that is published after another one with the record `before`."""
+    record = Record(
+        copied={table.name: sorted(column.name for column in table.masked) for table in plan.copied},
+        truncated={table.name: before.masked(table.name) for table in plan.tables if table.truncated},
+    )
+    return _MARK + json.dumps(asdict(record), ensure_ascii=False)
+
+
+def read(comment: str | None) -> Record:
+    """Return what a comment records; nothing where it is somebody else's."""
     if not comment or not comment.startswith(_MARK):
-        return {}
+        return Record()
     try:
-        found = json.loads(comment.removeprefix(_MARK))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return Record(**json.loads(comment.removeprefix(_MARK)))
+    except (ValueError, TypeError):
+        return Record()
 
 
-def warnings(before: Mapping[str, Sequence[str]], plan: Plan) -> list[str]:
+def warnings(before: Record, plan: Plan) -> list[str]:
     """Return a line for columns that lost their mask since the last run, and one for tables that lost their rows."""
     unmasked = [
         f"{table.name}.{column.name}"
         for table in plan.copied
         for column in table.columns
-        if not column.mask and column.name in before.get(table.name, ())
+        if not column.mask and column.name in before.masked(table.name)
     ]
-    emptied = [table.name for table in plan.tables if table.truncated and table.name in before]
+    emptied = [table.name for table in plan.tables if table.truncated and table.name in before.copied]
     return [
         f"{what}: {some(sorted(names))}"
         for what, names in (

@@ -24,7 +24,7 @@ Run = Callable[[Command, Callable[[int], None]], Outcome]
 _NAME = "multi-schema-postgres-etl"
 _RUN, _NEW, _KEPT = f"{_NAME}-run-", f"{_NAME}-new-", f"{_NAME}-kept-"
 _GZIP = b"\x1f\x8b"
-_STRUCTURE = "structure.json"
+_FACTS = "facts.json"
 
 
 def run(command: Command, on_start: Callable[[int], None] = lambda group: None) -> Outcome:
@@ -112,14 +112,14 @@ class PrivateDirectory:
                 "TMPDIR to another disk, or use mode stream, which needs none"
             )
 
-    def keep(self, schema: str, structure: Mapping[str, Any]) -> Path:
-        """Move the dump to where the next run with `keep_dump` finds it, with the structure that it is of."""
-        (self.path / _STRUCTURE).write_text(json.dumps(structure))
+    def keep(self, schema: str, facts: Mapping[str, Any]) -> Path:
+        """Move the dump to where the next run with `keep_dump` finds it, with what must be known of it."""
+        (self.path / _FACTS).write_text(json.dumps(facts))
         kept = kept_path(schema)
         _remove(kept)
         kept.mkdir(mode=0o700)
         archive = self.archive.rename(kept_archive(schema))
-        (self.path / _STRUCTURE).rename(kept / _STRUCTURE)  # last: what has none is no whole dump
+        (self.path / _FACTS).rename(kept / _FACTS)  # last: what has none is no whole dump
         return archive
 
     def drop_archive(self) -> None:
@@ -144,17 +144,17 @@ def kept_archive(schema: str) -> Path:
     return kept_path(schema) / "dump"
 
 
-def kept_structure(schema: str) -> dict[str, Any] | None:
-    """Return the structure that a kept dump is of, None where there is none. Raises EtlError for what is not ours."""
+def kept_dump(schema: str) -> dict[str, Any] | None:
+    """Return what must be known of a kept dump, None where there is none. Raises EtlError for what is not ours."""
     kept = kept_path(schema)
     try:
         found = kept.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
             raise EtlError(f"dump {kept}: is no directory that this user alone can read; delete it")
-        structure: dict[str, Any] = json.loads((kept / _STRUCTURE).read_text())
+        facts: dict[str, Any] = json.loads((kept / _FACTS).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return structure
+    return facts
 
 
 def drop_leftovers() -> None:

@@ -67,7 +67,8 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
         grantees = [row["role"] for row in query(connection, "grantees", schema=job.staging)]
         for statement in ddl.hide(job.staging, grantees):
             connection.execute(statement)
-        connection.execute(ddl.comment_on_schema(job.staging, record.written(plan.copied)))
+        published = query(connection, "target", schema=job.schema, reader=job.reader)[0]["published_comment"]
+        connection.execute(ddl.comment_on_schema(job.staging, record.written(plan, record.read(published))))
         for name in plan.domains:
             connection.execute(ddl.create_domain(job.staging, name))
     for start in range(0, len(plan.tables), _TABLES_PER_TRANSACTION):

@@ -10,7 +10,7 @@ from psycopg import errors, sql
 from multischema import ddl
 from multischema.catalog import Fingerprint
 from multischema.errors import DatabaseError, SnapshotLost
-from multischema.masking import TablePlan
+from multischema.masking import TablePlan, counting
 from multischema.postgres.errors import translate, translated
 from multischema.postgres.reads import query, read_fingerprints
 from multischema.postgres.sessions import Connection, Database
@@ -74,6 +74,15 @@ def copy_table(
                 raise DatabaseError(f"target: {doing} failed: {rows_out} rows left the origin, {rows_in} came in")
         reading.execute("COMMIT")
     return Copied(rows_in, size, time.monotonic() - started)
+
+
+def count_rows(reading: Connection, table: TablePlan, route: Route) -> int:
+    """Return how many rows a table has in the snapshot. Raises SnapshotLost, ConnectionLost, DatabaseError."""
+    with translated(route.origin, f"counting the rows of {table.name}"):
+        _import_snapshot(reading, route)
+        (row,) = reading.execute(counting(table, route.schema)).fetchall()
+        reading.execute("COMMIT")
+    return int(row["rows"])
 
 
 def _import_snapshot(connection: Connection, route: Route) -> None:

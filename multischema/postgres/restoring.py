@@ -132,8 +132,21 @@ def strip(connection: Connection, schema: str) -> None:
                     connection.execute(raw.unlogged(row["table"]))
 
 
+def hide(connection: Connection, schema: str) -> None:
+    """Take the raw tables, still empty, from all other roles: default privileges grant more often than people know.
+
+    A function of a backup's that ran with this role's rights would read them for whoever calls it.
+    """
+    with translated("target", f"hiding the tables of schema {schema}"):
+        granted = query(connection, "granted_raw", schema=schema)
+        for statement in raw.hide([(row["table"], row["role"]) for row in granted]):
+            connection.execute(statement)
+        for row in query(connection, "definers", schema=schema):
+            connection.execute(raw.disarm(row["routine"]))
+
+
 def exposed(connection: Connection, job: Job, schema: str) -> list[str]:
-    """Return what the reader could read of the raw schema: default privileges grant more often than people know."""
+    """Return what the reader could read of the raw schema."""
     with translated("target", "reading the reader's rights"):
         rows = query(connection, "reader_rights", reader=job.reader, hidden=ddl.hidden_pattern(), raw=schema)
     return exposed_problems([row for row in rows if row["what"] == "table"], job.reader)

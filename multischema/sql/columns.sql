@@ -29,7 +29,8 @@ SELECT a.attrelid::int8 AS table_oid,
        -- what every server has is in no pg_depend
        ARRAY(SELECT DISTINCT pg_describe_object(dep.refclassid, dep.refobjid, 0)
              FROM pg_depend AS dep
-             WHERE a.attgenerated <> '' AND dep.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+             WHERE a.attgenerated <> ''
+               AND dep.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass, 'pg_collation'::regclass)
                AND (dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
                     OR dep.classid = 'pg_class'::regclass AND dep.objid = a.attrelid AND dep.objsubid = a.attnum)
              ORDER BY 1) AS generated_by,

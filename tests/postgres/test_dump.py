@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -19,13 +20,13 @@ from psycopg import sql
 
 from demo import origins
 from multischema import pipeline
-from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout
+from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout, OriginChanged, VerifyError
 from multischema.postgres import restoring
 from multischema.postgres.sessions import Database, Sessions
 from multischema.shell import size_of
 from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
-from tests.postgres.gates import PATIENCE
+from tests.postgres.gates import PATIENCE, eventually
 from tests.postgres.processes import process
 from tests.postgres.test_cases import Case, runs, seen
 
@@ -203,6 +204,17 @@ def nothing_left(place: Place, private: Path) -> None:
     assert place.schemas() == {"shop"}
     assert place.read(MEMBERS, as_="superuser") == []
     assert left_in(private) == []
+
+
+def in_stage(monkeypatch: pytest.MonkeyPatch, stage: str, look: Callable[[], None]) -> None:
+    """Have a look at what there is as a stage begins."""
+    work = getattr(pipeline, stage)
+
+    def look_then_work(*arguments: Any, **more: Any) -> Any:
+        look()
+        return work(*arguments, **more)
+
+    monkeypatch.setattr(pipeline, stage, look_then_work)
 
 
 # Backups.
@@ -707,20 +719,60 @@ def test_a_client_program_whose_session_is_ended_in_the_middle_of_a_table_is_an_
     nothing_left(place, private)
 
 
-def test_a_column_that_a_function_of_the_origin_computes_is_refused_before_anything_is_dumped(
-    place: Place, private: Path
+# A column that the target would compute on flattened types, or by another locale, with the reason why it is refused.
+COMPUTED = {
+    "half int, run int GENERATED ALWAYS AS (doubled(half)) STORED": (
+        "computed by function public.doubled(integer), which the target lacks"
+    ),
+    "half status, run boolean GENERATED ALWAYS AS (half > 'new') STORED": "computed by type public.status",
+    "half texts, run text GENERATED ALWAYS AS (lower(half)) STORED": (
+        "computed from users.half of type public.texts, which is text in the target"
+    ),
+    "half int, run int GENERATED ALWAYS AS (half::positive) STORED": "computed by type public.positive",
+    "half int, run text GENERATED ALWAYS AS ('x' COLLATE odd) STORED": "computed by collation public.odd",
+    "half text, run text GENERATED ALWAYS AS (upper(half)) STORED": (
+        "computed from text, and origin and target have other locales"
+    ),
+    "half int, run int GENERATED ALWAYS AS (half * 2) STORED": "published",
+}
+
+
+@pytest.mark.parametrize("columns", COMPUTED)
+def test_a_column_that_the_target_would_compute_otherwise_is_refused_before_anything_is_dumped(
+    columns: str, place: Place, private: Path
 ) -> None:
     place.in_origin(
-        "CREATE FUNCTION doubled(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';"
-        "CREATE TABLE users (id int PRIMARY KEY, name text, half int, run int GENERATED ALWAYS AS (doubled(half)) STORED);"
-        "CREATE TABLE secrets (id int)"
+        f"""
+        CREATE FUNCTION doubled(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';
+        CREATE TYPE status AS ENUM ('new', 'closed');
+        CREATE TYPE texts AS RANGE (subtype = text);
+        CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+        CREATE COLLATION odd (locale = 'C');
+        CREATE TABLE users (id int PRIMARY KEY, name text, {columns});
+        CREATE TABLE secrets (id int)
+        """
     )
+    if "upper" in columns:
+        with psycopg.connect(place.target_server.url(), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {place.name}".encode())
+            connection.execute(f"CREATE DATABASE {place.name} OWNER {place.etl} TEMPLATE template0 LOCALE 'C'".encode())
     rules = RULES.replace("[run]", "[run, half]")
+    if COMPUTED[columns] != "published":
+        with pytest.raises(CheckError) as failed:
+            place.run(rules, mode="dump")
+        (problem,) = failed.value.problems
+        assert problem.startswith(f"origin shop: column users.run is {COMPUTED[columns]}"), problem
+        assert problem.endswith("; use mode stream")
+    place.run(rules)
+    nothing_left(place, private)
+
+
+def test_a_table_named_like_the_marker_of_raw_data_is_refused_before_anything_is_dumped(place: Place, private: Path) -> None:
+    place.in_origin(ORIGIN + "; CREATE TABLE etl_raw_data (id int PRIMARY KEY)")
+    rules = RULES + "  - {table_name: etl_raw_data, anonymized_column_names: [], non_anonymized_column_names: []}\n"
     with pytest.raises(CheckError) as failed:
         place.run(rules, mode="dump")
-    assert failed.value.problems == (
-        "origin shop: column users.run is computed by function doubled(integer), which the target lacks; use mode stream",
-    )
+    assert failed.value.problems == ("origin shop: table etl_raw_data has the name of what marks raw data; use mode stream",)
     place.run(rules)
     nothing_left(place, private)
 
@@ -835,22 +887,102 @@ def test_a_role_that_may_not_create_in_public_is_told_the_grant_before_anything_
     nothing_left(place, private)
 
 
-@pytest.mark.parametrize("to", ["PUBLIC", "{reader}"])
-def test_raw_data_never_arrives_where_default_privileges_would_show_it_to_the_reader(
-    to: str, place: Place, private: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("to", ["PUBLIC", "{reader}", "analyst"])
+@pytest.mark.parametrize("backed_up", [False, True])
+def test_no_default_privilege_shows_raw_data_to_anybody(
+    to: str, backed_up: bool, place: Place, private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.in_origin(ORIGIN)
+    analyst = f"analyst_{place.number}"
+    place.in_target(f"CREATE ROLE {analyst}; GRANT USAGE ON SCHEMA public TO PUBLIC", superuser=True)
+    who = {"analyst": analyst, "{reader}": place.reader}.get(to, to)
+    place.in_target(
+        f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {who} WITH GRANT OPTION".replace(
+            "PUBLIC WITH GRANT OPTION", "PUBLIC"
+        )
+    )
+    seen: list[tuple[object, ...]] = []
+
+    def look() -> None:
+        seen.extend(
+            place.read(
+                "SELECT count(*), has_table_privilege($$" + (place.reader if to == "{reader}" else analyst) + "$$, "
+                "'public.users', 'SELECT') FROM public.users",
+                as_="superuser",
+            )
+        )
+
+    file = str(backup(place, tmp_path / "backup", "--format=custom")) if backed_up else ""
+    in_stage(monkeypatch, "index", look)
+    place.run(RULES, mode="dump", from_dump=file)
+    assert seen == [(20, False)]
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
+def test_no_function_of_a_backup_reads_raw_data_for_the_reader(
+    place: Place, private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.in_origin(ORIGIN)
+    place.in_origin(
+        "CREATE FUNCTION name_of(int) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER "
+        "AS 'SELECT name FROM public.users WHERE id = $1'"
+    )
+    place.in_target("GRANT USAGE ON SCHEMA public TO PUBLIC", superuser=True)
+    tried: list[str] = []
+
+    def look() -> None:
+        assert place.read("SELECT public.name_of(3) IS NOT NULL", as_="superuser") == [(True,)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as refused:
+            place.read("SELECT public.name_of(3)")
+        tried.append(str(refused.value.diag.message_primary))
+
+    in_stage(monkeypatch, "index", look)
+    place.run(RULES, mode="dump", from_dump=str(backup(place, tmp_path / "backup", "--format=custom")))
+    assert tried == ["permission denied for table users"]
+    nothing_left(place, private)
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_a_table_that_is_truncated_while_pg_dump_waits_for_its_lock_fails_the_run(
+    jobs: int, place: Place, private: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published(place)
-    place.in_target(f"ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {to.format(reader=place.reader)}")
-    place.in_target(f"GRANT USAGE ON SCHEMA public TO {place.reader}", superuser=True)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    program(tmp_path, "pg_restore", f'[[ "$*" == *--dbname* ]] && touch {tmp_path}/restored; exec "$real" "$@"')
-    with pytest.raises(CheckError) as failed:
+    begun, goes_on = tmp_path / "begun", tmp_path / "goes_on"
+    wait = f"touch {begun}; until [[ -e {goes_on} ]]; do sleep 0.05; done"
+    program(tmp_path, "pg_dump", f'[[ "$*" == *--snapshot* ]] && {{ {wait}; }}; exec "$real" "$@"')
+    with psycopg.connect(place.origin_url) as migration, ThreadPoolExecutor() as executor:
+        run = executor.submit(place.run, RULES, mode="dump", jobs=jobs)
+        eventually(begun.exists, "pg_dump begins")
+        migration.execute("TRUNCATE users; INSERT INTO users SELECT n, 'Marie', 3 FROM generate_series(1, 20) AS n")
+        goes_on.touch()
+        waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass)"
+        with psycopg.connect(place.origin_url, autocommit=True) as looking:
+            eventually(lambda: looking.execute(waiting).fetchall() == [(True,)], "pg_dump waits for the lock")
+        migration.commit()
+        with pytest.raises(OriginChanged) as failed:
+            run.result()
+    assert str(failed.value) == "origin shop: table users was rewritten or truncated while it was dumped; start again"
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
+def test_rows_that_are_lost_between_the_origin_and_a_raw_table_fail_the_run(
+    place: Place, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(place)
+    restore = pipeline.restore
+
+    def restore_then_lose(*arguments: Any, **more: Any) -> Any:
+        restored = restore(*arguments, **more)
+        place.in_target("DELETE FROM public.users WHERE id = 7")
+        return restored
+
+    monkeypatch.setattr(pipeline, "restore", restore_then_lose)
+    with pytest.raises(VerifyError) as failed:
         place.run(RULES, mode="dump")
-    assert failed.value.problems == (
-        f"target: the reader {place.reader} could read table public.users, which is not published; revoke it, or drop it",
-    )
-    assert not (tmp_path / "restored").exists()
-    place.in_target(f"ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM {to.format(reader=place.reader)}")
+    assert str(failed.value) == "target: raw table users holds 19 rows; 20 left the origin; start again"
     assert run_of_users(place) == 1
     nothing_left(place, private)
 

@@ -142,9 +142,9 @@ def test_a_fault_leaves_one_run_published_as_a_whole_and_nothing_that_the_next_d
         fault(proxy, here.origin_server if moment.side == "origin" else here.target_server)
         result = run.ended()
     assert isinstance(result, ConnectionLost), result
-    assert re.fullmatch(
-        f"{moment.side}{' shop' if moment.side == 'origin' else ''}: ({moment.says}) failed: [^\n]+", str(result)
-    )
+    # a thread that was about to open another session says that instead
+    said = f"({moment.says}) failed" + ("|can't connect" if fault is stall else "")
+    assert re.fullmatch(f"{moment.side}{' shop' if moment.side == 'origin' else ''}: ({said}): [^\n]+", str(result))
     assert ("may be the new one already" in str(result)) == (moment.stage == "commit")
     no_sessions(here)
     assert run_of_users(here) == moment.run
@@ -267,7 +267,8 @@ CHANGES = {
     "ALTER TABLE users RENAME TO people": MISSING,
     "DROP TABLE users": MISSING,
     "DROP TABLE users; CREATE TABLE users (id int PRIMARY KEY, name text, run int)": CHANGED.format("dropped"),
-    "CREATE TABLE later (secret text); TRUNCATE users; VACUUM FULL gated": "published",
+    "TRUNCATE users": CHANGED.format("rewritten or truncated"),
+    "CREATE TABLE later (secret text); VACUUM users": "published",
 }
 
 
@@ -284,7 +285,7 @@ def test_a_table_that_is_altered_between_the_check_and_the_dump_fails_the_run_by
         result = run.ended()
     if CHANGES[change] == "published":
         assert isinstance(result, Published), result
-        assert here.read("SELECT count(*), to_regclass('shop.later')::text FROM shop.users") == [(0, None)]
+        assert here.read("SELECT count(*), to_regclass('shop.later')::text FROM shop.users") == [(20, None)]
     else:
         assert str(result) == CHANGES[change]
         assert run_of_users(here) == 1

@@ -4,6 +4,7 @@ import pytest
 
 from multischema import record
 from multischema.planning import Plan, make_plan
+from multischema.record import Record
 from multischema.rules import TableRules
 from tests.unit.origins import all_rules, catalog, column, masking, table, truncating
 
@@ -22,24 +23,36 @@ BEFORE = plan(masking("users", "email", "city"), masking('été "', "note"))
 
 
 def test_the_record_holds_the_masked_columns_of_each_copied_table() -> None:
-    assert record.read(record.written(BEFORE.copied)) == {"users": ["city", "email"], 'été "': ["note"]}
+    found = record.read(record.written(BEFORE, Record()))
+    assert found == Record(copied={"users": ["city", "email"], 'été "': ["note"]})
 
 
 @pytest.mark.parametrize(
     "comment", [None, "", "ours", "multi-schema-postgres-etl masked {", "multi-schema-postgres-etl masked []"]
 )
 def test_a_comment_of_somebody_else_records_nothing(comment: str | None) -> None:
-    assert record.read(comment) == {}
+    assert record.read(comment) == Record()
 
 
 def test_what_lost_its_mask_or_its_rows_is_named() -> None:
-    before = record.read(record.written(BEFORE.copied))
+    before = record.read(record.written(BEFORE, Record()))
     assert record.warnings(before, BEFORE) == []
-    assert record.warnings({}, BEFORE) == []
+    assert record.warnings(Record(), BEFORE) == []
     assert record.warnings(before, plan(masking("users"), masking('été "', "note"))) == [
         "published as they are, though the last run masked them: users.city, users.email"
     ]
     assert record.warnings(before, plan(masking("users", "email"), truncating('été "'))) == [
         "published as they are, though the last run masked them: users.city",
         'truncated, though the last run copied them: été "',
+    ]
+
+
+def test_a_mask_that_was_lost_while_the_table_was_truncated_is_named() -> None:
+    before = record.read(record.written(BEFORE, Record()))
+    truncated = plan(truncating("users"), masking('été "', "note"))
+    meanwhile = record.read(record.written(truncated, before))
+    assert record.warnings(meanwhile, truncated) == []
+    once_more = record.read(record.written(truncated, meanwhile))
+    assert record.warnings(once_more, plan(masking("users", "email"), masking('été "', "note"))) == [
+        "published as they are, though the last run masked them: users.city"
     ]
