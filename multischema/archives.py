@@ -4,7 +4,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from multischema.errors import FEWER_CONNECTIONS, NO_CONNECTION_TO_SPARE, ConnectionLost, DatabaseError, EtlError
+from multischema.errors import (
+    FEWER_CONNECTIONS,
+    FREE_SPACE,
+    FULL,
+    NO_CONNECTION_TO_SPARE,
+    ConnectionLost,
+    DatabaseError,
+    EtlError,
+)
 from multischema.flattening import literal_default
 
 LOCK_TIMEOUT_MS = 10_000  # a dump that waits for a migration's lock would have all others wait behind it
@@ -215,9 +223,8 @@ def failure(command: Command, side: str, doing: str, outcome: Outcome) -> EtlErr
         return EtlError(
             f"{side}: {doing} failed: the disk of this machine is full; free space in TMPDIR, or use mode stream"
         )
-    if _quotes_rows(text):
-        return DatabaseError(f"{side}: {doing} failed: {_of_rows(text)}")
-    return DatabaseError(f"{side}: {doing} failed: {text}")
+    hint = f"; {FREE_SPACE}" if any(word in text for word in FULL) else ""
+    return DatabaseError(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}{hint}")
 
 
 def errors_of(outcome: Outcome) -> list[str]:

@@ -17,6 +17,8 @@ EtlError                 the run failed, nothing was published
 from collections.abc import Sequence
 
 NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections, clients: words of a server at its limit
+FULL = ("could not extend file", "No space left on device")  # words of a server whose disk is full
+FREE_SPACE = "free space on the server or enlarge its disk; the next run starts anew"
 FEWER_CONNECTIONS = "the server has no connection to spare: use fewer jobs, or raise max_connections"
 
 

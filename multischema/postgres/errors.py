@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from multischema.errors import FEWER_CONNECTIONS, NO_CONNECTION_TO_SPARE, ConnectionLost, DatabaseError
+from multischema.errors import FEWER_CONNECTIONS, FREE_SPACE, NO_CONNECTION_TO_SPARE, ConnectionLost, DatabaseError
 
 # Classes of SQLSTATE whose messages name objects and limits only. Others (22 data, 23 integrity, P0 raised by functions, …)
 # may quote a row: "invalid input syntax for type integer: …", "Key (email)=(…) already exists".
@@ -23,7 +23,7 @@ _HINTS = {
     "22P05": "the database's encoding lacks a character, perhaps one of the masks: use mode dump, or repair the text",
     "22021": "a text or a name there is not UTF-8: repair it in the origin, or anonymize its column",
     "42501": "grant the right to the role, or connect as another",
-    "53100": "free space on the server or enlarge its disk; the next run starts anew",
+    "53100": FREE_SPACE,
     "53300": FEWER_CONNECTIONS,
     "54000": "a row is too big to be sent (1 GB), or for a page once flat (8 kB): truncate the table, or mask fewer columns",
 }

@@ -14,6 +14,7 @@ from multischema.dependants import Definition, Dependant
 from multischema.errors import ConnectionLost, DatabaseError, VerifyError
 from multischema.grants import Grant
 from multischema.planning import Job
+from multischema.postgres.building import verify_rights
 from multischema.postgres.errors import describe, translate, translated
 from multischema.postgres.reads import query
 from multischema.postgres.sessions import Connection
@@ -74,7 +75,8 @@ def publish(connection: Connection, job: Job) -> Publication:
 
     Renaming a schema takes no lock on a table: where nobody built on it, it commits in milliseconds under an open query.
     Views that stand on it are locked; while a query has one, the transaction is given up and tried again, some minutes long.
-    Raises VerifyError for what can't be kept, DatabaseError for what is in use or can't be created again.
+    Raises VerifyError for what can't be kept and for a reader that could read too much by now, DatabaseError for what is in
+    use or can't be created again.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -96,6 +98,9 @@ def publish(connection: Connection, job: Job) -> Publication:
 
 
 def _publish(connection: Connection, job: Job) -> Publication:
+    exposed = verify_rights(connection, job.schema, job.reader, job.raw_schema)
+    if exposed:
+        raise VerifyError(*exposed)
     columns = _columns(connection, job.staging)
     standing = _held(connection, job, columns)
     facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]

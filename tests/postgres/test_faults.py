@@ -1,12 +1,16 @@
 """What breaks while a run goes on: killed processes, lost sessions, stalled links, restarts, Ctrl-C, a full disk."""
 
+import re
 import resource
 import shutil
 import signal
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,7 +23,7 @@ from multischema.pipeline import Doors
 from multischema.planning import Job
 from multischema.postgres import sessions
 from multischema.postgres.sessions import Database, Sessions
-from tests.conftest import Place
+from tests.conftest import PROGRAMS, TEMPORARY, Place
 from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, PATIENCE, Gate, eventually, gate_at, gate_in_copy
 from tests.postgres.processes import process
 from tests.postgres.proxy import Proxy, proxied
@@ -512,3 +516,125 @@ def test_a_target_whose_disk_is_full_fails_the_run_in_one_clear_line(make_place:
     place.target_server.start()
     place.run(rules)
     assert place.read("SELECT count(*) FROM shop.wide") == [(300000,)]
+
+
+# A disk that is full, and a server at its limit of connections.
+
+
+@contextmanager
+def small_disk(megabytes: int) -> Iterator[Path]:
+    """Give a directory on a disk of its own, which the account of the servers may use."""
+    with tempfile.TemporaryDirectory(prefix="small-disk-", dir=TEMPORARY) as directory:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", directory], check=True)
+        try:
+            shutil.chown(directory, "nobody")
+            yield Path(directory)
+        finally:
+            subprocess.run(["umount", "--lazy", directory], check=True)
+
+
+def may_mount() -> bool:
+    """Tell whether a disk can be made here; where not, a limit on the size of files is all that the tests have of it."""
+    try:
+        with small_disk(1):
+            return True
+    except (subprocess.CalledProcessError, PermissionError, FileNotFoundError, LookupError):
+        return False
+
+
+FILLING = {
+    "copy": "INSERT INTO gated SELECT n, 'x', repeat(md5(n::text), 30), 'go' FROM generate_series(3000, 40000) AS n",
+    "index": """
+        INSERT INTO gated SELECT n, 'x', 'x', 'go' FROM generate_series(3000, 60000) AS n;
+        CREATE INDEX long ON gated ((repeat(md5(id::text), 15)));
+    """,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["stream", "dump"])
+@pytest.mark.parametrize("stage", FILLING if may_mount() else [])
+def test_a_target_whose_disk_is_full_fails_the_run_in_a_line_and_keeps_what_is_published(
+    stage: str, mode: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    place.in_origin(UNGATED)
+    with small_disk(32) as disk, psycopg.connect(place.target_server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE TABLESPACE small_{place.number} LOCATION '{disk}'".encode())
+        connection.execute(f"ALTER DATABASE {place.name} SET TABLESPACE small_{place.number}".encode())
+        place.run(RULES, mode=mode)
+        place.in_origin(f"UPDATE users SET run = 2; {FILLING[stage]}")
+        with pytest.raises(DatabaseError) as failed:
+            place.run(RULES, mode=mode)
+        assert re.match(r"target: \S.* failed: .*(could not extend file|No space left on device)", str(failed.value))
+        assert str(failed.value).endswith("; free space on the server or enlarge its disk; the next run starts anew")
+        assert "\n" not in str(failed.value)
+        no_sessions(place)
+        assert run_of_users(place) == 1
+        assert place.schemas() == {"shop"}
+        assert place.read("SELECT 1 FROM pg_class WHERE relnamespace = 'public'::regnamespace", as_="superuser") == []
+        place.in_origin("DELETE FROM gated WHERE id >= 3000")
+        place.run(RULES, mode=mode)
+        assert run_of_users(place) == 2
+        place.drop()
+        connection.execute(f"DROP TABLESPACE small_{place.number}".encode())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["stream", "dump"])
+@pytest.mark.parametrize("side", ["origin", "target"])
+def test_a_server_at_its_limit_of_connections_fails_the_run_in_lines_that_say_so(
+    side: str,
+    mode: str,
+    start_server: Callable[..., Server],
+    make_place: Callable[..., Place],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    limits = {"max_connections": "14", "superuser_reserved_connections": "3", "autovacuum": "off"}
+    start_server("16" if side == "origin" else "18", "few", limits)
+    place = published(make_place(own="few"))
+    url = place.origin_url if side == "origin" else place.target_url
+    taken: list[psycopg.Connection] = []
+    results = []
+    try:
+        with suppress(psycopg.OperationalError):
+            while True:
+                taken.append(psycopg.connect(url, autocommit=True))
+        while taken and not (results and isinstance(results[-1], pipeline.Published)):
+            results.append(Run(place, mode=mode).ended())
+            taken.pop().close()
+    finally:
+        for connection in taken:
+            connection.close()
+    assert isinstance(results[-1], pipeline.Published), results[-1]
+    assert len(results) > 2
+    for problem in (line for result in results[:-1] for line in str(result).splitlines()):
+        assert problem.startswith("origin shop: " if side == "origin" else "target: "), problem
+        assert "use fewer jobs, or raise max_connections" in problem
+    no_sessions(place)
+    assert place.schemas() == {"shop"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "stage"), [(m, s) for m in ("stream", "dump") for s in ("index", "verify", "publish", "clean")]
+)
+def test_an_origin_that_dies_once_it_is_copied_is_no_matter(
+    stage: str, mode: str, make_place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    place = published(make_place(own="faults"))
+    place.in_origin("UPDATE gated SET pace = 'go'")
+    work = getattr(pipeline, stage)
+
+    def kill_then_work(*arguments: Any) -> Any:
+        place.origin_server.kill()
+        return work(*arguments)
+
+    monkeypatch.setattr(pipeline, stage, kill_then_work)
+    place.run(RULES, mode=mode)
+    assert run_of_users(place) == 2
+    assert place.schemas() == {"shop"}
+    place.origin_server.start()
+    no_sessions(place)

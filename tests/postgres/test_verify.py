@@ -9,8 +9,7 @@ from psycopg import sql
 
 from multischema import masking, pipeline
 from multischema.errors import CheckError, VerifyError
-from multischema.pipeline import Doors, Indexed
-from multischema.planning import Job, Plan
+from multischema.planning import Job
 from multischema.postgres.sessions import Database
 from tests.conftest import PASSWORD, Place
 
@@ -119,21 +118,21 @@ def test_a_value_around_a_mask_without_a_key_is_refused(place: Place, monkeypatc
     refuse(place, "target: column notes.note holds 3 rows that are not masked")
 
 
-def before_verify(monkeypatch: pytest.MonkeyPatch, act: Callable[[Job], None]) -> None:
-    """Have something happen to the staging schema between index and verify."""
-    index = pipeline.index
+def before(stage: str, monkeypatch: pytest.MonkeyPatch, act: Callable[[Job], None]) -> None:
+    """Have something happen to the staging schema as a stage begins."""
+    work = getattr(pipeline, stage)
 
-    def index_then_act(job: Job, doors: Doors, plan: Plan) -> Indexed:
-        indexed = index(job, doors, plan)
+    def act_then_work(job: Job, *arguments: Any) -> Any:
         act(job)
-        return indexed
+        return work(job, *arguments)
 
-    monkeypatch.setattr(pipeline, "index", index_then_act)
+    monkeypatch.setattr(pipeline, stage, act_then_work)
 
 
 def test_a_row_too_few_or_too_many_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    before_verify(
+    before(
+        "verify",
         monkeypatch,
         lambda job: place.in_target(
             f"DELETE FROM {job.staging}.users WHERE id = 2; INSERT INTO {job.staging}.notes VALUES (NULL, 'Metz')"
@@ -148,7 +147,7 @@ def test_a_row_too_few_or_too_many_is_refused(place: Place, monkeypatch: pytest.
 
 def test_rows_in_a_table_that_the_rules_truncate_are_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.in_origin(ORIGIN)
-    before_verify(monkeypatch, lambda job: place.in_target(f"INSERT INTO {job.staging}.notes VALUES ('Marie', 'Lyon')"))
+    before("verify", monkeypatch, lambda job: place.in_target(f"INSERT INTO {job.staging}.notes VALUES ('Marie', 'Lyon')"))
     truncating = RULES.partition("  - table_name: notes")[0] + "  - {table_name: notes, truncated: true}"
     with pytest.raises(VerifyError, match="target: table notes holds 1 rows; 0 left the origin"):
         place.run(truncating)
@@ -158,7 +157,8 @@ def test_rows_in_a_table_that_the_rules_truncate_are_refused(place: Place, monke
 def test_all_problems_are_told_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
     place.in_target(f"CREATE TABLE public.spare (a int); GRANT SELECT ON public.spare TO {place.reader}")
-    before_verify(
+    before(
+        "verify",
         monkeypatch,
         lambda job: place.in_target(
             f"DELETE FROM {job.staging}.users WHERE id = 2; UPDATE {job.staging}.notes SET note = 'Marie';"
@@ -291,13 +291,16 @@ def test_default_privileges_do_not_show_the_staging_schema(place: Place, monkeyp
             place.read(f"SELECT * FROM {job.staging}.users")
         tried.append(job.staging)
 
-    before_verify(monkeypatch, look)
+    before("verify", monkeypatch, look)
     place.run(RULES)
     assert len(tried) == 1
     assert place.read("SELECT count(*) FROM shop.users") == [(3,)]
 
 
-def test_rights_that_change_while_a_run_goes_on_are_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stage", ["verify", "publish"])
+def test_rights_that_change_while_a_run_goes_on_are_refused(
+    stage: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     published(place)
     place.in_target("CREATE TABLE public.raw (a int)")
     etl, reader = place.etl, place.reader
@@ -313,7 +316,7 @@ def test_rights_that_change_while_a_run_goes_on_are_refused(place: Place, monkey
             def act(job: Job, change: str = change) -> None:
                 place.in_target(change.format(job.staging), superuser=True)
 
-            before_verify(patched, act)
+            before(stage, patched, act)
             with pytest.raises(VerifyError, match=problem):
                 place.run(RULES)
             place.in_target(back, superuser=True)
