@@ -16,6 +16,8 @@ EtlError                 the run failed, nothing was published
 
 from collections.abc import Sequence
 
+from multischema.names import escaped
+
 NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections, clients: words of a server at its limit
 FEWER_CONNECTIONS = "the server has no connection to spare: use fewer jobs, or raise max_connections"
 
@@ -31,7 +33,7 @@ class EtlError(Exception):
         self.problems: Sequence[str] = problems
 
     def __str__(self) -> str:
-        return "\n".join(self.problems)
+        return "\n".join(map(escaped, self.problems))
 
 
 class UsageError(EtlError):

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import yaml
 
-from multischema.catalog import Catalog, Table
+from multischema.catalog import Catalog, Column, Table
 from multischema.flattening import flatten
+from multischema.names import cut, escaped
+from multischema.planning import some
 from multischema.rules import Rules, TableRules
 
 
@@ -17,6 +19,11 @@ class Findings:
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     snippet: str
+
+    def lines(self, side: str) -> list[str]:
+        """Return a line for each problem, which is of this side, then the lines of the snippet."""
+        snippet = self.snippet.removesuffix("\n").split("\n") if self.snippet else []
+        return [*(f"{side}: {line}" for line in self.problems), *snippet]
 
 
 def compare(rules: Rules, catalog: Catalog) -> Findings:
@@ -34,10 +41,10 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
             warnings += _table_warnings(table, own, catalog)
         if own is None or missing:
             entries.append(entry(table.name, own, missing))
-    tables = {table.name for table in catalog.tables}
-    for name in rules.tables:
-        if name not in tables and name not in catalog.partitions and name not in catalog.others:
-            warnings.append(f"rules for table {name}, which the origin does not have")
+    known = {table.name for table in catalog.tables} | catalog.partitions | catalog.others.keys()
+    unknown = [cut(name) for name in rules.tables if name not in known]
+    if unknown:
+        warnings.append(f"rules for table{'s'[: len(unknown) > 1]} {some(unknown)}, which the origin does not have")
     snippet = "tables:\n" + "".join(entries) if entries else ""
     return Findings(tuple(problems), tuple(warnings), snippet)
 
@@ -54,6 +61,7 @@ def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str
     """Return a whole entry of a rules file; what is undecided is anonymized until someone decides."""
     decided = sorted(rules.anonymized) if rules else []
     kept = sorted(rules.non_anonymized - rules.anonymized) if rules else []
+    decided, kept = ([name for name in names if cut(name) == name] for names in (decided, kept))  # no column has the others
     lines = [f"  - table_name: {scalar(table)}", "    anonymized_column_names:"]
     lines += [f"      - {scalar(name)}" for name in decided]
     if undecided:
@@ -64,22 +72,29 @@ def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str
 
 def _table_warnings(table: Table, rules: TableRules, catalog: Catalog) -> list[str]:
     names = {column.name for column in table.columns}
-    warnings = [
-        f"{table.name}.{name} is in both lists: anonymized" for name in sorted(rules.anonymized & rules.non_anonymized)
-    ]
-    warnings += [
-        f"rule for column {table.name}.{name}, which the origin does not have"
-        for name in sorted((rules.anonymized | rules.non_anonymized) - names)
-    ]
+    both = rules.anonymized & rules.non_anonymized & names
+    warnings = [f"{table.name}.{name} is in both lists: anonymized" for name in sorted(both)]
+    unknown = [cut(name) for name in sorted((rules.anonymized | rules.non_anonymized) - names)]
+    if len(unknown) == 1:
+        warnings.append(f"rule for column {table.name}.{unknown[0]}, which the origin does not have")
+    elif unknown:
+        warnings.append(f"rules for columns of {table.name} that the origin does not have: {some(unknown)}")
     if rules.truncated:
         return warnings
-    for name in sorted(table.key_columns - rules.anonymized - rules.non_anonymized):
-        column = table.column(name)
-        if not flatten(column.type_oid, column.type_text, catalog.types).is_key:
-            warnings.append(f"{table.name}.{name} is a key without a rule, of type {column.type_text}: copied as it is")
+    for name in sorted(table.key_columns - rules.anonymized):
+        if name not in rules.non_anonymized and not _is_number(table.column(name), catalog):
+            kind = table.column(name).type_text
+            warnings.append(f"{table.name}.{name} is a key without a rule, of type {kind}: copied as it is")
     return warnings
 
 
+def _is_number(column: Column, catalog: Catalog) -> bool:
+    """Tell a key that is an integer or a uuid from one that may be a name."""
+    return flatten(column.type_oid, column.type_text, catalog.types).is_key
+
+
 def scalar(name: str) -> str:
-    """Return a name as YAML writes it."""
+    """Return a name as YAML writes it, on one line."""
+    if escaped(name) != name:
+        return yaml.safe_dump(name, default_style='"', width=1000).removesuffix("\n")
     return yaml.safe_dump(name, allow_unicode=True, width=1000).removesuffix("\n").removesuffix("\n...")

@@ -461,7 +461,7 @@ def _check_schemas(
         return None, problems + standing(None)
     gaps = exhaustivity.compare(parsed, found)
     if gaps.problems:
-        return None, [*problems, *standing(None), *(f"{doors.origin.side}: {line}" for line in gaps.problems), gaps.snippet]
+        return None, [*problems, *standing(None), *gaps.lines(doors.origin.side)]
     collations = frozenset(collations_of(found)) - absent
     plan = make_plan(found, parsed, gaps.warnings, collations, raw=job.dumps, all_indexes=job.indexes == "all")
     plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(job, doors, plan)), *plan.warnings))

@@ -3,7 +3,9 @@
 import pytest
 import yaml
 
+from multischema.errors import CheckError
 from multischema.exhaustivity import Findings, compare
+from multischema.names import escaped
 from multischema.rules import parse
 from tests.unit.origins import catalog, column, foreign_key, table
 
@@ -25,6 +27,11 @@ ORIGIN = catalog(USERS, RDVS, VERSIONS)
 def found(text: str) -> Findings:
     """Return the findings of these rules about ORIGIN."""
     return compare(parse(text), ORIGIN)
+
+
+def told(findings: Findings) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """Return what there is to tell of findings."""
+    return findings.problems, findings.warnings, findings.snippet
 
 
 GAPS = """
@@ -76,19 +83,39 @@ def test_the_snippet_pasted_in_place_of_its_tables_closes_every_gap() -> None:
     gaps = found(GAPS)
     pasted = {entry["table_name"]: entry for text in (GAPS, gaps.snippet) for entry in yaml.safe_load(text)["tables"]}
     closed = parse(yaml.safe_dump({"tables": list(pasted.values())}))
-    assert compare(closed, ORIGIN) == Findings((), (), "")
+    assert told(compare(closed, ORIGIN)) == ((), (), "")
     assert closed.tables["users"].anonymized == {"name", "email"}
     assert closed.tables["users"].non_anonymized == {"city"}
 
 
 @pytest.mark.parametrize(
     "name",
-    ["yes", "123", "a: b", "# c", "it's", '"q"', "- d", "é à 日本 👩‍👩‍👧", "null", "2024-01-01", "*x", " y ", "k" * 63],
+    [
+        "yes",
+        "123",
+        "a: b",
+        "# c",
+        "it's",
+        '"q"',
+        "- d",
+        "é à 日本 👩‍👩‍👧",
+        "null",
+        "2024-01-01",
+        "*x",
+        " y ",
+        "k" * 63,
+        "a\nb",
+        "\x1b[31m",
+        "a\u2028b",
+        "a\u202eb",
+        "\t",
+    ],
 )
 def test_the_snippet_parses_whatever_tables_and_columns_are_called(name: str) -> None:
     origin = catalog(table(name, column(name), column(f"{name} 2")))
     gaps = compare(parse("tables: []"), origin)
-    assert compare(parse(gaps.snippet), origin) == Findings((), (), "")
+    assert told(compare(parse(gaps.snippet), origin)) == ((), (), "")
+    assert str(CheckError(*gaps.lines("origin shop"))) == f"{escaped(gaps.lines('origin shop')[0])}\n{gaps.snippet[:-1]}"
 
 
 def test_complete_rules_have_no_finding() -> None:
@@ -103,7 +130,7 @@ tables:
   - table_name: versions
     truncated: true
 """
-    assert found(complete) == Findings((), (), "")
+    assert told(found(complete)) == ((), (), "")
 
 
 def test_a_column_in_both_lists_and_rules_ahead_of_the_origin_are_warnings() -> None:
@@ -123,8 +150,7 @@ tables:
     assert findings.problems == ()
     assert findings.warnings == (
         "users.email is in both lists: anonymized",
-        "rule for column users.fax, which the origin does not have",
-        "rule for column users.phone, which the origin does not have",
+        "rules for columns of users that the origin does not have: fax, phone",
         "rules for table removed, which the origin does not have",
     )
 
@@ -152,16 +178,47 @@ def test_a_natural_key_without_a_rule_is_a_warning_and_with_one_is_not() -> None
         "tables: [{table_name: countries, anonymized_column_names: [code]}, "
         "{table_name: regions, non_anonymized_column_names: [number, country]}]"
     )
-    assert compare(outspoken, catalog(countries, regions)) == Findings((), (), "")
+    assert told(compare(outspoken, catalog(countries, regions))) == ((), (), "")
+
+
+def test_rules_ahead_of_the_origin_are_a_warning_for_all_tables_and_one_for_the_columns_of_each() -> None:
+    tables = [{"table_name": f"t{number}", "truncated": True} for number in range(3_900)]
+    columns = [f"c{number:04}" for number in range(3_900)]
+    users = {"table_name": "users", "anonymized_column_names": columns, "non_anonymized_column_names": ["name", *columns]}
+    rules = parse(yaml.safe_dump({"tables": [*tables, users]}))
+    assert compare(rules, catalog(table("users", column("name")))).warnings == (
+        "rules for columns of users that the origin does not have: c0000, c0001, c0002 and 3897 more",
+        "rules for tables t0, t1, t2 and 3897 more, which the origin does not have",
+    )
+    assert found("tables: [{table_name: users, non_anonymized_column_names: [fax]}]").warnings == (
+        "rule for column users.fax, which the origin does not have",
+    )
+
+
+def test_a_name_that_is_longer_than_any_of_postgres_is_cut_and_in_no_snippet() -> None:
+    long = "é" * 2_000_000
+    findings = found(
+        yaml.safe_dump({"tables": [{"table_name": name, "anonymized_column_names": [long]} for name in ("users", long)]})
+    )
+    cut = "é" * 30 + "…"
+    assert findings.warnings == (
+        f"rule for column users.{cut}, which the origin does not have",
+        f"rules for table {cut}, which the origin does not have",
+    )
+    assert len(findings.snippet) < 1000
+    whole = "é" * 31 + "e"  # 63 bytes
+    assert found(f"tables: [{{table_name: {whole}, truncated: true}}]").warnings == (
+        f"rules for table {whole}, which the origin does not have",
+    )
 
 
 def test_partitions_and_views_need_no_entry_and_may_have_one() -> None:
     events = catalog(
-        table("events", ID, key=["id"], kind="p"),
-        partitions=frozenset(["events_2024"]),
-        others={"everyone": "view"},
+        table("events", ID, key=["id"], kind="p"), partitions=frozenset(["events_2024"]), others={"everyone": "view"}
     )
     without = "tables:\n- {table_name: events, non_anonymized_column_names: []}\n"
-    assert compare(parse(without), events) == Findings((), (), "")
-    with_both = without + "- {table_name: events_2024, truncated: true}\n- {table_name: everyone, truncated: true}\n"
-    assert compare(parse(with_both), events) == Findings((), (), "")
+    assert told(compare(parse(without), events)) == ((), (), "")
+    with_both = (
+        without + "- {table_name: events_2024, non_anonymized_column_names: []}\n- {table_name: everyone, truncated: true}\n"
+    )
+    assert told(compare(parse(with_both), events)) == ((), (), "")
