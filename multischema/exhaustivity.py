@@ -39,14 +39,44 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
         else:
             problems += [f"missing rule for column {table.name}.{column}" for column in missing]
             warnings += _table_warnings(table, own, catalog)
+            stricter, found = _stricter_partitions(table, rules, own, catalog)
+            problems += found
+            missing += [column for column in stricter if column not in missing]
         if own is None or missing:
             entries.append(entry(table.name, own, missing))
-    known = {table.name for table in catalog.tables} | catalog.partitions | catalog.others.keys()
+    known = {table.name for table in catalog.tables} | catalog.partitions.keys() | catalog.others.keys()
     unknown = [cut(name) for name in rules.tables if name not in known]
     if unknown:
         warnings.append(f"rules for table{'s'[: len(unknown) > 1]} {some(unknown)}, which the origin does not have")
     snippet = "tables:\n" + "".join(entries) if entries else ""
     return Findings(tuple(problems), tuple(warnings), snippet)
+
+
+def _hidden(table: Table, rules: TableRules | None) -> frozenset[str]:
+    """Return the columns of a table that are anonymized, or computed from such a one."""
+    anonymized = rules.anonymized if rules else frozenset[str]()
+    return anonymized.union(c.name for c in table.columns if c.generated and anonymized.intersection(c.generated_from))
+
+
+def _stricter_partitions(table: Table, rules: Rules, followed: TableRules, catalog: Catalog) -> tuple[list[str], list[str]]:
+    """Return what entries of partitions anonymize and their root's does not, and a problem for each stricter entry."""
+    if followed.truncated:
+        return [], []
+    published = {column.name for column in table.columns} - _hidden(table, followed)
+    columns: set[str] = set()
+    problems = []
+    for name in sorted(name for name, root in catalog.partitions.items() if root == table.name and name in rules.tables):
+        own = rules.tables[name]
+        stricter = sorted(own.anonymized & published)
+        columns.update(stricter)
+        if own.truncated or stricter:
+            what = "truncate it" if own.truncated else f"anonymize {some(stricter)}"
+            cure = f"truncate {table.name}" if own.truncated else f"anonymize that in {table.name}"
+            problems.append(
+                f"partition {name} follows the rules of {table.name}, which do not {what} as its own do; "
+                f"{cure} too, or take it out of the entry of {name}"
+            )
+    return sorted(columns), problems
 
 
 def missing_columns(table: Table, rules: TableRules | None) -> list[str]:
@@ -60,7 +90,7 @@ def missing_columns(table: Table, rules: TableRules | None) -> list[str]:
 def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str:
     """Return a whole entry of a rules file; what is undecided is anonymized until someone decides."""
     decided = sorted(rules.anonymized) if rules else []
-    kept = sorted(rules.non_anonymized - rules.anonymized) if rules else []
+    kept = sorted(rules.non_anonymized - rules.anonymized.union(undecided)) if rules else []
     decided, kept = ([name for name in names if cut(name) == name] for names in (decided, kept))  # no column has the others
     lines = [f"  - table_name: {scalar(table)}", "    anonymized_column_names:"]
     lines += [f"      - {scalar(name)}" for name in decided]

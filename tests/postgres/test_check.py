@@ -530,6 +530,40 @@ def test_what_a_run_itself_publishes_is_no_stranger_to_the_next(shop: Place) -> 
     ]
 
 
+# Rules that reach further than they say, or less far.
+
+
+def test_a_partition_at_any_depth_that_has_stricter_rules_than_its_root_is_named_with_it(place: Place) -> None:
+    place.in_origin("""
+        CREATE TABLE visits (id integer, name text) PARTITION BY LIST (id);
+        CREATE TABLE visits_1 PARTITION OF visits FOR VALUES IN (1) PARTITION BY LIST (name);
+        CREATE TABLE visits_marie PARTITION OF visits_1 FOR VALUES IN ('Marie');
+        CREATE SCHEMA archive;
+        CREATE TABLE archive.trips (id integer, name text) PARTITION BY LIST (id);
+        CREATE TABLE trips_1 PARTITION OF archive.trips FOR VALUES IN (1) PARTITION BY LIST (name);
+        CREATE TABLE trips_marie PARTITION OF trips_1 FOR VALUES IN ('Marie');
+        CREATE TABLE trips_2 PARTITION OF archive.trips FOR VALUES IN (2);
+    """)
+    rules = """
+tables:
+  - {table_name: visits, non_anonymized_column_names: [id, name]}
+  - {table_name: visits_1, non_anonymized_column_names: [id, name]}
+  - {table_name: visits_marie, anonymized_column_names: [name]}
+  - {table_name: trips_1, non_anonymized_column_names: [id, name]}
+  - {table_name: trips_marie, truncated: true}
+  - {table_name: trips_2, anonymized_column_names: [id, name]}
+"""
+    *lines, snippet = problems(place, rules)
+    assert lines == [
+        "origin shop: partition trips_marie follows the rules of trips_1, which do not truncate it as its own do; "
+        "truncate trips_1 too, or take it out of the entry of trips_marie",
+        "origin shop: partition visits_marie follows the rules of visits, which do not anonymize name as its own do; "
+        "anonymize that in visits too, or take it out of the entry of visits_marie",
+    ]
+    (visits,) = yaml.safe_load(snippet)["tables"]
+    assert visits == {"table_name": "visits", "anonymized_column_names": ["name"], "non_anonymized_column_names": ["id"]}
+
+
 # All of it together, and nothing done.
 
 

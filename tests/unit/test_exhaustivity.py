@@ -212,9 +212,52 @@ def test_a_name_that_is_longer_than_any_of_postgres_is_cut_and_in_no_snippet() -
     )
 
 
+VISITS = catalog(
+    table("visits", ID, column("name"), column("city"), column("loud", generated_from=("name",)), key=["id"], kind="p"),
+    partitions={"visits_1": "visits", "visits_2": "visits"},
+)
+OF_VISITS = "tables:\n- {table_name: visits, anonymized_column_names: [%s], non_anonymized_column_names: [%s]}\n"
+
+
+def test_a_partition_with_stricter_rules_than_its_root_is_a_problem_that_names_both() -> None:
+    findings = compare(
+        parse(
+            OF_VISITS % ("", "name, city, loud") + "- {table_name: visits_1, anonymized_column_names: [city, name, gone]}\n"
+            "- {table_name: visits_2, truncated: true}\n"
+        ),
+        VISITS,
+    )
+    assert findings.problems == (
+        "partition visits_1 follows the rules of visits, which do not anonymize city, name as its own do; "
+        "anonymize that in visits too, or take it out of the entry of visits_1",
+        "partition visits_2 follows the rules of visits, which do not truncate it as its own do; "
+        "truncate visits too, or take it out of the entry of visits_2",
+    )
+    (visits,) = yaml.safe_load(findings.snippet)["tables"]
+    assert (visits["anonymized_column_names"], visits["non_anonymized_column_names"]) == (["city", "name"], ["loud"])
+
+
+@pytest.mark.parametrize(
+    ("root", "partition"),
+    [
+        (OF_VISITS % ("name", "city, loud"), "anonymized_column_names: [name, loud, gone]"),
+        (OF_VISITS % ("name, city", "loud"), "non_anonymized_column_names: [name, city]"),
+        ("tables:\n- {table_name: visits, truncated: true}\n", "truncated: true"),
+        ("tables:\n- {table_name: visits, truncated: true}\n", "anonymized_column_names: [name]"),
+    ],
+)
+def test_a_partition_whose_rules_are_not_stricter_than_its_root_s_is_accepted_in_silence(root: str, partition: str) -> None:
+    assert told(compare(parse(f"{root}- {{table_name: visits_1, {partition}}}\n"), VISITS)) == ((), (), "")
+
+
+def test_a_partition_is_not_compared_with_a_root_that_has_no_rules_yet() -> None:
+    findings = compare(parse("tables: [{table_name: visits_1, truncated: true}]"), VISITS)
+    assert findings.problems == ("missing rules for table visits",)
+
+
 def test_partitions_and_views_need_no_entry_and_may_have_one() -> None:
     events = catalog(
-        table("events", ID, key=["id"], kind="p"), partitions=frozenset(["events_2024"]), others={"everyone": "view"}
+        table("events", ID, key=["id"], kind="p"), partitions={"events_2024": "events"}, others={"everyone": "view"}
     )
     without = "tables:\n- {table_name: events, non_anonymized_column_names: []}\n"
     assert told(compare(parse(without), events)) == ((), (), "")
