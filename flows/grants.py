@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             gaps = exhaustivity.compare(parsed, catalog)
             if gaps.problems:
                 raise CheckError(*gaps.lines(origin.side))
-            plan = make_plan(catalog, parsed, (), frozenset())
+            plan = make_plan(catalog, gaps.rules, (), frozenset())
             leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
         place, role = (server["database"], schema), given.role or server["role"]
         if given.mode == "dump":

@@ -1,7 +1,8 @@
 """Do the rules decide about every table and column? Gaps stop a run before any row is read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import yaml
 
@@ -14,11 +15,15 @@ from multischema.rules import Rules, TableRules
 
 @dataclass(frozen=True)
 class Findings:
-    """What the comparison of rules and catalog found: problems stop the run, warnings go into the report."""
+    """What the comparison of rules and catalog found: problems stop the run, warnings go into the report.
+
+    `rules` are those that the run follows: key columns that refer to anonymized ones are anonymized in them too.
+    """
 
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     snippet: str
+    rules: Rules
 
     def lines(self, side: str) -> list[str]:
         """Return a line for each problem, which is of this side, then the lines of the snippet."""
@@ -28,6 +33,8 @@ class Findings:
 
 def compare(rules: Rules, catalog: Catalog) -> Findings:
     """Return every gap between the rules and the origin's catalog, with a snippet that is ready to paste."""
+    followed = effective(rules, catalog)
+    referring = _referring(followed.tables, catalog)
     problems: list[str] = []
     warnings: list[str] = []
     entries: list[str] = []
@@ -38,8 +45,8 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
             problems.append(f"missing rules for table {table.name}")
         else:
             problems += [f"missing rule for column {table.name}.{column}" for column in missing]
-            warnings += _table_warnings(table, own, catalog)
-            stricter, found = _stricter_partitions(table, rules, own, catalog)
+            warnings += _table_warnings(table, own, referring, catalog)
+            stricter, found = _stricter_partitions(table, rules, followed.tables[table.name], catalog)
             problems += found
             missing += [column for column in stricter if column not in missing]
         if own is None or missing:
@@ -49,7 +56,37 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
     if unknown:
         warnings.append(f"rules for table{'s'[: len(unknown) > 1]} {some(unknown)}, which the origin does not have")
     snippet = "tables:\n" + "".join(entries) if entries else ""
-    return Findings(tuple(problems), tuple(warnings), snippet)
+    return Findings(tuple(problems), tuple(warnings), snippet, followed)
+
+
+def effective(rules: Rules, catalog: Catalog) -> Rules:
+    """Return the rules that a run follows: keys that refer to an anonymized column hold its values, and are anonymized too.
+
+    Only where they are not listed: else the rules say themselves what they are.
+    """
+    tables = dict(rules.tables)
+    while True:
+        more: defaultdict[str, set[str]] = defaultdict(set)
+        for table, column in _referring(tables, catalog):
+            own = tables.get(table)
+            if own and not own.truncated and column not in own.anonymized | own.non_anonymized:
+                more[table].add(column)
+        if not more:
+            return Rules(tables)
+        for table, columns in more.items():
+            tables[table] = replace(tables[table], anonymized=tables[table].anonymized | columns)
+
+
+def _referring(rules: Mapping[str, TableRules], catalog: Catalog) -> dict[tuple[str, str], str]:
+    """Return the columns, by table, that refer to one that is anonymized, each with the name of that one."""
+    hidden = {table.name: _hidden(table, rules.get(table.name)) for table in catalog.tables}
+    referring: dict[tuple[str, str], str] = {}
+    for key in (key for table in catalog.tables for key in table.foreign_keys if key.referenced_schema == catalog.schema):
+        name = catalog.partitions.get(key.referenced_table, key.referenced_table)
+        for column, other in zip(key.columns, key.referenced_columns, strict=True):
+            if other in hidden.get(name, ()) and (name, other) != (key.table, column):
+                referring.setdefault((key.table, column), f"{name}.{other}")
+    return referring
 
 
 def _hidden(table: Table, rules: TableRules | None) -> frozenset[str]:
@@ -100,7 +137,9 @@ def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str
     return "\n".join(lines) + "\n"
 
 
-def _table_warnings(table: Table, rules: TableRules, catalog: Catalog) -> list[str]:
+def _table_warnings(
+    table: Table, rules: TableRules, referring: Mapping[tuple[str, str], str], catalog: Catalog
+) -> list[str]:
     names = {column.name for column in table.columns}
     both = rules.anonymized & rules.non_anonymized & names
     warnings = [f"{table.name}.{name} is in both lists: anonymized" for name in sorted(both)]
@@ -112,7 +151,12 @@ def _table_warnings(table: Table, rules: TableRules, catalog: Catalog) -> list[s
     if rules.truncated:
         return warnings
     for name in sorted(table.key_columns - rules.anonymized):
-        if name not in rules.non_anonymized and not _is_number(table.column(name), catalog):
+        other = referring.get((table.name, name))
+        if other and name in rules.non_anonymized:
+            warnings.append(f"{table.name}.{name} is published as it is, though it refers to {other}, which is anonymized")
+        elif other:
+            warnings.append(f"{table.name}.{name} is anonymized: it refers to {other}, which is")
+        elif name not in rules.non_anonymized and not _is_number(table.column(name), catalog):
             kind = table.column(name).type_text
             warnings.append(f"{table.name}.{name} is a key without a rule, of type {kind}: copied as it is")
     return warnings

@@ -533,6 +533,24 @@ def test_what_a_run_itself_publishes_is_no_stranger_to_the_next(shop: Place) -> 
 # Rules that reach further than they say, or less far.
 
 
+def test_a_key_that_is_anonymized_as_what_it_refers_to_is_needs_no_right(place: Place) -> None:
+    place.in_origin(
+        "CREATE TABLE users (ssn bigint NOT NULL UNIQUE, city text);"
+        "CREATE TABLE cases (id serial PRIMARY KEY, ssn bigint NOT NULL REFERENCES users (ssn));"
+        f"REVOKE SELECT ON users, cases FROM {place.app};"
+        f"GRANT SELECT (city) ON users TO {place.app}; GRANT SELECT (id) ON cases TO {place.app}"
+    )
+    users = "tables:\n- {table_name: users, anonymized_column_names: [ssn], non_anonymized_column_names: [city]}\n"
+    plan = check(place, users + "- {table_name: cases, anonymized_column_names: []}\n")
+    assert {table.name: [column.name for column in table.masked] for table in plan.tables} == {
+        "users": ["ssn"],
+        "cases": ["ssn"],
+    }
+    assert plan.warnings[0] == "cases.ssn is anonymized: it refers to users.ssn, which is"
+    (problem,) = problems(place, users + "- {table_name: cases, non_anonymized_column_names: [ssn]}\n")
+    assert problem.startswith(f"origin shop: role {place.app} may not SELECT column ssn of table cases; ")
+
+
 def test_a_partition_at_any_depth_that_has_stricter_rules_than_its_root_is_named_with_it(place: Place) -> None:
     place.in_origin("""
         CREATE TABLE visits (id integer, name text) PARTITION BY LIST (id);

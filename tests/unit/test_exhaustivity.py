@@ -3,8 +3,9 @@
 import pytest
 import yaml
 
+from multischema.catalog import Catalog, ForeignKey
 from multischema.errors import CheckError
-from multischema.exhaustivity import Findings, compare
+from multischema.exhaustivity import Findings, compare, effective
 from multischema.names import escaped
 from multischema.rules import parse
 from tests.unit.origins import catalog, column, foreign_key, table
@@ -178,7 +179,11 @@ def test_a_natural_key_without_a_rule_is_a_warning_and_with_one_is_not() -> None
         "tables: [{table_name: countries, anonymized_column_names: [code]}, "
         "{table_name: regions, non_anonymized_column_names: [number, country]}]"
     )
-    assert told(compare(outspoken, catalog(countries, regions))) == ((), (), "")
+    assert told(compare(outspoken, catalog(countries, regions))) == (
+        (),
+        ("regions.country is published as it is, though it refers to countries.code, which is anonymized",),
+        "",
+    )
 
 
 def test_rules_ahead_of_the_origin_are_a_warning_for_all_tables_and_one_for_the_columns_of_each() -> None:
@@ -209,6 +214,110 @@ def test_a_name_that_is_longer_than_any_of_postgres_is_cut_and_in_no_snippet() -
     whole = "é" * 31 + "e"  # 63 bytes
     assert found(f"tables: [{{table_name: {whole}, truncated: true}}]").warnings == (
         f"rules for table {whole}, which the origin does not have",
+    )
+
+
+CASES = table(
+    "cases",
+    ID,
+    column("ssn", "bigint"),
+    column("city"),
+    key=["id"],
+    foreign_keys=[
+        foreign_key("cases", "ssn", "users", "ssn"),
+        foreign_key("cases", "city", "users", "city", schema="other"),
+    ],
+)
+PROFILES = table(
+    "profiles",
+    column("ssn", "bigint", not_null=True),
+    column("note"),
+    key=["ssn"],
+    foreign_keys=[foreign_key("profiles", "ssn", "cases", "ssn")],
+)
+NOTES = table("notes", column("profile", "bigint"), foreign_keys=[foreign_key("notes", "profile", "profiles", "ssn")])
+WITH_SSN = table(
+    "users", ID, column("ssn", "bigint"), column("city"), column("twice", "bigint", generated_from=("ssn",)), key=["id"]
+)
+LAWSUITS = catalog(NOTES, PROFILES, CASES, WITH_SSN)
+OF_USERS = "tables:\n- {table_name: users, anonymized_column_names: [ssn, city], non_anonymized_column_names: [twice]}\n"
+OF_PROFILES = "- {table_name: profiles, anonymized_column_names: [note]}\n"
+OF_NOTES = "- {table_name: notes, anonymized_column_names: []}\n"
+
+
+def followed(text: str, origin: Catalog = LAWSUITS) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+    """Return the columns that a run anonymizes, by table, and the warnings."""
+    findings = compare(parse(text), origin)
+    assert findings.problems == ()
+    assert effective(findings.rules, origin) == findings.rules
+    return {name: sorted(rules.anonymized) for name, rules in findings.rules.tables.items()}, findings.warnings
+
+
+def test_a_key_without_a_rule_that_refers_to_an_anonymized_column_is_anonymized_however_far_it_is() -> None:
+    assert followed(OF_USERS + "- {table_name: cases, anonymized_column_names: []}\n" + OF_PROFILES + OF_NOTES) == (
+        {"users": ["city", "ssn"], "cases": ["ssn"], "profiles": ["note", "ssn"], "notes": ["profile"]},
+        (
+            "notes.profile is anonymized: it refers to profiles.ssn, which is",
+            "profiles.ssn is anonymized: it refers to cases.ssn, which is",
+            "cases.city is a key without a rule, of type text: copied as it is",
+            "cases.ssn is anonymized: it refers to users.ssn, which is",
+        ),
+    )
+
+
+def test_a_key_that_the_rules_publish_stays_as_it_is_with_a_warning_and_so_does_what_refers_to_it() -> None:
+    of_cases = "- {table_name: cases, non_anonymized_column_names: [ssn, city]}\n"
+    assert followed(OF_USERS + of_cases + OF_PROFILES + OF_NOTES) == (
+        {"users": ["city", "ssn"], "cases": [], "profiles": ["note"], "notes": []},
+        ("cases.ssn is published as it is, though it refers to users.ssn, which is anonymized",),
+    )
+
+
+def test_a_key_that_the_rules_anonymize_and_a_truncated_table_are_told_nothing_of() -> None:
+    of_cases = "- {table_name: cases, anonymized_column_names: [ssn], non_anonymized_column_names: [city]}\n"
+    truncated = "- {table_name: profiles, truncated: true}\n"
+    assert followed(OF_USERS + of_cases + truncated + OF_NOTES) == (
+        {"users": ["city", "ssn"], "cases": ["ssn"], "profiles": [], "notes": []},
+        (),
+    )
+
+
+def test_keys_towards_what_is_computed_from_a_masked_column_and_towards_a_partition_are_followed_too() -> None:
+    twins = table("twins", column("twice", "bigint"), foreign_keys=[foreign_key("twins", "twice", "users", "twice")])
+    trips = table("trips", column("ssn", "bigint"), foreign_keys=[foreign_key("trips", "ssn", "users_1", "ssn")])
+    of_twins = "- {table_name: twins, anonymized_column_names: []}\n- {table_name: trips, anonymized_column_names: []}\n"
+    assert followed(OF_USERS + of_twins, catalog(twins, trips, WITH_SSN, partitions={"users_1": "users"})) == (
+        {"users": ["city", "ssn"], "twins": ["twice"], "trips": ["ssn"]},
+        (
+            "twins.twice is anonymized: it refers to users.twice, which is",
+            "trips.ssn is anonymized: it refers to users.ssn, which is",
+        ),
+    )
+
+
+def test_of_a_key_of_two_columns_the_one_that_refers_to_an_anonymized_one_is_anonymized() -> None:
+    key = ForeignKey("cases", "cases_key", ("user_id", "ssn"), "public", "users", ("id", "ssn"))
+    cases = table("cases", column("ssn", "bigint"), column("user_id", "integer"), foreign_keys=[key])
+    of_cases = "- {table_name: cases, anonymized_column_names: []}\n"
+    assert followed(OF_USERS + of_cases, catalog(cases, WITH_SSN))[0]["cases"] == ["ssn"]
+
+
+def test_tables_that_refer_to_themselves_and_to_each_other_come_to_an_end() -> None:
+    first = table(
+        "first",
+        ID,
+        column("second", "bigint"),
+        column("boss", "integer"),
+        key=["id"],
+        foreign_keys=[foreign_key("first", "second", "second"), foreign_key("first", "boss", "first")],
+    )
+    second = table("second", ID, key=["id"], foreign_keys=[foreign_key("second", "id", "first", "second")])
+    text = (
+        "tables: [{table_name: first, anonymized_column_names: [second]}, {table_name: second, anonymized_column_names: []}]"
+    )
+    assert followed(text, catalog(first, second)) == (
+        {"first": ["second"], "second": ["id"]},
+        ("second.id is anonymized: it refers to first.second, which is",),
     )
 
 
