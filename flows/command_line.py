@@ -15,6 +15,7 @@ from blocks import urls
 from flows import progress, stages, temporary, terminal
 from flows.apps import App, known_apps
 from multischema.errors import EtlError, UsageError
+from multischema.names import escaped
 from multischema.planning import Job
 from multischema.postgres.sessions import Database, new_run_id
 
@@ -137,7 +138,7 @@ def _check(parameters: Mapping[str, Any]) -> None:
     with terminal.shown(Console(highlight=False)), stages.opened(job, origin, target):
         plan = stages.check.fn(job, stages.download_rules.fn(parameters["rules"]), lock=False)
         for warning in plan.warnings:
-            stages.log().warning(warning)
+            stages.log().warning(escaped(warning))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise origins.no_table(origin, schema)
             gaps = exhaustivity.compare(parsed, catalog)
             if gaps.problems:
-                raise CheckError(*(f"{origin.side}: {line}" for line in gaps.problems), gaps.snippet)
-            plan = make_plan(catalog, parsed, (), frozenset())
+                raise CheckError(*gaps.lines(origin.side))
+            plan = make_plan(catalog, gaps.rules, (), frozenset())
             leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
         place, role = (server["database"], schema), given.role or server["role"]
         if given.mode == "dump":

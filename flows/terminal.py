@@ -15,6 +15,7 @@ from rich.text import Text
 
 from flows import progress
 from flows.logs import is_told_elsewhere
+from multischema.names import escaped
 
 _PREFECT = str(Path(prefect.__file__).parent)
 # they tell each state and each failure again, for the UI's sake: who waits for a command hears of a failure once, from it
@@ -62,7 +63,8 @@ class _Lines(logging.Handler):
         if self._console.is_terminal and getattr(record, "detail", False):
             return
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        line = f"{self._clock.formatTime(record, '%H:%M:%S')}  {level}{record.getMessage()}"
+        message = "\n".join(map(escaped, record.getMessage().split("\n")))
+        line = f"{self._clock.formatTime(record, '%H:%M:%S')}  {level}{message}"
         self._console.print(Text(line, style=_STYLES.get(record.levelno, "")), soft_wrap=True)
 
 
@@ -74,7 +76,7 @@ def _bar() -> Group | Table:
     running = progress.current
     if running:
         bar = ProgressBar(total=100, completed=running.percent, width=30)
-        line.add_row(progress.stage, bar, f"{running.percent:.0f} %", ", ".join(running.tables))
+        line.add_row(progress.stage, bar, f"{running.percent:.0f} %", escaped(", ".join(running.tables)))
     else:
         line.add_row(progress.stage, "…")
     return line

@@ -141,6 +141,7 @@ class Fingerprint:
 class Catalog:
     """The origin schema at one moment; `others` are its views and the like, by name, which are not copied.
 
+    `partitions` are by name with the table that their rows are copied in.
     `keys_of_partitions` are the indexes and foreign keys that only partitions have, by the name of their root.
     """
 
@@ -149,7 +150,7 @@ class Catalog:
     types: Mapping[int, Type]
     fingerprints: Mapping[int, Fingerprint]
     others: Mapping[str, str]
-    partitions: frozenset[str]
+    partitions: Mapping[str, str]
     other_schemas: tuple[str, ...]
     keys_of_partitions: Mapping[str, Sequence[str]]
 
@@ -173,6 +174,7 @@ def assemble(
     for row in left_out:
         if row["what"] == "index":
             keys_of_partitions[row["kind"]].append(row["name"])
+    names = {row["name"] for row in tables}
     defined = [_defined(row, definitions[row["oid"]]) for row in indexes]
     columns_of, indexes_of, foreign_keys_of = _by_table(columns), _by_table(defined), _by_table(foreign_keys)
     return Catalog(
@@ -189,7 +191,8 @@ def assemble(
         types={row["oid"]: Type(**{**row, "fields": tuple(FieldOfType(*f) for f in row["fields"])}) for row in types},
         fingerprints=fingerprints,
         others={row["name"]: row["kind"] for row in left_out if row["what"] == "relation"},
-        partitions=frozenset(row["name"] for row in left_out if row["what"] == "partition"),
+        # a root inside another root's family is no table of its own, as a rule
+        partitions={row["name"]: row["kind"] for row in left_out if row["what"] == "partition" and row["kind"] in names},
         other_schemas=tuple(row["name"] for row in left_out if row["what"] == "schema"),
         keys_of_partitions=dict(keys_of_partitions),
     )

@@ -16,6 +16,8 @@ EtlError                 the run failed, nothing was published
 
 from collections.abc import Sequence
 
+from multischema.names import escaped
+
 NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections, clients: words of a server at its limit
 FULL = ("could not extend file", "No space left on device")  # words of a server whose disk is full
 FREE_SPACE = "free space on the server or enlarge its disk; the next run starts anew"
@@ -33,7 +35,7 @@ class EtlError(Exception):
         self.problems: Sequence[str] = problems
 
     def __str__(self) -> str:
-        return "\n".join(self.problems)
+        return "\n".join(map(escaped, self.problems))
 
 
 class UsageError(EtlError):

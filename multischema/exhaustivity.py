@@ -1,26 +1,40 @@
 """Do the rules decide about every table and column? Gaps stop a run before any row is read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import yaml
 
-from multischema.catalog import Catalog, Table
+from multischema.catalog import Catalog, Column, Table
 from multischema.flattening import flatten
+from multischema.names import cut, escaped
+from multischema.planning import some
 from multischema.rules import Rules, TableRules
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the comparison of rules and catalog found: problems stop the run, warnings go into the report."""
+    """What the comparison of rules and catalog found: problems stop the run, warnings go into the report.
+
+    `rules` are those that the run follows: key columns that refer to anonymized ones are anonymized in them too.
+    """
 
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
     snippet: str
+    rules: Rules
+
+    def lines(self, side: str) -> list[str]:
+        """Return a line for each problem, which is of this side, then the lines of the snippet."""
+        snippet = self.snippet.removesuffix("\n").split("\n") if self.snippet else []
+        return [*(f"{side}: {line}" for line in self.problems), *snippet]
 
 
 def compare(rules: Rules, catalog: Catalog) -> Findings:
     """Return every gap between the rules and the origin's catalog, with a snippet that is ready to paste."""
+    followed = effective(rules, catalog)
+    referring = _referring(followed.tables, catalog)
     problems: list[str] = []
     warnings: list[str] = []
     entries: list[str] = []
@@ -31,15 +45,75 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
             problems.append(f"missing rules for table {table.name}")
         else:
             problems += [f"missing rule for column {table.name}.{column}" for column in missing]
-            warnings += _table_warnings(table, own, catalog)
+            warnings += _table_warnings(table, own, referring, catalog)
+            stricter, found = _stricter_partitions(table, rules, followed.tables[table.name], catalog)
+            problems += found
+            missing += [column for column in stricter if column not in missing]
         if own is None or missing:
             entries.append(entry(table.name, own, missing))
-    tables = {table.name for table in catalog.tables}
-    for name in rules.tables:
-        if name not in tables and name not in catalog.partitions and name not in catalog.others:
-            warnings.append(f"rules for table {name}, which the origin does not have")
+    known = {table.name for table in catalog.tables} | catalog.partitions.keys() | catalog.others.keys()
+    unknown = [cut(name) for name in rules.tables if name not in known]
+    if unknown:
+        warnings.append(f"rules for table{'s'[: len(unknown) > 1]} {some(unknown)}, which the origin does not have")
     snippet = "tables:\n" + "".join(entries) if entries else ""
-    return Findings(tuple(problems), tuple(warnings), snippet)
+    return Findings(tuple(problems), tuple(warnings), snippet, followed)
+
+
+def effective(rules: Rules, catalog: Catalog) -> Rules:
+    """Return the rules that a run follows: keys that refer to an anonymized column hold its values, and are anonymized too.
+
+    Only where they are not listed: else the rules say themselves what they are.
+    """
+    tables = dict(rules.tables)
+    while True:
+        more: defaultdict[str, set[str]] = defaultdict(set)
+        for table, column in _referring(tables, catalog):
+            own = tables.get(table)
+            if own and not own.truncated and column not in own.anonymized | own.non_anonymized:
+                more[table].add(column)
+        if not more:
+            return Rules(tables)
+        for table, columns in more.items():
+            tables[table] = replace(tables[table], anonymized=tables[table].anonymized | columns)
+
+
+def _referring(rules: Mapping[str, TableRules], catalog: Catalog) -> dict[tuple[str, str], str]:
+    """Return the columns, by table, that refer to one that is anonymized, each with the name of that one."""
+    hidden = {table.name: _hidden(table, rules.get(table.name)) for table in catalog.tables}
+    referring: dict[tuple[str, str], str] = {}
+    for key in (key for table in catalog.tables for key in table.foreign_keys if key.referenced_schema == catalog.schema):
+        name = catalog.partitions.get(key.referenced_table, key.referenced_table)
+        for column, other in zip(key.columns, key.referenced_columns, strict=True):
+            if other in hidden.get(name, ()) and (name, other) != (key.table, column):
+                referring.setdefault((key.table, column), f"{name}.{other}")
+    return referring
+
+
+def _hidden(table: Table, rules: TableRules | None) -> frozenset[str]:
+    """Return the columns of a table that are anonymized, or computed from such a one."""
+    anonymized = rules.anonymized if rules else frozenset[str]()
+    return anonymized.union(c.name for c in table.columns if c.generated and anonymized.intersection(c.generated_from))
+
+
+def _stricter_partitions(table: Table, rules: Rules, followed: TableRules, catalog: Catalog) -> tuple[list[str], list[str]]:
+    """Return what entries of partitions anonymize and their root's does not, and a problem for each stricter entry."""
+    if followed.truncated:
+        return [], []
+    published = {column.name for column in table.columns} - _hidden(table, followed)
+    columns: set[str] = set()
+    problems = []
+    for name in sorted(name for name, root in catalog.partitions.items() if root == table.name and name in rules.tables):
+        own = rules.tables[name]
+        stricter = sorted(own.anonymized & published)
+        columns.update(stricter)
+        if own.truncated or stricter:
+            what = "truncate it" if own.truncated else f"anonymize {some(stricter)}"
+            cure = f"truncate {table.name}" if own.truncated else f"anonymize that in {table.name}"
+            problems.append(
+                f"partition {name} follows the rules of {table.name}, which do not {what} as its own do; "
+                f"{cure} too, or take it out of the entry of {name}"
+            )
+    return sorted(columns), problems
 
 
 def missing_columns(table: Table, rules: TableRules | None) -> list[str]:
@@ -53,7 +127,8 @@ def missing_columns(table: Table, rules: TableRules | None) -> list[str]:
 def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str:
     """Return a whole entry of a rules file; what is undecided is anonymized until someone decides."""
     decided = sorted(rules.anonymized) if rules else []
-    kept = sorted(rules.non_anonymized - rules.anonymized) if rules else []
+    kept = sorted(rules.non_anonymized - rules.anonymized.union(undecided)) if rules else []
+    decided, kept = ([name for name in names if cut(name) == name] for names in (decided, kept))  # no column has the others
     lines = [f"  - table_name: {scalar(table)}", "    anonymized_column_names:"]
     lines += [f"      - {scalar(name)}" for name in decided]
     if undecided:
@@ -62,24 +137,38 @@ def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str
     return "\n".join(lines) + "\n"
 
 
-def _table_warnings(table: Table, rules: TableRules, catalog: Catalog) -> list[str]:
+def _table_warnings(
+    table: Table, rules: TableRules, referring: Mapping[tuple[str, str], str], catalog: Catalog
+) -> list[str]:
     names = {column.name for column in table.columns}
-    warnings = [
-        f"{table.name}.{name} is in both lists: anonymized" for name in sorted(rules.anonymized & rules.non_anonymized)
-    ]
-    warnings += [
-        f"rule for column {table.name}.{name}, which the origin does not have"
-        for name in sorted((rules.anonymized | rules.non_anonymized) - names)
-    ]
+    both = rules.anonymized & rules.non_anonymized & names
+    warnings = [f"{table.name}.{name} is in both lists: anonymized" for name in sorted(both)]
+    unknown = [cut(name) for name in sorted((rules.anonymized | rules.non_anonymized) - names)]
+    if len(unknown) == 1:
+        warnings.append(f"rule for column {table.name}.{unknown[0]}, which the origin does not have")
+    elif unknown:
+        warnings.append(f"rules for columns of {table.name} that the origin does not have: {some(unknown)}")
     if rules.truncated:
         return warnings
-    for name in sorted(table.key_columns - rules.anonymized - rules.non_anonymized):
-        column = table.column(name)
-        if not flatten(column.type_oid, column.type_text, catalog.types).is_key:
-            warnings.append(f"{table.name}.{name} is a key without a rule, of type {column.type_text}: copied as it is")
+    for name in sorted(table.key_columns - rules.anonymized):
+        other = referring.get((table.name, name))
+        if other and name in rules.non_anonymized:
+            warnings.append(f"{table.name}.{name} is published as it is, though it refers to {other}, which is anonymized")
+        elif other:
+            warnings.append(f"{table.name}.{name} is anonymized: it refers to {other}, which is")
+        elif name not in rules.non_anonymized and not _is_number(table.column(name), catalog):
+            kind = table.column(name).type_text
+            warnings.append(f"{table.name}.{name} is a key without a rule, of type {kind}: copied as it is")
     return warnings
 
 
+def _is_number(column: Column, catalog: Catalog) -> bool:
+    """Tell a key that is an integer or a uuid from one that may be a name."""
+    return flatten(column.type_oid, column.type_text, catalog.types).is_key
+
+
 def scalar(name: str) -> str:
-    """Return a name as YAML writes it."""
+    """Return a name as YAML writes it, on one line."""
+    if escaped(name) != name:
+        return yaml.safe_dump(name, default_style='"', width=1000).removesuffix("\n")
     return yaml.safe_dump(name, allow_unicode=True, width=1000).removesuffix("\n").removesuffix("\n...")

@@ -3,17 +3,20 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from multischema.catalog import ForeignKey, Index, Table
 from multischema.masking import TablePlan
 
-# Of an index definition as the server writes it: constants, which are texts that are not empty, and numbers but 0 that
-# something is compared with; names in quotes; other words.
+# Of an index definition as the server writes it: constants, which are texts that are not empty; names in quotes; other
+# words, whose digits are no numbers; numbers; every column of a row; what opens, parts and closes.
 _TOKENS = re.compile(
-    r"""\bE?''(?!')|(?P<constant>\bE'(?:[^'\\]|''|\\.)+'|'(?:[^']|'')+'|[=<>[]\ ?-?[1-9])"""
-    r"""|"(?P<quoted>(?:[^"]|"")*)"|(?P<word>\w+)""",
+    r"""\bE?''(?!')|(?P<constant>\bE'(?:[^'\\]|''|\\.)+'|'(?:[^']|'')+')"""
+    r"""|"(?P<quoted>(?:[^"]|"")*)"|(?P<word>[^\W\d][\w$]*)|(?P<number>\d+(?:\.\d+)?(?:[Ee][+-]?\d+)?)"""
+    r"""|(?P<row>\.\*)|(?P<sign>[(),[\]])""",
     re.DOTALL,
 )
+_Tokens = Sequence[re.Match[str]]
 
 
 @dataclass(frozen=True)
@@ -103,17 +106,34 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
 def _beside_a_constant(index: Index, plan: TablePlan) -> str | None:
     """Return a column that is not published as it is, in an expression or predicate with a constant; None for most indexes.
 
-    Everyone who can log in reads index definitions, and `WHERE email = 'marie@exemple.org'` quotes a row.
+    Everyone who can log in reads index definitions, and `WHERE email = 'marie@exemple.org'` quotes a row. So may any text
+    that is not empty, and any number that is not zero, wherever it stands.
     """
-    tokens = list(_TOKENS.finditer(index.definition))
-    predicate = next((place for place, token in enumerate(tokens) if token["word"] == "WHERE"), len(tokens))
-    for part in (tokens[:predicate] if None in index.key_columns else [], tokens[predicate:]):
-        if any(token["constant"] for token in part):
+    for part in _parts(index):
+        if any(token["constant"] or re.search("[1-9]", token["number"] or "") for token in part):
             names = {token["word"] or (token["quoted"] or "").replace('""', '"') for token in part}
+            names.update(index.columns if any(token["row"] for token in part) else ())
             found = [name for name in index.columns if name in names and (plan.truncated or plan.mask(name))]
             if found:
                 return found[0]
     return None
+
+
+def _parts(index: Index) -> Sequence[_Tokens]:
+    """Return the tokens of each expression among an index's keys, and of its predicate; of all, if keys are not clear."""
+    tokens = list(_TOKENS.finditer(index.definition))
+    depths = list(accumulate((token["sign"] in ("(", "[")) - (token["sign"] in (")", "]")) for token in tokens))
+    end = next((place for place, token in enumerate(tokens) if token["sign"] == ")" and not depths[place]), len(tokens))
+    keys: list[list[re.Match[str]]] = [[]]
+    for token, depth in zip(tokens[:end], depths, strict=False):
+        if token["sign"] == "," and depth == 1:
+            keys.append([])
+        elif depth:
+            keys[-1].append(token)
+    if len(keys) != len(index.key_columns):
+        return [tokens]
+    where = next((i for i in range(end, len(tokens)) if tokens[i]["word"] == "WHERE" and not depths[i]), len(tokens))
+    return [*(key for key, name in zip(keys, index.key_columns, strict=True) if not name), tokens[where:]]
 
 
 def _stays_unique(index: Index, table: Table, plan: TablePlan) -> bool:

@@ -12,6 +12,7 @@ from typing import TypeVar
 from multischema import archives, catalog, ddl, download, exhaustivity, preconditions, raw, record, rules, shell
 from multischema.catalog import Catalog
 from multischema.errors import CheckError, ConnectionLost, EtlError, OriginChanged, SnapshotLost, VerifyError
+from multischema.exhaustivity import Findings
 from multischema.masking import TablePlan
 from multischema.planning import Job, Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import building, publishing, restoring
@@ -441,7 +442,7 @@ def _check_schemas(
     job: Job, doors: Doors, parsed: Rules, unusable: Mapping[str, list[str]]
 ) -> tuple[Plan | None, list[str]]:
     """Return the plan and all problems, of each side that can be used too; the plan is None where one keeps it from us."""
-    found, problems = (None, unusable["origin"]) if "origin" in unusable else _check_origin(job, doors, parsed)
+    found, gaps, problems = (None, None, unusable["origin"]) if "origin" in unusable else _check_origin(job, doors, parsed)
     problems = problems + (unusable["target"] if "target" in unusable else _check_target(job, doors))
     absent: set[str] = set()
     if found and "target" not in unusable:
@@ -451,27 +452,27 @@ def _check_schemas(
     def standing(plan: Plan | None) -> list[str]:
         return [] if "target" in unusable else _check_standing(job, doors, plan)
 
-    if not found:
+    if not found or not gaps:
         return None, problems + standing(None)
-    gaps = exhaustivity.compare(parsed, found)
     if gaps.problems:
-        return None, [*problems, *standing(None), *(f"{doors.origin.side}: {line}" for line in gaps.problems), gaps.snippet]
+        return None, [*problems, *standing(None), *gaps.lines(doors.origin.side)]
     collations = frozenset(collations_of(found)) - absent
-    plan = make_plan(found, parsed, gaps.warnings, collations, raw=job.dumps, all_indexes=job.indexes == "all")
+    plan = make_plan(found, gaps.rules, gaps.warnings, collations, raw=job.dumps, all_indexes=job.indexes == "all")
     plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(job, doors, plan)), *plan.warnings))
     return plan, problems + standing(plan) + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
 
 
-def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None, list[str]]:
-    """Return the origin's catalog, if there is such a schema, and what the role may not read."""
+def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None, Findings | None, list[str]]:
+    """Return the origin's catalog, if there is such a schema, how the rules fit it, and what the role may not read."""
     side = doors.origin.side
     with doors.sessions.lend(doors.origin) as connection, translated(side, "reading the catalog"):
         server = query(connection, "server", schema=job.origin_schema)[0]
         missing = preconditions.origin_problems(side, server, job.origin_schema)
         if missing:
-            return None, missing
+            return None, None, missing
         found = read_catalog(connection, job.origin_schema)
-    return found, preconditions.rights_problems(side, server, found, parsed)
+    gaps = exhaustivity.compare(parsed, found)
+    return found, gaps, preconditions.rights_problems(side, server, found, gaps.rules)
 
 
 def _check_target(job: Job, doors: Doors) -> list[str]:

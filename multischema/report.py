@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from multischema.names import escaped
 from multischema.planning import Job, Plan
 
 _HEAD = ("table", "rows", "size", "copy s", "index s", "masked columns")
@@ -124,7 +125,7 @@ def markdown(report: Report) -> str:
         lines.append(f"| {' | '.join([_escape(name), *(cell.replace(' ', _NBSP) for cell in numbers), _escape(masked)])} |")
     if report.useless:
         lines += ["", "## Indexes left out", "", f"L{report.saved()[1:]}: {_escape(', '.join(report.useless))}."]
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(escaped, lines)) + "\n"
 
 
 def plain(report: Report) -> str:
@@ -138,7 +139,7 @@ def plain(report: Report) -> str:
     lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
     lines += ["", f"{report.saved()}: {_listed(report.useless, 80)}"] if report.useless else []
     lines += ["", f"created again, on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
-    return "\n".join([*lines, "", report.headline()])
+    return "\n".join(map(escaped, [*lines, "", report.headline()]))
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
@@ -162,12 +163,12 @@ def seconds(value: float) -> str:
 
 def _cells(table: TableReport, masked: str) -> tuple[str, ...]:
     return (
-        table.name,
+        escaped(table.name),
         "truncated" if table.truncated else f"{table.rows:,}",
         size(table.bytes),
         f"{table.copy_seconds:.2f}",
         f"{table.index_seconds:.2f}",
-        masked,
+        escaped(masked),
     )
 
 
@@ -181,6 +182,7 @@ def _listed(names: Sequence[str], width: int) -> str:
 
 
 def _escape(text: str) -> str:
+    text = escaped(text)
     for character in "\\|*_`<>[]":
         text = text.replace(character, f"\\{character}")
-    return text.replace("\n", " ")
+    return text

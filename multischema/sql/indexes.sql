@@ -15,11 +15,13 @@ SELECT i.indrelid::int8 AS table_oid,
              ORDER BY part.place) AS key_columns,
        ARRAY(SELECT a.attname::text
              FROM pg_attribute AS a
-             WHERE a.attrelid = i.indrelid AND a.attnum > 0
+             WHERE a.attrelid = i.indrelid AND a.attnum > 0 AND NOT a.attisdropped
                AND (a.attnum = ANY (i.indkey::int2[]) OR EXISTS (
                     SELECT FROM pg_depend AS d
                     WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
-                      AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))
+                      AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum)
+                    -- a whole row (`users.*`) depends on no column
+                    OR concat(i.indexprs::text, i.indpred::text) ~ '\{VAR [^}]*:varattno 0 ')
              ORDER BY a.attnum) AS columns,
        i.indexrelid::int8 AS oid,
        ARRAY(SELECT format('CREATE %%sINDEX %%I ON %%s%%s%%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, ic.relname,

@@ -1,5 +1,6 @@
 -- What stands in the origin schema and is no table of the app's, and the schemas beside it that hold tables. An index or foreign
--- key of a partition that its root has none of has the root's name for a kind. A foreign partition is read with its root.
+-- key of a partition that its root has none of has the root's name for a kind, and so has a partition. A foreign partition is read
+-- with its root.
 WITH RECURSIVE family (root, oid) AS (
     SELECT c.oid, i.inhrelid
     FROM pg_class AS c JOIN pg_inherits AS i ON i.inhparent = c.oid
@@ -19,9 +20,11 @@ WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
        OR c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass
                                               AND d.objid = c.oid AND d.deptype = 'e'))
 UNION ALL
-SELECT 'partition', c.relname::text, 'partition'
-FROM pg_class AS c
-WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s) AND c.relispartition
+SELECT 'partition', c.relname::text, root.relname::text
+FROM family AS f
+JOIN pg_class AS c ON c.oid = f.oid
+JOIN pg_class AS root ON root.oid = f.root
+WHERE c.relnamespace = root.relnamespace
 UNION ALL
 SELECT 'index', format('%%s of %%s', own.name, c.relname), root.relname::text
 FROM family AS f

@@ -174,3 +174,15 @@ def test_rules_with_gaps_have_no_least_rights(place: Place, origin: Database, ca
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "origin shop: missing rule for column notes.second" in shown.err
+
+
+def test_a_key_that_refers_to_a_masked_column_is_not_among_the_rights(
+    place: Place, origin: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.in_origin(
+        "ALTER TABLE notes ADD UNIQUE (first); CREATE TABLE quotes (id serial, note text NOT NULL REFERENCES notes (first))"
+    )
+    rules = place.rules(f"{RULES}  - {{table_name: quotes, non_anonymized_column_names: [id]}}\n")
+    assert f'GRANT SELECT ("id") ON TABLE "public"."quotes" TO "least_{place.number}";' in printed(
+        place, capsys, "--rules", rules
+    )

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+import yaml
 
 from demo.servers import Server
 from multischema.errors import DatabaseError
@@ -200,6 +201,24 @@ def test_gaps_of_the_rules_end_the_command_with_a_snippet_that_closes_them(shop:
     assert (result.status, first) == (1, "error: origin shop: missing rules for table users")
     shop.rules(snippet)
     assert check(shop, environment(shop)).status == 0
+
+
+def test_names_from_the_rules_are_told_of_in_few_short_lines_and_command_no_terminal(shop: Place) -> None:
+    odd = "\x1b[2Ja\nb\u202e"
+    entries: list[dict[str, object]] = [{"table_name": f"{odd}{n}", "truncated": True} for n in range(1000)]
+    users: dict[str, object] = {"table_name": "users", "anonymized_column_names": [odd, "é" * 1_000_000]}
+    shop.rules(yaml.safe_dump({"tables": [users, *entries]}))
+    result = check(shop, environment(shop))
+    assert (result.status, len(result.err) < 500, "\x1b" in result.err, "\u202e" in result.err) == (1, True, False, False)
+    users["non_anonymized_column_names"] = ["name", "city"]
+    shop.rules(yaml.safe_dump({"tables": [users, *entries]}))
+    result = check(shop, environment(shop))
+    shown = r"\x1b[2Ja\nb\u202e"
+    assert result.status == 0
+    assert [line[10:] for line in result.out.splitlines()[2:]] == [
+        f"warning: rules for columns of users that the origin does not have: {shown}, {'é' * 30}…",
+        f"warning: rules for tables {shown}0, {shown}1, {shown}2 and 997 more, which the origin does not have",
+    ]
 
 
 def test_ctrl_c_ends_a_check_that_waits_for_a_server(shop: Place) -> None:

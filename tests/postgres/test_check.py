@@ -85,7 +85,7 @@ def check(
 
 
 def problems(place: Place, rules: str = RULES, **changes: object) -> list[str]:
-    """Return the lines of a check that fails, and see that it leaves nothing and tells no password."""
+    """Return the lines of a check that fails, a snippet as one, and see that it leaves nothing and tells no password."""
     before = place.schemas()
     with pytest.raises(CheckError) as caught:
         check(place, rules, **changes)  # type: ignore[arg-type]
@@ -95,8 +95,9 @@ def problems(place: Place, rules: str = RULES, **changes: object) -> list[str]:
     assert PASSWORD not in text
     assert quote(PASSWORD, safe="") not in text
     assert "s3cr" not in text
-    assert all("\n" not in line for line in caught.value.problems if not line.startswith("tables:"))
-    return list(caught.value.problems)
+    assert all("\n" not in line for line in caught.value.problems)
+    before, tables, after = text.partition("\ntables:\n")
+    return [*before.split("\n"), *([f"{tables[1:]}{after}\n"] if tables else [])]
 
 
 # Reaching the servers.
@@ -527,6 +528,58 @@ def test_what_a_run_itself_publishes_is_no_stranger_to_the_next(shop: Place) -> 
     assert shop.read("SELECT count(*) FROM pg_constraint WHERE connamespace = 'shop'::regnamespace AND contype = 'f'") == [
         (1,)
     ]
+
+
+# Rules that reach further than they say, or less far.
+
+
+def test_a_key_that_is_anonymized_as_what_it_refers_to_is_needs_no_right(place: Place) -> None:
+    place.in_origin(
+        "CREATE TABLE users (ssn bigint NOT NULL UNIQUE, city text);"
+        "CREATE TABLE cases (id serial PRIMARY KEY, ssn bigint NOT NULL REFERENCES users (ssn));"
+        f"REVOKE SELECT ON users, cases FROM {place.app};"
+        f"GRANT SELECT (city) ON users TO {place.app}; GRANT SELECT (id) ON cases TO {place.app}"
+    )
+    users = "tables:\n- {table_name: users, anonymized_column_names: [ssn], non_anonymized_column_names: [city]}\n"
+    plan = check(place, users + "- {table_name: cases, anonymized_column_names: []}\n")
+    assert {table.name: [column.name for column in table.masked] for table in plan.tables} == {
+        "users": ["ssn"],
+        "cases": ["ssn"],
+    }
+    assert plan.warnings[0] == "cases.ssn is anonymized: it refers to users.ssn, which is"
+    (problem,) = problems(place, users + "- {table_name: cases, non_anonymized_column_names: [ssn]}\n")
+    assert problem.startswith(f"origin shop: role {place.app} may not SELECT column ssn of table cases; ")
+
+
+def test_a_partition_at_any_depth_that_has_stricter_rules_than_its_root_is_named_with_it(place: Place) -> None:
+    place.in_origin("""
+        CREATE TABLE visits (id integer, name text) PARTITION BY LIST (id);
+        CREATE TABLE visits_1 PARTITION OF visits FOR VALUES IN (1) PARTITION BY LIST (name);
+        CREATE TABLE visits_marie PARTITION OF visits_1 FOR VALUES IN ('Marie');
+        CREATE SCHEMA archive;
+        CREATE TABLE archive.trips (id integer, name text) PARTITION BY LIST (id);
+        CREATE TABLE trips_1 PARTITION OF archive.trips FOR VALUES IN (1) PARTITION BY LIST (name);
+        CREATE TABLE trips_marie PARTITION OF trips_1 FOR VALUES IN ('Marie');
+        CREATE TABLE trips_2 PARTITION OF archive.trips FOR VALUES IN (2);
+    """)
+    rules = """
+tables:
+  - {table_name: visits, non_anonymized_column_names: [id, name]}
+  - {table_name: visits_1, non_anonymized_column_names: [id, name]}
+  - {table_name: visits_marie, anonymized_column_names: [name]}
+  - {table_name: trips_1, non_anonymized_column_names: [id, name]}
+  - {table_name: trips_marie, truncated: true}
+  - {table_name: trips_2, anonymized_column_names: [id, name]}
+"""
+    *lines, snippet = problems(place, rules)
+    assert lines == [
+        "origin shop: partition trips_marie follows the rules of trips_1, which do not truncate it as its own do; "
+        "truncate trips_1 too, or take it out of the entry of trips_marie",
+        "origin shop: partition visits_marie follows the rules of visits, which do not anonymize name as its own do; "
+        "anonymize that in visits too, or take it out of the entry of visits_marie",
+    ]
+    (visits,) = yaml.safe_load(snippet)["tables"]
+    assert visits == {"table_name": "visits", "anonymized_column_names": ["name"], "non_anonymized_column_names": ["id"]}
 
 
 # All of it together, and nothing done.

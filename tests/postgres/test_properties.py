@@ -100,11 +100,12 @@ class Column:
     default: tuple[str, Any] | None = None
     references: str = ""
     upper_of: str = ""
+    refers_to_masked: bool = False
 
     @property
     def is_masked(self) -> bool:
-        """Tell whether its values are personal."""
-        return self.rule == "masked"
+        """Tell whether its values are personal: by its rule, or for lack of one by that of the column it refers to."""
+        return self.rule == "masked" or (not self.rule and self.refers_to_masked)
 
     def values(self, hidden: bool) -> st.SearchStrategy[Any]:
         """Return its values."""
@@ -247,7 +248,13 @@ def tables(draw: st.DrawFn) -> list[Table]:
         ]
         referred = [table for table in found if table.key == "int"]
         refers = [
-            Column(f"to {table.name[:40]}", "int", draw(st.sampled_from(["", "kept", "masked"])), references=table.name)
+            Column(
+                f"to {table.name[:40]}",
+                "int",
+                draw(st.sampled_from(["", "kept", "masked"])),
+                references=table.name,
+                refers_to_masked=table.column("id").is_masked,
+            )
             for table in (draw(st.sampled_from(referred)) for _ in range(1 if referred and draw(st.booleans()) else 0))
         ]
         sources = [column.name for column in plain if column.kind == "text"]

@@ -149,7 +149,7 @@ def catalog(*tables: Table, **values: Any) -> Catalog:
         "types": TYPES,
         "fingerprints": {table.oid: Fingerprint("", "") for table in tables},
         "others": {},
-        "partitions": frozenset(),
+        "partitions": {},
         "other_schemas": (),
         "keys_of_partitions": {},
     }

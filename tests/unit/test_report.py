@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from multischema import report
+from multischema.errors import EtlError
 from multischema.keys import Keys, plan_keys
 from multischema.masking import TablePlan, plan_table
 from multischema.planning import Job, Plan
@@ -82,7 +83,7 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
         "",
         "## Warnings",
         "",
-        r"* a\|b \*c\* \`d\` \<e\> f",
+        r"* a\|b \*c\* \`d\` \<e\>\\nf",
         "",
         "## Stages",
         "",
@@ -134,3 +135,38 @@ def test_stages_that_write_to_a_disk_show_how_much() -> None:
     lines = report.markdown(made(stage_bytes={"check": 1_500_000})).splitlines()
     assert "| check (1.5\N{NO-BREAK SPACE}MB) | 1.0 |" in lines
     assert "| download rules | 0.3 |" in lines
+
+
+CONTROLS = [
+    "\n",
+    "\r",
+    "\t",
+    "\x1b",
+    "\x00",
+    "\x7f",
+    "\x85",
+    "\x9b",
+    "\u2028",
+    "\u2029",
+    "\u061c",
+    "\u200e",
+    "\u202e",
+    "\u2066",
+]
+
+
+@pytest.mark.parametrize("control", CONTROLS, ids=ascii)
+def test_a_name_with_a_control_character_is_one_line_and_shows_it_escaped(control: str) -> None:
+    written = control.encode("unicode_escape").decode()
+    name = f"a{control}b"
+    report_ = replace(
+        made(f"{name}: unknown", recreated=[name]),
+        tables=(replace(made().tables[0], name=name, masked=(name,)),),
+        useless=(f"{name} of {name}",),
+    )
+    for text, shown in ((report.plain(report_), f"a{written}b"), (report.markdown(report_), f"a\\{written}b")):
+        assert not [character for character in CONTROLS[1:] if character in text]
+        assert len(text.splitlines()) == len(text.split("\n")) - text.endswith("\n")
+        assert text.count(shown) == 6
+    assert f"warning: a{written}b: unknown" in report.plain(report_).splitlines()
+    assert str(EtlError(f"{name}: missing", "x")).split("\n") == [f"a{written}b: missing", "x"]
