@@ -1,6 +1,7 @@
 """No password and no personal datum in anything that a run leaves or shows: Prefect's database and API, output, `ps`."""
 
 import json
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from prefect.blocks.system import Secret
 
 from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS
-from tests.flows.conftest import Command, Shop
+from tests.flows.conftest import Command, Shop, busy
+from tests.flows.servers import eventually
 
 # pieces that stay as they are in a URL, in JSON, in SQL and in a repr, and that nothing else holds
 PIECES = ("word:/@%", "word%3a%2f%40%25", "mmmarker")
@@ -154,6 +156,42 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum
     assert {name for name, wanted in control.items() if wanted not in places[name]} == set()
     # and the passwords were there to be found
     assert PASSWORD.split()[0] in Secret.load(f"{shop.app}-db-url").get()
+
+
+SLOW_CAST = """
+CREATE FUNCTION to_text(mood) RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN enum_out($1); END';
+CREATE CAST (mood AS text) WITH FUNCTION to_text (mood);
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["stream", "dump"])
+def test_a_run_that_is_killed_at_its_worst_moment_leaves_nothing_of_either_with_prefect(mode: str, shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    temporary = shop.directory / "temporary"
+    temporary.mkdir()
+    if mode == "stream":
+        shop.place.in_origin(SLOW_CAST)
+    else:
+        program(shop.directory, "pg_restore", '[[ "$*" == *--dbname* ]] && exec sleep 600; exec "$real" "$@"')
+    around = {**DEBUG, "PATH": f"{shop.directory}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
+    command = shop.command("--mode", mode, rules=RULES, **around)
+    if mode == "stream":
+        eventually(lambda: busy(shop.place, "origin", "COPY"))
+    else:
+        eventually(lambda: "dumped" in command.out)
+    logs = shop.server.logs(shop.last(), f"checked {shop.app}")
+    command.interrupt(signal.SIGKILL)
+    command.wait()
+    assert bool(left_in(temporary)) == (mode == "dump")  # the next run deletes it
+    run = shop.last()
+    states = shop.server.ask("GET", f"flow_run_states/?flow_run_id={run['id']}")
+    files = "\n".join(path.read_bytes().decode("latin-1") for path in shop.server.home.rglob("*") if path.is_file())
+    for text in (command.text, json.dumps([run, states, logs]), shop.server.database(), files):
+        assert found(text) == []
+    shop.place.in_origin("DROP FUNCTION IF EXISTS to_text(mood) CASCADE")
+    assert shop.run(RULES).is_completed()
+    assert shop.place.schemas() == {shop.app}
 
 
 def test_an_error_of_the_project_has_no_traceback_even_at_the_most_talkative_level(shop: Shop) -> None:
