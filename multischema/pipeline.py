@@ -607,6 +607,7 @@ def _dump_rows(job: Job, doors: Doors, plan: Plan, archive: Path) -> dict[str, i
             if outcome.status:
                 with translated(side, "dump"):
                     snapshot.connection.execute("SELECT 1")  # where it is lost, that is why
+                _refuse_changes(doors, plan, snapshot, "dumped")
                 raise archives.failure(command, side, "dump", outcome)
             route = Route(side, job.origin_schema, snapshot.identifier, job.staging)
 

@@ -195,9 +195,9 @@ def test_the_tables_are_compared_after_the_last_row_and_before_the_snapshot_is_r
     compare = pipeline._refuse_changes
     seen: list[Any] = []
 
-    def look(doors: Doors, plan: Plan, snapshot: Snapshot) -> None:
+    def look(doors: Doors, plan: Plan, snapshot: Snapshot, done: str) -> None:
         seen.append((rows(place, "gated"), rows(place, "users"), rows(place, "visits")))
-        compare(doors, plan, snapshot)
+        compare(doors, plan, snapshot, done)
         with psycopg.connect(place.origin_server.url(place.name)) as connection:
             seen.append(connection.execute(holders).fetchall())
 
