@@ -170,5 +170,7 @@ def _is_number(column: Column, catalog: Catalog) -> bool:
 def scalar(name: str) -> str:
     """Return a name as YAML writes it, on one line."""
     if escaped(name) != name:
-        return yaml.safe_dump(name, default_style='"', width=1000).removesuffix("\n")
+        # a node: Prefect has Python's texts of several lines written as blocks, everywhere
+        node = yaml.ScalarNode("tag:yaml.org,2002:str", name, style='"')
+        return yaml.serialize(node, Dumper=yaml.SafeDumper, width=1000).removesuffix("\n")
     return yaml.safe_dump(name, allow_unicode=True, width=1000).removesuffix("\n").removesuffix("\n...")
