@@ -93,7 +93,8 @@ class ForeignKey:
 class Table:
     """A table of the origin schema, or a partitioned root in place of its partitions.
 
-    One that `is_partition` has its root in another schema, and stands for itself.
+    One that `is_partition` has its root in another schema, and stands for itself. `detaching` are its partitions that are
+    half detached: schema and name of what each leaves, then its own.
     """
 
     oid: int
@@ -107,6 +108,7 @@ class Table:
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
     foreign_keys: tuple[ForeignKey, ...]
+    detaching: tuple[tuple[str, ...], ...] = ()
 
     def column(self, name: str) -> Column:
         """Return the column of that name. Raises KeyError."""
@@ -177,7 +179,7 @@ def assemble(
         schema=schema,
         tables=tuple(
             Table(
-                **row,
+                **{**row, "detaching": tuple(map(tuple, row["detaching"]))},
                 columns=tuple(Column(**values) for values in columns_of[row["oid"]]),
                 indexes=tuple(Index(table=row["name"], **values) for values in indexes_of[row["oid"]]),
                 foreign_keys=tuple(ForeignKey(table=row["name"], **values) for values in foreign_keys_of[row["oid"]]),

@@ -64,6 +64,12 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
                 f"{side}: role {server['role']} may not SELECT {what}table {table.name}; "
                 + origin_rights.select(catalog.schema, table.name, () if whole else unreadable, server["role"]).as_string()
             )
+        elif table.detaching:
+            problems += [
+                f"{side}: partition {names[-1]} of table {table.name} is half detached, and a copy may lack its rows; "
+                + _sql("ALTER TABLE {}.{} DETACH PARTITION {}.{} FINALIZE", *names)
+                for names in table.detaching
+            ]
         elif table.row_security:
             problems.append(
                 f"{side}: row security hides rows of table {table.name} from role {server['role']}; "

@@ -17,7 +17,7 @@ from psycopg import sql
 from demo.servers import Server
 from multischema.errors import CheckError, DatabaseError
 from tests.conftest import PASSWORD, PROGRAMS, TEMPORARY, Place
-from tests.postgres.gates import eventually
+from tests.postgres.gates import eventually, leave_detaching
 from tests.postgres.processes import process
 from tests.postgres.test_cases import seen
 
@@ -189,6 +189,51 @@ tables:
   - table_name: users
     anonymized_column_names: [name]
 """
+
+
+DETACHING = """
+CREATE TABLE v (id int, kind text) PARTITION BY LIST (kind);
+CREATE TABLE v1 PARTITION OF v FOR VALUES IN ('a');
+CREATE TABLE "V 2" PARTITION OF v FOR VALUES IN ('b') PARTITION BY LIST (id);
+CREATE SCHEMA "My App";
+CREATE TABLE "My App".deep PARTITION OF "V 2" FOR VALUES IN (1, 2);
+INSERT INTO v VALUES (1, 'a'), (2, 'b');
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("table", "partition"), [('"v"', '"public"."V 2"'), ('"V 2"', '"My App"."deep"')])
+def test_a_partition_that_is_half_detached_stops_the_run_before_any_row_is_read(
+    table: str, partition: str, mode: str, place: Place
+) -> None:
+    place.in_origin(DETACHING)
+    leave_detaching(place, table, partition)
+    name = partition.split('"')[-2]
+    statement = f'ALTER TABLE "public".{table} DETACH PARTITION {partition} FINALIZE'
+    rules = "tables: [{table_name: v, non_anonymized_column_names: [id, kind]}]"
+    with pytest.raises(CheckError) as refused:
+        place.run(rules, mode=mode)
+    assert refused.value.problems == (
+        f"origin shop: partition {name} of table v is half detached, and a copy may lack its rows; {statement}",
+    )
+    place.run("tables: [{table_name: v, truncated: true}]", mode=mode)
+    place.in_origin(statement)
+    place.run(rules.removesuffix("]") + f", {{table_name: {name}, truncated: true}}]", mode=mode)
+    assert place.read("SELECT * FROM shop.v") == [(1, "a")]
+
+
+def test_a_table_whose_root_in_another_schema_half_detached_it_is_published_as_the_others_are(place: Place) -> None:
+    place.in_origin(
+        """
+        CREATE SCHEMA other;
+        CREATE TABLE other.v (id int) PARTITION BY LIST (id);
+        CREATE TABLE v1 PARTITION OF other.v FOR VALUES IN (1);
+        INSERT INTO v1 VALUES (1);
+        """
+    )
+    leave_detaching(place, "other.v", "v1")
+    place.run("tables: [{table_name: v1, non_anonymized_column_names: [id]}]")
+    assert place.read("SELECT * FROM shop.v1") == [(1,)]
 
 
 @pytest.fixture
