@@ -173,6 +173,15 @@ def lacking_problems(lacking: Sequence[Row], columns: Mapping[str, str], major: 
     ]
 
 
+def xml_problems(columns: Sequence[str]) -> list[str]:
+    """Return a line for each column of documents, where the target can read none."""
+    return [
+        f"target: this server was built without libxml, which column {column} needs; use another server, "
+        "mask the column if it may be NULL, or truncate the table in the rules"
+        for column in columns
+    ]
+
+
 def exposed_problems(rights: Sequence[Row], reader: str) -> list[str]:
     """Return a line for each thing besides published schemas that the reader could read (invariant 5)."""
     return [

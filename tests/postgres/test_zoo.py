@@ -191,6 +191,40 @@ tables:
 """
 
 
+DOCUMENTS = """
+CREATE DOMAIN page AS xml;
+CREATE TABLE documents (
+    id int PRIMARY KEY, masked xml, masked_list xml[] NOT NULL, masked_page page NOT NULL, kept xml, kept_list page[]
+);
+CREATE TABLE versions (id int PRIMARY KEY, kept xml);
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_documents_that_the_target_cannot_read_stop_the_run_before_any_row_is_read(mode: str, place: Place) -> None:
+    rules = """
+    tables:
+      - table_name: documents
+        anonymized_column_names: [masked, masked_list, masked_page]
+        non_anonymized_column_names: [kept, kept_list]
+      - {table_name: versions, truncated: true}
+    """
+    # this origin has no document either
+    place.in_origin(DOCUMENTS)
+    columns = ("masked_page of type xml", "kept of type xml", "kept_list of type xml[]")
+    with pytest.raises(CheckError) as refused:
+        place.run(rules, mode=mode)
+    assert refused.value.problems == tuple(
+        f"target: this server was built without libxml, which column documents.{column} needs; use another server, "
+        "mask the column if it may be NULL, or truncate the table in the rules"
+        for column in columns
+    )
+    place.in_origin("ALTER TABLE documents DROP masked_page, DROP kept, DROP kept_list")
+    place.in_origin("INSERT INTO documents VALUES (1, NULL, '{}')")
+    place.run(rules, mode=mode)
+    assert place.read("SELECT * FROM shop.documents") == [(1, None, [])]
+
+
 DETACHING = """
 CREATE TABLE v (id int, kind text) PARTITION BY LIST (kind);
 CREATE TABLE v1 PARTITION OF v FOR VALUES IN ('a');
