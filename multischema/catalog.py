@@ -57,7 +57,8 @@ class Column:
 class Index:
     """An index; `key_columns` holds None for an expression, `columns` everything that it stands on, predicate included.
 
-    `bytes` is its size in the origin, nothing for one of a partitioned table.
+    `bytes` is its size in the origin, nothing for one of a partitioned table. `orders_of` are enums by whose order an
+    expression or its predicate compares.
     """
 
     table: str
@@ -70,6 +71,7 @@ class Index:
     key_columns: tuple[str | None, ...]
     columns: tuple[str, ...]
     definition: str
+    orders_of: tuple[str, ...] = ()
 
     @property
     def is_key(self) -> bool:
