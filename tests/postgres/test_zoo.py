@@ -12,6 +12,7 @@ from typing import Any, LiteralString
 import psutil
 import psycopg
 import pytest
+import yaml
 from psycopg import sql
 
 from demo.servers import Server
@@ -189,6 +190,43 @@ tables:
   - table_name: users
     anonymized_column_names: [name]
 """
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_temporary_tables_beside_those_of_the_app_are_not_read(mode: str, place: Place) -> None:
+    place.in_origin("CREATE TABLE users (id int PRIMARY KEY); INSERT INTO users VALUES (1)")
+    with psycopg.connect(place.origin_url, autocommit=True) as application:
+        application.execute("CREATE TEMPORARY TABLE users (id int PRIMARY KEY, secret text)")
+        application.execute("CREATE TEMPORARY TABLE basket (secret text)")
+        application.execute("INSERT INTO basket VALUES ('Marie')")
+        published = place.run("tables: [{table_name: users, non_anonymized_column_names: []}]", mode=mode)
+    assert published.plan.warnings == ()
+    assert seen(place) == ["table users: 1 rows", "  id integer NOT NULL: 1", "  constraint users_pkey PRIMARY KEY (id)"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_names_may_hold_line_breaks_and_all_that_a_format_string_reads(mode: str, place: Place) -> None:
+    odd = "a\nb\tc %s %(x)s {} {0} \\ \\n"
+    name = sql.Identifier(odd)
+    for statement in (
+        "CREATE TYPE {type} AS ENUM ({odd})",
+        "CREATE TABLE {name} ({name} int PRIMARY KEY, {masked} text NOT NULL, kind {type}, other int REFERENCES {name})",
+        "CREATE INDEX {index} ON {name} ({name}) WHERE kind = {odd}",
+        "COMMENT ON COLUMN {name}.kind IS {odd}",
+        "INSERT INTO {name} VALUES (7, 'Marie', {odd}, 7)",
+    ):
+        others = {other: sql.Identifier(f"{other} {odd}") for other in ("type", "masked", "index")}
+        composed = sql.SQL(statement).format(name=name, odd=sql.Literal(odd), **others)
+        place.in_origin(composed.as_string())
+    listed = {"table_name": odd, "anonymized_column_names": [f"masked {odd}"], "non_anonymized_column_names": ["kind"]}
+    published = place.run(yaml.safe_dump({"tables": [listed]}), mode=mode)
+    assert (*published.plan.warnings, *published.indexed.warnings, *published.warnings) == ()
+    assert place.read(sql.SQL("SELECT * FROM shop.{}").format(name).as_string()) == [
+        (7, "[valeur unique anonymisée 7]", odd, 7)
+    ]
+    indexes = place.read("SELECT indexname FROM pg_indexes WHERE schemaname = 'shop' ORDER BY 1")
+    assert (f"index {odd}",) in indexes
+    assert len(indexes) == 2
 
 
 DOCUMENTS = """
