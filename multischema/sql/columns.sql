@@ -32,6 +32,19 @@ SELECT a.attrelid::int8 AS table_oid,
              WHERE a.attgenerated <> '' AND dep.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
                AND (dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
                     OR dep.classid = 'pg_class'::regclass AND dep.objid = a.attrelid AND dep.objsubid = a.attnum)
+             UNION
+             -- nor is what compares by the order of an enum, which is text there (see indexes.sql)
+             SELECT 'the order of enum ' || e.typname
+             FROM regexp_matches(d.adbin::text, ':\w*type (\d+)', 'g') AS used (oid)
+             JOIN pg_type AS ut ON ut.oid = used.oid[1]::oid
+             JOIN pg_type AS e ON e.oid IN (ut.oid, ut.typelem, ut.typbasetype) AND e.typtype = 'e'
+             WHERE a.attgenerated <> ''
+               AND (d.adbin::text ~ (':minmaxtype ' || ut.oid || ' ')
+                    OR EXISTS (SELECT FROM pg_operator AS o
+                               WHERE o.oprname IN ('<', '<=', '>', '>=')
+                                 AND o.oprleft IN ('anyenum'::regtype, 'anyarray'::regtype)
+                                 AND (o.oprleft = 'anyarray'::regtype) = (ut.typelem <> 0)
+                                 AND d.adbin::text ~ (':opno ' || o.oid || ' |:opnos \(o[ \d]* ' || o.oid || '[ )]')))
              ORDER BY 1) AS generated_by,
        CASE WHEN a.attcollation <> plain.collation THEN cn.nspname::text END AS collation_schema,
        CASE WHEN a.attcollation <> plain.collation THEN co.collname::text END AS collation_name,

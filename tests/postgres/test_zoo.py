@@ -229,6 +229,27 @@ def test_names_may_hold_line_breaks_and_all_that_a_format_string_reads(mode: str
     assert len(indexes) == 2
 
 
+def test_a_column_that_is_computed_by_the_order_of_an_enum_is_published_by_a_stream_and_no_dump(place: Place) -> None:
+    place.in_origin(
+        """
+        CREATE TYPE status AS ENUM ('new', 'closed');
+        CREATE TABLE steps (
+            id int PRIMARY KEY, status status, later bool GENERATED ALWAYS AS (status > 'new') STORED,
+            other bool GENERATED ALWAYS AS (status <> 'new') STORED
+        );
+        INSERT INTO steps VALUES (1, 'new'), (2, 'closed');
+        """
+    )
+    rules = "tables: [{table_name: steps, non_anonymized_column_names: [status, later, other]}]"
+    with pytest.raises(CheckError) as refused:
+        place.run(rules, mode="dump")
+    assert refused.value.problems == (
+        "origin shop: column steps.later is computed by the order of enum status, which the target lacks; use mode stream",
+    )
+    place.run(rules)
+    assert place.read("SELECT * FROM shop.steps ORDER BY 1") == [(1, "new", False, False), (2, "closed", True, True)]
+
+
 DOCUMENTS = """
 CREATE DOMAIN page AS xml;
 CREATE TABLE documents (
