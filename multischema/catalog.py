@@ -57,7 +57,8 @@ class Column:
 class Index:
     """An index; `key_columns` holds None for an expression, `columns` everything that it stands on, predicate included.
 
-    `bytes` is its size in the origin, nothing for one of a partitioned table.
+    `bytes` is its size in the origin, nothing for one of a partitioned table. `orders_of` are enums by whose order an
+    expression or its predicate compares.
     """
 
     table: str
@@ -70,6 +71,7 @@ class Index:
     key_columns: tuple[str | None, ...]
     columns: tuple[str, ...]
     definition: str
+    orders_of: tuple[str, ...] = ()
 
     @property
     def is_key(self) -> bool:
@@ -93,7 +95,8 @@ class ForeignKey:
 class Table:
     """A table of the origin schema, or a partitioned root in place of its partitions.
 
-    One that `is_partition` has its root in another schema, and stands for itself.
+    One that `is_partition` has its root in another schema, and stands for itself. `detaching` are its partitions that are
+    half detached: schema and name of what each leaves, then its own.
     """
 
     oid: int
@@ -107,6 +110,7 @@ class Table:
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...]
     foreign_keys: tuple[ForeignKey, ...]
+    detaching: tuple[tuple[str, ...], ...] = ()
 
     def column(self, name: str) -> Column:
         """Return the column of that name. Raises KeyError."""
@@ -181,7 +185,7 @@ def assemble(
         schema=schema,
         tables=tuple(
             Table(
-                **row,
+                **{**row, "detaching": tuple(map(tuple, row["detaching"]))},
                 columns=tuple(Column(**values) for values in columns_of[row["oid"]]),
                 indexes=tuple(Index(table=row["name"], **values) for values in indexes_of[row["oid"]]),
                 foreign_keys=tuple(ForeignKey(table=row["name"], **values) for values in foreign_keys_of[row["oid"]]),

@@ -17,23 +17,29 @@ REMEDY = "change it, or use drop_dependants (--drop-dependants), which drops it"
 
 @dataclass(frozen=True)
 class Column:
-    """What hangs on a column of a view: each None where there is none."""
+    """What hangs on a column of a view; `settings` are what ALTER COLUMN … SET takes, in SQL."""
 
     name: str
     comment: str | None
     default: str | None
-    statistics: str | None
+    options: Sequence[str]
+    settings: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Part:
-    """An index, extended statistics, a rule or a trigger of a view, as Postgres itself writes it."""
+    """An index, extended statistics, a rule or a trigger of a view, as Postgres itself writes it, and what that leaves out.
+
+    `statistics` is the target of statistics, `clustered` tells the index by which a materialized view is clustered.
+    """
 
     kind: str
     schema: str
     name: str
     definition: str
     comment: str | None
+    statistics: int | None
+    clustered: bool
 
 
 @dataclass(frozen=True)
@@ -184,17 +190,13 @@ def create(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
 
     It gets its owner before anything of it may run: an expression of others must not run with the ETL's rights.
     """
-    options = sql.SQL(", ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value))
-        for name, _, value in (option.partition("=") for option in definition.options)
-    )
     is_view = dependant.kind == "view"
     statements = [
         sql.SQL("CREATE {} {}{}{} AS {}{}").format(
             sql.SQL(dependant.kind.upper()),
             dependant.identifier,
             sql.SQL(" USING {}").format(sql.Identifier(definition.method)) if definition.method else sql.SQL(""),
-            sql.SQL(" WITH ({})").format(options) if definition.options else sql.SQL(""),
+            sql.SQL(" WITH {}").format(_options(definition.options)) if definition.options else sql.SQL(""),
             sql.SQL(definition.query),
             sql.SQL("" if is_view else " WITH NO DATA"),
         ),
@@ -209,17 +211,19 @@ def create(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
             statements.append(
                 _alter(dependant, sql.SQL("ALTER COLUMN {} SET DEFAULT {}").format(name, sql.SQL(column.default)))
             )
-        if column.statistics is not None:
-            target = sql.SQL("ALTER COLUMN {} SET STATISTICS {}").format(name, sql.SQL(column.statistics))
-            statements.append(_alter(dependant, target))
+        settings = [_options(column.options)] if column.options else []
+        settings += [sql.Composed([sql.SQL(setting)]) for setting in column.settings]
+        statements += [_alter(dependant, sql.SQL("ALTER COLUMN {} SET {}").format(name, setting)) for setting in settings]
     for part in definition.parts:
         statements.append(sql.Composed([sql.SQL(part.definition)]))
         if part.kind == "STATISTICS":
-            statements.append(
-                sql.SQL("ALTER STATISTICS {} OWNER TO {}").format(
-                    sql.Identifier(part.schema, part.name), sql.Identifier(dependant.owner)
-                )
-            )
+            name = sql.Identifier(part.schema, part.name)
+            statements.append(sql.SQL("ALTER STATISTICS {} OWNER TO {}").format(name, sql.Identifier(dependant.owner)))
+            if part.statistics is not None:
+                target = sql.Literal(part.statistics)
+                statements.append(sql.SQL("ALTER STATISTICS {} SET STATISTICS {}").format(name, target))
+        if part.clustered:
+            statements.append(_alter(dependant, sql.SQL("CLUSTER ON {}").format(sql.Identifier(part.name))))
         statements += _comment(sql.SQL(part.kind), _named(part, dependant), part.comment)
     return statements
 
@@ -245,6 +249,16 @@ def drop_stranger(row: Row) -> sql.Composed:
 
 def _alter(dependant: Dependant, change: sql.Composed) -> sql.Composed:
     return sql.SQL("ALTER {} {} {}").format(sql.SQL(dependant.kind.upper()), dependant.identifier, change)
+
+
+def _options(options: Sequence[str]) -> sql.Composed:
+    """Compose what the catalog keeps as `name=value`; one of a toast table is `toast.name`."""
+    pairs = (option.partition("=") for option in options)
+    return sql.SQL("({})").format(
+        sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(*name.split(".")), sql.Literal(value)) for name, _, value in pairs
+        )
+    )
 
 
 def _comment(kind: sql.SQL, name: sql.Composable, comment: str | None) -> list[sql.Composed]:

@@ -84,6 +84,11 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
     missing = [name for name in index.columns if name not in plan.names]
     if missing:
         return None, f"{kind} {index.name} of {index.table} left out: column {missing[0]} is not published"
+    if index.orders_of:
+        return None, (
+            f"{kind} {index.name} of {index.table} left out: "
+            f"it compares by the order of enum {', '.join(index.orders_of)}, which is text here"
+        )
     revealing = _beside_a_constant(index, plan)
     if revealing:
         return None, (

@@ -15,7 +15,7 @@ from multischema.errors import CheckError, ConnectionLost, EtlError, OriginChang
 from multischema.exhaustivity import Findings
 from multischema.masking import TablePlan
 from multischema.planning import Job, Plan, collations_of, make_plan, published_types, width_problems
-from multischema.postgres import building, publishing, restoring
+from multischema.postgres import building, documents, publishing, restoring
 from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, count_rows, export_snapshot
 from multischema.postgres.errors import translated
 from multischema.postgres.publishing import Publication
@@ -491,9 +491,13 @@ def _changes_of_rules(job: Job, doors: Doors, plan: Plan) -> list[str]:
 
 
 def _check_standing(job: Job, doors: Doors, plan: Plan | None) -> list[str]:
-    """Return what others built on the published schema that a run can't keep; what lacks columns only a plan tells."""
+    """Return what others built on the published schema that a run can't keep, and what of the plan the server can't read.
+
+    What lacks columns only a plan tells.
+    """
     with doors.sessions.lend(doors.target) as connection:
-        return publishing.obstacles(connection, job, plan.columns if plan else None)
+        unreadable = documents.obstacles(connection, plan) if plan else []
+        return unreadable + publishing.obstacles(connection, job, plan.columns if plan else None)
 
 
 def _check_types(job: Job, doors: Doors, found: Catalog) -> tuple[set[str], list[str]]:

@@ -8,7 +8,7 @@ from multischema import ddl
 from multischema.catalog import Catalog
 from multischema.flattening import flatten
 from multischema.keys import Keys, plan_keys
-from multischema.masking import TablePlan, plan_table, too_wide
+from multischema.masking import ColumnPlan, TablePlan, plan_table, too_wide
 from multischema.rules import Rules
 
 _SHOWN = 3  # of names in a warning: there may be a thousand partitions
@@ -148,6 +148,16 @@ def published_types(catalog: Catalog) -> dict[str, str]:
     }
 
 
+def xml_columns(plan: Plan) -> list[str]:
+    """Return the published columns of which the target must read documents: not those that a mask leaves without one."""
+    return [
+        f"{table.name}.{column.name} of type {column.type}"
+        for table in plan.copied
+        for column in table.columns
+        if column.type in ("xml", "xml[]") and not _is_without_document(column)
+    ]
+
+
 def width_problems(plan: Plan) -> list[str]:
     """Return a line for each table whose masked rows can't fit into a page."""
     return [
@@ -162,6 +172,11 @@ def some(names: Sequence[str]) -> str:
     """Return the first names, and how many more there are."""
     shown = ", ".join(names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def _is_without_document(column: ColumnPlan) -> bool:
+    mask = column.mask
+    return bool(mask and (mask.kind == "null" or (column.type == "xml[]" and mask.constant == "{}")))
 
 
 def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozenset[str]) -> list[str]:

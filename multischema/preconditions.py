@@ -64,6 +64,12 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
                 f"{side}: role {server['role']} may not SELECT {what}table {table.name}; "
                 + origin_rights.select(catalog.schema, table.name, () if whole else unreadable, server["role"]).as_string()
             )
+        elif table.detaching:
+            problems += [
+                f"{side}: partition {names[-1]} of table {table.name} is half detached, and a copy may lack its rows; "
+                + _sql("ALTER TABLE {}.{} DETACH PARTITION {}.{} FINALIZE", *names)
+                for names in table.detaching
+            ]
         elif table.row_security:
             problems.append(
                 f"{side}: row security hides rows of table {table.name} from role {server['role']}; "
@@ -164,6 +170,15 @@ def lacking_problems(lacking: Sequence[Row], columns: Mapping[str, str], major: 
         "use a newer target, or truncate the table in the rules"
         for row in lacking
         if row["what"] == "type"
+    ]
+
+
+def xml_problems(columns: Sequence[str]) -> list[str]:
+    """Return a line for each column of documents, where the target can read none."""
+    return [
+        f"target: this server was built without libxml, which column {column} needs; use another server, "
+        "mask the column if it may be NULL, or truncate the table in the rules"
+        for column in columns
     ]
 
 

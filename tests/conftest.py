@@ -208,7 +208,9 @@ def make_place(start_server: Callable[..., Server], tmp_path: Path) -> Iterator[
     places: list[Place] = []
 
     def make(origin: str = "16", target: str = "18", own: str = "") -> Place:
-        place = Place(start_server(origin, own), start_server(target, own), next(_numbers), tmp_path)
+        # the two databases have one name
+        own_target = own or ("target" if target == origin else "")
+        place = Place(start_server(origin, own), start_server(target, own_target), next(_numbers), tmp_path)
         place.create()
         places.append(place)
         return place

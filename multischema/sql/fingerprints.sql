@@ -1,10 +1,10 @@
--- What tells that a table was altered (names, columns, partitions; what generated columns are computed from, as it may come
+-- What tells that a table was altered (names, columns, partitions, also half detached ones; what generated columns are computed from, as it may come
 -- to be a personal one) or rewritten or truncated (files). Only columns of the catalog are read: pg_relation_filenode()
 -- and pg_partition_tree() show the present, whatever the snapshot.
-WITH RECURSIVE family (root, oid) AS (
-    SELECT c.oid, c.oid FROM pg_class AS c WHERE c.oid = ANY (%(tables)s::oid[])
+WITH RECURSIVE family (root, oid, detaching) AS (
+    SELECT c.oid, c.oid, '' FROM pg_class AS c WHERE c.oid = ANY (%(tables)s::oid[])
     UNION ALL
-    SELECT f.root, i.inhrelid
+    SELECT f.root, i.inhrelid, CASE WHEN to_jsonb(i) ->> 'inhdetachpending' = 'true' THEN ':detaching' ELSE '' END
     FROM family AS f
     JOIN pg_class AS parent ON parent.oid = f.oid AND parent.relkind = 'p'
     JOIN pg_inherits AS i ON i.inhparent = f.oid
@@ -14,7 +14,7 @@ SELECT f.root::int8 AS oid,
            SELECT md5(string_agg(d.adbin::text, ',' ORDER BY d.adnum))
            FROM pg_attrdef AS d
            JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
-           WHERE d.adrelid = c.oid)), ',' ORDER BY c.oid) || ' ' ||
+           WHERE d.adrelid = c.oid)) || f.detaching, ',' ORDER BY c.oid) || ' ' ||
        (SELECT string_agg(format('%%s:%%s:%%s:%%s:%%s', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated),
                           ',' ORDER BY a.attnum)
         FROM pg_attribute AS a WHERE a.attrelid = f.root AND a.attnum > 0 AND NOT a.attisdropped) AS structure,

@@ -1,6 +1,7 @@
 -- The indexes of the tables. A definition begins with one of the heads, after which it is cut, so that ours can stand before
 -- it: on a partitioned root Postgres prints ON ONLY, which a plain table must not have. It qualifies a table that one of
--- pg_catalog hides, whatever search_path says.
+-- pg_catalog hides, whatever search_path says. `orders_of` are enums by whose order an expression or predicate compares: no
+-- definition tells a comparison of texts from one of enums, and trees of expressions do, by the number of the operator.
 SELECT i.indrelid::int8 AS table_oid,
        ic.relname::text AS name,
        i.indisunique AS "unique",
@@ -23,6 +24,18 @@ SELECT i.indrelid::int8 AS table_oid,
                     -- a whole row (`users.*`) depends on no column
                     OR concat(i.indexprs::text, i.indpred::text) ~ '\{VAR [^}]*:varattno 0 ')
              ORDER BY a.attnum) AS columns,
+       ARRAY(SELECT DISTINCT e.typname::text
+             FROM unnest(ARRAY[i.indexprs::text, i.indpred::text]) AS part (tree)
+             CROSS JOIN regexp_matches(part.tree, ':\w*type (\d+)', 'g') AS used (oid)
+             JOIN pg_type AS t ON t.oid = used.oid[1]::oid
+             JOIN pg_type AS e ON e.oid IN (t.oid, t.typelem, t.typbasetype) AND e.typtype = 'e'
+             WHERE part.tree ~ (':minmaxtype ' || t.oid || ' ')
+                OR EXISTS (SELECT FROM pg_operator AS o
+                           WHERE o.oprname IN ('<', '<=', '>', '>=')
+                             AND o.oprleft IN ('anyenum'::regtype, 'anyarray'::regtype)
+                             AND (o.oprleft = 'anyarray'::regtype) = (t.typelem <> 0)
+                             AND part.tree ~ (':opno ' || o.oid || ' |:opnos \(o[ \d]* ' || o.oid || '[ )]'))
+             ORDER BY 1) AS orders_of,
        i.indexrelid::int8 AS oid,
        ARRAY(SELECT format('CREATE %%sINDEX %%I ON %%s%%s%%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, ic.relname,
                            CASE WHEN ic.relkind = 'I' THEN 'ONLY ' ELSE '' END, qualifier, tc.relname)

@@ -5,9 +5,10 @@ A gate is an advisory lock that the test holds, on a session of its own, and tha
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
+from psycopg import errors
 
 from demo.servers import Server
 from tests.conftest import Place
@@ -76,6 +77,17 @@ def gate_in_copy(place: Place) -> Iterator[Gate]:
         yield gate
     finally:
         gate.open()
+
+
+def leave_detaching(place: Place, table: str, partition: str) -> None:
+    """Have a partition be half detached, as `DETACH PARTITION … CONCURRENTLY` leaves it where it is cut."""
+    with psycopg.connect(place.origin_url) as reader, psycopg.connect(place.origin_url, autocommit=True) as connection:
+        reader.execute(f"SELECT FROM {table}".encode())
+        connection.execute("SET statement_timeout = '300ms'")
+        with suppress(errors.QueryCanceled):
+            connection.execute(f"ALTER TABLE {table} DETACH PARTITION {partition} CONCURRENTLY".encode())
+        pending = connection.execute("SELECT inhrelid FROM pg_inherits WHERE inhdetachpending").fetchall()
+    assert len(pending) == 1, pending
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import yaml
 
 from demo.servers import Server
 from multischema.errors import DatabaseError
-from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
+from tests.conftest import PASSWORD, ROOT, Place
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
@@ -286,21 +286,13 @@ def test_text_of_another_encoding_is_converted(place: Place) -> None:
     assert place.read("SELECT city FROM shop.users") == [("Montélimar",)]
 
 
-UNREADABLE_VALUES = [("18", "16", "jsonpath", "$.MARKER.bigint()", "SyntaxError (42601); its message may quote a row")] + [
-    (name, "18", "xml", "<MARKER/>", "unsupported XML feature (0A000); use a server that has this feature")
-    for name in PROGRAMS
-    if name.startswith("system")
-]
-
-
-@pytest.mark.parametrize(("origin", "target", "type_", "value", "reason"), UNREADABLE_VALUES)
-def test_a_value_that_the_target_can_t_read_names_the_column_alone(
-    make_place: Callable[..., Place], origin: str, target: str, type_: str, value: str, reason: str
-) -> None:
-    place = make_place(origin, target)
-    place.in_origin(f"CREATE TABLE users (id serial PRIMARY KEY, name text, city {type_})")
-    place.in_origin(f"INSERT INTO users (city) VALUES ('{value}')")
-    assert failed(place).startswith(f"target: copying users, column city, failed: {reason}")
+def test_a_value_that_the_target_can_t_read_names_the_column_alone(make_place: Callable[..., Place]) -> None:
+    place = make_place("18", "16")
+    place.in_origin("CREATE TABLE users (id serial PRIMARY KEY, name text, city jsonpath)")
+    place.in_origin("INSERT INTO users (city) VALUES ('$.MARKER.bigint()')")
+    assert failed(place).startswith(
+        "target: copying users, column city, failed: SyntaxError (42601); its message may quote a row"
+    )
 
 
 def test_an_error_that_a_function_raises_is_told_without_its_words_whatever_code_it_gives(place: Place) -> None:

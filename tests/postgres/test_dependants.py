@@ -34,13 +34,16 @@ tables:
 # All that the catalog says of what stands in schema board and in "B 2", but for its OIDs
 DESCRIBED = """
 SELECT c.relkind::text, c.oid::regclass::text, c.relowner::regrole::text, c.relispopulated, c.reloptions,
+       (SELECT reloptions FROM pg_class WHERE oid = c.reltoastrelid),
+       (SELECT indisclustered FROM pg_index WHERE indexrelid = c.oid),
        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
        CASE WHEN c.relkind = 'i' THEN pg_get_indexdef(c.oid) END,
        obj_description(c.oid, 'pg_class'),
        (SELECT array_agg(format('%s=%s %s', grantee, privilege_type, is_grantable) ORDER BY 1)
         FROM aclexplode(coalesce(c.relacl, acldefault('r', c.relowner)))),
-       (SELECT array_agg(format('%s %s %s %s %s %s', attname, atttypid::regtype, col_description(c.oid, attnum),
-                                nullif(attstattarget, -1), pg_get_expr(adbin, adrelid),
+       (SELECT array_agg(format('%s %s %s %s %s %s %s %s %s', attname, atttypid::regtype, col_description(c.oid, attnum),
+                                nullif(attstattarget, -1), attoptions, attstorage, attcompression,
+                                pg_get_expr(adbin, adrelid),
                                 (SELECT array_agg(x::text ORDER BY x::text) FROM unnest(attacl) AS x)) ORDER BY attnum)
         FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
         WHERE attrelid = c.oid AND attnum > 0),
@@ -48,7 +51,8 @@ SELECT c.relkind::text, c.oid::regclass::text, c.relowner::regrole::text, c.reli
         FROM pg_trigger AS t WHERE tgrelid = c.oid),
        (SELECT array_agg(pg_get_ruledef(r.oid) || coalesce(obj_description(r.oid, 'pg_rewrite'), '') ORDER BY rulename)
         FROM pg_rewrite AS r WHERE ev_class = c.oid),
-       (SELECT array_agg(pg_get_statisticsobjdef(e.oid) || stxowner::regrole || obj_description(e.oid, 'pg_statistic_ext'))
+       (SELECT array_agg(pg_get_statisticsobjdef(e.oid) || stxowner::regrole || coalesce(nullif(stxstattarget, -1), 0)
+                         || obj_description(e.oid, 'pg_statistic_ext'))
         FROM pg_statistic_ext AS e WHERE stxrelid = c.oid)
 FROM pg_class AS c
 WHERE relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('board', 'B 2'))
@@ -126,7 +130,8 @@ def test_views_of_others_are_created_again_on_the_new_tables_with_all_that_they_
         CREATE RECURSIVE VIEW board.numbers (n) AS
             SELECT min(id) FROM shop.users UNION ALL SELECT n + 1 FROM numbers WHERE n < 10;
         CREATE VIEW "B 2".whole AS SELECT u, ARRAY[z] AS zs FROM shop.users AS u JOIN board.zz AS z USING (id);
-        CREATE MATERIALIZED VIEW board.mat WITH (fillfactor = 70) AS SELECT id, run, "Run" FROM board.aa;
+        CREATE MATERIALIZED VIEW board.mat WITH (fillfactor = 70, toast.autovacuum_enabled = false) AS
+            SELECT id, run, "Run", repeat('x', id) AS "L ong" FROM board.aa;
         CREATE MATERIALIZED VIEW board.empty AS SELECT run FROM shop.orders WITH NO DATA;
         CREATE VIEW board.on_mat AS SELECT max(run) AS run FROM board.mat;
         CREATE UNIQUE INDEX mat_key ON board.mat (id);
@@ -135,7 +140,12 @@ def test_views_of_others_are_created_again_on_the_new_tables_with_all_that_they_
         CREATE STATISTICS board.related ON id, run FROM board.mat;
         COMMENT ON STATISTICS board.related IS 'they go together';
         COMMENT ON INDEX board.mat_key IS 'one each';
+        ALTER STATISTICS board.related SET STATISTICS 77;
         ALTER MATERIALIZED VIEW board.mat ALTER COLUMN run SET STATISTICS 500;
+        ALTER MATERIALIZED VIEW board.mat ALTER COLUMN run SET (n_distinct = 5, n_distinct_inherited = -0.5);
+        ALTER MATERIALIZED VIEW board.mat ALTER COLUMN "L ong" SET STORAGE EXTERNAL;
+        ALTER MATERIALIZED VIEW board.mat ALTER COLUMN "L ong" SET COMPRESSION pglz;
+        ALTER MATERIALIZED VIEW board.mat CLUSTER ON mat_key;
         COMMENT ON MATERIALIZED VIEW board.mat IS 'it''s materialized';
         COMMENT ON VIEW board.zz IS 'the "last" \\ of {{}} %s';
         COMMENT ON COLUMN board."My ""V"."Run" IS 'which run';

@@ -15,7 +15,7 @@ from multischema.planning import Job, Plan
 from multischema.postgres import building
 from multischema.postgres.copying import Snapshot
 from tests.conftest import Place
-from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_in_copy
+from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_in_copy, leave_detaching
 
 TABLES = """
 CREATE TABLE users (id int PRIMARY KEY, name text, city text);
@@ -158,6 +158,15 @@ def see_changes(place: Place, jobs: int, changes: Sequence[tuple[str, str, str]]
         place.in_origin("DROP TABLE IF EXISTS users, people, visits, visits_2024, visits_2025, versions")
         place.in_origin(TABLES)
     assert place.sessions() == {"origin": 0, "target": 0}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_partition_that_comes_to_be_half_detached_while_a_run_copies_fails_it_by_name(jobs: int, place: Place) -> None:
+    place.in_origin(ORIGIN)
+    with amid(place, jobs) as (run, _):
+        leave_detaching(place, "visits", "visits_2025")
+    assert str(run.result) == CHANGED.format("visits was altered")
+    assert place.schemas() == set()
 
 
 def test_what_does_not_touch_the_rows_of_a_copied_table_does_not_fail_a_run(place: Place) -> None:

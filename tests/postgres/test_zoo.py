@@ -12,12 +12,13 @@ from typing import Any, LiteralString
 import psutil
 import psycopg
 import pytest
+import yaml
 from psycopg import sql
 
 from demo.servers import Server
 from multischema.errors import CheckError, DatabaseError
 from tests.conftest import PASSWORD, PROGRAMS, TEMPORARY, Place
-from tests.postgres.gates import eventually
+from tests.postgres.gates import eventually, leave_detaching
 from tests.postgres.processes import process
 from tests.postgres.test_cases import seen
 
@@ -189,6 +190,144 @@ tables:
   - table_name: users
     anonymized_column_names: [name]
 """
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_temporary_tables_beside_those_of_the_app_are_not_read(mode: str, place: Place) -> None:
+    place.in_origin("CREATE TABLE users (id int PRIMARY KEY); INSERT INTO users VALUES (1)")
+    with psycopg.connect(place.origin_url, autocommit=True) as application:
+        application.execute("CREATE TEMPORARY TABLE users (id int PRIMARY KEY, secret text)")
+        application.execute("CREATE TEMPORARY TABLE basket (secret text)")
+        application.execute("INSERT INTO basket VALUES ('Marie')")
+        published = place.run("tables: [{table_name: users, non_anonymized_column_names: []}]", mode=mode)
+    assert published.plan.warnings == ()
+    assert seen(place) == ["table users: 1 rows", "  id integer NOT NULL: 1", "  constraint users_pkey PRIMARY KEY (id)"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_names_may_hold_line_breaks_and_all_that_a_format_string_reads(mode: str, place: Place) -> None:
+    odd = "a\nb\tc %s %(x)s {} {0} \\ \\n"
+    name = sql.Identifier(odd)
+    for statement in (
+        "CREATE TYPE {type} AS ENUM ({odd})",
+        "CREATE TABLE {name} ({name} int PRIMARY KEY, {masked} text NOT NULL, kind {type}, other int REFERENCES {name})",
+        "CREATE INDEX {index} ON {name} ({name}) WHERE kind = {odd}",
+        "COMMENT ON COLUMN {name}.kind IS {odd}",
+        "INSERT INTO {name} VALUES (7, 'Marie', {odd}, 7)",
+    ):
+        others = {other: sql.Identifier(f"{other} {odd}") for other in ("type", "masked", "index")}
+        composed = sql.SQL(statement).format(name=name, odd=sql.Literal(odd), **others)
+        place.in_origin(composed.as_string())
+    listed = {"table_name": odd, "anonymized_column_names": [f"masked {odd}"], "non_anonymized_column_names": ["kind"]}
+    published = place.run(yaml.safe_dump({"tables": [listed]}), mode=mode)
+    assert (*published.plan.warnings, *published.indexed.warnings, *published.warnings) == ()
+    assert place.read(sql.SQL("SELECT * FROM shop.{}").format(name).as_string()) == [
+        (7, "[valeur unique anonymisée 7]", odd, 7)
+    ]
+    indexes = place.read("SELECT indexname FROM pg_indexes WHERE schemaname = 'shop' ORDER BY 1")
+    assert (f"index {odd}",) in indexes
+    assert len(indexes) == 2
+
+
+def test_a_column_that_is_computed_from_an_enum_is_published_by_a_stream_and_no_dump(place: Place) -> None:
+    place.in_origin(
+        """
+        CREATE TYPE status AS ENUM ('new', 'closed');
+        CREATE TABLE steps (
+            id int PRIMARY KEY, status status, later bool GENERATED ALWAYS AS (status > 'new') STORED,
+            other bool GENERATED ALWAYS AS (status <> 'new') STORED
+        );
+        INSERT INTO steps VALUES (1, 'new'), (2, 'closed');
+        """
+    )
+    rules = "tables: [{table_name: steps, non_anonymized_column_names: [status, later, other]}]"
+    with pytest.raises(CheckError) as refused:
+        place.run(rules, mode="dump")
+    assert refused.value.problems == tuple(
+        f"origin shop: column steps.{name} is computed by type public.status, which the target lacks; use mode stream"
+        for name in ("later", "other")
+    )
+    place.run(rules)
+    assert place.read("SELECT * FROM shop.steps ORDER BY 1") == [(1, "new", False, False), (2, "closed", True, True)]
+
+
+DOCUMENTS = """
+CREATE DOMAIN page AS xml;
+CREATE TABLE documents (
+    id int PRIMARY KEY, masked xml, masked_list xml[] NOT NULL, masked_page page NOT NULL, kept xml, kept_list page[]
+);
+CREATE TABLE versions (id int PRIMARY KEY, kept xml);
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_documents_that_the_target_cannot_read_stop_the_run_before_any_row_is_read(mode: str, place: Place) -> None:
+    rules = """
+    tables:
+      - table_name: documents
+        anonymized_column_names: [masked, masked_list, masked_page]
+        non_anonymized_column_names: [kept, kept_list]
+      - {table_name: versions, truncated: true}
+    """
+    # this origin has no document either
+    place.in_origin(DOCUMENTS)
+    columns = ("masked_page of type xml", "kept of type xml", "kept_list of type xml[]")
+    with pytest.raises(CheckError) as refused:
+        place.run(rules, mode=mode)
+    assert refused.value.problems == tuple(
+        f"target: this server was built without libxml, which column documents.{column} needs; use another server, "
+        "mask the column if it may be NULL, or truncate the table in the rules"
+        for column in columns
+    )
+    place.in_origin("ALTER TABLE documents DROP masked_page, DROP kept, DROP kept_list")
+    place.in_origin("INSERT INTO documents VALUES (1, NULL, '{}')")
+    place.run(rules, mode=mode)
+    assert place.read("SELECT * FROM shop.documents") == [(1, None, [])]
+
+
+DETACHING = """
+CREATE TABLE v (id int, kind text) PARTITION BY LIST (kind);
+CREATE TABLE v1 PARTITION OF v FOR VALUES IN ('a');
+CREATE TABLE "V 2" PARTITION OF v FOR VALUES IN ('b') PARTITION BY LIST (id);
+CREATE SCHEMA "My App";
+CREATE TABLE "My App".deep PARTITION OF "V 2" FOR VALUES IN (1, 2);
+INSERT INTO v VALUES (1, 'a'), (2, 'b');
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("table", "partition"), [('"v"', '"public"."V 2"'), ('"V 2"', '"My App"."deep"')])
+def test_a_partition_that_is_half_detached_stops_the_run_before_any_row_is_read(
+    table: str, partition: str, mode: str, place: Place
+) -> None:
+    place.in_origin(DETACHING)
+    leave_detaching(place, table, partition)
+    name = partition.split('"')[-2]
+    statement = f'ALTER TABLE "public".{table} DETACH PARTITION {partition} FINALIZE'
+    rules = "tables: [{table_name: v, non_anonymized_column_names: [id, kind]}]"
+    with pytest.raises(CheckError) as refused:
+        place.run(rules, mode=mode)
+    assert refused.value.problems == (
+        f"origin shop: partition {name} of table v is half detached, and a copy may lack its rows; {statement}",
+    )
+    place.run("tables: [{table_name: v, truncated: true}]", mode=mode)
+    place.in_origin(statement)
+    place.run(rules.removesuffix("]") + f", {{table_name: {name}, truncated: true}}]", mode=mode)
+    assert place.read("SELECT * FROM shop.v") == [(1, "a")]
+
+
+def test_a_table_whose_root_in_another_schema_half_detached_it_is_published_as_the_others_are(place: Place) -> None:
+    place.in_origin(
+        """
+        CREATE SCHEMA other;
+        CREATE TABLE other.v (id int) PARTITION BY LIST (id);
+        CREATE TABLE v1 PARTITION OF other.v FOR VALUES IN (1);
+        INSERT INTO v1 VALUES (1);
+        """
+    )
+    leave_detaching(place, "other.v", "v1")
+    place.run("tables: [{table_name: v1, non_anonymized_column_names: [id]}]")
+    assert place.read("SELECT * FROM shop.v1") == [(1,)]
 
 
 @pytest.fixture

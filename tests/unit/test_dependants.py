@@ -85,23 +85,33 @@ def test_a_materialized_view_gets_its_owner_before_anything_of_it_can_run() -> N
     (view,) = assembled({"kind": "materialized view"})
     definition = defined(
         {
-            "options": ["fillfactor=70"],
+            "options": ["fillfactor=70", "toast.autovacuum_enabled=false"],
             "method": "heap",
             "comment": "it's one",
-            "columns": [["id", "the key", None, "500"]],
-            "parts": [["INDEX", "board", "i", "CREATE INDEX i ON board.v USING btree (f(id))", None]],
+            "columns": [["id", "the key", None, ["n_distinct=5"], ["STATISTICS 500", "STORAGE MAIN"]]],
+            "parts": [
+                ["INDEX", "board", "i", "CREATE INDEX i ON board.v USING btree (f(id))", None, None, True],
+                ["STATISTICS", "board", "s", "CREATE STATISTICS board.s ON a, b FROM board.v", None, 77, False],
+            ],
         }
     )
     assert [
         statement.as_string() for statement in (*dependants.create(view, definition), *dependants.fill(view, definition))
     ] == [
-        'CREATE MATERIALIZED VIEW "board"."my ""v""" USING "heap" WITH ("fillfactor" = \'70\') AS '
+        'CREATE MATERIALIZED VIEW "board"."my ""v""" USING "heap" '
+        'WITH ("fillfactor" = \'70\', "toast"."autovacuum_enabled" = \'false\') AS '
         " SELECT users.id,\n    users.name\n   FROM rdvs.users WITH NO DATA",
         'ALTER MATERIALIZED VIEW "board"."my ""v""" OWNER TO "Bob"',
         'COMMENT ON MATERIALIZED VIEW "board"."my ""v""" IS \'it\'\'s one\'',
         'COMMENT ON COLUMN "board"."my ""v"""."id" IS \'the key\'',
+        'ALTER MATERIALIZED VIEW "board"."my ""v""" ALTER COLUMN "id" SET ("n_distinct" = \'5\')',
         'ALTER MATERIALIZED VIEW "board"."my ""v""" ALTER COLUMN "id" SET STATISTICS 500',
+        'ALTER MATERIALIZED VIEW "board"."my ""v""" ALTER COLUMN "id" SET STORAGE MAIN',
         "CREATE INDEX i ON board.v USING btree (f(id))",
+        'ALTER MATERIALIZED VIEW "board"."my ""v""" CLUSTER ON "i"',
+        "CREATE STATISTICS board.s ON a, b FROM board.v",
+        'ALTER STATISTICS "board"."s" OWNER TO "Bob"',
+        'ALTER STATISTICS "board"."s" SET STATISTICS 77',
         'REFRESH MATERIALIZED VIEW "board"."my ""v"""',
         'ANALYZE "board"."my ""v"""',
     ]

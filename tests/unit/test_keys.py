@@ -274,3 +274,9 @@ def left_out(keys: list[str | None], **values: Any) -> list[str]:
     names = [useless.name for useless in found.useless]
     assert sorted([*names, *(planned.name for planned in found.indexes)]) == ["users_pkey", "x"]
     return names
+
+
+def test_an_index_that_compares_by_the_order_of_an_enum_is_left_out() -> None:
+    found, notes = planned_index("city", orders_of=("kind", "status"))
+    assert found is None
+    assert notes == ["index x of users left out: it compares by the order of enum kind, status, which is text here"]

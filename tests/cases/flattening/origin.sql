@@ -41,6 +41,8 @@ CREATE TABLE flat (
     a_regnamespace regnamespace,
     a_regconfig regconfig,
     some_regtypes regtype[],
+    a_regrole regrole,
+    some_regroles regrole[],
     an_aclitem aclitem[],
     a_table_row things
 );
@@ -51,9 +53,9 @@ INSERT INTO flat VALUES
      7, 7, '29200', '{a,NULL}', 'new', ROW('é', NULL, NULL), ARRAY[ROW('é', NULL, NULL)::address],
      '{7,8}', '{29200}', ARRAY[ROW('é', NULL, NULL)::address::home],
      '[0.1,2)', '{"[0.1,2)",empty}', 'things', 'integer', 'version', 'length(text)', '+(integer,integer)', 'public', 'french',
-     '{integer,text[]}', '{=r/postgres}', ROW(1, 'x')),
+     '{integer,text[]}', 'pg_monitor', '{pg_monitor,-,NULL}', '{=r/postgres}', ROW(1, 'x')),
     (2, 'new', '"c"', '{}', '{}', ROW(NULL, NULL, NULL), '{}', ROW(NULL, NULL, NULL, NULL),
-     1, 1, '', '{}', 'new', ROW('', '', NULL), '{}', '{}', '{}', '{}', 'empty', '{}', '0', '0', '0', '0', '0', '0', '0', '{}', '{}',
+     1, 1, '', '{}', 'new', ROW('', '', NULL), '{}', '{}', '{}', '{}', 'empty', '{}', '0', '0', '0', '0', '0', '0', '0', '{}', '0', '{}', '{}',
      ROW(NULL, NULL)),
     (3, NULL, NULL, NULL, '{NULL}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
