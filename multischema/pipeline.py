@@ -182,7 +182,7 @@ def check(
         notes = _restore_structure(job, doors, Path(job.from_dump), on_wait)
     plan, problems = _check_schemas(job, doors, parsed, unusable)
     if job.restores:
-        problems = [*problems, *_check_dump(job, doors, plan, unusable)]
+        problems = [*_check_dump(job, doors, plan, unusable), *problems]  # a snippet to paste comes last
     if plan is None or problems:
         raise CheckError(*problems)
     if job.from_dump:

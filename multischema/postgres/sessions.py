@@ -37,6 +37,7 @@ _COMMON = {
     # how values, definitions and constants are written and read: a database or a role may have them otherwise
     "lc_monetary": "C",
     "array_nulls": "on",
+    "xmloption": "content",
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
     "quote_all_identifiers": "off",

@@ -1,6 +1,6 @@
 -- The tables of the origin schema: plain ones, and partitioned roots in place of their partitions.
 -- A partition whose root is elsewhere stands for itself. Members of extensions (spatial_ref_sys) are not the app's.
--- `detaching` are partitions that DETACH … CONCURRENTLY (14) left half detached: for pg_partition_root() they are roots.
+-- `detaching` are partitions that DETACH ... CONCURRENTLY (14) left half detached: for pg_partition_root() they are roots.
 SELECT c.oid::int8 AS oid,
        c.relname::text AS name,
        c.relkind::text AS kind,

@@ -226,3 +226,8 @@ def test_sql_put_together_by_python_would_be_found(source: str) -> None:
 )
 def test_composed_sql_is_no_finding(source: str) -> None:
     assert made_sql("multischema.new", source) == []
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "multischema" / "sql").glob("*.sql")), ids=lambda file: file.name)
+def test_a_question_has_no_character_that_a_database_of_another_encoding_lacks(file: Path) -> None:
+    assert file.read_text().isascii()
