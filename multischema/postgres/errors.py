@@ -27,6 +27,7 @@ _HINTS = {
     "53300": FEWER_CONNECTIONS,
     "54000": "a row is too big to be sent (1 GB), or for a page once flat (8 kB): truncate the table, or mask fewer columns",
 }
+_GUESS = " This probably means the server terminated"  # of libpq, about a connection that was cut
 _SHORTEST_SECRET = 8  # a shorter password may be a part of any word
 _CONNECTION_HINTS = {
     NO_CONNECTION_TO_SPARE: FEWER_CONNECTIONS,
@@ -60,7 +61,7 @@ def describe(error: psycopg.Error) -> str:
     """Return what happened without a row's value: the message where its class is safe, else the condition's name."""
     if error.sqlstate is None:
         # of why a connection was lost libpq knows nothing: it may be the server, and anything on the way to it
-        return one_line(str(error)).partition(" This probably means the server terminated")[0] or "the connection was lost"
+        return one_line(str(error)).partition(_GUESS)[0] or "the connection was lost"
     condition = f"{type(error).__name__} ({error.sqlstate})"
     if not _may_quote_a_row(error.sqlstate, (error.diag.context or "").splitlines()):
         return f"{one_line(error.diag.message_primary or '')} ({error.sqlstate})"
@@ -74,7 +75,7 @@ def describe_failed_connection(error: psycopg.Error, parameters: Mapping[str, An
     reasons = [line.partition(": ")[2] for line in tried] or [str(error)]
     if isinstance(error, psycopg.errors.ConnectionTimeout):
         reasons = [f"no answer from {parameters.get('host', 'the local host')} in {timeout} s"]
-    reasons = [one_line(text.partition("Is the server running")[0]) for text in reasons]
+    reasons = [one_line(text.partition("Is the server running")[0]).partition(_GUESS)[0] for text in reasons]
     text = "; ".join(dict.fromkeys(text.removeprefix("connection failed: ") for text in reasons))
     password = parameters.get("password") or ""
     if len(password) >= _SHORTEST_SECRET:
