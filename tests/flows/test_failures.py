@@ -17,7 +17,8 @@ from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy
 from tests.flows.servers import eventually
 from tests.postgres.proxy import proxied
 
-pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
+# pytest undoes the filter of flows/etl.py
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Field name")]
 
 ORIGIN = "CREATE TABLE users (id serial PRIMARY KEY, name text); INSERT INTO users (name) VALUES ('Marie')"
 RULES = "tables: [{table_name: users, anonymized_column_names: [name]}]"

@@ -10,6 +10,8 @@ from tests.conftest import PASSWORD
 from tests.flows.conftest import Command, Shop
 from tests.flows.servers import PrefectServer
 
+pytestmark = pytest.mark.slow
+
 URL = "postgresql://someone:hush-7391@db.example.org:5432/{}"
 ALL = {
     "ETL_DB_URL": URL.format("target"),

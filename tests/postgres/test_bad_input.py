@@ -20,6 +20,8 @@ from demo.servers import Server
 from multischema.errors import DatabaseError
 from tests.conftest import PASSWORD, ROOT, Place
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
 INSERT INTO users (name, city) VALUES ('Marie', 'Lyon');

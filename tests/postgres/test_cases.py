@@ -103,12 +103,18 @@ def available(server: str) -> frozenset[str]:
 
 
 def runs() -> list[Any]:
-    """Return every case with every pair of servers that it runs on."""
+    """Return every case with every pair of servers that it runs on; all but the first pair are slow ones."""
+    cases = map(Case, sorted(ROOT.glob("tests/cases/*/")))
+    on_pairs = [(case, [pair for pair in case.pairs if case.runs_on(*pair)]) for case in cases]
     return [
-        pytest.param(case, origin, target, id=f"{case.directory.name}: {origin} to {target}")
-        for case in map(Case, sorted(ROOT.glob("tests/cases/*/")))
-        for origin, target in case.pairs
-        if case.runs_on(origin, target)
+        pytest.param(
+            case,
+            *pair,
+            id=f"{case.directory.name}: {' to '.join(pair)}",
+            marks=pytest.mark.slow if number else (),
+        )
+        for case, pairs in on_pairs
+        for number, pair in enumerate(pairs)
     ]
 
 

@@ -14,6 +14,8 @@ from multischema.postgres import publishing
 from tests.conftest import PAIRS, Place
 from tests.postgres.gates import eventually
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = """
 CREATE TABLE users (id int PRIMARY KEY, run int, name varchar(20), "Été ""d" text);
 CREATE TABLE orders (id int PRIMARY KEY, run int, user_id int REFERENCES users);

@@ -30,6 +30,8 @@ from tests.postgres.gates import PATIENCE, eventually
 from tests.postgres.processes import process
 from tests.postgres.test_cases import Case, runs, seen
 
+pytestmark = pytest.mark.slow
+
 # What a dump can't bring over.
 REFUSED = {
     "partitions_computing": "partitions of visits compute column town each in its own way; use mode stream",

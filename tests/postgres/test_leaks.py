@@ -128,6 +128,7 @@ class Markers:
         """
 
 
+PAIRS = [("16", "18"), pytest.param("18", "16", marks=pytest.mark.slow)]
 # of each table: personal columns, others
 COLUMNS = {
     "people": (
@@ -212,7 +213,7 @@ def empty_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return top
 
 
-@pytest.mark.parametrize(("origin", "target"), [("16", "18"), ("18", "16")])
+@pytest.mark.parametrize(("origin", "target"), PAIRS)
 def test_no_marker_of_a_personal_column_leaves_the_origin(
     origin: str,
     target: str,
@@ -270,8 +271,8 @@ def test_no_marker_of_a_personal_column_leaves_the_origin(
     assert found(forms_of_password(), [*said, *wires, origin_wire.sent, command_lines, *contents(empty_disk)]) == set()
 
 
-@pytest.mark.parametrize("backup", [False, True])
-@pytest.mark.parametrize(("origin", "target"), [("16", "18"), ("18", "16")])
+@pytest.mark.parametrize("backup", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("origin", "target"), PAIRS)
 def test_in_mode_dump_no_marker_is_in_wal_logs_or_statistics_and_none_anywhere_after_the_run(
     origin: str,
     target: str,

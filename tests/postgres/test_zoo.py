@@ -22,6 +22,8 @@ from tests.postgres.gates import eventually, leave_detaching
 from tests.postgres.processes import process
 from tests.postgres.test_cases import seen
 
+pytestmark = pytest.mark.slow
+
 MODES = ["stream", "dump"]
 WITH_EXTENSIONS = [name for name in PROGRAMS if name.startswith("system")]
 
