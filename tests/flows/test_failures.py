@@ -163,7 +163,6 @@ def test_a_snapshot_that_is_lost_each_time_fails_the_run(shop: Shop) -> None:
     assert shop.place.sessions() == {"origin": 0, "target": 0}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["stream", "dump"])
 def test_a_link_that_stalls_is_given_up_and_the_work_done_again_on_another(
     mode: str, shop: Shop, monkeypatch: pytest.MonkeyPatch

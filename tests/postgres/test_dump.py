@@ -110,7 +110,6 @@ def backup(place: Place, file: Path, *options: str) -> Path:
     return file
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("case", "origin", "target"), runs())
 def test_a_dump_publishes_what_a_stream_does(
     case: Case, origin: str, target: str, make_place: Callable[..., Place], private: Path
@@ -132,7 +131,6 @@ def test_a_dump_publishes_what_a_stream_does(
     assert left_in(private) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "origin", "target"),
     [run for run in runs() if run.values[0].directory.name not in NO_BACKUP and run.values[1:] == ("16", "18")],
@@ -252,7 +250,6 @@ def cut(file: Path, share: float) -> None:
     file.write_bytes(content[: int(len(content) * share)])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["custom", "tar", ".tar.gz"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.9])
 def test_a_backup_that_is_cut_short_is_one_clear_error_and_leaves_nothing(
@@ -370,7 +367,6 @@ ODD_NAMES += ["🙂", "é" * 31, "x" * 63, "comma; semi", "-- dash", "$dollar", 
 ODD_NAMES += ["nel\x85x", "*star?", "Type: X; Schema: y; Owner: z", "UPPER", "public", "%s", "{0}", "[a]", "(b)"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["", "custom", "directory", "tar", ".tar.gz"])
 def test_tables_and_schemas_of_odd_names_are_told_apart(form: str, place: Place, tmp_path: Path, private: Path) -> None:
     for number, name in enumerate(ODD_NAMES, 1):
@@ -756,8 +752,9 @@ def test_a_column_that_the_target_would_compute_otherwise_is_refused_before_anyt
     )
     if "upper" in columns:
         with psycopg.connect(place.target_server.url(), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {place.name}".encode())
-            connection.execute(f"CREATE DATABASE {place.name} OWNER {place.etl} TEMPLATE template0 LOCALE 'C'".encode())
+            names = sql.Identifier(place.name), sql.Identifier(place.etl)
+            connection.execute(sql.SQL("DROP DATABASE {}").format(names[0]))
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 LOCALE 'C'").format(*names))
     rules = RULES.replace("[run]", "[run, half]")
     if COMPUTED[columns] != "published":
         with pytest.raises(CheckError) as failed:
@@ -1073,7 +1070,6 @@ STAGES = ["after check", "pg_dump", "after dump", "pg_restore", "after restore",
 STAGES += ["before publish", "after publish", "after clean"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("next_mode", ["dump", "stream"])
 def test_after_a_run_killed_in_any_stage_the_next_leaves_no_raw_row_and_no_file(

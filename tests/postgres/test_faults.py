@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from demo.servers import Server
 from multischema import pipeline
@@ -560,8 +561,9 @@ def test_a_target_whose_disk_is_full_fails_the_run_in_a_line_and_keeps_what_is_p
     monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
     place.in_origin(UNGATED)
     with small_disk(32) as disk, psycopg.connect(place.target_server.url(), autocommit=True) as connection:
-        connection.execute(f"CREATE TABLESPACE small_{place.number} LOCATION '{disk}'".encode())
-        connection.execute(f"ALTER DATABASE {place.name} SET TABLESPACE small_{place.number}".encode())
+        small = sql.Identifier(f"small_{place.number}")
+        connection.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(small, sql.Literal(str(disk))))
+        connection.execute(sql.SQL("ALTER DATABASE {} SET TABLESPACE {}").format(sql.Identifier(place.name), small))
         place.run(RULES, mode=mode)
         place.in_origin(f"UPDATE users SET run = 2; {FILLING[stage]}")
         with pytest.raises(DatabaseError) as failed:
@@ -577,7 +579,7 @@ def test_a_target_whose_disk_is_full_fails_the_run_in_a_line_and_keeps_what_is_p
         place.run(RULES, mode=mode)
         assert run_of_users(place) == 2
         place.drop()
-        connection.execute(f"DROP TABLESPACE small_{place.number}".encode())
+        connection.execute(sql.SQL("DROP TABLESPACE {}").format(small))
 
 
 @pytest.mark.slow

@@ -364,7 +364,6 @@ def asked(server: Server, query: LiteralString, *values: object) -> list[tuple[A
         return connection.execute(query, values).fetchall()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("origin", "target"), [("16", "18"), ("18", "16")])
 def test_a_standby_is_published_in_both_modes_but_for_the_unlogged_tables_that_it_has_no_row_of(
     origin: str, target: str, make_place: Callable[..., Place], standby_of: Callable[[Server], Server]
@@ -484,7 +483,6 @@ def test_a_database_whose_collations_are_of_another_version_than_its_server_is_p
 # Values and rows of any size.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_a_value_of_hundreds_of_megabytes_is_published_with_memory_for_a_few_of_its_rows(mode: str, place: Place) -> None:
     place.in_origin(
@@ -506,7 +504,6 @@ def test_a_value_of_hundreds_of_megabytes_is_published_with_memory_for_a_few_of_
     assert peak < 4 * 400000000
 
 
-@pytest.mark.slow
 def test_a_row_that_the_protocol_cannot_carry_is_a_clear_error_that_names_the_table(place: Place) -> None:
     place.in_origin(
         "CREATE TABLE visits (id integer, name text, a text, b text);"
