@@ -72,11 +72,13 @@ def comment_on_schema(schema: str, comment: str) -> sql.Composed:
 def hide(schema: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
     """Return the statements that take a schema from those it is granted to, and from those whom they granted it."""
     return [
-        sql.SQL("REVOKE ALL ON SCHEMA {} FROM {} CASCADE").format(
-            sql.Identifier(schema), sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
-        )
-        for role in grantees
+        sql.SQL("REVOKE ALL ON SCHEMA {} FROM {} CASCADE").format(sql.Identifier(schema), grantee(role)) for role in grantees
     ]
+
+
+def grantee(role: str | None) -> sql.Composable:
+    """Return a role as GRANT and REVOKE take it; PUBLIC is None."""
+    return sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
 
 
 def enum_domains(catalog: Catalog, indexes: Sequence[IndexPlan]) -> list[str]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from psycopg import sql
 
+from multischema.ddl import grantee
+
 Row = Mapping[str, Any]
 
 
@@ -70,7 +72,7 @@ def to_schema(schema: str, rows: Iterable[Row]) -> list[sql.Composed]:
     """Return the statements that grant a schema again."""
     return [
         sql.SQL("GRANT {} ON SCHEMA {} TO {}{}").format(
-            sql.SQL(row["privilege"]), sql.Identifier(schema), _role(row["role"]), _option(row["grantable"])
+            sql.SQL(row["privilege"]), sql.Identifier(schema), grantee(row["role"]), _option(row["grantable"])
         )
         for row in rows
     ]
@@ -89,7 +91,7 @@ def to_future(schema: str, rows: Iterable[Row]) -> tuple[list[sql.Composed], lis
                 sql.Identifier(schema),
                 sql.SQL(row["privilege"]),
                 sql.SQL(row["kind"]),
-                _role(row["role"]),
+                grantee(row["role"]),
                 _option(row["grantable"]),
             )
         )
@@ -114,19 +116,15 @@ def _statement(verb: str, schema: str, grant: Grant) -> sql.Composed:
     relation = sql.Identifier(schema, grant.relation)
     if verb == "REVOKE":
         return sql.SQL("REVOKE {}{} ON TABLE {} FROM {}").format(
-            sql.SQL(grant.privilege), column, relation, _role(grant.role)
+            sql.SQL(grant.privilege), column, relation, grantee(grant.role)
         )
     return sql.SQL("GRANT {}{} ON TABLE {} TO {}{}").format(
-        sql.SQL(grant.privilege), column, relation, _role(grant.role), _option(grant.grantable)
+        sql.SQL(grant.privilege), column, relation, grantee(grant.role), _option(grant.grantable)
     )
 
 
 def _has(columns: Collection[str], column: str | None) -> bool:
     return column is None or column in columns
-
-
-def _role(role: str | None) -> sql.Composable:
-    return sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
 
 
 def _option(grantable: bool) -> sql.SQL:

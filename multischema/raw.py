@@ -119,10 +119,7 @@ def unanalyzed(table: str) -> sql.Composed:
 def hide(tables: Sequence[tuple[str, str | None]]) -> list[sql.Composed]:
     """Return the statements that take tables, as the server spells them, from roles; PUBLIC is None."""
     return [
-        sql.SQL("REVOKE ALL ON TABLE {} FROM {} CASCADE").format(
-            sql.SQL(table), sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
-        )
-        for table, role in tables
+        sql.SQL("REVOKE ALL ON TABLE {} FROM {} CASCADE").format(sql.SQL(table), ddl.grantee(role)) for table, role in tables
     ]
 
 
