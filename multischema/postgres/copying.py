@@ -101,50 +101,45 @@ def _import_snapshot(connection: Connection, route: Route) -> None:
 def _pipe(
     reading: Connection, writing: Connection, table: TablePlan, route: Route, on_bytes: Callable[[int], None]
 ) -> tuple[int, int, int]:
-    """Move COPY bytes from one session to the other, gathered to 64 KiB: Postgres sends one message per row."""
+    """Move COPY bytes from one session to the other; return the rows that left, the rows that came in, and the bytes."""
     size = 0
-    gathered = bytearray()
     with reading.cursor() as reader, writing.cursor() as writer:
         with translated(route.origin, f"copying {table.name}"), reader.copy(ddl.copy_out(table, route.schema)) as source:
             try:
                 with writer.copy(ddl.copy_in(route.staging, table)) as sink:
-                    for chunk in _messages(source, reading, table, route):
-                        gathered += chunk
-                        if len(gathered) >= _CHUNK:
-                            sink.write(gathered)
-                            size += len(gathered)
-                            on_bytes(len(gathered))
-                            gathered = bytearray()
-                    sink.write(gathered)
-                    size += len(gathered)
-                    on_bytes(len(gathered))
+                    for chunk in _chunks(source, reading, table, route):
+                        sink.write(chunk)
+                        size += len(chunk)
+                        on_bytes(len(chunk))
             except psycopg.Error as error:
                 raise _naming_column(error, table) from None
         return reader.rowcount, writer.rowcount, size
 
 
-def _messages(
-    source: psycopg.Copy, reading: Connection, table: TablePlan, route: Route
-) -> Iterator[bytes | bytearray | memoryview]:
-    """Yield COPY's messages, a row each; an error while reading them is the origin's.
+def _chunks(source: psycopg.Copy, reading: Connection, table: TablePlan, route: Route) -> Iterator[bytearray]:
+    """Yield what comes in, gathered to 64 KiB: Postgres sends a message per row. An error while reading is the origin's.
 
     `read` waits for a message, at a cost that is most of a narrow row's; those that came in with it are taken from libpq.
     """
-    connection = reading.pgconn
+    take = reading.pgconn.get_copy_data
+    gathered = bytearray()
     try:
         while message := source.read():
-            yield message
             size = len(message)
-            while size not in _ENDS:
-                size, message = connection.get_copy_data(1)
-                if size == 0:
+            while size > 0:
+                gathered += message
+                if len(gathered) >= _CHUNK:
+                    yield gathered
+                    gathered = bytearray()
+                if size in _ENDS:
                     break
-                if size < 0:
-                    failed, *_ = iter(connection.get_result, None)
-                    raise errors.error_from_result(failed)
-                yield message
+                size, message = take(1)
+            if size < 0:
+                failed, *_ = iter(reading.pgconn.get_result, None)
+                raise errors.error_from_result(failed)
     except psycopg.Error as error:
         raise translate(error, route.origin, f"copying {table.name}") from None
+    yield gathered
 
 
 def _naming_column(error: psycopg.Error, table: TablePlan) -> DatabaseError:
