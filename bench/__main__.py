@@ -136,8 +136,8 @@ def _setting(given: argparse.Namespace, tables: Sequence[origin.Table], size: in
         ["git", "rev-parse", "--short", "HEAD"], cwd=ways.ROOT, capture_output=True, text=True, check=False
     )
     return (
-        f"{len(tables)} tables, {indexes} indexes, {size / 1e9:.2f} GB, seed {given.seed}; {given.jobs} at a time, "
-        f"{given.rounds} rounds, link of {given.delay} ms; Postgres {MAJOR}, Python {platform.python_version()}, "
+        f"{len(tables)} tables, {indexes} indexes, {len(origin.foreign_keys(tables))} foreign keys, {size / 1e9:.2f} GB, "
+        f"seed {given.seed}; {given.jobs} at a time, {given.rounds} rounds, link of {given.delay} ms; Postgres {MAJOR}, Python {platform.python_version()}, "
         f"{os.cpu_count()} cores, commit {commit.stdout.strip() or 'unknown'}"
     )
 

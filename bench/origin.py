@@ -1,6 +1,6 @@
-"""The benchmark's origin: 40 tables and 200 indexes, shaped like a real product, filled by the server from a seed."""
+"""The benchmark's origin: 40 tables, 200 indexes, foreign keys, shaped like a real product, filled from a seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,9 +13,10 @@ _PARAGRAPHS = 4096
 _NAMES = ["Anouk", "Basile", "Céleste", "Damien", "Élodie", "Firmin", "Gaëlle", "Hector"]
 _NAMES += ["Inès", "Joachim", "Katell", "Léonie", "Maxime", "Noémie", "Octave", "Perrine"]
 _STATES = ["unknown", "waiting", "seen", "excused", "revoked", "noshow"]
-# SQL of a column of a kind: {n} is a pseudo-random bigint of row and column, {text} a few joined paragraphs, i the row.
+# SQL of a column of a kind: {n} is a pseudo-random bigint of row and column, {text} a few joined paragraphs, i the row,
+# {rows} how many rows a reference chooses from.
 _VALUES = {
-    "reference": "1 + ({n} & 1048575) %% greatest({rows} / 8, 1)",
+    "reference": "1 + ({n} & 2147483647) %% {rows}",
     "number": "({n} & 65535)::int",
     "flag": "({n} & 7) = 0",
     "time": "timestamptz '2020-01-01' + ({n} & 134217727) * interval '1 second'",
@@ -56,6 +57,16 @@ _SHAPES = {
     "events": "item_id:reference:i event:state: author:name:pi changes:document: created_at:time:i",
     "links": "left_id:reference:i right_id:reference:i state:state: created_by:name:p flag:flag: created_at:time:",
     "lists": "organisation_id:reference:i label:name: contact:email:pi code:token:u position:number:",
+}
+# The tables that references are foreign keys to; what an event is of depends on the row, as with Rails' `item_type`
+_REFERENCED = {
+    "person_id": "users",
+    "left_id": "users",
+    "appointment_id": "appointments",
+    "right_id": "appointments",
+    "reason_id": "table_4",
+    "place_id": "table_12",
+    "organisation_id": "table_17",
 }
 # The bytes of a row with its header, roughly: for the number of rows that a size asks for
 _WIDTHS = {"people": 515, "appointments": 635, "messages": 2050, "reports": 4500, "events": 820, "links": 87, "lists": 135}
@@ -132,8 +143,16 @@ def many(tables: int) -> tuple[Table, ...]:
     return tuple(Table(f"table_{number + 1}", 10, columns, (), truncated=False) for number in range(tables))
 
 
+def foreign_keys(tables: Sequence[Table]) -> list[tuple[str, str, str]]:
+    """Return the foreign keys between the tables: table, column, referenced table."""
+    names = {table.name for table in tables}
+    keys = [(table.name, column.name, _REFERENCED.get(column.name, "")) for table in tables for column in table.columns]
+    return [key for key in keys if key[2] in names]
+
+
 def fill(url: str, tables: Sequence[Table], seed: int, jobs: int = 2) -> int:
-    """Make the tables with their rows, indexes and statistics; return the size of the database in bytes."""
+    """Make the tables with their rows, indexes, foreign keys and statistics; return the size of the database in bytes."""
+    rows = {table.name: table.rows for table in tables}
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE UNLOGGED TABLE bench_paragraphs (id int PRIMARY KEY, text text)")
         connection.execute(
@@ -143,9 +162,15 @@ def fill(url: str, tables: Sequence[Table], seed: int, jobs: int = 2) -> int:
         )
         connection.execute("ANALYZE bench_paragraphs")
     with ThreadPoolExecutor(jobs) as executor:
-        list(executor.map(lambda table: _fill(url, table, seed), sorted(tables, key=lambda table: -table.rows)))
+        list(executor.map(lambda table: _fill(url, table, rows, seed), sorted(tables, key=lambda table: -table.rows)))
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP TABLE bench_paragraphs")
+        for table, column, referenced in foreign_keys(tables):
+            connection.execute(
+                sql.SQL("ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} (id)").format(
+                    *map(sql.Identifier, (table, column, referenced))
+                )
+            )
         connection.execute("VACUUM ANALYZE")
         (size,) = connection.execute("SELECT pg_database_size(current_database())").fetchall()[0]
         return int(size)
@@ -178,7 +203,7 @@ def _columns(text: str) -> list[Column]:
     return [Column(name, kind, "p" in marks, marks.strip("p")) for name, kind, marks in parts]
 
 
-def _fill(url: str, table: Table, seed: int) -> None:
+def _fill(url: str, table: Table, rows: Mapping[str, int], seed: int) -> None:
     name = sql.Identifier(table.name)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET maintenance_work_mem = '256MB'")
@@ -188,7 +213,10 @@ def _fill(url: str, table: Table, seed: int) -> None:
         connection.execute(
             sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join([sql.SQL("id bigint"), *columns]))
         )
-        values = [_value(table, column, number, seed) for number, column in enumerate(table.columns)]
+        values = [
+            _value(column, number, rows.get(_REFERENCED.get(column.name, ""), table.rows), seed)
+            for number, column in enumerate(table.columns)
+        ]
         connection.execute(
             sql.SQL("INSERT INTO {} SELECT i, {} FROM generate_series(1, {}) AS i{}").format(
                 name, sql.SQL(", ").join(values), sql.Literal(table.rows), _paragraphs(table, seed)
@@ -224,13 +252,14 @@ def _paragraphs(table: Table, seed: int) -> sql.Composable:
     )
 
 
-def _value(table: Table, column: Column, number: int, seed: int) -> sql.Composable:
+def _value(column: Column, number: int, rows: int, seed: int) -> sql.Composable:
+    """Return the value of a column; `rows` is how many rows a reference chooses from."""
     text = sql.SQL("concat_ws(E'\\n', p{}.text, p{}.text, p{}.text)").format(
         *(sql.SQL(str((number + k) % 3)) for k in range(3))
     )
     return sql.SQL(_VALUES[column.kind].replace("%%", "%")).format(
         n=sql.SQL("hashint8extended(i, {})").format(sql.Literal(seed * 1000 + number)),
-        rows=sql.Literal(table.rows),
+        rows=sql.Literal(rows),
         names=sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(map(sql.Literal, _NAMES))),
         states=sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(map(sql.Literal, _STATES))),
         text=text,

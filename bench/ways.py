@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from bench.machine import together
-from bench.origin import Column, Table
+from bench.origin import Column, Table, foreign_keys
 from bench.without_prefect import APP, READER
 from demo.servers import Server
 
@@ -150,7 +150,10 @@ def floor(place: Place) -> Taken:
 
 
 def predecessor(place: Place) -> Taken:
-    """Do as the tool that this one replaces: a tar file, an UPDATE per masked column, and everything copied once more."""
+    """Do as the tool that this one replaces: a tar file, UPDATEs for each masked column, and everything copied once more.
+
+    Its steps and statements are those of its public source, betagouv/multi-schema-postgres-etl.
+    """
     url, archive = place.anew("predecessor"), place.folder / "archive.tar"
     restore = [_program(place, "pg_restore"), "--no-owner", "-d", url]
     timer = _Timer()
@@ -162,28 +165,46 @@ def predecessor(place: Place) -> Taken:
         for table in place.copied:
             for column in table.columns:
                 if column.personal:
-                    connection.execute(_update(table, column))
+                    for statement in _updates(table, column):
+                        connection.execute(statement)
     with timer("indexes"):
         _check([*restore, "--section=post-data", str(archive)])
-    with timer("copy"), _session(url) as connection:
-        connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(APP)))
-        for table in place.tables:
-            copy, original = sql.Identifier(APP, table.name), sql.Identifier("public", table.name)
-            connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(copy, original))
-            connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM {}").format(copy, original))
-            connection.execute(sql.SQL("DROP TABLE {}").format(original))
-        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(APP), sql.Identifier(READER)))
     archive.unlink()
+    with timer("copy"), _session(url) as connection:
+        with connection.transaction():
+            _clone(connection, place.tables)
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(APP), sql.Identifier(READER)))
+        connection.execute("DROP SCHEMA public CASCADE")
     return timer.taken()
 
 
-def _update(table: Table, column: Column) -> sql.Composed:
-    name = sql.Identifier(column.name)
-    masks = {"day": sql.SQL("DATE '1900-01-01'"), "search": sql.SQL("''::tsvector")}
-    mask = masks.get(column.kind, sql.SQL("'[valeur unique anonymisée ' || id || ']'"))
-    return sql.SQL("UPDATE {} SET {} = {} WHERE {} IS NOT NULL").format(
-        sql.Identifier("public", table.name), name, mask, name
-    )
+def _updates(table: Table, column: Column) -> list[sql.Composed]:
+    """Return the UPDATEs of a masked column: what is empty becomes NULL, then what is not NULL is masked."""
+    parts = {"table": sql.Identifier("public", table.name), "column": sql.Identifier(column.name)}
+    masking = "UPDATE {table} SET {column} = {mask} WHERE {column} IS NOT NULL"
+    if not column.is_text:
+        return [sql.SQL(masking).format(mask=sql.NULL, **parts)]
+    before, after = ("email_anonymise_", "@exemple.fr") if "email" in column.name else ("[valeur unique anonymisée ", "]")
+    mask = sql.SQL("{} || id || {}").format(sql.Literal(before), sql.Literal(after))
+    return [
+        sql.SQL("UPDATE {table} SET {column} = NULL WHERE {column} = ''").format(**parts),
+        sql.SQL(masking).format(mask=mask, **parts),
+    ]
+
+
+def _clone(connection: psycopg.Connection, tables: Sequence[Table]) -> None:
+    """Copy the tables of `public` into the app's schema, with indexes, then the foreign keys, which point into `public`."""
+    connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(APP)))
+    for table in tables:
+        copy, original = sql.Identifier(APP, table.name), sql.Identifier("public", table.name)
+        connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(copy, original))
+        connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM {}").format(copy, original))
+    for table_name, column, referenced in foreign_keys(tables):
+        connection.execute(
+            sql.SQL("ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} (id)").format(
+                sql.Identifier(APP, table_name), sql.Identifier(column), sql.Identifier("public", referenced)
+            )
+        )
 
 
 def _create_tables(place: Place, url: str) -> None:
