@@ -19,11 +19,12 @@ from prefect_shell import ShellOperation  # type: ignore[import-untyped]
 from flows import progress
 from flows.logs import DETAIL
 from flows.progress import Measured, Progress
-from multischema import download, pipeline, report, shell
+from multischema import checking, download, dumping, pipeline, report, shell
 from multischema.archives import Command, Outcome
+from multischema.doors import Doors, open_doors, stopping_others
 from multischema.errors import EtlError, SnapshotLost
 from multischema.masking import TablePlan
-from multischema.pipeline import Doors, Indexed
+from multischema.pipeline import Indexed
 from multischema.planning import Job, Plan
 from multischema.postgres.copying import Copied, Snapshot
 from multischema.postgres.publishing import Publication
@@ -56,7 +57,7 @@ retried: dict[str, Any] = {
 @contextmanager
 def opened(job: Job, origin: Database, target: Database) -> Iterator[None]:
     """Open the doors for the stages of this run; they are never an argument, for Prefect looks into arguments."""
-    with pipeline.opened(job, origin, target, run_program) as doors:
+    with open_doors(job, origin, target, run_program) as doors:
         tokens = _doors.set(doors), _seconds.set({}), _bytes.set({})
         try:
             yield
@@ -80,7 +81,7 @@ def check(job: Job, rules_text: bytes, *, lock: bool = True) -> Plan:
     """Check all that can be checked before a row is read or anything written, and return the plan."""
 
     with _timed("check"):
-        plan = pipeline.check(job, _doors.get(), rules_text, lock=lock, on_wait=lambda schema: _say_waiting(job, schema))
+        plan = checking.check(job, _doors.get(), rules_text, lock=lock, on_wait=lambda schema: _say_waiting(job, schema))
     log().info(
         f"checked {job.app}: {count(len(plan.copied), 'table')} to copy, {len(plan.tables) - len(plan.copied)} truncated, "
         f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.warnings), 'warning')}"
@@ -93,7 +94,7 @@ def dump(job: Job, plan: Plan) -> list[str]:
     """Dump the origin with pg_dump into a private directory; return warnings. The origin is released then."""
     doors = _doors.get()
     with _timed("dump"), Measured(job.app, "dumped", plan.dump_bytes, lambda: shell.size_of(doors.directory.archive)):
-        dumped = pipeline.dump(job, doors, plan)
+        dumped = dumping.dump(job, doors, plan)
     _bytes.get()["dump"] = dumped.bytes
     log().info(f"dumped {job.app}: {count(len(plan.copied), 'table')}, {report.size(dumped.bytes)}")
     return list(dumped.warnings)
@@ -105,9 +106,9 @@ def restore(job: Job, plan: Plan) -> Plan:
     doors = _doors.get()
     with (
         _timed("restore"),
-        Measured(job.app, "restored", plan.bytes, lambda: sum(pipeline.raw_sizes(job, doors).values())),
+        Measured(job.app, "restored", plan.bytes, lambda: sum(dumping.raw_sizes(job, doors).values())),
     ):
-        restored = pipeline.restore(job, doors, plan, on_wait=lambda schema: _say_waiting(job, schema))
+        restored = dumping.restore(job, doors, plan, on_wait=lambda schema: _say_waiting(job, schema))
     _bytes.get()["restore"] = restored.bytes
     log().info(f"restored {job.app}: {count(len(plan.copied), 'table')}, {report.size(restored.bytes)}")
     return restored.plan
@@ -252,7 +253,7 @@ def _copy_all(job: Job, plan: Plan, snapshot: Snapshot, shown: Progress) -> dict
         for table in plan.copied:
             parameters = {"job": job, "table": table, "snapshot": snapshot.identifier, "shown": shown}
             futures[runner.submit(copy, parameters=parameters)] = table.name
-        with pipeline.stopping_others(_doors.get(), SnapshotLost):
+        with stopping_others(_doors.get(), SnapshotLost):
             return {futures[future]: future.result() for future in as_completed(list(futures))}
 
 

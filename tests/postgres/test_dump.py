@@ -497,7 +497,7 @@ def test_a_backup_whose_restore_is_tried_again_has_each_row_once(place: Place, t
     file = backup(place, tmp_path / "backup", "--format=custom")
     job = place.job(mode="dump", from_dump=str(file))
     _, target = place.databases()
-    with pipeline.opened(job, target.backup(), target) as doors:
+    with pipeline.open_doors(job, target.backup(), target) as doors:
         plan = pipeline.check(job, doors, rules)
         assert pipeline.restore(job, doors, plan).bytes == pipeline.restore(job, doors, plan).bytes
         assert place.read("SELECT count(*) FROM public.notes", as_="etl") == [(1,)]

@@ -18,9 +18,9 @@ import pytest
 from psycopg import sql
 
 from demo.servers import Server
-from multischema import pipeline
+from multischema import doors, pipeline
+from multischema.doors import Doors
 from multischema.errors import ConnectionLost, DatabaseError, EtlError, RunEnded, SnapshotLost
-from multischema.pipeline import Doors
 from multischema.planning import Job
 from multischema.postgres import sessions
 from multischema.postgres.sessions import Database, Sessions
@@ -246,7 +246,7 @@ def test_a_lost_snapshot_is_replaced_by_a_new_one_and_everything_comes_from_that
 def test_a_snapshot_whose_transaction_ends_as_it_is_imported_is_a_lost_one(place: Place) -> None:
     place.in_origin(UNGATED)
     origin, target = place.databases()
-    with pipeline.opened(place.job(), origin, target) as doors:
+    with pipeline.open_doors(place.job(), origin, target) as doors:
         plan = pipeline.check(place.job(), doors, RULES.encode())
         # its file is there for a moment longer: here for ever
         with psycopg.connect(place.origin_url) as exporting:
@@ -264,7 +264,7 @@ def test_a_snapshot_whose_transaction_ends_as_it_is_imported_is_a_lost_one(place
 
 def test_a_run_that_loses_every_snapshot_gives_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    export = pipeline.export_snapshot
+    export = doors.export_snapshot
     taken = []
 
     def export_then_lose(connection: sessions.Connection, *others: Any) -> Any:
@@ -275,7 +275,7 @@ def test_a_run_that_loses_every_snapshot_gives_up(place: Place, monkeypatch: pyt
             connection.execute("SELECT 1")
         return snapshot
 
-    monkeypatch.setattr(pipeline, "export_snapshot", export_then_lose)
+    monkeypatch.setattr(doors, "export_snapshot", export_then_lose)
     with pytest.raises(SnapshotLost, match=r"^origin shop: the snapshot is gone: its session was ended$"):
         place.run(RULES)
     assert len(set(taken)) == 3
@@ -358,7 +358,7 @@ def test_when_a_run_is_ended_every_thread_returns_though_a_link_has_stalled(
     side: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.in_origin(UNGATED)
-    monkeypatch.setattr(pipeline, "PARTING", 0.5)
+    monkeypatch.setattr(doors, "PARTING", 0.5)
     opened: list[Doors] = []
     copy_table = pipeline.copy_table
 

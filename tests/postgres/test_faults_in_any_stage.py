@@ -17,7 +17,7 @@ import pytest
 
 from bench.link import delayed
 from demo.servers import Server
-from multischema import pipeline
+from multischema import doors, pipeline
 from multischema.errors import ConnectionLost
 from multischema.pipeline import Published
 from multischema.postgres import sessions
@@ -140,7 +140,7 @@ def test_a_fault_leaves_one_run_published_as_a_whole_and_nothing_that_the_next_d
 ) -> None:
     impatient(monkeypatch)
     monkeypatch.setattr(sessions, "SILENCES", 1)
-    monkeypatch.setattr(pipeline, "PARTING", 0.5 if fault is stall else 30)
+    monkeypatch.setattr(doors, "PARTING", 0.5 if fault is stall else 30)
     with behind_proxy(here, moment.side) as (proxy, databases):
         moment.hold(proxy)
         run = Run(here, *databases, mode=moment.mode)

@@ -20,8 +20,9 @@ import pytest
 
 from demo.servers import Server
 from multischema import pipeline
+from multischema.doors import Doors
 from multischema.errors import DatabaseError
-from multischema.pipeline import Doors, Indexed
+from multischema.pipeline import Indexed
 from multischema.planning import Job, Plan
 from multischema.postgres.sessions import Database
 from tests.conftest import PASSWORD, PROGRAMS, Place

@@ -48,7 +48,7 @@ class Run(threading.Thread):
 
 def check_lock(place: Place, job: Job, waiting: Callable[[str], None]) -> None:
     """Run the check stage alone, lock and all."""
-    with pipeline.opened(job, *place.databases()) as doors:
+    with pipeline.open_doors(job, *place.databases()) as doors:
         pipeline.check(job, doors, download.fetch(place.rules(RULES)), on_wait=waiting)
 
 

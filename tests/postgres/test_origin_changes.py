@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from multischema import pipeline
+from multischema.doors import Doors
 from multischema.errors import DatabaseError, EtlError, OriginChanged
-from multischema.pipeline import Doors
 from multischema.planning import Job, Plan
 from multischema.postgres import building
 from multischema.postgres.copying import Snapshot
@@ -201,7 +201,7 @@ def test_the_tables_are_compared_after_the_last_row_and_before_the_snapshot_is_r
     holders = (
         "SELECT application_name FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()"
     )
-    compare = pipeline._refuse_changes
+    compare = pipeline.refuse_changes
     seen: list[Any] = []
 
     def look(doors: Doors, plan: Plan, snapshot: Snapshot, done: str) -> None:
@@ -210,7 +210,7 @@ def test_the_tables_are_compared_after_the_last_row_and_before_the_snapshot_is_r
         with psycopg.connect(place.origin_server.url(place.name)) as connection:
             seen.append(connection.execute(holders).fetchall())
 
-    monkeypatch.setattr(pipeline, "_refuse_changes", look)
+    monkeypatch.setattr(pipeline, "refuse_changes", look)
     job = place.job()
     index = pipeline.index
 

@@ -10,8 +10,9 @@ import pytest
 from psycopg import errors, sql
 
 from multischema import pipeline
+from multischema.doors import Doors
 from multischema.errors import EtlError
-from multischema.pipeline import Doors, Indexed
+from multischema.pipeline import Indexed
 from multischema.planning import Job, Plan
 from tests.conftest import PROGRAMS, Place
 from tests.postgres.test_leaks import Markers, found, rules

@@ -1,0 +1,166 @@
+"""The check stage: all that can be checked before a row is read or anything written, and the plan."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from multischema import archives, ddl, exhaustivity, preconditions, raw, record, rules, shell
+from multischema.catalog import Catalog
+from multischema.doors import Doors
+from multischema.dumping import restore_structure
+from multischema.errors import CheckError, EtlError
+from multischema.exhaustivity import Findings
+from multischema.planning import Job, Plan, collations_of, make_plan, published_types, width_problems
+from multischema.postgres import building, documents, publishing, restoring
+from multischema.postgres.errors import translated
+from multischema.postgres.reads import query, read_catalog
+from multischema.rules import Rules
+
+
+def check(
+    job: Job, doors: Doors, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[str], None] = lambda schema: None
+) -> Plan:
+    """Check all that can be checked before a row is read or anything written, and return the plan.
+
+    With `lock`, the app's lock is taken first, on a session that the run keeps, so that what was checked stays true;
+    `on_wait` is called with the schema where another run has it. Raises CheckError with every problem, RulesError,
+    LockTimeout, and EtlError for a dump that can't be read.
+    """
+    parsed = rules.parse(rules_text)
+    unusable = _check_servers(job, doors)
+    notes: list[str] = []
+    if lock and not unusable and not (doors.lock and not doors.lock.closed):
+        doors.lock = doors.sessions.open(doors.target)
+        building.take_lock(doors.lock, job.schema, job.lock_wait, on_wait)
+        doors.sessions.keep_alive(doors.lock)
+    if job.from_dump and not unusable:
+        notes = restore_structure(job, doors, Path(job.from_dump), on_wait)
+    plan, problems = _check_schemas(job, doors, parsed, unusable)
+    if job.restores:
+        problems = [*_check_dump(job, doors, plan, unusable), *problems]  # a snippet to paste comes last
+    if plan is None or problems:
+        raise CheckError(*problems)
+    if job.from_dump:
+        restoring.strip(doors.holder, job.raw_schema)
+    return replace(plan, warnings=(*plan.warnings, *notes))
+
+
+def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
+    """Return, for each side that can't be used at all, why: no connection, a transaction pooler, a version.
+
+    A backup stands in the target, of which it is told once.
+    """
+    unusable: dict[str, list[str]] = {}
+    sides = {"origin": (doors.origin, job.origin_schema), "target": (doors.target, job.schema)}
+    if job.from_dump:
+        del sides["origin"]
+    for side, (database, schema) in sides.items():
+        try:
+            with doors.sessions.lend(database) as connection:
+                with translated(database.side, "reading the server's settings"):
+                    server = query(connection, "server", schema=schema)[0]
+            problems = preconditions.server_problems(database.side, server)
+        except EtlError as error:
+            problems = list(error.problems)
+        if problems:
+            unusable[side] = problems
+    return {"origin": [], **unusable} if job.from_dump and unusable else unusable
+
+
+def _check_schemas(
+    job: Job, doors: Doors, parsed: Rules, unusable: Mapping[str, list[str]]
+) -> tuple[Plan | None, list[str]]:
+    """Return the plan and all problems, of each side that can be used too; the plan is None where one keeps it from us."""
+    found, gaps, problems = (None, None, unusable["origin"]) if "origin" in unusable else _check_origin(job, doors, parsed)
+    problems = problems + (unusable["target"] if "target" in unusable else _check_target(job, doors))
+    absent: set[str] = set()
+    if found and "target" not in unusable:
+        absent, lacking = _check_types(job, doors, found)
+        problems += lacking
+
+    def standing(plan: Plan | None) -> list[str]:
+        return [] if "target" in unusable else _check_standing(job, doors, plan)
+
+    if not found or not gaps:
+        return None, problems + standing(None)
+    if gaps.problems:
+        return None, [*problems, *standing(None), *gaps.lines(doors.origin.side)]
+    collations = frozenset(collations_of(found)) - absent
+    plan = make_plan(found, gaps.rules, gaps.warnings, collations, raw=job.dumps, all_indexes=job.indexes == "all")
+    plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(job, doors, plan)), *plan.warnings))
+    return plan, problems + standing(plan) + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
+
+
+def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None, Findings | None, list[str]]:
+    """Return the origin's catalog, if there is such a schema, how the rules fit it, and what the role may not read."""
+    side = doors.origin.side
+    with doors.sessions.lend(doors.origin) as connection, translated(side, "reading the catalog"):
+        server = query(connection, "server", schema=job.origin_schema)[0]
+        missing = preconditions.origin_problems(side, server, job.origin_schema)
+        if missing:
+            return None, None, missing
+        found = read_catalog(connection, job.origin_schema)
+    gaps = exhaustivity.compare(parsed, found)
+    return found, gaps, preconditions.rights_problems(side, server, found, gaps.rules)
+
+
+def _check_target(job: Job, doors: Doors) -> list[str]:
+    """Return why the target can't be published to: the role, the schema, the reader."""
+    with doors.sessions.lend(doors.target) as connection, translated("target", "reading the catalog"):
+        server = query(connection, "server", schema=job.schema)[0]
+        facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+        return preconditions.target_problems(server, facts, job.schema, job.reader)
+
+
+def _changes_of_rules(job: Job, doors: Doors, plan: Plan) -> list[str]:
+    """Return warnings of what the last run masked or copied, and this one will not: the rules come from the internet."""
+    with doors.sessions.lend(doors.target) as connection, translated("target", "reading the last run's record"):
+        facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+    return record.warnings(record.read(facts["published_comment"]), plan)
+
+
+def _check_standing(job: Job, doors: Doors, plan: Plan | None) -> list[str]:
+    """Return what others built on the published schema that a run can't keep, and what of the plan the server can't read.
+
+    What lacks columns only a plan tells.
+    """
+    with doors.sessions.lend(doors.target) as connection:
+        unreadable = documents.obstacles(connection, plan) if plan else []
+        return unreadable + publishing.obstacles(connection, job, plan.columns if plan else None)
+
+
+def _check_types(job: Job, doors: Doors, found: Catalog) -> tuple[set[str], list[str]]:
+    """Return the collations that the target has not, and a problem for each type that it has not."""
+    types = published_types(found)
+    with doors.sessions.lend(doors.target) as connection, translated("target", "looking up types"):
+        server = query(connection, "server", schema=job.schema)[0]
+        lacking = query(connection, "lacking", types=list(types), collations=collations_of(found))
+    absent = {row["name"] for row in lacking if row["what"] == "collation"}
+    return absent, preconditions.lacking_problems(lacking, types, server["major"])
+
+
+def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str, list[str]]) -> list[str]:
+    """Return why this machine can't dump or restore, and what stands in the way of raw data on the target."""
+    problems: list[str] = []
+    reason = ddl.illegal_raw(job.raw_schema, job.schema)
+    if reason:
+        return [*problems, f"target: schema {job.raw_schema} can't hold raw data: {reason}"]
+    if not unusable and not job.from_dump:
+        with (
+            doors.sessions.lend(doors.origin) as connection,
+            translated(doors.origin.side, "reading settings"),
+        ):
+            server = query(connection, "server", schema=job.origin_schema)[0]
+            leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied]) if plan else []
+        problems += preconditions.dump_problems(doors.origin.side, server, leaves)
+        for program in ("pg_dump", "pg_restore"):
+            said = shell.run(archives.Command(program, ("--version",))).output
+            problem = archives.version_problem(program, archives.version_of(said), doors.origin.side, server["major"])
+            problems += [problem] if problem else []
+        with doors.sessions.lend(doors.target) as connection:
+            with translated("target", "reading settings"):
+                locales = [server["locale"], query(connection, "server", schema=job.schema)[0]["locale"]]
+            problems += [f"{doors.origin.side}: {line}" for line in raw.problems(plan, locales)] if plan else []
+            problems += restoring.rights_problems(connection, job.raw_schema)
+            problems += restoring.strangers(connection, job, job.raw_schema)
+    return problems
