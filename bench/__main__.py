@@ -137,8 +137,9 @@ def _setting(given: argparse.Namespace, tables: Sequence[origin.Table], size: in
     )
     return (
         f"{len(tables)} tables, {indexes} indexes, {len(origin.foreign_keys(tables))} foreign keys, {size / 1e9:.2f} GB, "
-        f"seed {given.seed}; {given.jobs} at a time, {given.rounds} rounds, link of {given.delay} ms; Postgres {MAJOR}, Python {platform.python_version()}, "
-        f"{os.cpu_count()} cores, commit {commit.stdout.strip() or 'unknown'}"
+        f"seed {given.seed}; {given.jobs} at a time, {given.rounds} rounds, link of {given.delay} ms; "
+        f"Postgres {MAJOR}, Python {platform.python_version()}, {os.cpu_count()} cores, "
+        f"commit {commit.stdout.strip() or 'unknown'}"
     )
 
 
