@@ -111,6 +111,7 @@ def _pipe(
                         sink.write(chunk)
                         size += len(chunk)
                         on_bytes(len(chunk))
+                        del chunk  # of a row of hundreds of megabytes no copy is to outlive its use, here and below
             except psycopg.Error as error:
                 raise _naming_column(error, table) from None
         return reader.rowcount, writer.rowcount, size
@@ -129,6 +130,7 @@ def _chunks(source: psycopg.Copy, reading: Connection, table: TablePlan, route: 
             while size > 0:
                 gathered += message
                 if len(gathered) >= _CHUNK:
+                    message = b""
                     yield gathered
                     gathered = bytearray()
                 if size in _ENDS:
