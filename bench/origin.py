@@ -150,6 +150,13 @@ def foreign_keys(tables: Sequence[Table]) -> list[tuple[str, str, str]]:
     return [key for key in keys if key[2] in names]
 
 
+def add_foreign_key(table: sql.Identifier, column: str, referenced: sql.Identifier) -> sql.Composed:
+    """Return the statement that adds a foreign key, validated."""
+    return sql.SQL("ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} (id)").format(
+        table, sql.Identifier(column), referenced
+    )
+
+
 def fill(url: str, tables: Sequence[Table], seed: int, jobs: int = 2) -> int:
     """Make the tables with their rows, indexes, foreign keys and statistics; return the size of the database in bytes."""
     rows = {table.name: table.rows for table in tables}
@@ -166,11 +173,7 @@ def fill(url: str, tables: Sequence[Table], seed: int, jobs: int = 2) -> int:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP TABLE bench_paragraphs")
         for table, column, referenced in foreign_keys(tables):
-            connection.execute(
-                sql.SQL("ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} (id)").format(
-                    *map(sql.Identifier, (table, column, referenced))
-                )
-            )
+            connection.execute(add_foreign_key(sql.Identifier(table), column, sql.Identifier(referenced)))
         connection.execute("VACUUM ANALYZE")
         (size,) = connection.execute("SELECT pg_database_size(current_database())").fetchall()[0]
         return int(size)

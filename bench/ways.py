@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from bench.machine import together
-from bench.origin import Column, Table, foreign_keys
+from bench.origin import Column, Table, add_foreign_key, foreign_keys
 from bench.without_prefect import APP, READER
 from demo.servers import Server
 
@@ -199,12 +199,8 @@ def _clone(connection: psycopg.Connection, tables: Sequence[Table]) -> None:
         copy, original = sql.Identifier(APP, table.name), sql.Identifier("public", table.name)
         connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(copy, original))
         connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM {}").format(copy, original))
-    for table_name, column, referenced in foreign_keys(tables):
-        connection.execute(
-            sql.SQL("ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {} (id)").format(
-                sql.Identifier(APP, table_name), sql.Identifier(column), sql.Identifier("public", referenced)
-            )
-        )
+    for name, column, referenced in foreign_keys(tables):
+        connection.execute(add_foreign_key(sql.Identifier(APP, name), column, sql.Identifier("public", referenced)))
 
 
 def _create_tables(place: Place, url: str) -> None:

@@ -105,13 +105,9 @@ class Place:
 
     def create(self) -> None:
         """Make databases and roles, on both servers at the same time."""
+        roles = ((self.app,), (self.etl, self.reader))
         with ThreadPoolExecutor() as executor:
-            made = [
-                executor.submit(self._create, self.origin_server, (self.app,)),
-                executor.submit(self._create, self.target_server, (self.etl, self.reader)),
-            ]
-            for future in made:
-                future.result()
+            list(executor.map(self._create, (self.origin_server, self.target_server), roles))
 
     def _create(self, server: Server, roles: tuple[str, ...]) -> None:
         with psycopg.connect(server.url(), autocommit=True) as connection:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 import yaml
+from psycopg import sql
 
 from multischema import download, pipeline, preconditions
 from multischema.errors import CheckError, DatabaseError, EtlError, LockTimeout
@@ -419,9 +420,11 @@ def test_a_schema_whose_name_leaves_no_room_for_the_staging_schema_s_is_refused(
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_target_that_is_not_utf8_is_refused(shop: Place, encoding: str) -> None:
     with psycopg.connect(shop.target_server.url(), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {shop.name}".encode())
+        connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(shop.name)))
         connection.execute(
-            f"CREATE DATABASE {shop.name} OWNER {shop.etl} TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'".encode()
+            sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} LOCALE 'C'").format(
+                sql.Identifier(shop.name), sql.Identifier(shop.etl), sql.Literal(encoding)
+            )
         )
     assert problems(shop) == [f"target: database {shop.name} is encoded in {encoding}; want UTF8"]
 
