@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from random import Random
 from statistics import median
 
 from bench import link, machine, origin, ways
@@ -35,7 +36,6 @@ WAYS: dict[str, Callable[[Place], Taken]] = {
     "dump, the flow": lambda place: ways.flow(place, "dump"),
     "predecessor": ways.predecessor,
 }
-ONCE = ("predecessor",)  # so long that one round tells enough
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ways.ours(place, "stream")  # not counted: the servers make the files of their log
             taken: dict[str, list[Taken]] = {name: [] for name in chosen}
             for number in range(given.rounds):
-                for name in chosen:
-                    if name not in ONCE or number == 0:
-                        taken[name].append(WAYS[name](place))
-                        print(f"round {number + 1}: {_line(name, [taken[name][-1]])}", file=sys.stderr, flush=True)
+                # in another order each round: what came before has left the disk and the caches in some state
+                for name in Random(given.seed + number).sample(chosen, len(chosen)):
+                    taken[name].append(WAYS[name](place))
+                    print(f"round {number + 1}: {_line(name, taken[name][-1])}", file=sys.stderr, flush=True)
     print("\n".join(table(taken)))
     return 0
 
@@ -85,7 +85,7 @@ def _comparisons(taken: dict[str, list[Taken]]) -> list[str]:
         ratios = [ours.parts["anonymize"] / floor.parts["pipes"] for ours, floor in pairs]
         lines.append(f"copy phase of bare pipes: {median(ratios):.2f}")
     if {"stream", "predecessor"} <= taken.keys():
-        lines.append(f"stream of predecessor: {_ratio(taken['stream'], taken['predecessor'])}")
+        lines.append(f"stream of predecessor: {_ratio(taken['stream'], taken['predecessor'], 3)}")
     for mode in ("stream", "dump"):
         if {mode, f"{mode}, the flow"} <= taken.keys():
             pairs = zip(taken[mode], taken[f"{mode}, the flow"], strict=True)
@@ -94,13 +94,10 @@ def _comparisons(taken: dict[str, list[Taken]]) -> list[str]:
     return lines
 
 
-def _ratio(runs: Sequence[Taken], peers: Sequence[Taken]) -> str:
-    """Return the median of the ratios of each round; a peer of one round only is the peer of all."""
-    if not peers:
-        return ""
-    if len(peers) != len(runs):
-        return f"{median(run.seconds for run in runs) / median(peer.seconds for peer in peers):.2f}"
-    return f"{median(run.seconds / peer.seconds for run, peer in zip(runs, peers, strict=True)):.2f}"
+def _ratio(runs: Sequence[Taken], peers: Sequence[Taken], digits: int = 2) -> str:
+    """Return the median of the ratios of each round, if there are any."""
+    ratios = [run.seconds / peer.seconds for run, peer in zip(runs, peers, strict=False)]
+    return f"{median(ratios):.{digits}f}" if ratios else ""
 
 
 def _seconds(runs: Sequence[Taken]) -> str:
@@ -109,9 +106,9 @@ def _seconds(runs: Sequence[Taken]) -> str:
     return f"{median(found):.1f}{spread}"
 
 
-def _line(name: str, runs: Sequence[Taken]) -> str:
-    parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in runs[0].parts.items())
-    return f"{name} {runs[0].seconds:.1f} s" + (f" ({parts})" if parts else "")
+def _line(name: str, run: Taken) -> str:
+    parts = ", ".join(f"{part} {seconds:.1f}" for part, seconds in run.parts.items())
+    return f"{name} {run.seconds:.1f} s" + (f" ({parts})" if parts else "")
 
 
 @contextmanager
