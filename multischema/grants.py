@@ -36,19 +36,19 @@ def to_tables(
     fewer; one that was not published before has those that default privileges give.
     """
     held = read(row for row in old if not row["is_owner"])
-    known = {row["relation"] for row in old}
+    added = columns.keys() - {row["relation"] for row in old}
     wanted = [Grant(table, None, reader, "SELECT", False) for table in columns]
-    wanted += [grant for grant in held if grant.relation in columns and _has(columns[grant.relation], grant.column)]
-    for table in columns.keys() - known:
-        wanted += [grant for grant in read(row for row in new if not row["is_owner"]) if grant.relation == table]
-        wanted += [
-            Grant(table, None, row["role"], row["privilege"], row["grantable"])
-            for row in defaults
-            if row["is_own"] and row["kind"] == "TABLES"
-        ]
+    wanted += [grant for grant in held if _is_there(grant, columns)]
+    wanted += [grant for grant in read(row for row in new if not row["is_owner"]) if grant.relation in added]
+    wanted += [
+        Grant(table, None, row["role"], row["privilege"], row["grantable"])
+        for row in defaults
+        if row["is_own"] and row["kind"] == "TABLES"
+        for table in added
+    ]
     gone: dict[str, set[str]] = {}
     for grant in held:
-        if grant.role != reader and grant not in wanted:
+        if grant.role != reader and not _is_there(grant, columns):
             what = f"column {grant.relation}.{grant.column}" if grant.relation in columns else f"table {grant.relation}"
             gone.setdefault(what, set()).add(grant.role or "PUBLIC")
     warnings = [
@@ -123,8 +123,9 @@ def _statement(verb: str, schema: str, grant: Grant) -> sql.Composed:
     )
 
 
-def _has(columns: Collection[str], column: str | None) -> bool:
-    return column is None or column in columns
+def _is_there(grant: Grant, columns: Mapping[str, Collection[str]]) -> bool:
+    """Tell whether what the grant is of is among the tables with these columns."""
+    return grant.relation in columns and (grant.column is None or grant.column in columns[grant.relation])
 
 
 def _option(grantable: bool) -> sql.SQL:
