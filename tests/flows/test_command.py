@@ -15,7 +15,7 @@ from flows import command_line
 from flows.etl import etl
 from tests.conftest import PASSWORD
 from tests.flows.conftest import PATIENCE, SLOW, SLOW_RULES, Shop, busy
-from tests.flows.servers import eventually
+from tests.flows.servers import eventually, furnish
 
 pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
 
@@ -271,6 +271,7 @@ def test_ctrl_c_ends_a_run_with_its_own_server_too(shop: Shop, tmp_path: Path) -
     shop.place.in_origin(SLOW.format(rows=3000))
     home = tmp_path / "home"
     home.mkdir()
+    furnish(home)
     command = shop.command(rules=SLOW_RULES, PREFECT_API_URL=None, PREFECT_HOME=str(home))
     eventually(lambda: busy(shop.place, "origin", "COPY"), 5 * PATIENCE)
     command.interrupt(signal.SIGINT)  # which a terminal sends to the server as well
