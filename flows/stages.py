@@ -60,7 +60,7 @@ retried: dict[str, Any] = {
 def unsearched(argument: Item) -> Item:
     """Have Prefect pass an argument on without a search for results of tasks in all its parts.
 
-    That search took a sixth of a second for the plan of 40 tables, for each stage; and of the rows of each table it made an
+    That search took a quarter of a second of each stage for the plan of 40 tables; and of the rows of each table it made an
     arrow in the graph of the run.
     """
     return cast(Item, opaque(argument))
