@@ -95,9 +95,10 @@ def _comparisons(taken: dict[str, list[Taken]]) -> list[str]:
 
 
 def _ratio(runs: Sequence[Taken], peers: Sequence[Taken], digits: int = 2) -> str:
-    """Return the median of the ratios of each round, if there are any."""
-    ratios = [run.seconds / peer.seconds for run, peer in zip(runs, peers, strict=False)]
-    return f"{median(ratios):.{digits}f}" if ratios else ""
+    """Return the median of the ratios of each round, if the peer was measured."""
+    if not peers:
+        return ""
+    return f"{median(run.seconds / peer.seconds for run, peer in zip(runs, peers, strict=True)):.{digits}f}"
 
 
 def _seconds(runs: Sequence[Taken]) -> str:
