@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 
 from demo.servers import Server
 from tests.conftest import Place
@@ -79,13 +79,13 @@ def gate_in_copy(place: Place) -> Iterator[Gate]:
         gate.open()
 
 
-def leave_detaching(place: Place, table: str, partition: str) -> None:
+def leave_detaching(place: Place, table: sql.Identifier, partition: sql.Identifier) -> None:
     """Have a partition be half detached, as `DETACH PARTITION … CONCURRENTLY` leaves it where it is cut."""
     with psycopg.connect(place.origin_url) as reader, psycopg.connect(place.origin_url, autocommit=True) as connection:
-        reader.execute(f"SELECT FROM {table}".encode())
+        reader.execute(sql.SQL("SELECT FROM {}").format(table))
         connection.execute("SET statement_timeout = '300ms'")
         with suppress(errors.QueryCanceled):
-            connection.execute(f"ALTER TABLE {table} DETACH PARTITION {partition} CONCURRENTLY".encode())
+            connection.execute(sql.SQL("ALTER TABLE {} DETACH PARTITION {} CONCURRENTLY").format(table, partition))
         pending = connection.execute("SELECT inhrelid FROM pg_inherits WHERE inhdetachpending").fetchall()
     assert len(pending) == 1, pending
 

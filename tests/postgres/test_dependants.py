@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from multischema import pipeline
 from multischema.errors import CheckError, DatabaseError, EtlError
@@ -520,15 +521,14 @@ def test_readers_of_a_view_who_query_all_the_time_see_one_run_and_never_an_error
     )
     ended = threading.Event()
     seen: list[Any] = []
+    looking = sql.SQL("SELECT min(run), max(run), count(*) FROM {}")
 
     def look() -> None:
         with psycopg.connect(here.reader_url, autocommit=True) as connection:
             while not ended.is_set():
                 for view in ("v", "m"):
                     try:
-                        seen.append(
-                            connection.execute(f"SELECT min(run), max(run), count(*) FROM board.{view}".encode()).fetchone()
-                        )
+                        seen.append(connection.execute(looking.format(sql.Identifier("board", view))).fetchone())
                     except psycopg.Error as error:
                         seen.append(str(error))
                 time.sleep(0.002)

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from multischema import pipeline
 from multischema.doors import Doors
@@ -164,7 +165,7 @@ def see_changes(place: Place, jobs: int, changes: Sequence[tuple[str, str, str]]
 def test_a_partition_that_comes_to_be_half_detached_while_a_run_copies_fails_it_by_name(jobs: int, place: Place) -> None:
     place.in_origin(ORIGIN)
     with amid(place, jobs) as (run, _):
-        leave_detaching(place, "visits", "visits_2025")
+        leave_detaching(place, sql.Identifier("visits"), sql.Identifier("visits_2025"))
     assert str(run.result) == CHANGED.format("visits was altered")
     assert place.schemas() == set()
 

@@ -177,7 +177,7 @@ class Table:
                 sql.Identifier(column.name),
                 sql.SQL(KINDS[column.kind].spelling),
                 sql.SQL(" NOT NULL" if column.not_null else ""),
-                sql.SQL(f" DEFAULT {column.default[0]}" if column.default else ""),
+                sql.SQL(" DEFAULT {}").format(sql.SQL(column.default[0])) if column.default else sql.SQL(""),
                 sql.SQL(" GENERATED ALWAYS AS (upper({})) STORED").format(sql.Identifier(column.upper_of))
                 if column.upper_of
                 else sql.SQL(" REFERENCES {}").format(sql.Identifier(column.references))

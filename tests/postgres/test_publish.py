@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
 from multischema import checking, ddl, doors, pipeline
@@ -99,7 +100,7 @@ def test_each_statement_of_a_transaction_that_a_publication_overtakes_reads_whol
     published(place)
     impatient(monkeypatch)
     with reader(place) as connection:
-        connection.execute(f"BEGIN TRANSACTION ISOLATION LEVEL {isolation}".encode())
+        connection.execute(sql.SQL("BEGIN TRANSACTION ISOLATION LEVEL {}").format(sql.SQL(isolation)))
         assert connection.execute(RUN_OF_ORDERS).fetchall() == [(1, 1, 500)]
         publish_run(place, 2)
         # Names lead to tables anew in each statement, and the rows are frozen: they are seen by older snapshots too. What a

@@ -303,7 +303,7 @@ def test_a_partition_that_is_half_detached_stops_the_run_before_any_row_is_read(
     table: str, partition: str, mode: str, place: Place
 ) -> None:
     place.in_origin(DETACHING)
-    leave_detaching(place, table, partition)
+    leave_detaching(place, sql.Identifier(table.strip('"')), sql.Identifier(*partition.strip('"').split('"."')))
     name = partition.split('"')[-2]
     statement = f'ALTER TABLE "public".{table} DETACH PARTITION {partition} FINALIZE'
     rules = "tables: [{table_name: v, non_anonymized_column_names: [id, kind]}]"
@@ -327,7 +327,7 @@ def test_a_table_whose_root_in_another_schema_half_detached_it_is_published_as_t
         INSERT INTO v1 VALUES (1);
         """
     )
-    leave_detaching(place, "other.v", "v1")
+    leave_detaching(place, sql.Identifier("other", "v"), sql.Identifier("v1"))
     place.run("tables: [{table_name: v1, non_anonymized_column_names: [id]}]")
     assert place.read("SELECT * FROM shop.v1") == [(1,)]
 
