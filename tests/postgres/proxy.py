@@ -98,9 +98,11 @@ class Proxy:
                 self._passing.wait()
                 with self._guard:
                     record += chunk
-                    if self._stalls():
-                        self.stall()
+                    if stalls := self._stalls():
+                        self._passing.clear()
                 sink.sendall(chunk)
+                if stalls:
+                    self.stalled.set()
                 if self._bytes_per_second:
                     time.sleep(len(chunk) / self._bytes_per_second)
         # an end that comes while the proxy stalls is not passed on either

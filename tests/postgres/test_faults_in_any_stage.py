@@ -145,6 +145,8 @@ def test_a_fault_leaves_one_run_published_as_a_whole_and_nothing_that_the_next_d
         moment.hold(proxy)
         run = Run(here, *databases, mode=moment.mode)
         assert proxy.stalled.wait(PATIENCE)
+        if moment.run == 2:  # the server may be committing yet
+            eventually(lambda: run_of_users(here) == 2, "run 2")
         fault(proxy, here.origin_server if moment.side == "origin" else here.target_server)
         result = run.ended()
     if isinstance(result, Published):
