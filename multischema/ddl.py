@@ -102,9 +102,14 @@ def drop_domain(staging: str, name: str) -> sql.Composed:
 
 
 def create_table(staging: str, table: TablePlan) -> sql.Composed:
-    """Return the bare table: columns and NOT NULL; keys and indexes come when the rows are in."""
+    """Return the bare table: columns and NOT NULL; keys and indexes come when the rows are in.
+
+    Autovacuum would read what was just copied, and hold the lock that index builds wait for: it is off until `analyze`.
+    """
     columns = sql.SQL(", ").join(_column(column) for column in table.columns)
-    return sql.SQL("CREATE TABLE {} ({})").format(sql.Identifier(staging, table.name), columns)
+    return sql.SQL("CREATE TABLE {} ({}) WITH (autovacuum_enabled = false)").format(
+        sql.Identifier(staging, table.name), columns
+    )
 
 
 def copy_out(table: TablePlan, origin_schema: str) -> sql.Composed:
@@ -174,8 +179,10 @@ def comments(staging: str, table: TablePlan) -> list[sql.Composed]:
 
 
 def analyze(staging: str, table: TablePlan) -> sql.Composed:
-    """Return the ANALYZE of a table."""
-    return sql.SQL("ANALYZE {}").format(sql.Identifier(staging, table.name))
+    """Return the ANALYZE of a table, which is autovacuum's from then on; both are one transaction."""
+    return sql.SQL("ANALYZE {table}; ALTER TABLE {table} RESET (autovacuum_enabled)").format(
+        table=sql.Identifier(staging, table.name)
+    )
 
 
 def verification(staging: str, table: TablePlan) -> sql.Composed:

@@ -155,7 +155,7 @@ def index(job: Job, doors: Doors, plan: Plan) -> Indexed:
     missing = frozenset(index.name for index, reason in zip(wanted, reasons, strict=True) if reason)
     with doors.sessions.lend(doors.target) as connection:
         warnings = building.build_keys(connection, job.staging, plan, built, missing)
-    in_parallel(doors, job.jobs, analyze, plan.copied)
+    in_parallel(doors, job.jobs, analyze, plan.tables)
     return Indexed(seconds, len(plan.keys.indexes) - len(missing), (*(reason for reason in reasons if reason), *warnings))
 
 

@@ -127,7 +127,7 @@ def build_keys(
 
 
 def analyze(connection: Connection, staging: str, table: TablePlan) -> None:
-    """Gather the statistics of a table."""
+    """Gather the statistics of a table, and leave it to autovacuum."""
     with translated("target", f"analyzing table {table.name}"):
         connection.execute(ddl.analyze(staging, table))
 

@@ -1,6 +1,9 @@
 """A run from end to end, without Prefect."""
 
+from multischema.pipeline import Published
 from tests.conftest import Place
+from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, gate_in_copy
+from tests.postgres.test_faults import Run
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
@@ -33,3 +36,23 @@ def test_a_second_run_on_unchanged_data_changes_nothing_that_a_reader_sees(place
     place.run(RULES)
     assert place.read("SELECT * FROM shop.users ORDER BY id") == before
     assert place.schemas() == {"shop"}
+
+
+def test_autovacuum_keeps_off_each_table_until_its_indexes_are_built_and_its_statistics_gathered(place: Place) -> None:
+    place.in_origin(ORIGIN + GATED_ORIGIN + "CREATE TABLE visits (id serial PRIMARY KEY); CREATE TABLE bare ();")
+    rules = RULES + GATED_RULES + "  - {table_name: bare, non_anonymized_column_names: []}\n"
+    tables = """
+        SELECT relname, reloptions, relnamespace::regnamespace::text ~ '^etl_staging_shop' FROM pg_class
+        WHERE relnamespace::regnamespace::text ~ 'shop' AND relkind = 'r' ORDER BY relname
+    """
+    with gate_in_copy(place) as gate:
+        run = Run(place, text=rules + "  - {table_name: visits, truncated: true}\n")
+        gate.reached()
+        off = ["autovacuum_enabled=false"]
+        names = ["bare", "gated", "users", "visits"]
+        assert place.read(tables, as_="superuser") == [(name, off, True) for name in names]
+        gate.open()
+        assert isinstance(run.ended(), Published), run.result
+    assert place.read(tables, as_="superuser") == [(name, None, False) for name in names]
+    analyzed = "SELECT count(*) FROM pg_stat_user_tables WHERE schemaname = 'shop' AND analyze_count = 1"
+    assert place.read(analyzed, as_="superuser") == [(4,)]

@@ -33,9 +33,10 @@ def text(*statements: sql.Composable) -> list[str]:
 def test_a_staging_table_is_bare() -> None:
     assert text(ddl.create_table("st", USERS)) == [
         'CREATE TABLE "st"."us""ers" ("id" integer NOT NULL, '
-        '"na me" character varying(10) COLLATE "pg_catalog"."C" NOT NULL, "status" text, "email" text)'
+        '"na me" character varying(10) COLLATE "pg_catalog"."C" NOT NULL, "status" text, "email" text) '
+        "WITH (autovacuum_enabled = false)"
     ]
-    assert text(ddl.create_table("st", EMPTY)) == ['CREATE TABLE "st"."empty" ()']
+    assert text(ddl.create_table("st", EMPTY)) == ['CREATE TABLE "st"."empty" () WITH (autovacuum_enabled = false)']
 
 
 def test_copies_name_their_columns_and_masks_are_in_the_origins_select() -> None:
