@@ -98,6 +98,8 @@ def publish(connection: Connection, job: Job) -> Publication:
 
 
 def _publish(connection: Connection, job: Job) -> Publication:
+    # with its commit all commits of the run are on the disk, and on the standbys that the server waits for
+    connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
     exposed = verify_rights(connection, job.schema, job.reader, job.raw_schema)
     if exposed:
         raise VerifyError(*exposed)

@@ -67,13 +67,15 @@ _SETTINGS = {
         # indexes are built side by side: workers for each of them would only be in each other's way
         "max_parallel_maintenance_workers": "0",
         "default_transaction_read_only": "off",
+        # what a crash of the server could take is a run's that fails with it; the publishing transaction waits for the disk
+        "synchronous_commit": "off",
     },
 }
 _SETTINGS["raw"] = _SETTINGS["backup"] = _SETTINGS["origin"]
 # what client programs of Postgres do not pin themselves; they read the origin in read-only transactions
 _CLIENT_SETTINGS = {
     "origin": "-c lc_monetary=C",
-    "target": "-c lc_monetary=C -c array_nulls=on -c default_transaction_read_only=off",
+    "target": "-c lc_monetary=C -c array_nulls=on -c default_transaction_read_only=off -c synchronous_commit=off",
 }
 _POOLED_USE = {"origin": "share a snapshot", "target": "hold a lock", "raw": "hold a lock", "backup": "hold a lock"}
 _KEEPALIVES = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}

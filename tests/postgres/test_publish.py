@@ -112,6 +112,27 @@ def test_each_statement_of_a_transaction_that_a_publication_overtakes_reads_whol
         connection.execute("COMMIT")
 
 
+def test_publishing_alone_waits_for_the_disk(place: Place) -> None:
+    place.in_target(
+        """
+        CREATE TABLE public.seen (tag text, setting text);
+        CREATE FUNCTION public.see() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            INSERT INTO public.seen VALUES (tg_tag, current_setting('synchronous_commit'));
+        END $$;
+        CREATE EVENT TRIGGER see ON ddl_command_end EXECUTE FUNCTION public.see();
+        """,
+        superuser=True,
+    )
+    try:
+        published(place)
+    finally:
+        place.in_target("DROP EVENT TRIGGER see", superuser=True)
+    seen = dict(place.read("SELECT tag, string_agg(DISTINCT setting, ' ') FROM public.seen GROUP BY tag", as_="superuser"))
+    assert seen["ALTER SCHEMA"] == "on"
+    assert {seen[tag] for tag in ("CREATE SCHEMA", "CREATE TABLE", "CREATE INDEX", "ALTER TABLE")} == {"off"}
+
+
 def test_a_query_that_began_before_reads_the_old_run_to_its_end_and_publishing_does_not_wait_for_it(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
