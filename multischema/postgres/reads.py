@@ -1,6 +1,7 @@
 """Catalog reads: the questions in `sql/`, with parameters, and what they answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,25 @@ def query(connection: psycopg.Connection[dict[str, Any]], name: str, **parameter
     return connection.execute(_text(name), parameters).fetchall()
 
 
+@contextmanager
+def one_moment(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
+    """Have all answers be of one moment.
+
+    The transaction is begun and made such in one statement: between two, a session that is kept alive may ask something.
+    """
+    connection.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        yield
+    except BaseException:
+        with suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
 def read_catalog(connection: psycopg.Connection[dict[str, Any]], schema: str) -> Catalog:
-    """Read the origin schema, in one transaction, so that all of it is of one moment."""
-    with connection.transaction():
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    """Read the origin schema, all of it of one moment."""
+    with one_moment(connection):
         tables = query(connection, "tables", schema=schema)
         oids = [row["oid"] for row in tables]
         return catalog.assemble(

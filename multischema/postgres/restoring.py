@@ -12,7 +12,7 @@ from multischema.errors import CheckError, DatabaseError
 from multischema.planning import Job, Plan
 from multischema.postgres.building import short_lock_timeout, try_lock
 from multischema.postgres.errors import describe, translated
-from multischema.postgres.reads import query
+from multischema.postgres.reads import one_moment, query
 from multischema.postgres.sessions import Connection
 from multischema.preconditions import exposed_problems, raw_problems
 
@@ -24,9 +24,8 @@ _LACKING = ("42883", "42P01", "3F000", "42704")
 
 def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
     """Return a line for each object in the raw schema that is not a run's, and that this run may not drop."""
-    with translated("target", f"reading the catalog of schema {schema}"), connection.transaction():
-        # of one moment, or what another run makes between two questions would be a stranger's
-        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    # what another run makes between two questions would be a stranger's
+    with translated("target", f"reading the catalog of schema {schema}"), one_moment(connection):
         if any(row["schema"] == schema for row in query(connection, "raw_schemas", marker=raw.MARKER)):
             return []
         exists = query(connection, "server", schema=schema)[0]["may_use_schema"] is not None

@@ -21,7 +21,7 @@ from psycopg import sql
 from demo import origins
 from multischema import pipeline
 from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout, OriginChanged, VerifyError
-from multischema.postgres import restoring
+from multischema.postgres import restoring, sessions
 from multischema.postgres.sessions import Database, Sessions
 from multischema.shell import size_of
 from tests.clients import left_in, program
@@ -1031,6 +1031,16 @@ def test_what_another_run_makes_and_drops_meanwhile_is_no_strangers(schema: str,
                 while not running.done():
                     assert restoring.strangers(connection_of_check, job, schema) == []
             running.result()
+
+
+def test_the_session_that_is_kept_alive_can_be_asked_for_strangers(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "HEARTBEAT", 0.0001)
+    with Sessions("multi-schema test") as opened:
+        held = opened.open(place.databases()[1])
+        opened.keep_alive(held)
+        assert [restoring.strangers(held, place.job(mode="dump"), "public") for _ in range(200)] == [[]] * 200
 
 
 def test_raw_tables_are_in_no_wal_and_have_no_index(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
