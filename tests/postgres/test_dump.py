@@ -1033,9 +1033,7 @@ def test_what_another_run_makes_and_drops_meanwhile_is_no_strangers(schema: str,
             running.result()
 
 
-def test_the_session_that_is_kept_alive_can_be_asked_for_strangers(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_session_that_is_kept_alive_can_be_asked_for_strangers(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "HEARTBEAT", 0.0001)
     with Sessions("multi-schema test") as opened:
         held = opened.open(place.databases()[1])
