@@ -245,7 +245,12 @@ class Sessions:
 
         if self._ended.is_set():
             raise RunEnded(f"{database.side}: the run has ended")
-        return connect(database, self._application, search_path, register)
+        try:
+            return connect(database, self._application, search_path, register)
+        except EtlError:
+            if self._ended.is_set():  # it was cut while it was set up
+                raise RunEnded(f"{database.side}: the run has ended") from None
+            raise
 
     def _forget_idle(self, database: Database) -> None:
         """Close a database's idle sessions: where one was lost, the others were too, and each would cost an attempt."""

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -447,6 +448,23 @@ def test_a_thread_between_two_statements_is_ended_though_another_one_takes_its_t
             thread.join(PATIENCE)
             assert not thread.is_alive()
         assert len(raised) == 2
+    no_sessions(place)
+
+
+def test_a_session_that_is_set_up_as_the_run_ends_is_no_failure_of_its_own(place: Place) -> None:
+    origin, _ = place.databases()
+    with (
+        psycopg.connect(place.origin_server.url(place.name)) as holder,
+        Sessions("multi-schema test") as opened,
+        ThreadPoolExecutor() as executor,
+    ):
+        holder.execute("LOCK TABLE pg_catalog.pg_settings")
+        opening = executor.submit(opened.open, origin)
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'pg_settings'::regclass"
+        eventually(lambda: holder.execute(waiting).rowcount == 1, "a session that waits")
+        opened.end()
+        with pytest.raises(RunEnded):
+            opening.result(PATIENCE)
     no_sessions(place)
 
 
