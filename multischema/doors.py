@@ -36,6 +36,7 @@ class Doors:
     private: shell.PrivateDirectory | None = None
     archive: Path | None = None
     dumped: Mapping[str, int] = field(default_factory=dict)  # rows of each table that was dumped
+    _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def holder(self) -> Connection:
@@ -45,9 +46,10 @@ class Doors:
 
     @property
     def directory(self) -> shell.PrivateDirectory:
-        """Return the private directory of the run, made when it is first asked for."""
-        self.private = self.private or shell.PrivateDirectory()
-        return self.private
+        """Return the private directory of the run, made when it is first asked for: once, whoever else is asking."""
+        with self._making:
+            self.private = self.private or shell.PrivateDirectory()
+            return self.private
 
     def source(self, job: Job) -> Database:
         """Return where rows are read from: the origin, or raw tables of the target."""

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import tarfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +21,7 @@ from psycopg import sql
 
 from demo import origins
 from multischema import pipeline
+from multischema.doors import Doors
 from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout, OriginChanged, VerifyError
 from multischema.postgres import restoring, sessions
 from multischema.postgres.sessions import Database, Sessions
@@ -633,6 +635,20 @@ def test_a_program_that_crashes_leaves_no_core_file_with_rows_in_it(
         resource.setrlimit(resource.RLIMIT_CORE, before)
     with_rows = (tmp_path / "limits").read_text().split()[-2:]
     assert with_rows == ["0", "0"]
+
+
+def test_threads_that_ask_for_the_private_directory_at_once_get_the_same_and_it_goes_with_the_run(
+    place: Place, private: Path
+) -> None:
+    together = threading.Barrier(8)
+
+    def ask(doors: Doors) -> Path:
+        together.wait()
+        return doors.directory.path
+
+    with pipeline.open_doors(place.job(mode="dump"), *place.databases()) as doors, ThreadPoolExecutor(8) as executor:
+        assert len(set(executor.map(ask, [doors] * 8))) == 1
+    assert left_in(private) == []
 
 
 def test_a_folder_for_dumps_that_cannot_be_written_is_refused_and_no_other_is_taken(
