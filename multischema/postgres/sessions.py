@@ -220,9 +220,9 @@ class Sessions:
             if connection.broken:
                 self._forget_idle(database)
             self.close(connection)
-            if self._ended.is_set() and isinstance(error, EtlError):
-                # the session was cut because the run ends: that is no lost connection, which would be worth another try
-                raise RunEnded(f"{database.side}: the run has ended") from None
+            if isinstance(error, EtlError):
+                # a session that was cut because the run ends is no lost connection, which would be worth another try
+                self._raise_if_ended(database)
             if is_silent and isinstance(error, DatabaseError):
                 raise ConnectionLost(f"{str(error).partition(' failed: ')[0]} failed: {SILENT}") from None
             raise
@@ -240,17 +240,18 @@ class Sessions:
         def register(connection: Connection) -> None:
             with self._guard:
                 self._open = {known: its for known, its in self._open.items() if not known.closed} | {connection: database}
-            if self._ended.is_set():
-                raise RunEnded(f"{database.side}: the run has ended")
+            self._raise_if_ended(database)
 
-        if self._ended.is_set():
-            raise RunEnded(f"{database.side}: the run has ended")
+        self._raise_if_ended(database)
         try:
             return connect(database, self._application, search_path, register)
         except EtlError:
-            if self._ended.is_set():  # it was cut while it was set up
-                raise RunEnded(f"{database.side}: the run has ended") from None
+            self._raise_if_ended(database)  # it was cut while it was set up
             raise
+
+    def _raise_if_ended(self, database: Database) -> None:
+        if self._ended.is_set():
+            raise RunEnded(f"{database.side}: the run has ended") from None
 
     def _forget_idle(self, database: Database) -> None:
         """Close a database's idle sessions: where one was lost, the others were too, and each would cost an attempt."""
