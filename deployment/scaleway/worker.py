@@ -21,7 +21,7 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
 from prefect.exceptions import InfrastructureNotAvailable, InfrastructureNotFound, ObjectNotFound
 from prefect.states import Cancelled, Scheduled
 from prefect.workers.base import BaseWorker, BaseWorkerResult
@@ -103,13 +103,14 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
         try:
             place = await self._start(flow_run, configuration)
         except (EtlError, _NotWanted, ObjectNotFound) as error:
-            # An exception as the answer tells Prefect that nothing was started; raised, it would be logged with its frames.
-            status.started(error)
             if isinstance(error, EtlError):
                 log.error(str(error))
                 await self._propose_crashed_state(flow_run, f"no Scaleway job was started: {error}")
             else:
                 self._logger.info(str(error) if isinstance(error, _NotWanted) else f"flow run {flow_run.id} was deleted")
+            # An exception as the answer tells Prefect that nothing was started; raised, it would be logged with its frames.
+            # Only now: from here on the flow run passes for one that a killed worker left, unless it has ended.
+            status.started(error)
             return ScalewayResult(identifier="", status_code=0)
         except anyio.get_cancelled_exc_class():
             # A start that may have been done is left to the next worker, which looks for the job.
@@ -337,14 +338,17 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
             return None  # the next sync asks again
         except EtlError:
             job = None  # it would have been told before a start, and will be again
-        if job and not job.ended:
+        # as it is now: it may have ended since it was found to be left
+        state = (await self.client.read_flow_run(flow_run.id)).state
+        is_running = state is not None and state.is_running()
+        if job and (is_running or not job.ended):
             place = Place(region, job.id)
             self._followed.add(str(place))
             await self._remember(flow_run, place)
             return place
-        if flow_run.state and flow_run.state.type == StateType.CANCELLING:
+        if state is not None and state.is_cancelling():
             await self.client.set_flow_run_state(flow_run.id, Cancelled(message="cancelled before a job was started"))
-        else:
+        elif state is not None and state.is_pending():
             await self._give_back(flow_run.id)
         return None
 

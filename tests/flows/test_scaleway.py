@@ -602,6 +602,20 @@ def test_a_start_that_is_refused_crashes_the_flow_run_with_one_line(
     assert case.scaleway.runs_of(case.definition) == []
 
 
+@pytest.mark.slow
+def test_a_start_that_was_refused_is_not_made_again_by_a_worker_that_looks_for_what_it_left(own: Case) -> None:
+    own.start_worker(PREFECT_WORKER_HEARTBEAT_SECONDS="1")
+    flow_runs = [own.job("Running Completed", job_definition_id="none") for _ in range(10)]
+    for flow_run in flow_runs:
+        assert own.prefect.end(flow_run)[0] == "CRASHED"
+        own.prefect.log(flow_run, "as crashed")
+    assert own.worker
+    synchronized = own.worker.said().count("Worker synchronized")
+    eventually(lambda: own.worker and own.worker.said().count("Worker synchronized") >= synchronized + 3)
+    for flow_run in flow_runs:
+        assert own.prefect.states(flow_run) == ["Scheduled", "Pending", "Submitting", "Crashed"]
+
+
 def test_a_region_that_is_none_is_refused_before_anything_starts(case: Case) -> None:
     with pytest.raises(AssertionError, match="'us-east-1' is not one of"):
         case.job("Running Completed", region="us-east-1")
