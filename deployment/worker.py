@@ -26,9 +26,10 @@ from multischema.errors import EtlError
 
 POOL = "scalingo"
 LIMIT = 1  # runs at a time: what a container of 512 MiB holds
-# Seconds that a run may take to end, then to be killed; hosts kill a container some 30 s after they told it to stop
-PARTING = 18.0
-LAST = 5.0
+# Seconds that a run may take to end, then to be killed and handed over, for which Prefect starts a Python of its own;
+# hosts kill a container some 30 s after they told it to stop
+PARTING = 15.0
+LAST = 10.0
 
 
 class Worker(ProcessWorker):

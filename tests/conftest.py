@@ -4,6 +4,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -203,7 +204,13 @@ class Place:
         return {name for (name,) in rows}
 
     def sessions(self) -> dict[str, int]:
-        """Return how many sessions of runs each side has."""
+        """Return how many sessions of runs each side has; those that are closed are gone a moment later."""
+        deadline = time.monotonic() + 5  # a server may take ten seconds to miss a client that is gone
+        while any((found := self._sessions()).values()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return found
+
+    def _sessions(self) -> dict[str, int]:
         found = {}
         for side, server in (("origin", self.origin_server), ("target", self.target_server)):
             with psycopg.connect(server.url(), autocommit=True) as connection:

@@ -15,8 +15,8 @@ atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,9 @@ from prefect.settings import (
 from blocks import register, urls
 from flows.etl import etl
 from tests.conftest import PROGRAMS, ROOT, Place
-from tests.flows.servers import PrefectServer, prefect_server
+from tests.flows.servers import PATIENCE, PrefectServer, prefect_server
 
 HOME = Path(os.environ["PREFECT_HOME"])
-PATIENCE = 60  # seconds that a busy machine gets for what usually takes one
 SYSTEM = [name for name in PROGRAMS if name.startswith("system")]
 
 # Prefect's server needs the extension pg_trgm, which the embedded servers don't bring
@@ -189,8 +188,8 @@ def variables(environment: Mapping[str, str | None]) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def started_server() -> Iterator[PrefectServer]:
-    """Return the server of all tests; it records task runs every second, not every five."""
-    with prefect_server(HOME, {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1"}, auth="") as server:
+    """Return the server of all tests; it records each task run at once, not all every five seconds."""
+    with prefect_server(HOME, {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "1"}, auth="") as server:
         yield server
 
 
@@ -247,6 +246,22 @@ tables:
   - {table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [mood, note]}
   - {table_name: visits, non_anonymized_column_names: [user_id]}
 """
+
+
+# rows that come once nobody holds a lock
+WAITING = """
+CREATE OR REPLACE FUNCTION slow(mood) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_advisory_lock_shared(1); PERFORM pg_advisory_unlock_shared(1); RETURN 'fine'; END $$;
+"""
+
+
+@contextmanager
+def blocked(place: Place) -> Iterator[Callable[[], None]]:
+    """Have runs of a slow origin wait in a COPY, until the function that is given is called."""
+    place.in_origin(WAITING)
+    with psycopg.connect(place.origin_url) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(1)")
+        yield connection.commit
 
 
 def busy(place: Place, side: str, query: str) -> bool:

@@ -68,8 +68,9 @@ def test_a_dump_is_published_with_its_stages_in_log_and_report_and_no_password_a
 def busy(tmp_path: Path) -> list[psutil.Process]:
     """Return the processes that work for a dump."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(str(tmp_path) in part for part in process.info["cmdline"] or []) and process.status() != psutil.STATUS_ZOMBIE:
+    for process in psutil.process_iter(["cmdline", "status"]):
+        of_run = any(str(tmp_path) in part for part in process.info["cmdline"] or [])
+        if of_run and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process)
     return [process for process in found if "pg_" in " ".join(process.info["cmdline"])]
 

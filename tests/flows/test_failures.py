@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -13,7 +13,7 @@ from multischema.errors import EtlError, RulesError
 from multischema.postgres import sessions
 from multischema.postgres.sessions import Sessions
 from tests.conftest import PROGRAMS
-from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy
+from tests.flows.conftest import SLOW, SLOW_RULES, Shop, blocked, busy
 from tests.flows.servers import eventually
 from tests.postgres.proxy import proxied
 
@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Field name")]
 ORIGIN = "CREATE TABLE users (id serial PRIMARY KEY, name text); INSERT INTO users (name) VALUES ('Marie')"
 RULES = "tables: [{table_name: users, anonymized_column_names: [name]}]"
 WITHOUT_NAME = "tables: [{table_name: users, anonymized_column_names: [id]}]"
+# no row comes, until the function is replaced
+STUCK = SLOW.replace("0.02", "600")
+QUICK = "CREATE OR REPLACE FUNCTION slow(mood) RETURNS text LANGUAGE sql AS $$ SELECT 'fine' $$"
 ENDED = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND {}"
 
 
@@ -32,6 +35,26 @@ def end_sessions(shop: Shop, side: str, which: str) -> int:
     with psycopg.connect(server.url(), autocommit=True) as connection:
         ((ended,),) = connection.execute(ENDED.format(which).encode(), [shop.place.name]).fetchall()
     return int(ended)
+
+
+def waiting_for_lock(shop: Shop) -> int:
+    """Return how many runs have asked for the app's lock and do not have it."""
+    with psycopg.connect(shop.place.target_server.url(), autocommit=True) as connection:
+        ((waiting,),) = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity AS a WHERE datname = %s AND query LIKE '%%pg_try_advisory_lock%%' "
+            "AND NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.locktype = 'advisory')",
+            [shop.place.name],
+        ).fetchall()
+    return int(waiting)
+
+
+def names_of_children() -> set[str]:
+    """Return the names of the processes that this one has started and that are still there."""
+    names = set()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            names.add(child.name())
+    return names
 
 
 @contextmanager
@@ -101,7 +124,7 @@ def test_a_missing_right_is_not_tried_again(shop: Shop) -> None:
 
 
 def test_a_lost_connection_to_the_target_copies_that_table_again(shop: Shop) -> None:
-    shop.place.in_origin(SLOW.format(rows=50))
+    shop.place.in_origin(SLOW.format(rows=100))
 
     def cut() -> None:
         eventually(lambda: end_sessions(shop, "target", "state = 'active' AND query LIKE 'COPY%%users%%'"))
@@ -115,7 +138,7 @@ def test_a_lost_connection_to_the_target_copies_that_table_again(shop: Shop) -> 
     assert tasks["copy users"]["run_count"] == 2
     assert shop.server.states(tasks["copy users"]) == ["Pending", "Running", "AwaitingRetry", "Retrying", "Completed"]
     assert tasks["copy visits"]["run_count"] == 1
-    assert shop.read("SELECT count(*), count(DISTINCT id), min(mood) FROM {}.users") == [(50, 50, "fine")]
+    assert shop.read("SELECT count(*), count(DISTINCT id), min(mood) FROM {}.users") == [(100, 100, "fine")]
     warnings = [line["message"] for line in shop.server.logs(run, "report of") if line["level"] == 30]
     assert len(warnings) == 1
     assert warnings[0].startswith("target: copying users failed: ")
@@ -123,11 +146,12 @@ def test_a_lost_connection_to_the_target_copies_that_table_again(shop: Shop) -> 
 
 
 def test_a_lost_snapshot_copies_everything_again_from_a_new_one(shop: Shop) -> None:
-    shop.place.in_origin(SLOW.format(rows=50))
+    shop.place.in_origin(STUCK.format(rows=50))
 
     def cut() -> None:
         eventually(lambda: busy(shop.place, "origin", "COPY"))
         shop.place.in_origin("INSERT INTO users (name, mood) VALUES ('Jean', 'good')")
+        shop.place.in_origin(QUICK)
         assert end_sessions(shop, "origin", "application_name LIKE 'multi-schema%%'")
 
     with meanwhile(cut):
@@ -143,7 +167,7 @@ def test_a_lost_snapshot_copies_everything_again_from_a_new_one(shop: Shop) -> N
 
 
 def test_a_snapshot_that_is_lost_each_time_fails_the_run(shop: Shop) -> None:
-    shop.place.in_origin(SLOW.format(rows=50))
+    shop.place.in_origin(STUCK.format(rows=50))
     over = threading.Event()
 
     def cut() -> None:
@@ -193,16 +217,23 @@ def test_a_link_that_stalls_is_given_up_and_the_work_done_again_on_another(
     doing = "copying users" if mode == "stream" else "dump"
     lines = [line["message"] for line in shop.server.logs(shop.last(), "report of") if line["level"] == 30]
     assert any(line.startswith(f"origin {shop.app}: {doing} failed: ") and line.endswith("; trying again") for line in lines)
-    assert not [child for child in psutil.Process().children(recursive=True) if child.name() == "pg_dump"]
+    assert "pg_dump" not in names_of_children()
 
 
 def test_a_second_run_of_an_app_says_that_it_waits_and_then_runs(shop: Shop) -> None:
-    shop.place.in_origin(SLOW.format(rows=100))
-    first = shop.command(rules=SLOW_RULES)
-    eventually(lambda: busy(shop.place, "origin", "COPY"))
-    assert shop.run(SLOW_RULES, lock_wait=120).is_completed()
+    shop.place.in_origin(SLOW.format(rows=3))
+    with blocked(shop.place) as release:
+
+        def release_the_first_once_the_second_waits() -> None:
+            eventually(lambda: waiting_for_lock(shop))
+            release()
+
+        first = shop.command(rules=SLOW_RULES)
+        eventually(lambda: busy(shop.place, "origin", "COPY"))
+        with meanwhile(release_the_first_once_the_second_waits):
+            assert shop.run(SLOW_RULES, lock_wait=120).is_completed()
     assert first.wait() == 0
-    assert shop.read("SELECT count(*) FROM {}.users") == [(100,)]
+    assert shop.read("SELECT count(*) FROM {}.users") == [(3,)]
     lines = [line["message"] for line in shop.server.logs(shop.last(), "report of")]
     assert f"waiting for another run of schema {shop.app}, at most 120 s" in lines
 

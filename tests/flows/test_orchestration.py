@@ -4,8 +4,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from deployment import automations, declared, setup
 from tests.conftest import PASSWORD, ROOT, Place
-from tests.flows.conftest import SLOW, SLOW_RULES, busy
+from tests.flows.conftest import SLOW, SLOW_RULES, blocked, busy
 from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, prefect_server
 from tests.flows.test_failures import end_sessions
 from tests.flows.test_interruption import COPY, INDEX, SLOW_INDEXES
@@ -30,9 +30,10 @@ FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 SOON = 25  # seconds on a busy machine for what takes less than ten; what waits for a thread that hangs takes 30 or more
 # A worker looks for runs every ten seconds, and a run's log is sent every two: tests are less patient
 QUICK = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5"}
-# The server writes down task runs every five seconds, and looks at schedules every minute
+# The server writes down task runs and events every five seconds, and looks at schedules every minute
 BRISK = {
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
 }
 PIECES = (PASSWORD, "word:/@%", "word%3A%2F%40%25")
@@ -315,21 +316,6 @@ def test_a_worker_that_is_told_to_stop_hands_its_run_to_the_next(side: str, stat
     assert shop.users() == 5
 
 
-WAITING = """
-CREATE OR REPLACE FUNCTION slow(mood) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN PERFORM pg_advisory_lock_shared(1); PERFORM pg_advisory_unlock_shared(1); RETURN 'fine'; END $$;
-"""
-
-
-@contextmanager
-def blocked(shop: Shop) -> Iterator[Callable[[], None]]:
-    """Have runs wait in a COPY, until the function that is given is called."""
-    shop.place.in_origin(WAITING)
-    with psycopg.connect(shop.place.origin_url) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(1)")
-        yield connection.commit
-
-
 def rows(shop: Shop, number: int) -> None:
     """Have the origin hold that many users; each takes a fiftieth of a second to copy."""
     shop.place.in_origin(f"INSERT INTO users (name, mood) SELECT 'Marie', 'bad' FROM generate_series(1, {number} - 4)")
@@ -365,7 +351,10 @@ def test_a_scheduled_run_starts_at_its_time(shop: Shop) -> None:
     told = shop.deploy(schedules=[schedule])
     assert [line for line in told if line.startswith("schedule etl/rdvs/soon: created")]
     of_schedule = {
-        "flow_runs": {"deployment_id": {"any_": [shop.deployment["id"]]}, "state": {"type": {"any_": ["SCHEDULED"]}}},
+        "flow_runs": {
+            "deployment_id": {"any_": [shop.deployment["id"]]},
+            "expected_start_time": {"after_": (anchor - timedelta(seconds=1)).isoformat()},
+        },
         "sort": "EXPECTED_START_TIME_ASC",
         "limit": 1,
     }
@@ -378,10 +367,11 @@ def test_a_scheduled_run_starts_at_its_time(shop: Shop) -> None:
     late = (datetime.fromisoformat(ended["start_time"]) - due).total_seconds()
     assert -1 < late < SOON
     assert shop.users() == 4
+    shop.deploy()  # the schedule goes, and the runs that it has made
 
 
 def test_a_second_run_waits_for_the_worker_and_then_runs(shop: Shop) -> None:
-    with blocked(shop) as release:
+    with blocked(shop.place) as release:
         runs = [shop.run(), shop.run()]
         eventually(lambda: busy(shop.place, *COPY))
         assert sorted(shop.now(run)["state_type"] for run in runs) == ["RUNNING", "SCHEDULED"]
@@ -393,7 +383,7 @@ def test_a_second_run_waits_for_the_worker_and_then_runs(shop: Shop) -> None:
 
 def test_a_second_run_on_another_worker_waits_for_the_first_and_then_runs(shop: Shop) -> None:
     shop.host.worker("worker-2")
-    with blocked(shop) as release:
+    with blocked(shop.place) as release:
         first = shop.run()
         eventually(lambda: busy(shop.place, *COPY))
         shop.place.in_origin("INSERT INTO users (name, mood) VALUES ('Marie', 'bad')")
@@ -421,7 +411,7 @@ def test_a_worker_that_is_told_to_stop_as_a_run_starts_hands_it_to_the_next(shop
 
 
 def test_a_run_that_does_not_end_when_its_worker_is_told_to_stop_is_killed_and_handed_to_the_next(shop: Shop) -> None:
-    with blocked(shop):
+    with blocked(shop.place):
         run = shop.run()
         eventually(lambda: busy(shop.place, *COPY))
         worker = shop.host.worker()
@@ -455,7 +445,7 @@ def test_a_host_that_tells_every_process_to_stop_leaves_nothing_that_the_next_ru
 
 
 def test_a_run_whose_process_is_killed_is_crashed_at_once(shop: Shop) -> None:
-    with blocked(shop):
+    with blocked(shop.place):
         run = shop.run()
         eventually(lambda: busy(shop.place, *COPY))
         for process in shop.host.worker().runs():
@@ -466,7 +456,7 @@ def test_a_run_whose_process_is_killed_is_crashed_at_once(shop: Shop) -> None:
 
 
 def test_a_run_whose_worker_alone_is_killed_ends_by_itself(shop: Shop) -> None:
-    with blocked(shop) as release:
+    with blocked(shop.place) as release:
         run = shop.run()
         eventually(lambda: busy(shop.place, *COPY))
         processes = shop.host.worker().runs()
@@ -511,7 +501,7 @@ def test_a_run_of_a_killed_worker_becomes_crashed_and_the_next_one_succeeds(
 
 
 def test_a_run_goes_on_while_the_server_is_restarted(shop: Shop) -> None:
-    with blocked(shop) as release:
+    with blocked(shop.place) as release:
         run = shop.run()
         eventually(lambda: busy(shop.place, *COPY))
         shop.host.stop()
@@ -527,14 +517,14 @@ def test_a_run_goes_on_while_the_server_is_restarted(shop: Shop) -> None:
 
 
 def test_a_task_that_loses_its_connection_is_tried_again_and_the_server_shows_it(shop: Shop) -> None:
-    rows(shop, 100)
+    rows(shop, 150)
     run = shop.run()
     eventually(lambda: end_sessions(shop, "target", "state = 'active' AND query LIKE 'COPY%%users%%'"))
     assert shop.wait(run)["state_name"] == "Completed"
     tasks = shop.server.tasks(run, f"clean {APP}")
     assert tasks["copy users"]["run_count"] == 2
     assert shop.server.states(tasks["copy users"]) == ["Pending", "Running", "AwaitingRetry", "Retrying", "Completed"]
-    assert shop.users() == 100
+    assert shop.users() == 150
 
 
 def test_a_missing_secret_is_one_clear_line(shop: Shop) -> None:

@@ -4,7 +4,8 @@ import json
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -46,15 +47,26 @@ def found(text: str) -> list[str]:
     return [piece for piece in PIECES if piece in lowered]
 
 
+def files_of(directory: Path) -> str:
+    """Return what all files of a directory hold; those that a server deletes meanwhile aside."""
+    contents = []
+    for path in directory.rglob("*"):
+        with suppress(FileNotFoundError, IsADirectoryError):
+            contents.append(path.read_bytes().decode("latin-1"))
+    return "\n".join(contents)
+
+
 @contextmanager
-def watched_processes() -> Iterator[set[str]]:
-    """Gather the command lines of all processes of the machine, while entered."""
+def watched_processes(temporary: Path) -> Iterator[set[str]]:
+    """Gather the command lines of the processes that have this TMPDIR, a run's and all that it starts, while entered."""
     seen: set[str] = set()
     over = threading.Event()
 
     def look() -> None:
         while not over.wait(0.02):
-            seen.update(" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
+            for process in psutil.process_iter(["cmdline", "environ"]):
+                if (process.info["environ"] or {}).get("TMPDIR") == str(temporary):
+                    seen.add(" ".join(process.info["cmdline"] or ()))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -118,7 +130,7 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum
     temporary.mkdir()
     around = {**DEBUG, "PATH": f"{shop.directory}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
     (shop.directory / "worker.py").write_text(WORKER)
-    with watched_processes() as command_lines:
+    with watched_processes(temporary) as command_lines:
         if way.startswith("worker"):
             environment = {"PREFECT_API_URL": shop.server.url, **around}
             command = Command.start(shop.directory, "worker", [json.dumps(parameters)], environment)
@@ -133,7 +145,7 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum
     artifacts = shop.server.ask("POST", "artifacts/filter", {"flow_runs": {"id": {"any_": [run["id"]]}}})
     blocks = shop.server.ask("POST", "block_documents/filter", {})
     states = shop.server.ask("GET", f"flow_run_states/?flow_run_id={run['id']}")
-    files = {path: path.read_bytes().decode("latin-1") for path in shop.server.home.rglob("*") if path.is_file()}
+    files = files_of(shop.server.home)
     places = {
         "output": command.text,
         "ps": "\n".join(command_lines),
@@ -144,7 +156,7 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum
         "artifacts": json.dumps(artifacts),
         "blocks": json.dumps(blocks),
         "database": shop.server.database(),
-        "files": "\n".join(files.values()),
+        "files": files,
     }
     assert {name: pieces for name, text in places.items() if (pieces := found(text))} == {}
     # the same search finds what is no secret, in each of them
@@ -187,7 +199,7 @@ def test_a_run_that_is_killed_at_its_worst_moment_leaves_nothing_of_either_with_
     assert bool(left_in(temporary)) == (mode == "dump")  # the next run deletes it
     run = shop.last()
     states = shop.server.ask("GET", f"flow_run_states/?flow_run_id={run['id']}")
-    files = "\n".join(path.read_bytes().decode("latin-1") for path in shop.server.home.rglob("*") if path.is_file())
+    files = files_of(shop.server.home)
     for text in (command.text, json.dumps([run, states, logs]), shop.server.database(), files):
         assert found(text) == []
     shop.place.in_origin("DROP FUNCTION IF EXISTS to_text(mood) CASCADE")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -114,7 +115,8 @@ def test_a_first_set_up_creates_everything_and_says_so(server: PrefectServer, se
     assert rdvs["enforce_parameter_schema"]
     assert _deployment(server, "aei")["job_variables"]["job_definition_id"] == "7a2e"
     assert {item["type"] for item in _state(server)["work_pools"].values()} == {"process", "scaleway"}
-    assert server.ask("POST", "deployments/get_scheduled_flow_runs", {"deployment_ids": [rdvs["id"]]}) == []
+    due = {"deployment_ids": [rdvs["id"]], "scheduled_before": datetime.now(UTC).isoformat()}
+    assert server.ask("POST", "deployments/get_scheduled_flow_runs", due) == []
 
 
 def test_a_second_set_up_changes_nothing(server: PrefectServer, set_up: SetUp) -> None:
