@@ -5,9 +5,11 @@ A gate is an advisory lock that the test holds, on a session of its own, and tha
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import psycopg
+import pytest
 from psycopg import errors, sql
 
 from demo.servers import Server
@@ -81,13 +83,21 @@ def gate_in_copy(place: Place) -> Iterator[Gate]:
 
 def leave_detaching(place: Place, table: sql.Identifier, partition: sql.Identifier) -> None:
     """Have a partition be half detached, as `DETACH PARTITION … CONCURRENTLY` leaves it where it is cut."""
-    with psycopg.connect(place.origin_url) as reader, psycopg.connect(place.origin_url, autocommit=True) as connection:
+    detach = sql.SQL("ALTER TABLE {} DETACH PARTITION {} CONCURRENTLY").format(table, partition)
+    pending = "SELECT inhrelid FROM pg_inherits WHERE inhdetachpending"
+    with (
+        ThreadPoolExecutor() as executor,
+        psycopg.connect(place.origin_url, autocommit=True) as looking,
+        psycopg.connect(place.origin_url, autocommit=True) as detaching,
+        psycopg.connect(place.origin_url) as reader,
+    ):
         reader.execute(sql.SQL("SELECT FROM {}").format(table))
-        connection.execute("SET statement_timeout = '300ms'")
-        with suppress(errors.QueryCanceled):
-            connection.execute(sql.SQL("ALTER TABLE {} DETACH PARTITION {} CONCURRENTLY").format(table, partition))
-        pending = connection.execute("SELECT inhrelid FROM pg_inherits WHERE inhdetachpending").fetchall()
-    assert len(pending) == 1, pending
+        detached = executor.submit(detaching.execute, detach)
+        eventually(lambda: detached.done() or looking.execute(pending).rowcount > 0, "a partition is half detached")
+        detaching.cancel_safe()
+        with pytest.raises(errors.QueryCanceled):
+            detached.result(PATIENCE)
+        assert looking.execute(pending).rowcount == 1
 
 
 @contextmanager

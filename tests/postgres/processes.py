@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +11,10 @@ from multischema.postgres.sessions import Database
 from tests.conftest import ROOT, Place
 
 SCRIPT = """
-import json, os, signal, sys
+import importlib, json, os, signal, sys
 from multischema import pipeline
 from multischema.planning import Job
+from multischema.postgres import sessions
 from multischema.postgres.sessions import Database
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,6 +29,12 @@ if asked["dies"]:
         os.kill(os.getpid(), signal.SIGKILL)
 
     setattr(pipeline, stage, die)
+for name, value in asked["constants"].items():
+    module, _, constant = name.rpartition(".")
+    assert hasattr(importlib.import_module(module), constant), name
+    setattr(sys.modules[module], constant, value)
+for of_one_side in sessions._SETTINGS.values():
+    of_one_side.update(asked["settings"])
 origin, target = (Database(kind, "shop", asked[kind]) for kind in ("origin", "target"))
 pipeline.run(Job(**asked["job"]), asked["rules"], origin, target)
 """
@@ -35,9 +42,18 @@ pipeline.run(Job(**asked["job"]), asked["rules"], origin, target)
 
 @contextmanager
 def process(
-    place: Place, rules: str, *databases: Database, dies: str = "", **changes: Any
+    place: Place,
+    rules: str,
+    *databases: Database,
+    dies: str = "",
+    constants: Mapping[str, float] | None = None,
+    settings: Mapping[str, str] | None = None,
+    **changes: Any,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Give a process that runs the pipeline; `dies` names a stage before or after which it kills itself."""
+    """Give a process that runs the pipeline; `dies` names a stage before or after which it kills itself.
+
+    `constants`, by their full names, and `settings` of its sessions are other ones than the product's.
+    """
     origin, target = databases or place.databases()
     asked = {
         "job": vars(place.job(**changes)),
@@ -45,6 +61,8 @@ def process(
         "target": target.url,
         "rules": place.rules(rules),
         "dies": dies,
+        "constants": dict(constants or {}),
+        "settings": dict(settings or {}),
     }
     running = subprocess.Popen(
         [sys.executable, "-c", SCRIPT], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT

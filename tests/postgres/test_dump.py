@@ -31,6 +31,7 @@ from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
 from tests.postgres.gates import PATIENCE, eventually
 from tests.postgres.processes import process
 from tests.postgres.test_cases import Case, runs, seen
+from tests.postgres.test_faults import Run, behind_proxy, session_of, terminate
 
 pytestmark = pytest.mark.slow
 
@@ -215,7 +216,7 @@ def nothing_left(place: Place, private: Path) -> None:
     assert left_in(private) == []
 
 
-def in_stage(monkeypatch: pytest.MonkeyPatch, stage: str, look: Callable[[], None]) -> None:
+def in_stage(monkeypatch: pytest.MonkeyPatch, stage: str, look: Callable[[], object]) -> None:
     """Have a look at what there is as a stage begins."""
     work = getattr(pipeline, stage)
 
@@ -720,22 +721,49 @@ def test_a_role_that_may_not_read_a_table_as_pg_dump_does_is_told_the_grant_befo
 
 @pytest.mark.parametrize("name", ["pg_dump", "pg_restore"])
 def test_a_client_program_whose_session_is_ended_in_the_middle_of_a_table_is_an_error_that_may_pass(
-    name: str, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+    name: str, place: Place, private: Path
 ) -> None:
     published(place)
-    place.in_origin("INSERT INTO users SELECT n, repeat(md5(n::text), 20), 2 FROM generate_series(100, 300000) AS n")
-    server = place.origin_server if name == "pg_dump" else place.target_server
-    end = (
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{place.name}' "
-        "AND query LIKE 'COPY %users%' AND pid <> pg_backend_pid()"
+    # 20 MB: more than the connections hold that the proxy keeps waiting
+    place.in_origin("INSERT INTO users SELECT n, repeat('x', 1000), 2 FROM generate_series(100, 20000) AS n")
+    side, server = ("origin", place.origin_server) if name == "pg_dump" else ("target", place.target_server)
+    with behind_proxy(place, side) as (proxy, databases):
+        (proxy.stall_at_answer if name == "pg_dump" else proxy.stall_at_request)(b"x" * 1000)
+        run = Run(place, *databases, text=RULES, mode="dump")
+        assert proxy.stalled.wait(PATIENCE)
+        terminate(server, place.name, session_of(server, place.name, "state = 'active' AND query LIKE 'COPY %users%'"))
+        proxy.go_on()
+        result = run.ended()
+    assert isinstance(result, ConnectionLost), result
+    assert str(result).startswith("origin shop: dump failed: " if name == "pg_dump" else "target: restore failed: ")
+    assert result.passing
+    assert run_of_users(place) == 1
+    nothing_left(place, private)
+
+
+def test_a_pg_dump_that_is_told_to_end_in_the_middle_of_a_table_is_an_error_that_may_pass(
+    place: Place, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(place)
+    server = place.origin_server
+    # a long value is in a table of its own, which is opened when the row is read; here it waits then
+    place.in_origin(
+        "ALTER TABLE users ALTER name SET STORAGE external; INSERT INTO users VALUES (21, repeat('x', 10000), 2)"
     )
-    psql = f'{PROGRAMS["18"] / "psql"} -AtX -c "{end}" "{server.url()}"'
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    ending = f"(for i in $(seq 400); do {psql} | grep -q t && break; done) > /dev/null 2>&1 &"
-    program(tmp_path, name, f'if [[ "$*" == *--data-only* ]]; then {ending}\nfi; exec "$real" "$@"')
-    with pytest.raises(ConnectionLost) as failed:
-        place.run(RULES, mode="dump")
-    assert failed.value.passing
+    index_of_long = (
+        "SELECT i.indexrelid::regclass::text FROM pg_index AS i JOIN pg_class AS c ON c.reltoastrelid = i.indrelid "
+        "WHERE c.oid = 'users'::regclass"
+    )
+    with psycopg.connect(server.url(place.name)) as holder:
+        ((index,),) = holder.execute(index_of_long).fetchall()
+        in_stage(monkeypatch, "dump", lambda: holder.execute(f"REINDEX INDEX {index}".encode()))
+        run = Run(place, text=RULES, mode="dump")
+        waiting = "wait_event_type = 'Lock' AND query LIKE 'COPY %users%'"
+        terminate(server, place.name, session_of(server, place.name, waiting))
+        result = run.ended()
+    assert isinstance(result, ConnectionLost), result
+    assert str(result) == "origin shop: dump failed: table users: terminating connection"
+    assert result.passing
     assert run_of_users(place) == 1
     nothing_left(place, private)
 
@@ -874,7 +902,7 @@ def test_a_view_of_others_on_raw_data_keeps_no_row_of_it_and_the_next_run_names_
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
 ) -> None:
     published(place)
-    monkeypatch.setattr(restoring, "_PATIENCE", 1.0)
+    monkeypatch.setattr(restoring, "_PATIENCE", 0)
     after_restore(place, tmp_path, monkeypatch, "CREATE VIEW public.theirs AS SELECT * FROM public.users")
     assert place.run(RULES, mode="dump").warnings == ("schema public is still in use: the next run drops it",)
     (tmp_path / "pg_restore").unlink()
@@ -1009,7 +1037,10 @@ def test_rows_that_are_lost_between_the_origin_and_a_raw_table_fail_the_run(
     nothing_left(place, private)
 
 
-def test_one_app_at_a_time_has_public_and_the_others_wait(place: Place, private: Path) -> None:
+def test_one_app_at_a_time_has_public_and_the_others_wait(
+    place: Place, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multischema.postgres.building._LOCK_POLL", 0.05)
     place.in_origin(ORIGIN)
     with psycopg.connect(place.target_url) as other:
         other.execute("SELECT pg_advisory_lock(6648940, hashtext('public'))")

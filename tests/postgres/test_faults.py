@@ -29,6 +29,7 @@ from tests.conftest import PROGRAMS, TEMPORARY, Place
 from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, PATIENCE, Gate, eventually, gate_at, gate_in_copy
 from tests.postgres.processes import process
 from tests.postgres.proxy import Proxy, proxied
+from tests.postgres.test_origin_changes import rows
 
 ORIGIN = (
     GATED_ORIGIN
@@ -85,9 +86,9 @@ class Run(threading.Thread):
         except EtlError as error:
             self.result = error
 
-    def ended(self) -> Any:
+    def ended(self, patience: float = PATIENCE) -> Any:
         """Wait until the run has ended, and return its result."""
-        self.join(PATIENCE)
+        self.join(patience)
         assert not self.is_alive(), "the run does not end"
         return self.result
 
@@ -138,8 +139,10 @@ def test_a_run_killed_in_any_stage_leaves_what_is_published_as_it_was_and_the_ne
 @pytest.mark.parametrize("stage", ["copy", "CREATE INDEX"])
 def test_no_statement_of_a_killed_run_stays_on_a_server(stage: str, place: Place) -> None:
     published(place)
+    # what a run asks the servers for; that of this test asks for less
+    assert {settings["client_connection_check_interval"] for settings in sessions._SETTINGS.values()} == {"10s"}
     with gate_in(place, stage) as gate:
-        with process(place, RULES) as running:
+        with process(place, RULES, settings={"client_connection_check_interval": "500ms"}) as running:
             gate.reached()
             running.kill()
             running.wait()
@@ -150,6 +153,13 @@ def test_no_statement_of_a_killed_run_stays_on_a_server(stage: str, place: Place
 
 
 # Ctrl-C.
+
+
+BRIEF = {  # how long a run waits for a server that does not answer any more
+    "multischema.postgres.sessions.CONNECT_TIMEOUT": 2,
+    "multischema.postgres.sessions.CANCEL_TIMEOUT": 1,
+    "multischema.doors.PARTING": 1,
+}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +187,7 @@ def test_ctrl_c_ends_a_run_whose_server_does_not_answer_any_more(side: str, plac
     with (
         behind_proxy(place, side) as (proxy, databases),
         gate_in_copy(place) as gate,
-        process(place, RULES, *databases) as running,
+        process(place, RULES, *databases, constants=BRIEF) as running,
     ):
         gate.reached()
         proxy.stall()
@@ -192,19 +202,28 @@ def test_ctrl_c_ends_a_run_whose_server_does_not_answer_any_more(side: str, plac
 
 
 def terminate(server: Server, database: str, session: int) -> None:
-    """End a session from the server's side."""
+    """End a session from the server's side, and wait until it has ended."""
     with psycopg.connect(server.url(database), autocommit=True) as connection:
-        assert connection.execute("SELECT pg_terminate_backend(%s)", [session]).fetchall() == [(True,)]
+        # with a patience, it is true only once the session is gone
+        ended = connection.execute("SELECT pg_terminate_backend(%s, %s)", [session, round(PATIENCE * 1000)]).fetchall()
+        assert ended == [(True,)]
 
 
 def session_of(server: Server, database: str, condition: str) -> int:
-    """Return the one session of a run that meets a condition."""
+    """Wait until a session of a run meets a condition, and return the one that does."""
+    found: list[tuple[int]] = []
     with psycopg.connect(server.url(database), autocommit=True) as connection:
-        ((pid,),) = connection.execute(
-            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'multi-schema%' AND datname = current_database() "
-            f"AND {condition}".encode()
-        ).fetchall()
-    return int(pid)
+
+        def is_there() -> bool:
+            found[:] = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'multi-schema%' "
+                f"AND datname = current_database() AND {condition}".encode()
+            ).fetchall()
+            return bool(found)
+
+        eventually(is_there, f"a session with {condition}")
+    ((pid,),) = found
+    return pid
 
 
 @pytest.mark.parametrize("side", ["origin", "target"])
@@ -214,7 +233,7 @@ def test_a_copy_whose_session_is_lost_fails_the_run_in_one_line_that_names_side_
     with gate_in_copy(place) as gate:
         run = Run(place)
         gate.reached()
-        terminate(server, place.name, session_of(server, place.name, "query LIKE 'COPY%gated%'"))
+        terminate(server, place.name, session_of(server, place.name, "state = 'active' AND query LIKE 'COPY%gated%'"))
         gate.open()
         result = run.ended()
     assert isinstance(result, ConnectionLost)
@@ -289,12 +308,12 @@ def test_sessions_that_a_proxy_cut_while_nobody_used_them_do_not_fail_a_run(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published(place)
-    monkeypatch.setattr(sessions, "HEARTBEAT", 0.5)
+    monkeypatch.setattr(sessions, "HEARTBEAT", 0.1)
     for stage in ("index", "verify", "clean"):
         work = getattr(pipeline, stage)
 
         def cut_then_work(*arguments: Any, work: Callable[..., Any] = work) -> Any:
-            time.sleep(0.6)  # longer than a session is trusted
+            time.sleep(0.15)  # longer than a session is trusted
             for server, what in ((place.origin_server, "idle"), (place.target_server, "idle")):
                 with psycopg.connect(server.url(place.name), autocommit=True) as connection:
                     connection.execute(
@@ -325,12 +344,16 @@ def test_a_server_that_is_restarted_amid_a_run_fails_it_and_the_next_one_succeed
     with gate_in(place, stage) as gate:
         run = Run(place)
         gate.reached()
+        if stage == "copy":  # else the other thread may be opening a session, and it is that which fails
+            eventually(lambda: rows(place, "users") == 20, "users is copied")
         server.stop(mode)
         gate.open()
         result = run.ended()
         server.start()
     assert isinstance(result, ConnectionLost), result
-    assert str(result).startswith("origin shop: copying " if side == "origin" else "target: ")
+    # the origin's transaction for users ends a moment after the target's
+    says = "origin shop: copying (gated|users) failed: " if side == "origin" else "target: "
+    assert re.match(says, str(result)), result
     assert "\n" not in str(result)
     no_sessions(place)
     assert run_of_users(place) == 1
@@ -359,24 +382,26 @@ def test_when_a_run_is_ended_every_thread_returns_though_a_link_has_stalled(
     side: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.in_origin(UNGATED)
-    monkeypatch.setattr(doors, "PARTING", 0.5)
     opened: list[Doors] = []
     copy_table = pipeline.copy_table
 
-    with behind_proxy(place, side) as (proxy, databases):
+    with behind_proxy(place, side) as (proxy, databases), monkeypatch.context() as patched:
+        patched.setattr(doors, "PARTING", 0.5)
+        patched.setattr(sessions, "CONNECT_TIMEOUT", 2)
+        patched.setattr(sessions, "CANCEL_TIMEOUT", 0.5)
 
         def copy_until_stalled(*arguments: Any, **more: Any) -> Any:
             proxy.stall_after(200_000)
             return copy_table(*arguments, **more)
 
-        monkeypatch.setattr(pipeline, "copy_table", copy_until_stalled)
+        patched.setattr(pipeline, "copy_table", copy_until_stalled)
         anonymize = pipeline.anonymize
 
         def anonymize_noting(job: Job, doors: Doors, *others: Any) -> Any:
             opened.append(doors)
             return anonymize(job, doors, *others)
 
-        monkeypatch.setattr(pipeline, "anonymize", anonymize_noting)
+        patched.setattr(pipeline, "anonymize", anonymize_noting)
         run = Run(place, *databases)
         assert proxy.stalled.wait(PATIENCE)
         opened[0].sessions.end()
@@ -612,8 +637,9 @@ def test_a_server_at_its_limit_of_connections_fails_the_run_in_lines_that_say_so
 ) -> None:
     monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
     limits = {"max_connections": "14", "superuser_reserved_connections": "3", "autovacuum": "off"}
-    start_server("16" if side == "origin" else "18", "few", limits)
-    place = published(make_place(own="few"))
+    own = f"few-{side}"
+    start_server("16" if side == "origin" else "18", own, limits)
+    place = published(make_place(own=own))
     url = place.origin_url if side == "origin" else place.target_url
     taken: list[psycopg.Connection] = []
     results = []
@@ -621,6 +647,7 @@ def test_a_server_at_its_limit_of_connections_fails_the_run_in_lines_that_say_so
         with suppress(psycopg.OperationalError):
             while True:
                 taken.append(psycopg.connect(url, autocommit=True))
+        assert 0 < len(taken) <= 11  # the limit is in force; three are the superuser's
         while taken and not (results and isinstance(results[-1], pipeline.Published)):
             results.append(Run(place, mode=mode).ended())
             taken.pop().close()

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -44,6 +45,11 @@ class Run(threading.Thread):
             self.result = self._work()
         except EtlError as error:
             self.result = error
+
+
+def lock_is_free(place: Place) -> None:
+    """Wait until nobody has a lock; the server frees it a moment after its session is closed."""
+    eventually(lambda: place.read(LOCKS, as_="superuser") == [], "the lock is free")
 
 
 def check_lock(place: Place, job: Job, waiting: Callable[[str], None]) -> None:
@@ -96,7 +102,7 @@ def test_a_second_run_of_an_app_gives_up_after_its_patience_and_leaves_the_first
         gate.open()
         first.join()
     assert isinstance(first.result, pipeline.Published)
-    assert place.read(LOCKS, as_="superuser") == []
+    lock_is_free(place)
 
 
 def test_runs_of_different_apps_go_side_by_side_on_one_target(place: Place) -> None:
@@ -106,10 +112,15 @@ def test_runs_of_different_apps_go_side_by_side_on_one_target(place: Place) -> N
     apps = ["a", "a_b", "a_b_0123abcd", "a.b", "shop"]
     together = threading.Barrier(len(apps))
 
+    def has_no_lock(job: Job) -> bool:
+        return job.application not in [name for name, _ in place.read(LOCKS, as_="superuser")]
+
     def publish_often(app: str) -> None:
         for _ in range(4):
             together.wait(60)
-            pipeline.run(place.job(app=app, schema=app, lock_wait=0), rules, *place.databases())
+            job = place.job(app=app, schema=app, lock_wait=0)
+            pipeline.run(job, rules, *place.databases())
+            eventually(partial(has_no_lock, job), f"the lock of {app} is free")
 
     with ThreadPoolExecutor(len(apps)) as executor:
         for future in [executor.submit(publish_often, app) for app in apps]:
@@ -157,7 +168,7 @@ def kill_lock(place: Place) -> None:
     """End the session that holds the app's lock."""
     ((_, pid),) = place.read(LOCKS, as_="superuser")
     place.in_target(f"SELECT pg_terminate_backend({pid})", superuser=True)
-    eventually(lambda: place.read(LOCKS, as_="superuser") == [], "the lock is free")
+    lock_is_free(place)
 
 
 @contextmanager
@@ -180,7 +191,7 @@ def test_a_run_whose_lock_is_lost_fails_and_publishes_nothing(stage: str, place:
     assert str(run.result).startswith("target: publishing schema shop failed: ")
     assert place.schemas() == set()
     assert place.sessions() == {"origin": 0, "target": 0}
-    assert place.read(LOCKS, as_="superuser") == []
+    lock_is_free(place)
 
 
 def test_a_run_that_begins_where_another_lost_its_lock_is_the_one_that_publishes(place: Place) -> None:
@@ -222,7 +233,7 @@ def test_the_lock_is_held_from_check_to_clean_and_free_afterwards(place: Place, 
     assert len({tuple(locks) for locks in held.values()}) == 1
     assert held["clean"][0][0] == f"multi-schema-postgres-etl shop {job.id}"
     assert len(held) == 5
-    assert place.read(LOCKS, as_="superuser") == []
+    lock_is_free(place)
 
 
 # What killed runs leave.

@@ -217,14 +217,15 @@ def test_the_tables_are_compared_after_the_last_row_and_before_the_snapshot_is_r
 
     def change_then_index(*arguments: Any) -> Any:
         # the snapshot is released: production may do what it wants
-        with psycopg.connect(place.origin_server.url(place.name)) as connection:
-            seen.append(connection.execute(holders).fetchall())
+        with psycopg.connect(place.origin_server.url(place.name), autocommit=True) as connection:
+            eventually(lambda: connection.execute(holders).fetchall() == [], "nobody holds the snapshot")
+        seen.append("released")
         place.in_origin("TRUNCATE users, visits; DROP TABLE gated")
         return index(*arguments)
 
     monkeypatch.setattr(pipeline, "index", change_then_index)
     pipeline.run(job, place.rules(RULES), *place.databases())
-    assert seen == [(2000, 20, 60), [(f"multi-schema-postgres-etl shop {job.id}",)], []]
+    assert seen == [(2000, 20, 60), [(f"multi-schema-postgres-etl shop {job.id}",)], "released"]
     assert place.read("SELECT count(*) FROM shop.users") == [(20,)]
 
 
@@ -335,9 +336,11 @@ def test_a_migration_waits_for_no_table_but_the_one_that_is_being_copied(place: 
             "AND a.datname = current_database() AND c.relnamespace = 'public'::regnamespace ORDER BY 1"
         )
         with psycopg.connect(place.origin_server.url(place.name), autocommit=True) as connection:
-            assert connection.execute(locked).fetchall() == [("gated",), ("gated_pkey",)]
+            # of a table that is copied, the target's transaction ends first
+            only_gated = [("gated",), ("gated_pkey",)]
+            eventually(lambda: connection.execute(locked).fetchall() == only_gated, "no table but gated is locked")
         with psycopg.connect(place.origin_url, autocommit=True) as connection:
-            connection.execute("SET lock_timeout = '200ms'")
+            connection.execute("SET lock_timeout = '10s'")
             for statement in (
                 "ALTER TABLE users ADD COLUMN a int",
                 "ALTER TABLE visits ADD COLUMN a int",
@@ -347,6 +350,7 @@ def test_a_migration_waits_for_no_table_but_the_one_that_is_being_copied(place: 
                 "UPDATE gated SET name = 'Paul' WHERE id = 1",
             ):
                 connection.execute(statement.encode())
+            connection.execute("SET lock_timeout = '200ms'")
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 connection.execute("ALTER TABLE gated ADD COLUMN a int")
     assert sorted(str(run.result).splitlines()) == [CHANGED.format(f"{name} was altered") for name in ("users", "visits")]

@@ -51,7 +51,7 @@ SETTINGS = {
     "search_path": "pg_temp, other",
     "client_encoding": "LATIN1",
     "row_security": "on",
-    "statement_timeout": "100",
+    "statement_timeout": "2000",
     "lock_timeout": "100",
     "idle_in_transaction_session_timeout": "100",
     "default_transaction_isolation": "serializable",
