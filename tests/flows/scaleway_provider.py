@@ -29,6 +29,7 @@ IMAGE = "rg.fr-par.scw.cloud/etl/etl:latest"
 ENDED = ("succeeded", "failed", "interrupted")
 REGIONS = ("fr-par", "nl-ams", "pl-waw")
 STOP_GRACE = 10.0  # between SIGTERM and SIGKILL
+KILL_PATIENCE = 30.0  # until a killed process is gone
 _PATH = re.compile(r"^/serverless-jobs/v1alpha2/regions/(?P<region>[^/]+)/(?P<what>job-definitions|job-runs)"
                    r"(?:/(?P<id>[^/]+)(?:/(?P<verb>start|stop))?)?$")  # fmt: skip
 
@@ -128,21 +129,26 @@ class Run:
         return found
 
     def kill(self) -> None:
-        """Kill the container, as the kernel does."""
-        for process in self.processes():
-            try:
-                process.kill()
-            except psutil.Error:
-                continue
+        """Kill the container, as the kernel does, and wait until nothing of it is left."""
+        deadline = time.monotonic() + KILL_PATIENCE
+        while (left := self.processes()) and time.monotonic() < deadline:
+            for process in left:
+                with suppress(psutil.Error):
+                    process.kill()
+            time.sleep(0.02)
 
 
 @dataclass
 class Fault:
-    """How a number of requests go wrong: with a status, or (status 0) without any answer; `after` they were carried out."""
+    """How a number of requests go wrong: with a status, or (status 0) without any answer; `after` they were carried out.
+
+    Those `of` a definition name it, or a job run of it; others are left alone.
+    """
 
     what: str
     status: int
     times: int
+    of: Definition | None
     after: bool
     headers: Mapping[str, str]
 
@@ -182,10 +188,19 @@ class Provider(ThreadingHTTPServer):
         self.definitions[made.id] = made
         return made
 
-    def fail(self, what: str, status: int = 0, times: int = 1, *, after: bool = False, **headers: str) -> None:
+    def fail(
+        self,
+        what: str,
+        status: int = 0,
+        times: int = 1,
+        *,
+        of: Definition | None = None,
+        after: bool = False,
+        **headers: str,
+    ) -> None:
         """Have the next requests go wrong: `definition`, `start`, `run`, `list`, `stop`, or `` for any of them."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.faults.append(Fault(what, status, times, after, named))
+        self.faults.append(Fault(what, status, times, of, after, named))
 
     def heal(self) -> None:
         """End all faults."""
@@ -193,7 +208,7 @@ class Provider(ThreadingHTTPServer):
 
     def runs_of(self, definition: Definition) -> list[Run]:
         """Return the job runs of a definition, the first one first."""
-        return [run for run in self.runs.values() if run.definition is definition]
+        return [run for run in list(self.runs.values()) if run.definition is definition]
 
     def exceed_memory(self, run: Run) -> None:
         """Kill a job's container for its memory."""
@@ -219,7 +234,7 @@ class Provider(ThreadingHTTPServer):
 
     def close(self) -> None:
         """Kill what runs."""
-        for run in self.runs.values():
+        for run in list(self.runs.values()):
             run.stopping.set()
             run.kill()
 
@@ -337,8 +352,9 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         found = _PATH.match(parts.path)
         what = _name(found)
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self.server.asked.append(what)
-        fault = self._fault(what)
+        fault = self._fault(what, self._definition(what, found, query))
         if fault and not fault.after:
             self._go_wrong(fault)
             return
@@ -346,7 +362,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._authenticate()
             if not found or found["region"] not in REGIONS:
                 raise _Refused(404, "not_found", resource="route", resource_id=parts.path)
-            query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
             status, said = 200, self._carry_out(what, found["region"], found["id"], body, query)
         except _Refused as error:
             status, said = error.status, error.body
@@ -360,7 +375,7 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> dict[str, Any]:
         server = self.server
         if what == "list":
-            runs = [run for run in server.runs.values() if run.definition.id == query.get("job_definition_id")]
+            runs = [run for run in list(server.runs.values()) if run.definition.id == query.get("job_definition_id")]
             runs.sort(key=lambda run: run.created, reverse=query.get("order_by") == "created_at_desc")
             size = int(query.get("page_size", "20"))
             begin = (int(query.get("page", "1")) - 1) * size
@@ -384,7 +399,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in (body.get("environment_variables") or {}).items():
             if name.upper().startswith("SCW_SLS") or not isinstance(value, str):
                 raise _invalid("environment_variables", "constraint", f"{name} is reserved")
-        if sum(run.state not in ENDED for run in self.server.runs.values()) >= self.server.quota:
+        if sum(run.state not in ENDED for run in list(self.server.runs.values())) >= self.server.quota:
             detail: dict[str, Any] = {"resource": "parallel_jobs", "quota": self.server.quota, "current": self.server.quota}
             raise _Refused(403, "quotas_exceeded", details=[detail])
 
@@ -397,9 +412,17 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server.allowed:
             raise _Refused(403, "permissions_denied", details=[{"resource": "serverless_jobs", "action": "write"}])
 
-    def _fault(self, what: str) -> Fault | None:
+    def _definition(self, what: str, found: "re.Match[str] | None", query: Mapping[str, str]) -> Definition | None:
+        """Return the definition that a request is about."""
+        identifier = found["id"] if found else None
+        if what in ("run", "stop"):
+            run = self.server.runs.get(identifier or "")
+            return run and run.definition
+        return self.server.definitions.get((query.get("job_definition_id") if what == "list" else identifier) or "")
+
+    def _fault(self, what: str, definition: Definition | None) -> Fault | None:
         for fault in self.server.faults:
-            if fault.what in ("", what) and fault.times > 0:
+            if fault.what in ("", what) and fault.of in (None, definition) and fault.times > 0:
                 fault.times -= 1
                 return fault
         return None

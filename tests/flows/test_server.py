@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,8 +101,11 @@ def test_the_server_wants_its_password_and_a_key_that_stays_the_same_and_out_of_
             "error: the Prefect server of PREFECT_API_URL: refused the login (HTTP 401); "
             "want PREFECT_API_AUTH_STRING as on the server, or for Prefect Cloud PREFECT_API_KEY\n"
         )
-        assert register(replace(server, auth="")) == refused
-        assert publish(replace(server, auth="admin:another password")) == refused
+        with ThreadPoolExecutor() as executor:
+            registered = executor.submit(register, replace(server, auth=""))
+            published = executor.submit(publish, replace(server, auth="admin:another password"))
+        assert registered.result() == refused
+        assert published.result() == refused
         assert register(server) == "saved Secret block etl-db-url from ETL_DB_URL\n"
         (block,) = server.ask("POST", "block_documents/filter", {"include_secrets": True})
         assert block["data"]["value"] == SECRET

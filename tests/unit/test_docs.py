@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,7 +50,6 @@ def commands(program: str) -> list[str]:
     return sorted(set(found))
 
 
-@cache
 def help_of(module: str) -> str:
     """Return what a command says of itself."""
     shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -72,12 +71,15 @@ def test_every_module_that_is_run_exists_and_has_the_options_that_are_given() ->
     called = commands("python -m")
     modules = {line.split()[0] for line in called}
     assert {"flows.etl", "flows.rules_draft", "blocks.register", "deployment.setup", "deployment.scaleway"} <= modules
-    for line in called:
-        module, *words = line.split()
+    given = {line: {word for word in line.split()[1:] if word.startswith("--")} for line in called}
+    for module in modules:
         assert importlib.util.find_spec(module), module
-        options = {word for word in words if word.startswith("--")}
+    with_options = sorted({line.split()[0] for line, options in given.items() if options})
+    with ThreadPoolExecutor(2) as executor:
+        helps = dict(zip(with_options, executor.map(help_of, with_options), strict=True))
+    for line, options in given.items():
         if options:
-            assert options <= set(re.findall(r"--[a-z-]+", help_of(module))), line
+            assert options <= set(re.findall(r"--[a-z-]+", helps[line.split()[0]])), line
 
 
 def test_every_make_command_is_a_target() -> None:

@@ -3,6 +3,7 @@
 import gzip
 import os
 import pwd
+import queue
 import socket
 import ssl
 import threading
@@ -288,7 +289,7 @@ def test_a_server_that_is_silent_before_its_answer_is_an_error(server: Server, m
     started = time.monotonic()
 
     assert "the server was silent for too long" in problem(server.url("/rules.yml"))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
 
 
 def silence(handler: Handler) -> None:
@@ -307,7 +308,7 @@ def test_a_server_that_is_silent_within_its_answer_is_an_error(server: Server, m
     started = time.monotonic()
 
     assert "the server was silent for too long" in problem(server.url("/rules.yml"))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
 
 
 def test_a_server_that_accepts_and_says_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +318,7 @@ def test_a_server_that_accepts_and_says_nothing_is_an_error(monkeypatch: pytest.
         started = time.monotonic()
 
         assert "the server was silent for too long" in problem(f"https://127.0.0.1:{port}/rules.yml")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
 
 
 def drip_headers(handler: Handler) -> None:
@@ -340,17 +341,25 @@ def test_a_server_that_drips_is_given_up_in_time(server: Server, route: Route, m
     assert problem(server.url("/rules.yml")) == (
         f"rules: {server.url('/rules.yml')}: not complete after 0.5 s; try again later"
     )
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
 
 
 def test_a_download_that_was_given_up_ends_by_itself(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "TOTAL_TIMEOUT", 0.3)
-    server.routes["/rules.yml"] = endless_by_kilobytes
-    problem(server.url("/rules.yml"))
-    (left,) = [thread for thread in threading.enumerate() if thread.name == "download rules"]
-    left.join(5)
+    downloading: queue.SimpleQueue[list[threading.Thread]] = queue.SimpleQueue()
 
-    assert not left.is_alive()
+    def route(handler: Handler) -> None:
+        downloading.put([thread for thread in threading.enumerate() if thread.name == "download rules"])
+        endless_by_kilobytes(handler)
+
+    monkeypatch.setattr(download, "TOTAL_TIMEOUT", 0.3)
+    server.routes["/rules.yml"] = route
+    problem(server.url("/rules.yml"))
+    left = downloading.get(timeout=30)
+
+    assert left
+    for thread in left:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def endless_by_kilobytes(handler: Handler) -> None:
@@ -385,10 +394,11 @@ def test_a_host_that_does_not_exist_is_an_error() -> None:
 
 
 def test_a_refused_connection_is_an_error() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
 
-    assert problem(f"https://127.0.0.1:{port}/") == f"rules: https://127.0.0.1:{port}/: connection refused"
+        assert problem(f"https://127.0.0.1:{port}/") == f"rules: https://127.0.0.1:{port}/: connection refused"
 
 
 def test_a_proxy_that_can_not_be_used_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

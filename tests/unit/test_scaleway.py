@@ -27,6 +27,7 @@ from deployment.scaleway.jobs import REASONS, Place, ScalewayJobConfiguration, e
 from multischema.errors import UsageError
 from tests.conftest import ROOT
 from tests.flows.scaleway_provider import IMAGE, Provider, provider
+from tests.flows.servers import eventually
 
 KEY = "3e1d5c0f-9b2a-4c7d-8e6f-0a1b2c3d4e5f"
 REGION = "fr-par"
@@ -51,6 +52,17 @@ def jobs(scaleway: Provider) -> Jobs:
     return Jobs(SecretStr(KEY), scaleway.url)
 
 
+def ended(jobs: Jobs, run: JobRun) -> JobRun:
+    """Return a job run once it has ended."""
+
+    def look() -> JobRun | None:
+        found = jobs.run(REGION, run.id)
+        return found if found.ended else None
+
+    found: JobRun = eventually(look)
+    return found
+
+
 # The door.
 
 
@@ -67,8 +79,7 @@ def test_a_job_is_started_seen_found_and_stopped(scaleway: Provider, jobs: Jobs)
     assert jobs.find(REGION, made.id, "MARK", "three") is None
     assert scaleway.runs[run.id].command == ["sleep", "600"]
     jobs.stop(REGION, run.id)
-    while not (seen := jobs.run(REGION, run.id)).ended:
-        pass
+    seen = ended(jobs, run)
     assert (seen.state, seen.reason, seen.memory) == ("interrupted", "cancellation", 512)
     assert seen.created
 
@@ -379,11 +390,11 @@ def _kill(pid: str, scaleway: Provider, monkeypatch: pytest.MonkeyPatch) -> None
 def test_prefect_can_have_a_job_stopped_though_scaleway_hesitates(
     scaleway: Provider, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("deployment.scaleway.worker.backoff", lambda base, failures: 0.01)
     run = jobs.start(REGION, scaleway.define().id, ["sleep", "600"], {})
     scaleway.fail("stop", 503, times=2)
     _kill(f"scaleway:fr-par:{run.id}", scaleway, monkeypatch)
-    while not (seen := jobs.run(REGION, run.id)).ended:
-        pass
+    seen = ended(jobs, run)
     assert seen.state == "interrupted"
     stops = scaleway.asked.count("stop")
     _kill(f"scaleway:fr-par:{run.id}", scaleway, monkeypatch)
