@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+from prefect.events.worker import EventsWorker
 from prefect.settings import (
     PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL,
     get_current_settings,
@@ -25,7 +27,8 @@ from multischema.errors import EtlError
 _FLUSH = 1.0  # seconds between two writes of the server's
 _POLL = 0.25
 _QUIET = 2 * _FLUSH / _POLL  # polls
-_PATIENCE = 15.0
+_PATIENCE = 60.0
+_PAGE = 200
 
 
 @contextmanager
@@ -85,6 +88,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def _settle() -> None:
     """Wait until the last flow run's task runs are recorded; a server that stops earlier loses them, with a traceback."""
+    EventsWorker.drain_all(timeout=_PATIENCE, at_exit=False)  # what was not sent yet
     deadline = time.monotonic() + _PATIENCE
     with get_client(sync_client=True) as client:
         flow_runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
@@ -92,7 +96,16 @@ def _settle() -> None:
         seen, quiet = -1, 0
         while quiet < _QUIET and time.monotonic() < deadline:
             time.sleep(_POLL)
-            runs = client.read_task_runs(flow_run_filter=chosen, limit=200)
+            runs = _task_runs(client, chosen)
             final = sum(1 for run in runs if run.state and run.state.is_final())
             quiet = quiet + 1 if final == len(runs) == seen else 0
             seen = len(runs)
+
+
+def _task_runs(client: SyncPrefectClient, flow_runs: FlowRunFilter) -> list[TaskRun]:
+    found: list[TaskRun] = []
+    while True:
+        page = client.read_task_runs(flow_run_filter=flow_runs, sort=TaskRunSort.ID_DESC, limit=_PAGE, offset=len(found))
+        found += page
+        if len(page) < _PAGE:
+            return found
