@@ -188,8 +188,8 @@ def variables(environment: Mapping[str, str | None]) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def started_server() -> Iterator[PrefectServer]:
-    """Return the server of all tests; it records each task run at once, not all every five seconds."""
-    with prefect_server(HOME, {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "1"}, auth="") as server:
+    """Return the server of all tests; it records task runs every second, not every five."""
+    with prefect_server(HOME, {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1"}, auth="") as server:
         yield server
 
 
