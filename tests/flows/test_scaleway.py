@@ -1,5 +1,6 @@
 """Flow runs as Scaleway Serverless Jobs: a real Prefect server, the worker as its users start it, jobs that really run."""
 
+import asyncio
 import json
 import re
 import signal
@@ -13,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.states import Crashed, Pending
 
 from deployment.scaleway import ScalewayWorker
+from deployment.scaleway.jobs import ScalewayJobConfiguration
 from tests.conftest import ROOT, Place
 from tests.flows import servers
 from tests.flows.scaleway_provider import ENDED, Definition, Provider, Run, provider
@@ -615,18 +620,26 @@ def test_a_start_that_is_refused_crashes_the_flow_run_with_one_line(
     assert case.scaleway.runs_of(case.definition) == []
 
 
-@pytest.mark.slow
-def test_a_start_that_was_refused_is_not_made_again_by_a_worker_that_looks_for_what_it_left(own: Case) -> None:
-    own.start_worker(PREFECT_WORKER_HEARTBEAT_SECONDS="1")
-    flow_runs = [own.job("Running Completed", job_definition_id="none") for _ in range(10)]
-    for flow_run in flow_runs:
-        assert own.prefect.end(flow_run)[0] == "CRASHED"
-        own.prefect.log(flow_run, "as crashed")
-    assert own.worker
-    synchronized = own.worker.said().count("Worker synchronized")
-    eventually(lambda: own.worker and own.worker.said().count("Worker synchronized") >= synchronized + 3)
-    for flow_run in flow_runs:
-        assert own.prefect.states(flow_run) == ["Scheduled", "Pending", "Submitting", "Crashed"]
+def test_a_flow_run_that_has_ended_since_it_was_seen_to_be_left_is_not_scheduled_again(
+    own: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCW_SECRET_KEY", KEY)
+    monkeypatch.setenv("SCW_API_URL", own.scaleway.url)
+    flow_run = own.job("Running Completed")
+    worker = ScalewayWorker(work_pool_name=own.pool, name=own.pool)
+
+    async def crash_what_was_seen() -> None:
+        async with get_client() as worker._client:
+            await worker.client.set_flow_run_state(uuid.UUID(flow_run), Pending())
+            seen = await worker.client.read_flow_run(uuid.UUID(flow_run))
+            # as a start that was refused, while this worker looks for what it left
+            await worker.client.set_flow_run_state(seen.id, Crashed())
+            configuration = ScalewayJobConfiguration(job_definition_id=own.definition.id)
+            assert await worker._find_started(seen, configuration) is None
+
+    with temporary_settings({PREFECT_API_URL: own.prefect.url, PREFECT_API_AUTH_STRING: AUTH}):
+        asyncio.run(crash_what_was_seen())
+    assert own.prefect.states(flow_run) == ["Scheduled", "Pending", "Crashed"]
 
 
 def test_a_region_that_is_none_is_refused_before_anything_starts(case: Case) -> None:
