@@ -210,6 +210,16 @@ class Place:
             time.sleep(0.02)
         return found
 
+    def locks(self) -> int:
+        """Return how many advisory locks are held in the target."""
+        with psycopg.connect(self.target_server.url(), autocommit=True) as connection:
+            ((locks,),) = connection.execute(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = %s)",
+                [self.name],
+            ).fetchall()
+        return int(locks)
+
     def _sessions(self) -> dict[str, int]:
         found = {}
         for side, server in (("origin", self.origin_server), ("target", self.target_server)):

@@ -34,14 +34,8 @@ def published(shop: Shop) -> Shop:
 
 def left_behind(shop: Shop) -> tuple[set[str], dict[str, int], int, int]:
     """Return what a run could leave: schemas, sessions, locks; and what the reader sees, the number of users."""
-    with psycopg.connect(shop.place.target_server.url(), autocommit=True) as connection:
-        ((locks,),) = connection.execute(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = %s)",
-            [shop.place.name],
-        ).fetchall()
     ((users,),) = shop.read("SELECT count(*) FROM {}.users")
-    return shop.place.schemas(), shop.place.sessions(), locks, users
+    return shop.place.schemas(), shop.place.sessions(), shop.place.locks(), users
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

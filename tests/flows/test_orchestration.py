@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import psycopg
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
@@ -209,16 +208,6 @@ class Shop:
         ((users,),) = self.place.read(f"SELECT count(*) FROM {APP}.users")
         return int(users)
 
-    def locks(self) -> int:
-        """Return how many advisory locks are held in the target."""
-        with psycopg.connect(self.place.target_server.url(), autocommit=True) as connection:
-            ((locks,),) = connection.execute(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
-                "AND database = (SELECT oid FROM pg_database WHERE datname = %s)",
-                [self.place.name],
-            ).fetchall()
-        return int(locks)
-
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
@@ -288,7 +277,7 @@ def test_a_cancelled_run_ends_soon_and_leaves_nothing(side: str, statement: str,
     print(f"cancelled in {seconds:.1f} s")
     assert not [process for process in processes if process.is_running()]
     assert shop.place.sessions() == NOTHING
-    assert shop.locks() == 0
+    assert shop.place.locks() == 0
     assert shop.place.schemas() == {APP}
     assert shop.users() == 3
     assert seconds < SOON
@@ -306,7 +295,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_run_to_the_next(side: str, stat
     assert not [process for process in processes if process.is_running()]
     assert shop.now(run)["state_name"] == "AwaitingRetry"
     assert shop.place.sessions() == NOTHING
-    assert shop.locks() == 0
+    assert shop.place.locks() == 0
     assert shop.place.schemas() == {APP}
     assert shop.users() == 3
     assert seconds < SOON
@@ -504,7 +493,7 @@ def test_a_run_of_a_killed_worker_becomes_crashed_and_the_next_one_succeeds(
     assert shop.wait(shop.run())["state_name"] == "Completed"
     assert shop.users() == 5
     assert shop.place.schemas() == {APP}
-    assert shop.locks() == 0
+    assert shop.place.locks() == 0
 
 
 def test_a_run_goes_on_while_the_server_is_restarted(shop: Shop) -> None:

@@ -751,12 +751,13 @@ def test_a_pg_dump_that_is_told_to_end_in_the_middle_of_a_table_is_an_error_that
         "ALTER TABLE users ALTER name SET STORAGE external; INSERT INTO users VALUES (21, repeat('x', 10000), 2)"
     )
     index_of_long = (
-        "SELECT i.indexrelid::regclass::text FROM pg_index AS i JOIN pg_class AS c ON c.reltoastrelid = i.indrelid "
-        "WHERE c.oid = 'users'::regclass"
+        "SELECT t.relname FROM pg_index AS i JOIN pg_class AS t ON t.oid = i.indexrelid "
+        "JOIN pg_class AS c ON c.reltoastrelid = i.indrelid WHERE c.oid = 'users'::regclass"
     )
     with psycopg.connect(server.url(place.name)) as holder:
         ((index,),) = holder.execute(index_of_long).fetchall()
-        in_stage(monkeypatch, "dump", lambda: holder.execute(f"REINDEX INDEX {index}".encode()))
+        reindex = sql.SQL("REINDEX INDEX pg_toast.{}").format(sql.Identifier(index))
+        in_stage(monkeypatch, "dump", lambda: holder.execute(reindex))
         run = Run(place, text=RULES, mode="dump")
         waiting = "wait_event_type = 'Lock' AND query LIKE 'COPY %users%'"
         terminate(server, place.name, session_of(server, place.name, waiting))
