@@ -100,6 +100,7 @@ def resolve(given: argparse.Namespace, environment: Mapping[str, str]) -> dict[s
         "clear_raw": given.clear_raw,
         "indexes": given.indexes,
         "drop_dependants": given.drop_dependants,
+        "adopt": given.adopt,
     }
 
 
@@ -132,6 +133,7 @@ def _check(parameters: Mapping[str, Any]) -> None:
         clear_raw=parameters["clear_raw"],
         indexes=parameters["indexes"],
         drop_dependants=parameters["drop_dependants"],
+        adopt=parameters["adopt"],
     )
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
     target = Database("target", job.app, urls.load(urls.TARGET))
@@ -175,6 +177,9 @@ def _parser() -> argparse.ArgumentParser:
         "--drop-dependants",
         action="store_true",
         help="drop what others built on the published schema and can't be created again on it",
+    )
+    parser.add_argument(
+        "--adopt", action="store_true", help="replace, once, a schema of that name that the tool before this one made"
     )
     parser.add_argument("--check", action="store_true", help="stop after the check stage, write nothing")
     return parser

@@ -42,6 +42,7 @@ def etl(
     clear_raw: bool = False,
     indexes: Literal["useful", "all"] = "useful",
     drop_dependants: bool = False,
+    adopt: bool = False,
 ) -> Report:
     """Publish an app's database, anonymized: the stages of the README, in their order.
 
@@ -61,6 +62,7 @@ def etl(
         clear_raw: Drop what others have in `public` of the target, which mode dump refuses to do
         indexes: useful leaves out indexes that nobody can search by, as all their columns are masked; all builds them too
         drop_dependants: Drop, with a warning, what others built on the published schema and can't be created again on it
+        adopt: Replace, once, a schema of the published one's name that the tool before this one made
     """
     job = Job(
         app=app,
@@ -76,6 +78,7 @@ def etl(
         clear_raw=clear_raw,
         indexes=indexes,
         drop_dependants=drop_dependants,
+        adopt=adopt,
     )
     target = Database("target", app, urls.load(urls.TARGET))
     origin = target.backup() if from_dump else Database("origin", app, urls.load(urls.origin_block(app)))

@@ -10,9 +10,10 @@ from flows import origins
 from flows.apps import App, known_apps
 from multischema import download, exhaustivity, origin_rights, rules
 from multischema.errors import CheckError, EtlError, UsageError
+from multischema.names import escaped, place
 from multischema.planning import make_plan
 from multischema.postgres.errors import translated
-from multischema.postgres.reads import query, read_catalog
+from multischema.postgres.reads import query, read_catalog, read_server
 from multischema.postgres.sessions import connect
 
 
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             connect(origin, "multi-schema-postgres-etl grants") as connection,
             translated(origin.side, "reading the catalog"),
         ):
-            server = query(connection, "server", schema=schema)[0]
+            server = read_server(connection, schema)
             catalog = read_catalog(connection, schema)
             if not catalog.tables:
                 raise origins.no_table(origin, schema)
@@ -48,11 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise CheckError(*gaps.lines(origin.side))
             plan = make_plan(catalog, gaps.rules, (), frozenset())
             leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
-        place, role = (server["database"], schema), given.role or server["role"]
+        where, role = (server["database"], schema), given.role or server["role"]
         if given.mode == "dump":
-            statements = origin_rights.to_dump(*place, plan.copied, [(row["schema"], row["name"]) for row in leaves], role)
+            statements = origin_rights.to_dump(*where, plan.copied, [(row["schema"], row["name"]) for row in leaves], role)
         else:
-            statements = origin_rights.to_stream(*place, plan.copied, role)
+            statements = origin_rights.to_stream(*where, plan.copied, role)
+        print(f"-- {escaped(place(server))}")
         print("".join(f"{statement.as_string()};\n" for statement in statements), end="")
     except EtlError as error:
         print(f"error: {error}", file=sys.stderr)

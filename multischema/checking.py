@@ -6,14 +6,14 @@ from pathlib import Path
 
 from multischema import archives, ddl, exhaustivity, preconditions, raw, record, rules, shell
 from multischema.catalog import Catalog
-from multischema.doors import Doors
+from multischema.doors import Doors, refuse_origin_as_target
 from multischema.dumping import restore_structure
 from multischema.errors import CheckError, EtlError
 from multischema.exhaustivity import Findings
 from multischema.planning import Job, Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import building, documents, publishing, restoring
 from multischema.postgres.errors import translated
-from multischema.postgres.reads import query, read_catalog
+from multischema.postgres.reads import query, read_catalog, read_server
 from multischema.rules import Rules
 
 
@@ -64,6 +64,11 @@ def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
             problems = list(error.problems)
         if problems:
             unusable[side] = problems
+    if not unusable:
+        try:
+            refuse_origin_as_target(job, doors)
+        except CheckError as error:
+            unusable["target"] = list(error.problems)
     return {"origin": [], **unusable} if job.from_dump and unusable else unusable
 
 
@@ -95,7 +100,7 @@ def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None
     """Return the origin's catalog, if there is such a schema, how the rules fit it, and what the role may not read."""
     side = doors.origin.side
     with doors.sessions.lend(doors.origin) as connection, translated(side, "reading the catalog"):
-        server = query(connection, "server", schema=job.origin_schema)[0]
+        server = read_server(connection, job.origin_schema)
         missing = preconditions.origin_problems(side, server, job.origin_schema)
         if missing:
             return None, None, missing
@@ -107,9 +112,13 @@ def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None
 def _check_target(job: Job, doors: Doors) -> list[str]:
     """Return why the target can't be published to: the role, the schema, the reader."""
     with doors.sessions.lend(doors.target) as connection, translated("target", "reading the catalog"):
-        server = query(connection, "server", schema=job.schema)[0]
+        server = read_server(connection, job.schema)
         facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
-        return preconditions.target_problems(server, facts, job.schema, job.reader)
+    problems = preconditions.target_problems(server, facts, job.schema, job.reader)
+    if preconditions.reader_problems(server, facts, job.reader):
+        return problems
+    with doors.sessions.lend(doors.target) as connection:  # what it can read already, it is told before hours of copying
+        return problems + building.verify_rights(connection, job.schema, job.reader, job.raw_schema)
 
 
 def _changes_of_rules(job: Job, doors: Doors, plan: Plan) -> list[str]:
@@ -150,7 +159,7 @@ def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str
             doors.sessions.lend(doors.origin) as connection,
             translated(doors.origin.side, "reading settings"),
         ):
-            server = query(connection, "server", schema=job.origin_schema)[0]
+            server = read_server(connection, job.origin_schema)
             leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied]) if plan else []
         problems += preconditions.dump_problems(doors.origin.side, server, leaves)
         for program in ("pg_dump", "pg_restore"):

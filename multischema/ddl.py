@@ -30,8 +30,12 @@ def hidden_pattern() -> str:
 
 def leftover_pattern(schema: str) -> str:
     """Return the regular expression of the names of one app's staging and old schemas."""
-    escaped = "".join(c if c.isalnum() or c == "_" else f"[{c}]" if c not in "\\^]" else f"\\{c}" for c in schema)
-    return f"{_HIDDEN}{escaped}_{_RUN_ID}$"
+    return f"{_HIDDEN}{_escaped(schema)}_{_RUN_ID}$"
+
+
+def name_pattern(schema: str) -> str:
+    """Return the regular expression of a schema's name alone."""
+    return f"^{_escaped(schema)}$"
 
 
 def illegal_schema(schema: str) -> str | None:
@@ -230,3 +234,7 @@ def _column(column: ColumnPlan) -> sql.Composed:
         sql.SQL(" COLLATE {}").format(sql.Identifier("pg_catalog", column.collation)) if column.collation else sql.SQL(""),
         sql.SQL(" NOT NULL" if column.not_null else ""),
     )
+
+
+def _escaped(name: str) -> str:
+    return "".join(c if c.isalnum() or c == "_" else f"[{c}]" if c not in "\\^]" else f"\\{c}" for c in name)

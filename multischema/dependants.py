@@ -10,6 +10,8 @@ from typing import Any
 
 from psycopg import sql
 
+from multischema.names import place
+
 Row = Mapping[str, Any]
 
 REMEDY = "change it, or use drop_dependants (--drop-dependants), which drops it"
@@ -120,9 +122,10 @@ def assemble(rows: Sequence[Row]) -> tuple[Dependant, ...]:
     return tuple(ordered)
 
 
-def rights_problems(dependants: Sequence[Dependant], schema: str, role: str, major: int) -> list[str]:
+def rights_problems(dependants: Sequence[Dependant], schema: str, server: Row) -> list[str]:
     """Return a line for each dependant that this role can't drop or create again, with the statement that mends it."""
-    options = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if major >= 16 else "")
+    role = server["role"]
+    options = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if server["major"] >= 16 else "")
     lines = []
     for dependant in dependants:
         what, owner, own = sql.SQL(dependant.kind.upper()), sql.Identifier(dependant.owner), sql.Identifier(role)
@@ -136,7 +139,7 @@ def rights_problems(dependants: Sequence[Dependant], schema: str, role: str, maj
             continue
         lines.append(
             f"target: {dependant.title} of role {dependant.owner} stands on schema {schema}, and role {role} may not create "
-            f"it again for that role; {remedy.as_string()}"
+            f"it again for that role; {place(server)}: {remedy.as_string()}"
         )
     return lines
 

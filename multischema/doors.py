@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from multischema import archives, catalog, shell
-from multischema.errors import ConnectionLost, EtlError, OriginChanged, SnapshotLost
+from multischema import archives, catalog, preconditions, shell
+from multischema.errors import CheckError, ConnectionLost, DatabaseError, EtlError, OriginChanged, SnapshotLost
 from multischema.planning import Job, Plan
 from multischema.postgres import building, restoring
 from multischema.postgres.copying import Snapshot, export_snapshot
 from multischema.postgres.errors import translated
-from multischema.postgres.reads import read_fingerprints
+from multischema.postgres.reads import query, read_fingerprints, read_server, read_system
 from multischema.postgres.sessions import SILENT, Connection, Database, Sessions
 
 _RELEASE = 2.0  # seconds that a server may take to notice that the session with the locks is gone
@@ -76,6 +76,40 @@ def open_doors(job: Job, origin: Database, target: Database, run: shell.Run = sh
         finally:
             if doors.private:
                 doors.private.remove()
+
+
+def refuse_origin_as_target(job: Job, doors: Doors) -> None:
+    """Raise CheckError where the target is the origin's own database: what is written there would be production's.
+
+    It is asked before the first write too, and not in the check alone: an address may lead elsewhere by then.
+    """
+    if job.from_dump:
+        return  # a backup stands in the target, and no origin is contacted
+    facts = []
+    for database, schema in ((doors.origin, job.origin_schema), (doors.target, job.schema)):
+        with doors.sessions.lend(database) as connection, translated(database.side, "reading the server's settings"):
+            facts.append({**read_server(connection, schema), "system": read_system(connection)})
+    if problems := preconditions.same_database_problems(*facts):
+        raise CheckError(*problems)
+
+
+@contextmanager
+def naming_triggers(doors: Doors) -> Iterator[None]:
+    """Have an error that a function of the target's raised name the event triggers which call that function."""
+    try:
+        yield
+    except DatabaseError as error:
+        if not error.raised_in:
+            raise
+        triggers = []
+        with suppress(EtlError, AssertionError), translated("target", "reading event triggers"):
+            triggers = [row for row in query(doors.holder, "event_triggers") if row["function"] in error.raised_in]
+        if not triggers:
+            raise
+        names = ", ".join(row["name"] for row in triggers)
+        raise DatabaseError(
+            f"{error}; event trigger {names} of the target raised it: have it leave the ETL's role or schemas alone"
+        ) from None
 
 
 @contextmanager

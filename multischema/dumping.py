@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from multischema import archives, shell
-from multischema.doors import Doors, held_snapshot, in_parallel, refuse_changes, run_program
+from multischema.doors import (
+    Doors,
+    held_snapshot,
+    in_parallel,
+    naming_triggers,
+    refuse_changes,
+    refuse_origin_as_target,
+    run_program,
+)
 from multischema.errors import CheckError, ConnectionLost, EtlError, SnapshotLost
 from multischema.masking import TablePlan
 from multischema.planning import Job, Plan
@@ -64,12 +72,14 @@ def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] =
     Raises CheckError, ConnectionLost, EtlError.
     """
     schema = job.raw_schema
-    if job.from_dump:
-        restoring.empty(doors.holder, job, plan)
-    else:
-        _enter_raw(job, doors, on_wait)
-        restoring.create_tables(doors.holder, job, plan, schema)
-    restoring.hide(doors.holder, schema)
+    refuse_origin_as_target(job, doors)
+    with naming_triggers(doors):
+        if job.from_dump:
+            restoring.empty(doors.holder, job, plan)
+        else:
+            _enter_raw(job, doors, on_wait)
+            restoring.create_tables(doors.holder, job, plan, schema)
+        restoring.hide(doors.holder, schema)
     exposed = restoring.exposed(doors.holder, job, schema)
     if exposed:
         raise CheckError(*exposed)

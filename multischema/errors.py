@@ -59,7 +59,12 @@ class CheckError(EtlError):
 
 
 class DatabaseError(EtlError):
-    """A statement failed on the origin or on the target."""
+    """A statement failed on the origin or on the target.
+
+    `raised_in` are the functions of the server's own that were running, with their schemas and the types of their arguments.
+    """
+
+    raised_in: Sequence[str] = ()
 
 
 class ConnectionLost(DatabaseError):

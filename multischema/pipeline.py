@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from multischema import download
 from multischema.checking import check
-from multischema.doors import Doors, held_snapshot, in_parallel, open_doors, refuse_changes
+from multischema.doors import (
+    Doors,
+    held_snapshot,
+    in_parallel,
+    naming_triggers,
+    open_doors,
+    refuse_changes,
+    refuse_origin_as_target,
+)
 from multischema.dumping import dump, restore
 from multischema.errors import SnapshotLost, VerifyError
 from multischema.masking import TablePlan
@@ -97,10 +105,12 @@ def anonymize(
     The snapshot is given back as soon as the last row is in. When it is lost, `copy_all` starts again with a new one, a few
     times, after `on_lost`. Raises OriginChanged where a table was altered, rewritten or truncated meanwhile.
     """
-    building.drop_leftovers(doors.holder, job.schema)
-    if not job.restores:
-        restoring.drop_leftovers(doors.holder)
-    building.build_staging(doors.holder, job, plan)
+    refuse_origin_as_target(job, doors)
+    with naming_triggers(doors):
+        building.drop_leftovers(doors.holder, job.schema)
+        if not job.restores:
+            restoring.drop_leftovers(doors.holder)
+        building.build_staging(doors.holder, job, plan)
     for attempt in range(1, SNAPSHOTS + 1):
         try:
             with held_snapshot(doors, doors.source(job), plan) as snapshot:
@@ -151,11 +161,12 @@ def index(job: Job, doors: Doors, plan: Plan) -> Indexed:
         with doors.sessions.lend(doors.target) as connection:
             building.analyze(connection, job.staging, table)
 
-    reasons = in_parallel(doors, job.jobs, build, range(len(wanted)))
-    missing = frozenset(index.name for index, reason in zip(wanted, reasons, strict=True) if reason)
-    with doors.sessions.lend(doors.target) as connection:
-        warnings = building.build_keys(connection, job.staging, plan, built, missing)
-    in_parallel(doors, job.jobs, analyze, plan.tables)
+    with naming_triggers(doors):
+        reasons = in_parallel(doors, job.jobs, build, range(len(wanted)))
+        missing = frozenset(index.name for index, reason in zip(wanted, reasons, strict=True) if reason)
+        with doors.sessions.lend(doors.target) as connection:
+            warnings = building.build_keys(connection, job.staging, plan, built, missing)
+        in_parallel(doors, job.jobs, analyze, plan.tables)
     return Indexed(seconds, len(plan.keys.indexes) - len(missing), (*(reason for reason in reasons if reason), *warnings))
 
 
@@ -172,6 +183,7 @@ def verify(job: Job, doors: Doors, plan: Plan, rows: dict[str, int]) -> dict[str
     problems = [line for lines in in_parallel(doors, job.jobs, verify_table, plan.tables) for line in lines]
     with doors.sessions.lend(doors.target) as connection:
         problems += building.verify_rights(connection, job.schema, job.reader, job.raw_schema)
+        problems += building.verify_readable(connection, job.staging, job.reader, granted=False)
         problems += publishing.obstacles(connection, job, plan.columns)
         with translated("target", "measuring tables"):
             measured = query(connection, "sizes", schema=job.staging)
@@ -187,17 +199,19 @@ def verify(job: Job, doors: Doors, plan: Plan, rows: dict[str, int]) -> dict[str
 
 def publish(job: Job, doors: Doors) -> Publication:
     """Swap yesterday's schema for the staging schema, on the session that holds the app's lock."""
-    return publishing.publish(doors.holder, job)
+    with naming_triggers(doors):
+        return publishing.publish(doors.holder, job)
 
 
 def clean(job: Job, doors: Doors) -> list[str]:
     """Drop raw data, the old schema and what killed runs left, patiently; return a warning for what is still in use."""
     kept = []
-    if job.restores and not restoring.leave(doors.holder, job.raw_schema):
-        kept.append(job.raw_schema)
-    with doors.sessions.lend(doors.target) as connection:
-        kept += building.drop_leftovers(connection, job.schema)
-    return [f"schema {name} is still in use: the next run drops it" for name in kept]
+    with naming_triggers(doors):
+        if job.restores and not restoring.leave(doors.holder, job.raw_schema):
+            kept.append(job.raw_schema)
+        with doors.sessions.lend(doors.target) as connection:
+            kept += building.drop_leftovers(connection, job.schema)
+    return [f"schema {name} stays: it is in use, or others made something in it; the next run tries again" for name in kept]
 
 
 def _refuse_losses(doors: Doors, copied: Mapping[str, Copied]) -> None:

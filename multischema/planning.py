@@ -31,6 +31,7 @@ class Job:
     clear_raw: bool = False
     indexes: Literal["useful", "all"] = "useful"
     drop_dependants: bool = False
+    adopt: bool = False
 
     @property
     def staging(self) -> str:

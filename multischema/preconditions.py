@@ -5,14 +5,22 @@ from typing import Any
 
 from psycopg import sql
 
-from multischema import ddl, origin_rights
+from multischema import ddl, origin_rights, record
 from multischema.catalog import Catalog
+from multischema.exhaustivity import missing_columns
 from multischema.masking import plan_table
+from multischema.names import place
 from multischema.rules import Rules
 
 SUPPORTED = range(13, 19)
 
 Row = Mapping[str, Any]
+
+_WITHOUT = {
+    "CREATEROLE": "ALTER ROLE {} NOCREATEROLE",
+    "REPLICATION": "ALTER ROLE {} NOREPLICATION",
+    "BYPASSRLS": "ALTER ROLE {} NOBYPASSRLS",
+}
 
 _WITHOUT_DATA = ("function", "procedure", "aggregate", "policy", "rule", "trigger", "table constraint")
 
@@ -40,7 +48,7 @@ def origin_problems(side: str, server: Row, schema: str) -> list[str]:
     if not server["may_use_schema"]:
         return [
             f"{side}: role {server['role']} may not use schema {schema}; "
-            + _sql("GRANT USAGE ON SCHEMA {} TO {}", schema, server["role"])
+            + _remedy(server, "GRANT USAGE ON SCHEMA {} TO {}", schema, server["role"])
         ]
     return []
 
@@ -48,32 +56,33 @@ def origin_problems(side: str, server: Row, schema: str) -> list[str]:
 def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> list[str]:
     """Return a line for each table that will be copied and can't be read whole.
 
-    Truncated tables need no right, and no column does that its mask says all of.
+    Truncated tables need no right, and no column does that its mask says all of, or that the rules do not decide on yet:
+    whoever runs what is suggested here would open it.
     """
     problems = []
     for table in catalog.tables:
         own = rules.tables.get(table.name)
         if own is None or own.truncated:
             continue
-        read = plan_table(table, own, catalog, frozenset()).read
+        read = set(plan_table(table, own, catalog, frozenset()).read).difference(missing_columns(table, own))
         unreadable = [column.name for column in table.columns if column.name in read and not column.readable]
         if unreadable:
             whole = len(unreadable) == len(table.columns)
             what = "" if whole else f"column{'s'[: len(unreadable) > 1]} {', '.join(unreadable)} of "
             problems.append(
-                f"{side}: role {server['role']} may not SELECT {what}table {table.name}; "
+                f"{side}: role {server['role']} may not SELECT {what}table {table.name}; {place(server)}: "
                 + origin_rights.select(catalog.schema, table.name, () if whole else unreadable, server["role"]).as_string()
             )
         elif table.detaching:
             problems += [
                 f"{side}: partition {names[-1]} of table {table.name} is half detached, and a copy may lack its rows; "
-                + _sql("ALTER TABLE {}.{} DETACH PARTITION {}.{} FINALIZE", *names)
+                + _remedy(server, "ALTER TABLE {}.{} DETACH PARTITION {}.{} FINALIZE", *names)
                 for names in table.detaching
             ]
         elif table.row_security:
             problems.append(
                 f"{side}: row security hides rows of table {table.name} from role {server['role']}; "
-                + _sql("ALTER ROLE {} BYPASSRLS", server["role"])
+                + _remedy(server, "ALTER ROLE {} BYPASSRLS", server["role"])
                 + ", or truncate the table in the rules"
             )
         elif table.unlogged and server["in_recovery"]:
@@ -98,18 +107,75 @@ def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[s
     if not server["may_create_schemas"]:
         problems.append(
             f"target: role {server['role']} may not create schemas in database {server['database']}; "
-            + _sql("GRANT CREATE ON DATABASE {} TO {}", server["database"], server["role"])
+            + _remedy(server, "GRANT CREATE ON DATABASE {} TO {}", server["database"], server["role"])
         )
     reason = ddl.illegal_schema(schema)
     if reason:
         problems.append(f"target: schema {schema!r} can't be published: {reason}")
-    elif facts["published_exists"] and not facts["owns_published"]:
-        problems.append(
-            f"target: schema {schema} belongs to {facts['published_owner']}, not to {server['role']}; "
-            + _sql("ALTER SCHEMA {} OWNER TO {}", schema, server["role"])
-            + ", or publish under another name"
-        )
-    return problems + reader_problems(facts, reader)
+    return problems + reader_problems(server, facts, reader)
+
+
+def same_database_problems(origin: Row, target: Row) -> list[str]:
+    """Return why the target can't be written where it is the origin itself, or a standby or copy of its server's files.
+
+    Two databases of one server are a legal set-up. Where a server does not tell what system it is, addresses are compared.
+    """
+    if origin["system"] and target["system"]:
+        is_same = origin["system"] == target["system"] and origin["database_oid"] == target["database_oid"]
+    else:
+        is_same = (origin["address"], origin["database"]) == (target["address"], target["database"]) or (
+            origin["started"],
+            origin["database_oid"],
+        ) == (target["started"], target["database_oid"])
+    if not is_same:
+        return []
+    return [
+        f"target: database {target['database']} on {target['address']} is the origin's own ({origin['database']} on "
+        f"{origin['address']}), which a run would overwrite; give the ETL a database of its own, and see whether the two "
+        "URLs are swapped"
+    ]
+
+
+def ownership_problems(server: Row, facts: Row, app: str, schema: str, *, adopt: bool) -> list[str]:
+    """Return why a schema that is there may not be replaced: no run of this app made it, or it is another role's.
+
+    With `adopt` it may lack our record: the tool before this one wrote none.
+    """
+    if not facts["published_exists"]:
+        return []
+    if not facts["owns_published"]:
+        return [
+            f"target: schema {schema} belongs to {facts['published_owner']}, not to {server['role']}; publish under another "
+            f"name, or if a run made it, {_remedy(server, 'ALTER SCHEMA {} OWNER TO {}', schema, server['role'])}"
+        ]
+    found = record.read(facts["published_comment"])
+    if not found and not adopt:
+        return [
+            f"target: schema {schema} is there, and no run of this tool made it: its comment holds no record; publish under "
+            "another name, or, where the tool before this one made it, use adopt (--adopt) once"
+        ]
+    if found and found.app not in ("", app):
+        return [f"target: schema {schema} is published by app {found.app}, not by {app}; publish under another name"]
+    return []
+
+
+def hidden_problems(schema: str, tables: Sequence[Row], triggers: Sequence[Row], reader: str, *, granted: bool) -> list[str]:
+    """Return a line for each table that the reader would not read whole, though the ETL did nothing to that end.
+
+    Before anything is `granted` a missing right is none.
+    """
+    names = ", ".join(row["name"] for row in triggers)
+    cause = f"; see what event trigger {names} does, and have it leave the ETL's role or schemas alone" if names else ""
+    lines = []
+    for row in tables:
+        table = f"table {schema}.{row['name']}"
+        if row["other_owner"]:
+            lines.append(f"target: {table} belongs to role {row['other_owner']} as soon as it is made{cause}")
+        elif row["row_security"]:
+            lines.append(f"target: row security hides the rows of {table} from the reader {reader}{cause}")
+        elif granted and row["refused"]:
+            lines.append(f"target: the reader {reader} may not SELECT {table}, though it was granted{cause}")
+    return lines
 
 
 def dump_problems(side: str, server: Row, leaves: Sequence[Row]) -> list[str]:
@@ -120,7 +186,7 @@ def dump_problems(side: str, server: Row, leaves: Sequence[Row]) -> list[str]:
         if row["elsewhere"]
     ] + [
         f"{side}: role {server['role']} may not SELECT all of table {row['schema']}.{row['name']}, as pg_dump must; "
-        + _sql("GRANT SELECT ON TABLE {}.{} TO {}", row["schema"], row["name"], server["role"])
+        + _remedy(server, "GRANT SELECT ON TABLE {}.{} TO {}", row["schema"], row["name"], server["role"])
         + ", or use mode stream"
         for row in leaves
         if not row["readable"]
@@ -133,12 +199,12 @@ def raw_problems(server: Row, schema: str) -> list[str]:
         return []
     return [
         f"target: role {server['role']} may not create tables in schema {schema}, which mode dump fills with raw data; "
-        + _sql("GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, server["role"])
+        + _remedy(server, "GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, server["role"])
     ]
 
 
-def reader_problems(facts: Row, reader: str) -> list[str]:
-    """Return why the reader is absent or could read more than what is published."""
+def reader_problems(server: Row, facts: Row, reader: str) -> list[str]:
+    """Return why the reader is absent, could read more than what is published, or can't read that."""
     if not facts["reader_exists"]:
         return [f"target: the reader {reader} does not exist; create the role, or name the one that Metabase connects as"]
     if facts["reader_is_superuser"]:
@@ -150,7 +216,28 @@ def reader_problems(facts: Row, reader: str) -> list[str]:
             f"target: the reader {reader} is too powerful: it is a member of {', '.join(facts['reader_powers'])}, "
             "itself or through another role; revoke that"
         ]
-    return []
+    if facts["reader_attributes"]:
+        return [
+            f"target: the reader {reader} is too powerful: it has {name}; {_remedy(server, _WITHOUT[name], reader)}"
+            for name in facts["reader_attributes"]
+        ]
+    problems = []
+    if not facts["reader_may_log_in"]:
+        problems.append(
+            f"target: nobody can log in as the reader {reader}; {_remedy(server, 'ALTER ROLE {} LOGIN', reader)}, "
+            "or name the role that Metabase connects as"
+        )
+    if facts["reader_expired"]:
+        problems.append(
+            f"target: the password of the reader {reader} has expired; "
+            + _remedy(server, "ALTER ROLE {} VALID UNTIL 'infinity'", reader)
+        )
+    if not facts["reader_may_connect"]:
+        problems.append(
+            f"target: the reader {reader} may not connect to database {server['database']}; "
+            + _remedy(server, "GRANT CONNECT ON DATABASE {} TO {}", server["database"], reader)
+        )
+    return problems
 
 
 def stranger_problems(schema: str, strangers: Sequence[Row]) -> list[str]:
@@ -209,6 +296,6 @@ def _stranger_problem(schema: str, row: Row) -> str:
     return f"target: {what} stands on schema {schema} and would stay with the old one; {remedy}{option}"
 
 
-def _sql(statement: str, *names: str) -> str:
-    """Return a statement that is ready to paste."""
-    return sql.SQL(statement).format(*map(sql.Identifier, names)).as_string()
+def _remedy(server: Row, statement: str, *names: str) -> str:
+    """Return a statement that is ready to paste, after the place where it is to run: URLs may be swapped."""
+    return f"{place(server)}: {sql.SQL(statement).format(*map(sql.Identifier, names)).as_string()}"

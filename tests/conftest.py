@@ -90,6 +90,16 @@ class Place:
         return f"reader_{self.number}"
 
     @property
+    def in_its_origin(self) -> str:
+        """Return how messages say where a statement for the origin is to run."""
+        return f"in database {self.name} on 127.0.0.1:{self.origin_server.port}"
+
+    @property
+    def in_its_target(self) -> str:
+        """Return how messages say where a statement for the target is to run."""
+        return f"in database {self.name} on 127.0.0.1:{self.target_server.port}"
+
+    @property
     def origin_url(self) -> str:
         """Return the URL that a run reads from."""
         return self.origin_server.url(self.name, self.app, PASSWORD)

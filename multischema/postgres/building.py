@@ -7,19 +7,21 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors, sql
 
-from multischema import ddl, record
+from multischema import ddl, raw, record
 from multischema.errors import LockTimeout
 from multischema.keys import IndexPlan
 from multischema.masking import TablePlan
 from multischema.planning import Job, Plan
 from multischema.postgres.errors import describe, translated
-from multischema.postgres.reads import query
+from multischema.postgres.reads import query, read_server
 from multischema.postgres.sessions import LOCK_TIMEOUT, Connection
-from multischema.preconditions import exposed_problems, reader_problems
+from multischema.preconditions import exposed_problems, hidden_problems, reader_problems
+from multischema.record import Record
 
 _TABLES_PER_TRANSACTION = 100  # each takes three locks or more of the 6,400 that a server has by default
 _LOCK_POLL = 2.0
 _PATIENCE = 20.0  # seconds for what is in use
+_PAUSE = 0.5
 _PATIENT_LOCK_TIMEOUT = "2s"
 # Classes of SQLSTATE for which an index that the target can't build is left out (syntax or a missing function, features,
 # limits, data, integrity); for others (disk, connection) the run fails.
@@ -68,7 +70,7 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
         for statement in ddl.hide(job.staging, grantees):
             connection.execute(statement)
         published = query(connection, "target", schema=job.schema, reader=job.reader)[0]["published_comment"]
-        connection.execute(ddl.comment_on_schema(job.staging, record.written(plan, record.read(published))))
+        connection.execute(ddl.comment_on_schema(job.staging, record.written(plan, job.app, record.read(published))))
         for name in plan.domains:
             connection.execute(ddl.create_domain(job.staging, name))
     for start in range(0, len(plan.tables), _TABLES_PER_TRANSACTION):
@@ -150,37 +152,92 @@ def verify_rights(connection: Connection, schema: str, reader: str, raw: str) ->
     """Return what the reader could read besides published schemas."""
     with translated("target", "reading the reader's rights"):
         facts = query(connection, "target", schema=schema, reader=reader)[0]
-        problems = reader_problems(facts, reader)
+        problems = reader_problems(read_server(connection, schema), facts, reader)
         if not problems:
             rights = query(connection, "reader_rights", reader=reader, hidden=ddl.hidden_pattern(), raw=raw)
             problems = exposed_problems(rights, reader)
         return problems
 
 
+def verify_readable(connection: Connection, schema: str, reader: str, *, granted: bool) -> list[str]:
+    """Return what would keep the reader from reading each table of a schema whole; rights only once they are granted."""
+    with translated("target", "reading what the reader will see"):
+        tables = query(connection, "hidden_tables", schema=schema, reader=reader)
+        triggers = query(connection, "event_triggers")
+    return hidden_problems(schema, tables, triggers, reader, granted=granted)
+
+
 def drop_leftovers(connection: Connection, schema: str) -> list[str]:
-    """Drop the staging and old schemas of the app, patiently; return those that are still in use."""
+    """Drop the staging and old schemas of the app, patiently; return those that are still in use.
+
+    One of such a name that lacks our record, or belongs to another role, is not ours to drop.
+    """
     with translated("target", "looking for old schemas"):
         rows = query(connection, "schemas", pattern=ddl.leftover_pattern(schema))
-    return [row["name"] for row in rows if row["owned"] and not drop_schema(connection, row["name"])]
+    return [row["name"] for row in rows if row["own"] and _drop_recorded(connection, row["name"], row["comment"]) is False]
 
 
 def drop_schema(connection: Connection, schema: str) -> bool:
-    """Drop a schema object by object, each with a short lock timeout, some 20 seconds long; tell whether all of it went.
+    """Drop a schema that runs made, if it is there and has our record; tell whether all of it went."""
+    with translated("target", f"looking for schema {schema}"):
+        rows = query(connection, "schemas", pattern=ddl.name_pattern(schema))
+    return all(row["own"] and _drop_recorded(connection, schema, row["comment"]) for row in rows)
 
-    One DROP SCHEMA would wait for every reader at once, and take more locks than a server has by default.
+
+def drop_members(connection: Connection, schema: str, *, others: bool = False, keep_marker: bool = False) -> bool:
+    """Drop what this role itself owns in a schema, round after round: one thing stands on another, and some are in use.
+
+    With `others` also what it may drop as a member of another role. Tell whether all of it went.
     """
     deadline = time.monotonic() + _PATIENCE
+    with translated("target", f"emptying schema {schema}"), short_lock_timeout(connection):
+        while True:
+            for row in query(connection, "keys_of", schema=schema, others=others):
+                if row["what"] == "constraint":
+                    _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
+            found = query(connection, "members", schema=schema, marker=raw.MARKER)
+            found = [row for row in found if row["owned" if others else "own"]]
+            members = [row for row in found if not row["is_marker"]]
+            if not members and not keep_marker:
+                members = found
+            if not members:
+                return True
+            done = [_dropped(connection, raw.drop(row["kind"].upper(), row["name"])) for row in members]
+            if any(done):
+                continue
+            for row in members:  # where others built on a table, at least no row stays
+                if row["kind"] == "table":
+                    _dropped(connection, raw.truncate([sql.SQL(row["name"])]))
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE)
+
+
+def _drop_recorded(connection: Connection, schema: str, comment: str | None) -> bool | None:
+    """Drop what a record says that a run made; tell whether all of the schema went, None where there is no record.
+
+    Object by object, each with a short lock timeout, some 20 seconds long: one DROP SCHEMA would wait for every reader at
+    once, and take more locks than a server has by default. What the record does not name stays, and the schema with it.
+    """
+    made = record.read(comment)
+    if not made:
+        return None
+    deadline = time.monotonic() + _PATIENCE
+    if made.adopted and not drop_members(connection, schema):
+        return False
     with translated("target", f"dropping schema {schema}"), short_lock_timeout(connection):
-        while (kept := _drop_objects(connection, schema, deadline)) and time.monotonic() < deadline:
+        while (kept := _drop_objects(connection, schema, made, deadline)) and time.monotonic() < deadline:
             if not any(isinstance(reason, errors.LockNotAvailable) for reason in kept):
                 return False  # others built on it: waiting does not help
         return not kept
 
 
-def _drop_objects(connection: Connection, schema: str, deadline: float) -> list[psycopg.Error]:
+def _drop_objects(connection: Connection, schema: str, made: Record, deadline: float) -> list[psycopg.Error]:
     """Drop what can be dropped, then the schema; return why something stays."""
     kept: list[psycopg.Error] = []
     for row in query(connection, "schema_objects", schema=schema):
+        if row["what"] != "type" and row["table"] not in made.tables:
+            continue
         if kept and time.monotonic() >= deadline:
             return kept
         with _gone_or(kept):
@@ -189,6 +246,16 @@ def _drop_objects(connection: Connection, schema: str, deadline: float) -> list[
         with _gone_or(kept):
             connection.execute(ddl.drop_schema(schema))
     return kept
+
+
+def _dropped(connection: Connection, statement: sql.Composed) -> bool:
+    try:
+        connection.execute(statement)
+    except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
+        return False
+    except (errors.UndefinedTable, errors.UndefinedObject, errors.UndefinedFunction):
+        pass  # it went with something else
+    return True
 
 
 @contextmanager

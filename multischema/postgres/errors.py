@@ -1,5 +1,6 @@
 """What Postgres says, as errors of ours: one line, the side first, never a row's value, never a password."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,8 @@ _SAFE_OF_STATEMENTS = ("42", "54")
 _UNSAFE = "42601"  # a value may have a syntax too: "syntax error at or near … of jsonpath input"
 # A function that the origin's teams wrote may raise an error of any class: the context names it, as it names a COPY.
 _SAFE_CONTEXTS = ("COPY ", "parallel worker")
+# Of a line of the context, which is in the server's language; it names functions as pg_identify_object() does.
+_FUNCTION = re.compile(r'PL/pgSQL[^"(\n]*? ((?:"(?:[^"]|"")+"|[\w$]+)\.(?:"(?:[^"]|"")+"|[\w$]+)\([^()\n]*\))')
 _LOST = ("57P01", "57P02", "57P03", "57P05")
 _HINTS = {
     "0A000": "use a server that has this feature, or truncate the table in the rules",
@@ -54,7 +57,9 @@ def translate(error: psycopg.Error, side: str, doing: str) -> DatabaseError:
     if lost or error.sqlstate in _LOST:
         return ConnectionLost(text)
     hint = _HINTS.get(error.sqlstate or "")
-    return DatabaseError(f"{text}; {hint}" if hint else text)
+    found = DatabaseError(f"{text}; {hint}" if hint else text)
+    found.raised_in = _FUNCTION.findall(error.diag.context or "")
+    return found
 
 
 def describe(error: psycopg.Error) -> str:

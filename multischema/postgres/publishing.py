@@ -9,16 +9,16 @@ from typing import Any
 import psycopg
 from psycopg import errors, sql
 
-from multischema import ddl, dependants, grants
+from multischema import ddl, dependants, grants, record
 from multischema.dependants import Definition, Dependant
 from multischema.errors import ConnectionLost, DatabaseError, VerifyError
 from multischema.grants import Grant
 from multischema.planning import Job
-from multischema.postgres.building import verify_rights
+from multischema.postgres.building import verify_readable, verify_rights
 from multischema.postgres.errors import describe, translate, translated
-from multischema.postgres.reads import query
+from multischema.postgres.reads import query, read_server
 from multischema.postgres.sessions import Connection
-from multischema.preconditions import may_go, stranger_problems, stranger_title
+from multischema.preconditions import may_go, ownership_problems, stranger_problems, stranger_title
 
 # What is in use is waited for as briefly as a deadlock is (1 s): meanwhile others wait behind, and a query of theirs that
 # locks views in another order must not be the one that is cut. So there are many tries.
@@ -44,6 +44,8 @@ class _Standing:
 
     dependants: tuple[Dependant, ...]
     strangers: Sequence[Mapping[str, Any]]
+    server: Mapping[str, Any]
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def obstacles(connection: Connection, job: Job, columns: Mapping[str, Collection
     if ddl.illegal_schema(job.schema):
         return []
     with translated("target", f"reading what stands on schema {job.schema}"), connection.transaction():
-        return _obstacles(connection, job, _read(connection, job.schema), columns)
+        return _obstacles(connection, job, _read(connection, job, columns), columns)
 
 
 def publish(connection: Connection, job: Job) -> Publication:
@@ -105,15 +107,19 @@ def _publish(connection: Connection, job: Job) -> Publication:
         raise VerifyError(*exposed)
     columns = _columns(connection, job.staging)
     standing = _held(connection, job, columns)
-    facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+    replaced = standing.facts["published_exists"]
+    was_adopted = replaced and record.read(standing.facts["published_comment"]) is None
     to_schema = query(connection, "schema_privileges", schema=job.schema)
     to_future = query(connection, "default_privileges", schema=job.schema)
     to_tables = query(connection, "privileges", schema=job.schema, relation=None)
     copies = _copies(connection, standing.dependants)
     dropped = _drop(connection, job, standing)
     connection.execute("SET LOCAL lock_timeout = '10s'")
-    old = job.old if facts["published_exists"] else None
+    old = job.old if replaced else None
     grantees = list(dict.fromkeys(row["role"] for row in to_schema))
+    if was_adopted:  # so that it can be dropped
+        tables = _columns(connection, job.schema)
+        connection.execute(ddl.comment_on_schema(job.schema, record.adopting(tables, job.app)))
     for statement in ddl.publish(job.staging, job.schema, old, job.reader, grantees):
         connection.execute(statement)
     present = query(connection, "privileges", schema=job.schema, relation=None)
@@ -122,13 +128,30 @@ def _publish(connection: Connection, job: Job) -> Publication:
     found = grants.read(row for row in present if not row["is_owner"])
     for statement in [*grants.to_schema(job.schema, to_schema), *grants.changes(job.schema, wanted, found), *future]:
         connection.execute(statement)
+    unreadable = verify_readable(connection, job.schema, job.reader, granted=True)
+    if unreadable:
+        raise VerifyError(*unreadable)
     recreated, gone = _recreate(connection, job, copies, columns)
     return Publication(tuple(recreated), (*ended, *lost, *dropped, *gone))
 
 
-def _read(connection: Connection, schema: str) -> _Standing:
-    found = dependants.assemble(query(connection, "dependants", schema=schema))
-    return _Standing(found, query(connection, "strangers", schema=schema, dependants=[view.oid for view in found]))
+def _read(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> _Standing:
+    facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+    made = record.read(facts["published_comment"])
+    adopts = job.adopt and not made
+    found = dependants.assemble(query(connection, "dependants", schema=job.schema))
+    strangers = query(
+        connection,
+        "strangers",
+        schema=job.schema,
+        dependants=[view.oid for view in found],
+        # what the tool before this one made has the names of the origin's tables
+        ours=sorted(made.tables if made else columns or ()),
+        adopted=adopts,
+    )
+    if adopts and columns is None:
+        strangers = [row for row in strangers if row["place"] != "in"]
+    return _Standing(found, strangers, read_server(connection, job.schema), facts)
 
 
 def _columns(connection: Connection, schema: str) -> dict[str, list[str]]:
@@ -138,10 +161,12 @@ def _columns(connection: Connection, schema: str) -> dict[str, list[str]]:
 def _obstacles(
     connection: Connection, job: Job, standing: _Standing, columns: Mapping[str, Collection[str]] | None
 ) -> list[str]:
-    server = query(connection, "server", schema=job.schema)[0]
+    foreign = ownership_problems(standing.server, standing.facts, job.app, job.schema, adopt=job.adopt)
+    if foreign:
+        return foreign
     strangers = [row for row in standing.strangers if not (job.drop_dependants and may_go(row))]
     lines = stranger_problems(job.schema, strangers)
-    lines += dependants.rights_problems(standing.dependants, job.schema, server["role"], server["major"])
+    lines += dependants.rights_problems(standing.dependants, job.schema, standing.server)
     if columns is not None and not job.drop_dependants:
         lines += dependants.missing_problems(standing.dependants, job.schema, columns)
     return lines
@@ -152,7 +177,7 @@ def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str
     connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
     held: set[int] = set()
     while True:
-        standing = _read(connection, job.schema)
+        standing = _read(connection, job, columns)
         problems = _obstacles(connection, job, standing, columns)
         if problems:
             raise VerifyError(*problems)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
+from psycopg import errors, sql
 
 from multischema import catalog
 from multischema.catalog import Catalog, Fingerprint
@@ -34,6 +34,22 @@ def one_moment(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+def read_server(connection: psycopg.Connection[dict[str, Any]], schema: str) -> dict[str, Any]:
+    """Read what a run must know of a server and of its role there, with its address as host and port."""
+    info = connection.info
+    host = info.host or info.hostaddr
+    address = f"[{host}]:{info.port}" if ":" in host else f"{host}:{info.port}"
+    return {**query(connection, "server", schema=schema)[0], "address": address}
+
+
+def read_system(connection: psycopg.Connection[dict[str, Any]]) -> str | None:
+    """Read what tells a server from all others, None where its owner keeps that to himself."""
+    try:
+        return str(query(connection, "system")[0]["system"])
+    except errors.InsufficientPrivilege:
+        return None
 
 
 def read_catalog(connection: psycopg.Connection[dict[str, Any]], schema: str) -> Catalog:

@@ -1,6 +1,5 @@
 """The raw schema of the target, where `dump` mode restores rows before they are masked: `public`, or the origin's schema."""
 
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -10,14 +9,12 @@ from psycopg import errors, sql
 from multischema import archives, ddl, raw
 from multischema.errors import CheckError, DatabaseError
 from multischema.planning import Job, Plan
-from multischema.postgres.building import short_lock_timeout, try_lock
+from multischema.postgres.building import drop_members, try_lock
 from multischema.postgres.errors import describe, translated
-from multischema.postgres.reads import one_moment, query
+from multischema.postgres.reads import one_moment, query, read_server
 from multischema.postgres.sessions import Connection
 from multischema.preconditions import exposed_problems, raw_problems
 
-_PATIENCE = 20.0  # seconds for what is in use
-_PAUSE = 0.5
 # What a computed default may ask for and the target lacks: a function, a table (of nextval), a schema, another object
 _LACKING = ("42883", "42P01", "3F000", "42704")
 
@@ -45,7 +42,7 @@ def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
 def rights_problems(connection: Connection, schema: str) -> list[str]:
     """Return why this role can't make raw tables in the schema."""
     with translated("target", f"reading the rights to schema {schema}"):
-        return raw_problems(query(connection, "server", schema=schema)[0], schema)
+        return raw_problems(read_server(connection, schema), schema)
 
 
 def enter(connection: Connection, job: Job, schema: str) -> None:
@@ -65,7 +62,7 @@ def enter(connection: Connection, job: Job, schema: str) -> None:
         for statement in raw.mark(schema, job.restoring):
             connection.execute(statement)
     if job.clear_raw:
-        _drop_members(connection, schema, keep_marker=True)
+        drop_members(connection, schema, others=True, keep_marker=True)
     if left := _staying(connection, schema):
         raise CheckError(*left)
 
@@ -120,7 +117,7 @@ def empty(connection: Connection, job: Job, plan: Plan) -> None:
 def strip(connection: Connection, schema: str) -> None:
     """Drop all keys and indexes of the raw tables, and have their rows in no WAL and in no statistics."""
     with translated("target", f"dropping the keys of schema {schema}"):
-        for row in query(connection, "keys_of", schema=schema):
+        for row in query(connection, "keys_of", schema=schema, others=False):
             if row["what"] == "constraint":
                 connection.execute(raw.drop_constraint(row["table"], row["name"]))
             elif row["what"] == "index":
@@ -178,39 +175,14 @@ def drop_own(connection: Connection, schema: str, application: str) -> None:
 def leave(connection: Connection, schema: str) -> bool:
     """Drop all that runs put into the raw schema, the marker last; tell whether all of it went."""
     if schema == "public":
-        return _drop_members(connection, schema)
-    if not _drop_members(connection, schema, keep_marker=True):
+        return drop_members(connection, schema)
+    if not drop_members(connection, schema, keep_marker=True):
         return False
     # at once: without its marker the schema would be taken for someone else's
     with translated("target", f"dropping schema {schema}"), connection.transaction():
         connection.execute(ddl.drop_domain(schema, raw.MARKER))
         connection.execute(ddl.drop_schema(schema))
     return True
-
-
-def _drop_members(connection: Connection, schema: str, *, keep_marker: bool = False) -> bool:
-    """Drop what this role owns in a schema, round after round: one thing stands on another, and some are in use."""
-    deadline = time.monotonic() + _PATIENCE
-    with translated("target", f"emptying schema {schema}"), short_lock_timeout(connection):
-        while True:
-            for row in query(connection, "keys_of", schema=schema):
-                if row["what"] == "constraint":
-                    _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
-            found = [row for row in query(connection, "members", schema=schema, marker=raw.MARKER) if row["owned"]]
-            members = [row for row in found if not row["is_marker"]]
-            if not members and not keep_marker:
-                members = found
-            if not members:
-                return True
-            done = [_dropped(connection, raw.drop(row["kind"].upper(), row["name"])) for row in members]
-            if any(done):
-                continue
-            for row in members:  # where others built on a table, at least no row stays
-                if row["kind"] == "table":
-                    _dropped(connection, raw.truncate([sql.SQL(row["name"])]))
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_PAUSE)
 
 
 def _staying(connection: Connection, schema: str) -> list[str]:
@@ -222,16 +194,6 @@ def _staying(connection: Connection, schema: str) -> list[str]:
         for row in rows
         if not row["is_marker"]
     ]
-
-
-def _dropped(connection: Connection, statement: sql.Composed) -> bool:
-    try:
-        connection.execute(statement)
-    except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
-        return False
-    except (errors.UndefinedTable, errors.UndefinedObject, errors.UndefinedFunction):
-        pass  # it went with something else
-    return True
 
 
 def _tried(connection: Connection, statement: str) -> psycopg.Error | None:

@@ -4,6 +4,7 @@
 SELECT what.type AS kind,
        what.identity AS name,
        coalesce(o.refobjid, 10)::regrole::text AS owner,
+       pg_get_userbyid(coalesce(o.refobjid, 10)) = current_user AS own,
        pg_has_role(coalesce(o.refobjid, 10), 'USAGE') AS owned,
        what.identity = format('%%I.%%I', %(schema)s::text, %(marker)s::text) AS is_marker
 FROM pg_depend AS d

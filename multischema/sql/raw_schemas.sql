@@ -2,6 +2,6 @@
 SELECT n.nspname::text AS schema, obj_description(t.oid, 'pg_type') AS application
 FROM pg_type AS t
 JOIN pg_namespace AS n ON n.oid = t.typnamespace
-WHERE t.typname = %(marker)s AND t.typtype = 'd' AND pg_has_role(t.typowner, 'USAGE')
+WHERE t.typname = %(marker)s AND t.typtype = 'd' AND pg_get_userbyid(t.typowner) = current_user
   AND obj_description(t.oid, 'pg_type') LIKE 'multi-schema-postgres-etl %%'
 ORDER BY 1

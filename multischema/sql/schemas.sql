@@ -1,2 +1,6 @@
--- The schemas whose names match a pattern, and whether the run's role owns them.
-SELECT nspname::text AS name, pg_has_role(nspowner, 'USAGE') AS owned FROM pg_namespace WHERE nspname ~ %(pattern)s ORDER BY nspname
+-- The schemas whose names match a pattern, whether the run's role itself owns them, and their comments: our record is one.
+SELECT n.nspname::text AS name, o.rolname = current_user AS own, obj_description(n.oid, 'pg_namespace') AS comment
+FROM pg_namespace AS n
+JOIN pg_roles AS o ON o.oid = n.nspowner
+WHERE n.nspname ~ %(pattern)s
+ORDER BY n.nspname

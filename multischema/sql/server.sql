@@ -3,6 +3,8 @@ SELECT current_setting('server_version_num')::int / 10000 AS major,
        current_setting('server_encoding') AS encoding,
        current_setting('max_locks_per_transaction')::int AS max_locks,
        current_database()::text AS database,
+       (SELECT d.oid::int8 FROM pg_database AS d WHERE d.datname = current_database()) AS database_oid,
+       pg_postmaster_start_time()::text AS started,
        (SELECT concat_ws(' ', d.datcollate, d.datctype, coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
                          to_jsonb(d) ->> 'daticulocale', to_jsonb(d) ->> 'datlocale')
         FROM pg_database AS d WHERE d.datname = current_database()) AS locale,

@@ -1,6 +1,7 @@
--- What others have built in the published schema (place: in), and what stands on it (place: on), or on the views that are
+-- What stands in the published schema and no run made (place: in), and what stands on it (place: on), or on the views that are
 -- created again with it, and would stay with the old one when it is replaced; a row security that the new tables would not
--- have (place: at). What the ETL publishes is plain tables of its own role, and domains that stand in index predicates.
+-- have (place: at). What the ETL publishes is plain tables of its own role itself, by the names in `ours`, and domains that
+-- stand in index predicates. A schema that is adopted may also hold what has no rows, if it is of that role.
 WITH published (oid) AS (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s),
 inside (classid, oid, owner, name, kind, secured) AS (
     SELECT 'pg_class'::regclass::oid, c.oid, c.relowner, c.relname,
@@ -31,7 +32,10 @@ base (classid, oid) AS (
 SELECT 'in' AS place, i.kind, format('%%I.%%I', %(schema)s::text, i.name) AS name, pg_get_userbyid(i.owner)::text AS owner,
        NULL AS type, NULL AS identity, NULL AS of_schema, NULL AS of_table, NULL AS constraint_name, false AS owned
 FROM inside AS i
-WHERE i.kind IS NOT NULL AND NOT (i.kind IN ('table', 'domain') AND pg_has_role(i.owner, 'USAGE'))
+WHERE i.kind IS NOT NULL
+  AND NOT (pg_get_userbyid(i.owner) = current_user
+           AND (i.kind = 'table' AND i.name = ANY (%(ours)s::text[]) OR i.kind = 'domain'
+                OR %(adopted)s AND i.kind IN ('sequence', 'type', 'function', 'view')))
   AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = i.classid AND d.objid = i.oid
                     AND d.refobjid <> i.oid AND d.deptype IN ('e', 'i', 'a'))
 UNION

@@ -101,14 +101,15 @@ def leave_detaching(place: Place, table: sql.Identifier, partition: sql.Identifi
 
 
 @contextmanager
-def gate_at(place: Place, tag: str) -> Iterator[Gate]:
+def gate_at(place: Place, tag: str, within: str = "public") -> Iterator[Gate]:
     """Close a gate in every statement of the target with this command tag: CREATE INDEX, ALTER SCHEMA, …
 
-    A comment on a schema passes: staging gets one as it is created, and COMMENT is for the stage that comments tables.
+    Its function stands in the schema `within`. A comment on a schema passes: staging gets one as it is created, and COMMENT is
+    for the stage that comments tables.
     """
     place.in_target(
         f"""
-        CREATE OR REPLACE FUNCTION public.gate() RETURNS event_trigger LANGUAGE plpgsql AS $$
+        CREATE OR REPLACE FUNCTION {within}.gate() RETURNS event_trigger LANGUAGE plpgsql AS $$
         BEGIN
             IF tg_tag <> 'COMMENT' OR EXISTS (
                 SELECT FROM pg_event_trigger_ddl_commands() WHERE object_type LIKE 'table%'
@@ -116,7 +117,7 @@ def gate_at(place: Place, tag: str) -> Iterator[Gate]:
                 PERFORM pg_advisory_xact_lock_shared(1);
             END IF;
         END $$;
-        CREATE EVENT TRIGGER gate ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION public.gate();
+        CREATE EVENT TRIGGER gate ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION {within}.gate();
         """,
         superuser=True,
     )

@@ -276,14 +276,15 @@ def test_a_pooler_that_lends_for_a_session_serves_a_run(shop: Place) -> None:
 def test_a_missing_right_on_one_table_is_told_with_the_statement_that_gives_it(shop: Place) -> None:
     shop.in_origin(f"REVOKE SELECT ON users FROM {shop.app}")
     assert problems(shop) == [
-        f'origin shop: role {shop.app} may not SELECT table users; GRANT SELECT ON TABLE "public"."users" TO "{shop.app}"'
+        f"origin shop: role {shop.app} may not SELECT table users; {shop.in_its_origin}: "
+        f'GRANT SELECT ON TABLE "public"."users" TO "{shop.app}"'
     ]
 
 
 def test_a_missing_right_on_one_column_names_the_column(shop: Place) -> None:
     shop.in_origin(f"REVOKE SELECT ON users FROM {shop.app}; GRANT SELECT (id, name) ON users TO {shop.app}")
     assert problems(shop) == [
-        f"origin shop: role {shop.app} may not SELECT column city of table users; "
+        f"origin shop: role {shop.app} may not SELECT column city of table users; {shop.in_its_origin}: "
         f'GRANT SELECT ("city") ON TABLE "public"."users" TO "{shop.app}"'
     ]
 
@@ -292,7 +293,7 @@ def test_the_statement_that_gives_a_missing_right_can_be_pasted(shop: Place) -> 
     shop.in_origin('CREATE TABLE "Odd ""name" (id int PRIMARY KEY)', superuser=True)
     rules = RULES + "  - table_name: 'Odd \"name'\n    anonymized_column_names: []\n"
     (line,) = problems(shop, rules)
-    shop.in_origin(line.partition("; ")[2], superuser=True)
+    shop.in_origin(line.partition(f"; {shop.in_its_origin}: ")[2], superuser=True)
     check(shop, rules)
 
 
@@ -304,7 +305,8 @@ def test_a_truncated_table_needs_no_right(shop: Place) -> None:
 def test_a_schema_that_the_role_may_not_use_is_told_with_the_statement_that_gives_the_right(shop: Place) -> None:
     shop.in_origin("REVOKE ALL ON SCHEMA public FROM PUBLIC; ALTER SCHEMA public OWNER TO postgres", superuser=True)
     assert problems(shop) == [
-        f'origin shop: role {shop.app} may not use schema public; GRANT USAGE ON SCHEMA "public" TO "{shop.app}"'
+        f"origin shop: role {shop.app} may not use schema public; {shop.in_its_origin}: "
+        f'GRANT USAGE ON SCHEMA "public" TO "{shop.app}"'
     ]
 
 
@@ -324,7 +326,7 @@ def test_an_origin_schema_without_a_table_is_named(shop: Place) -> None:
 def test_row_security_that_hides_rows_is_a_problem(shop: Place) -> None:
     shop.in_origin("ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     assert problems(shop) == [
-        f"origin shop: row security hides rows of table users from role {shop.app}; "
+        f"origin shop: row security hides rows of table users from role {shop.app}; {shop.in_its_origin}: "
         f'ALTER ROLE "{shop.app}" BYPASSRLS, or truncate the table in the rules'
     ]
 
@@ -383,18 +385,18 @@ def test_a_target_role_that_may_not_create_schemas_is_told_with_the_statement_th
     shop.in_target(f"ALTER DATABASE {shop.name} OWNER TO postgres", superuser=True)
     (line,) = problems(shop)
     assert line == (
-        f"target: role {shop.etl} may not create schemas in database {shop.name}; "
+        f"target: role {shop.etl} may not create schemas in database {shop.name}; {shop.in_its_target}: "
         f'GRANT CREATE ON DATABASE "{shop.name}" TO "{shop.etl}"'
     )
-    shop.in_target(line.partition("; ")[2], superuser=True)
+    shop.in_target(line.partition(f"; {shop.in_its_target}: ")[2], superuser=True)
     check(shop)
 
 
 def test_a_published_schema_that_is_someone_else_s_is_refused(shop: Place) -> None:
     shop.in_target("CREATE SCHEMA shop", superuser=True)
     assert problems(shop) == [
-        f"target: schema shop belongs to postgres, not to {shop.etl}; "
-        f'ALTER SCHEMA "shop" OWNER TO "{shop.etl}", or publish under another name'
+        f"target: schema shop belongs to postgres, not to {shop.etl}; publish under another name, or if a run made it, "
+        f'{shop.in_its_target}: ALTER SCHEMA "shop" OWNER TO "{shop.etl}"'
     ]
 
 
@@ -450,7 +452,12 @@ def test_a_table_whose_masked_rows_fit_into_no_page_is_named(place: Place) -> No
 
 # What others have built on the published schema.
 
-PUBLISHED = "CREATE SCHEMA shop; CREATE TABLE shop.users (id int PRIMARY KEY, name text); CREATE SCHEMA other;"
+PUBLISHED = """
+CREATE SCHEMA shop;
+CREATE TABLE shop.users (id int PRIMARY KEY, name text);
+COMMENT ON SCHEMA shop IS 'multi-schema-postgres-etl masked {"copied": {"users": []}, "truncated": {}}';
+CREATE SCHEMA other;
+"""
 
 
 def test_what_stands_on_the_published_schema_is_named(shop: Place) -> None:
@@ -631,9 +638,8 @@ def test_all_problems_of_both_sides_come_at_once(shop: Place) -> None:
     lines = problems(shop, reader="nobody")
     assert [line.partition(";")[0] for line in lines[:-1]] == [
         f"origin shop: role {shop.app} may not SELECT table users",
-        f"target: schema shop belongs to postgres, not to {shop.etl}",
         "target: the reader nobody does not exist",
-        "target: view shop.v of role postgres stands in schema shop, which each run replaces",
+        f"target: schema shop belongs to postgres, not to {shop.etl}",
         "origin shop: missing rules for table orders",
     ]
     assert lines[-1].startswith("tables:\n  - table_name: orders\n")
@@ -653,7 +659,7 @@ def test_a_side_that_can_t_be_used_does_not_hide_the_problems_of_the_other(shop:
 
 
 def test_a_check_writes_nothing_on_either_side(shop: Place) -> None:
-    shop.in_target("CREATE SCHEMA shop; CREATE TABLE shop.users (id int)")
+    shop.in_target(PUBLISHED)
 
     def asked(query: str) -> list[list[str]]:
         answers = []
@@ -675,7 +681,7 @@ def test_a_check_writes_nothing_on_either_side(shop: Place) -> None:
 
 
 def test_a_check_waits_for_no_run_and_keeps_none_waiting(shop: Place) -> None:
-    shop.in_target("CREATE SCHEMA shop; CREATE TABLE shop.users (id int)")
+    shop.in_target(PUBLISHED)
     with psycopg.connect(shop.target_url) as running:
         running.execute("SELECT pg_advisory_lock(6648940, hashtext('shop'))")
         running.execute("LOCK TABLE shop.users IN ACCESS EXCLUSIVE MODE")

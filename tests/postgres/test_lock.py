@@ -239,6 +239,7 @@ def test_the_lock_is_held_from_check_to_clean_and_free_afterwards(place: Place, 
 # What killed runs leave.
 
 
+RECORD = 'multi-schema-postgres-etl masked {"copied": {"one": [], "two": []}, "truncated": {}}'
 NAMES = ["a", "a_b", "a.b", "axb", "aa", "a+", "A B", "a b", 'a"b', "a\\d", "a1", "[a]", "(a|b)", "b", "été", "a^$", "a-"]
 
 
@@ -256,6 +257,7 @@ def test_a_run_drops_what_killed_runs_of_its_own_app_left_and_nothing_else(app: 
             connection.execute(sql.SQL("CREATE DOMAIN {} AS text").format(mood))
             connection.execute(sql.SQL("CREATE TABLE {} (id int PRIMARY KEY, mood {})").format(two, mood))
             connection.execute(sql.SQL("CREATE TABLE {} (id int REFERENCES {})").format(one, two))
+            connection.execute(sql.SQL("COMMENT ON SCHEMA {} IS {}").format(name, sql.Literal(RECORD)))
     place.run(RULES, app=app, schema=app)
     assert place.schemas() == {app, *theirs}
     tables = place.read("SELECT schemaname, count(*) FROM pg_tables WHERE tablename IN ('one', 'two') GROUP BY 1")

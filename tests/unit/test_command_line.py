@@ -69,6 +69,7 @@ def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: 
         "clear_raw": False,
         "indexes": "useful",
         "drop_dependants": False,
+        "adopt": False,
     }
     assert given == {f"{app}-db-url": f"postgresql://{variable}", "etl-db-url": TARGET["ETL_DB_URL"]}
 
@@ -161,7 +162,7 @@ def test_a_name_that_no_app_can_have_is_refused(name: str) -> None:
 
 def test_names_and_numbers_of_the_command_become_parameters() -> None:
     arguments = ["--app", "shop", "--rules", "mine.yml", "--schema", "Shop 2", "--origin-schema", "sales", "--jobs", "32"]
-    arguments += ["--mode", "dump", "--keep-dump", "--clear-raw", "--indexes", "all", "--drop-dependants"]
+    arguments += ["--mode", "dump", "--keep-dump", "--clear-raw", "--indexes", "all", "--drop-dependants", "--adopt"]
     assert resolve({**TARGET, **ORIGIN}, *arguments) == {
         "app": "shop",
         "rules": "mine.yml",
@@ -175,6 +176,7 @@ def test_names_and_numbers_of_the_command_become_parameters() -> None:
         "clear_raw": True,
         "indexes": "all",
         "drop_dependants": True,
+        "adopt": True,
     }
 
 

@@ -70,15 +70,20 @@ def test_what_a_view_reads_and_is_gone_is_named(columns: dict[str, list[str]], l
     assert [lacking in line and view.title in line for line in lines] == ([True] if lacking else [])
 
 
+def server(major: int) -> dict[str, Any]:
+    """Return what is known of a target of this version."""
+    return {"role": "etl", "major": major, "database": "analytics", "address": "db:5432"}
+
+
 def test_the_grant_that_lets_a_run_create_a_view_again_is_that_of_the_server_s_version() -> None:
     foreign = assembled({"may_replace": False})
-    assert [line.partition("; ")[2] for line in dependants.rights_problems(foreign, "rdvs", "etl", 15)] == [
-        'GRANT "Bob" TO "etl"'
+    assert [line.partition("; ")[2] for line in dependants.rights_problems(foreign, "rdvs", server(15))] == [
+        'in database analytics on db:5432: GRANT "Bob" TO "etl"'
     ]
-    assert [line.partition("; ")[2] for line in dependants.rights_problems(foreign, "rdvs", "etl", 16)] == [
-        'GRANT "Bob" TO "etl" WITH INHERIT TRUE, SET TRUE'
+    assert [line.partition("; ")[2] for line in dependants.rights_problems(foreign, "rdvs", server(16))] == [
+        'in database analytics on db:5432: GRANT "Bob" TO "etl" WITH INHERIT TRUE, SET TRUE'
     ]
-    assert dependants.rights_problems(assembled({}), "rdvs", "etl", 16) == []
+    assert dependants.rights_problems(assembled({}), "rdvs", server(16)) == []
 
 
 def test_a_materialized_view_gets_its_owner_before_anything_of_it_can_run() -> None:

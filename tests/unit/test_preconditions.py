@@ -5,13 +5,17 @@ from typing import Any
 import pytest
 
 from multischema import preconditions
-from tests.unit.origins import all_rules, catalog, column, masking, table, truncating
+from multischema.rules import TableRules
+from tests.unit.origins import all_rules, catalog, column, table, truncating
 
 SERVER: dict[str, Any] = {
     "major": 16,
     "encoding": "UTF8",
     "max_locks": 64,
     "database": "analytics",
+    "database_oid": 16384,
+    "started": "2026-01-01 00:00:00+00",
+    "address": "db.example.org:5432",
     "role": "etl",
     "in_recovery": False,
     "may_create_schemas": True,
@@ -25,7 +29,13 @@ FACTS: dict[str, Any] = {
     "reader_is_superuser": False,
     "reader_is_self": False,
     "reader_powers": [],
+    "reader_attributes": [],
+    "reader_may_log_in": True,
+    "reader_expired": False,
+    "reader_may_connect": True,
+    "published_comment": 'multi-schema-postgres-etl masked {"copied": {"users": []}, "app": "rdvs"}',
 }
+HERE = "in database analytics on db.example.org:5432: "
 
 
 def is_said(lines: list[str], *words: str) -> bool:
@@ -49,7 +59,7 @@ def test_other_versions_are_not(major: int) -> None:
     ("allowed", "words"),
     [
         (None, ["does not exist", "analytics"]),
-        (False, ["may not use schema Odd Schema", 'GRANT USAGE ON SCHEMA "Odd Schema"']),
+        (False, ["may not use schema Odd Schema", 'GRANT USAGE ON SCHEMA "Odd Schema"', HERE]),
     ],
 )
 def test_an_origin_schema_that_is_absent_or_closed_is_named(allowed: bool | None, words: list[str]) -> None:
@@ -68,14 +78,82 @@ def test_every_table_that_will_be_copied_must_be_readable_and_whole() -> None:
         table("open", open_),
     )
     names = ("closed", "partly", "filtered", "open")
-    rules = all_rules(*(masking(name) for name in names), truncating("versions"))
+    clear = frozenset(["id", "name"])
+    rules = all_rules(*(TableRules(name, False, frozenset(), clear) for name in names), truncating("versions"))
     lines = preconditions.rights_problems("origin rdvs", SERVER, origin, rules)
     assert len(lines) == 3
     assert is_said(
-        lines[:1], "origin rdvs: role etl may not SELECT table closed", 'GRANT SELECT ON TABLE "public"."closed" TO "etl"'
+        lines[:1],
+        "origin rdvs: role etl may not SELECT table closed",
+        HERE + 'GRANT SELECT ON TABLE "public"."closed" TO "etl"',
     )
     assert is_said(lines[1:2], "may not SELECT column name of table partly")
     assert is_said(lines[2:], "row security hides rows of table filtered", "BYPASSRLS")
+
+
+def test_a_right_to_a_column_is_suggested_only_once_the_rules_decide_on_it() -> None:
+    closed = {"readable": False}
+    origin = catalog(
+        table("users", column("id", "integer"), column("city", **closed), column("birth_date", "date", **closed))
+    )
+
+    def said(*columns: str) -> list[str]:
+        own = TableRules("users", False, frozenset(), frozenset(columns))
+        return preconditions.rights_problems("origin rdvs", SERVER, origin, all_rules(own))
+
+    assert is_said(said("city"), HERE + 'GRANT SELECT ("city") ON TABLE "public"."users" TO "etl"')
+    assert said() == []
+    assert is_said(said("city", "birth_date"), 'GRANT SELECT ("city", "birth_date") ON TABLE')
+
+
+SYSTEM: dict[str, Any] = {**SERVER, "system": "7581"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_same"),
+    [
+        ({}, True),
+        ({"address": "replica.example.org:5433", "started": "2026-02-02 00:00:00+00", "in_recovery": True}, True),
+        ({"database": "rdvs", "database_oid": 16385}, False),
+        ({"system": "7582"}, False),  # the same address behind two networks
+        ({"system": None}, True),
+        ({"system": None, "address": "alias.example.org:5432"}, True),  # the same first process, the same database
+        ({"system": None, "address": "other.example.org:5432", "started": "2026-02-02 00:00:00+00"}, False),
+        ({"system": None, "database": "rdvs", "database_oid": 16385}, False),
+    ],
+)
+def test_the_target_is_never_the_origin_s_own_database_whatever_its_address(origin: dict[str, Any], is_same: bool) -> None:
+    lines = preconditions.same_database_problems({**SYSTEM, **origin}, SYSTEM)
+    assert (is_said(lines, "target: database analytics on db.example.org:5432 is the origin's own", "swapped")) == is_same
+    assert bool(lines) == is_same
+
+
+@pytest.mark.parametrize(
+    ("facts", "adopt", "words"),
+    [
+        ({"published_exists": False, "owns_published": False}, False, []),
+        ({}, False, []),
+        ({"published_comment": 'multi-schema-postgres-etl masked {"copied": {}}'}, False, []),
+        (
+            {"owns_published": False, "published_owner": "bob"},
+            True,
+            ["belongs to bob", HERE + 'ALTER SCHEMA "rdvs" OWNER TO "etl"'],
+        ),
+        ({"published_comment": None}, False, ["no run of this tool made it", "--adopt"]),
+        ({"published_comment": "Our sales"}, False, ["no run of this tool made it", "--adopt"]),
+        ({"published_comment": None}, True, []),
+        (
+            {"published_comment": 'multi-schema-postgres-etl masked {"copied": {}, "app": "rdvi"}'},
+            True,
+            ["published by app rdvi, not by rdvs"],
+        ),
+    ],
+)
+def test_a_schema_is_replaced_where_the_app_s_runs_made_it_or_it_is_adopted(
+    facts: dict[str, Any], adopt: bool, words: list[str]
+) -> None:
+    lines = preconditions.ownership_problems(SERVER, {**FACTS, **facts}, "rdvs", "rdvs", adopt=adopt)
+    assert is_said(lines, "target: schema rdvs", *words) if words else lines == []
 
 
 def test_an_origin_schema_without_tables_is_a_mistake() -> None:
@@ -93,13 +171,7 @@ def test_an_origin_schema_without_tables_is_a_mistake() -> None:
             {"may_create_schemas": False},
             {},
             "rdvs",
-            ["may not create schemas", 'GRANT CREATE ON DATABASE "analytics" TO "etl"'],
-        ),
-        (
-            {},
-            {"owns_published": False, "published_owner": "bob"},
-            "rdvs",
-            ["belongs to bob", 'ALTER SCHEMA "rdvs" OWNER TO "etl"'],
+            ["may not create schemas", HERE + 'GRANT CREATE ON DATABASE "analytics" TO "etl"'],
         ),
         ({}, {}, "public", ["'public'", "can't be published"]),
         ({}, {}, "é" * 40, ["80 bytes"]),
@@ -107,6 +179,10 @@ def test_an_origin_schema_without_tables_is_a_mistake() -> None:
         ({}, {"reader_is_superuser": True}, "rdvs", ["the reader metabase is a superuser"]),
         ({}, {"reader_is_self": True}, "rdvs", ["the ETL's own role"]),
         ({}, {"reader_powers": ["pg_read_all_data", "etl"]}, "rdvs", ["too powerful", "pg_read_all_data, etl"]),
+        ({}, {"reader_attributes": ["CREATEROLE"]}, "rdvs", ["has CREATEROLE", HERE + 'ALTER ROLE "metabase" NOCREATEROLE']),
+        ({}, {"reader_may_log_in": False}, "rdvs", ["nobody can log in", HERE + 'ALTER ROLE "metabase" LOGIN']),
+        ({}, {"reader_expired": True}, "rdvs", ["expired", HERE + "ALTER ROLE \"metabase\" VALID UNTIL 'infinity'"]),
+        ({}, {"reader_may_connect": False}, "rdvs", ["may not connect", HERE + 'GRANT CONNECT ON DATABASE "analytics"']),
     ],
 )
 def test_a_target_that_can_not_be_published_to_says_why(
@@ -118,10 +194,6 @@ def test_a_target_that_can_not_be_published_to_says_why(
 
 def test_a_target_in_order_has_no_problem_and_one_with_several_says_them_all() -> None:
     assert preconditions.target_problems(SERVER, FACTS, "rdvs", "metabase") == []
-    assert (
-        preconditions.target_problems(SERVER, {**FACTS, "published_exists": False, "owns_published": False}, "rdvs", "x")
-        == []
-    )
     bad = {**SERVER, "encoding": "LATIN1", "in_recovery": True, "may_create_schemas": False}
     assert len(preconditions.target_problems(bad, {**FACTS, "reader_exists": False}, "public", "metabase")) == 5
 
