@@ -160,7 +160,7 @@ def ownership_problems(server: Row, facts: Row, app: str, schema: str, *, adopt:
 
 
 def hidden_problems(schema: str, tables: Sequence[Row], triggers: Sequence[Row], reader: str, *, granted: bool) -> list[str]:
-    """Return a line for each table that the reader would not read whole, though the ETL did nothing to that end.
+    """Return a line for each table that others than the ETL made unreadable, or not its own.
 
     Before anything is `granted` a missing right is none.
     """
@@ -172,7 +172,7 @@ def hidden_problems(schema: str, tables: Sequence[Row], triggers: Sequence[Row],
         if row["other_owner"]:
             lines.append(f"target: {table} belongs to role {row['other_owner']} as soon as it is made{cause}")
         elif row["row_security"]:
-            lines.append(f"target: row security hides the rows of {table} from the reader {reader}{cause}")
+            lines.append(f"target: row security is on for {table} as soon as it is made, and hides its rows{cause}")
         elif granted and row["refused"]:
             lines.append(f"target: the reader {reader} may not SELECT {table}, though it was granted{cause}")
     return lines

@@ -1,14 +1,14 @@
 """Building, publishing and dropping schemas of the target."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors, sql
 
 from multischema import ddl, raw, record
-from multischema.errors import LockTimeout
+from multischema.errors import LockTimeout, VerifyError
 from multischema.keys import IndexPlan
 from multischema.masking import TablePlan
 from multischema.planning import Job, Plan
@@ -61,7 +61,10 @@ def short_lock_timeout(connection: Connection) -> Iterator[None]:
 
 
 def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
-    """Create the staging schema with bare tables; the reader has no right to it."""
+    """Create the staging schema with bare tables; the reader has no right to it.
+
+    Raises VerifyError where an event trigger makes other tables of them, before a row is read.
+    """
     with translated("target", f"creating schema {job.staging}"), connection.transaction():
         for statement in ddl.create_staging(job.staging, job.reader):
             connection.execute(statement)
@@ -78,6 +81,8 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
             for table in plan.tables[start : start + _TABLES_PER_TRANSACTION]:
                 with translated("target", f"creating table {job.staging}.{table.name}"):
                     connection.execute(ddl.create_table(job.staging, table))
+    if changed := verify_readable(connection, job.staging, job.reader, granted=False):
+        raise VerifyError(*changed)
 
 
 def already_built(connection: Connection, staging: str) -> frozenset[str]:
@@ -159,12 +164,14 @@ def verify_rights(connection: Connection, schema: str, reader: str, raw: str) ->
         return problems
 
 
-def verify_readable(connection: Connection, schema: str, reader: str, *, granted: bool) -> list[str]:
-    """Return what would keep the reader from reading each table of a schema whole; rights only once they are granted."""
-    with translated("target", "reading what the reader will see"):
-        tables = query(connection, "hidden_tables", schema=schema, reader=reader)
+def verify_readable(
+    connection: Connection, schema: str, reader: str, tables: Sequence[str] | None = None, *, granted: bool
+) -> list[str]:
+    """Return what would keep tables of a schema from being read whole; the reader's rights only once they are granted."""
+    with translated("target", f"reading what became of the tables of schema {schema}"):
+        found = query(connection, "hidden_tables", schema=schema, reader=reader, tables=tables)
         triggers = query(connection, "event_triggers")
-    return hidden_problems(schema, tables, triggers, reader, granted=granted)
+    return hidden_problems(schema, found, triggers, reader, granted=granted)
 
 
 def drop_leftovers(connection: Connection, schema: str) -> list[str]:

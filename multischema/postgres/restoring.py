@@ -7,9 +7,9 @@ import psycopg
 from psycopg import errors, sql
 
 from multischema import archives, ddl, raw
-from multischema.errors import CheckError, DatabaseError
+from multischema.errors import CheckError, DatabaseError, VerifyError
 from multischema.planning import Job, Plan
-from multischema.postgres.building import drop_members, try_lock
+from multischema.postgres.building import drop_members, try_lock, verify_readable
 from multischema.postgres.errors import describe, translated
 from multischema.postgres.reads import one_moment, query, read_server
 from multischema.postgres.sessions import Connection
@@ -75,6 +75,9 @@ def create_tables(connection: Connection, job: Job, plan: Plan, schema: str) -> 
     for name, statement in raw.create_tables(plan, schema):
         with translated("target", f"creating raw table {name}"):
             connection.execute(statement)
+    made = [table.name for table in plan.copied]
+    if changed := verify_readable(connection, schema, job.reader, made, granted=False):
+        raise VerifyError(*changed)
 
 
 def execute_structure(connection: Connection, statements: Sequence[tuple[str, str, str, str]], schema: str) -> list[str]:

@@ -1,5 +1,5 @@
--- The tables of a schema that the reader would not read whole, or that are not this role's any more: what event triggers do
--- to tables that are created, and to grants.
+-- What keeps the reader, or the run, from reading each table of a schema that the run has made: what event triggers do to tables
+-- that are created, and to grants. All of its tables where none are named.
 SELECT c.relname::text AS name,
        c.relrowsecurity AS row_security,
        CASE WHEN o.rolname <> current_user THEN o.rolname::text END AS other_owner,
@@ -7,5 +7,5 @@ SELECT c.relname::text AS name,
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_roles AS o ON o.oid = c.relowner
-WHERE n.nspname = %(schema)s AND c.relkind = 'r'
+WHERE n.nspname = %(schema)s AND c.relkind = 'r' AND (%(tables)s::text[] IS NULL OR c.relname = ANY (%(tables)s::text[]))
 ORDER BY 1

@@ -104,8 +104,8 @@ def leave_detaching(place: Place, table: sql.Identifier, partition: sql.Identifi
 def gate_at(place: Place, tag: str, within: str = "public") -> Iterator[Gate]:
     """Close a gate in every statement of the target with this command tag: CREATE INDEX, ALTER SCHEMA, …
 
-    Its function stands in the schema `within`. A comment on a schema passes: staging gets one as it is created, and COMMENT is
-    for the stage that comments tables.
+    Its function stands in the schema `within`. A comment on a schema passes: staging gets one as it is created, and COMMENT
+    is for the stage that comments tables.
     """
     place.in_target(
         f"""

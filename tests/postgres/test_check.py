@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections.abc import Callable
 from urllib.parse import quote
 
 import psycopg
@@ -14,7 +15,7 @@ from multischema.errors import CheckError, DatabaseError, EtlError, LockTimeout
 from multischema.planning import Plan
 from multischema.postgres import sessions
 from multischema.postgres.sessions import Database
-from tests.conftest import PASSWORD, Place
+from tests.conftest import PASSWORD, PROGRAMS, Place
 from tests.postgres.gates import eventually
 from tests.postgres.pooler import pooled
 
@@ -360,6 +361,62 @@ def test_a_reader_that_is_the_etl_s_own_role_is_refused(shop: Place) -> None:
     ]
 
 
+@pytest.mark.parametrize("target", PROGRAMS)
+@pytest.mark.parametrize("attribute", ["CREATEROLE", "REPLICATION", "BYPASSRLS"])
+def test_a_reader_that_can_give_itself_more_rights_is_refused(
+    attribute: str, target: str, make_place: Callable[..., Place]
+) -> None:
+    shop = make_place("16", target)
+    shop.in_origin(ORIGIN)
+    shop.in_target(f"ALTER ROLE {shop.reader} {attribute}", superuser=True)
+    (line,) = problems(shop)
+    assert line.startswith(f"target: the reader {shop.reader} is too powerful: it has {attribute}; {shop.in_its_target}: ")
+    shop.in_target(line.partition(f"; {shop.in_its_target}: ")[2], superuser=True)
+    check(shop)
+    middle = f"middle_{shop.number}"
+    shop.in_target(f"CREATE ROLE {middle} {attribute}; GRANT {middle} TO {shop.reader}", superuser=True)
+    assert problems(shop) == [
+        f"target: the reader {shop.reader} is too powerful: it is a member of {middle}, itself or through another role; "
+        "revoke that"
+    ]
+
+
+def test_a_reader_that_nobody_can_be_in_the_target_is_named_with_what_mends_it(shop: Place) -> None:
+    for change, found in (
+        (f"ALTER ROLE {shop.reader} NOLOGIN", f"nobody can log in as the reader {shop.reader}"),
+        (f"ALTER ROLE {shop.reader} VALID UNTIL '2020-01-01'", f"the password of the reader {shop.reader} has expired"),
+        (
+            f"REVOKE CONNECT ON DATABASE {shop.name} FROM PUBLIC",
+            f"the reader {shop.reader} may not connect to database {shop.name}",
+        ),
+    ):
+        shop.in_target(change, superuser=True)
+        (line,) = problems(shop)
+        assert line.startswith(f"target: {found}; {shop.in_its_target}: ")
+        shop.in_target(line.partition(f"; {shop.in_its_target}: ")[2].partition(", or ")[0], superuser=True)
+        check(shop)
+
+
+def test_a_reader_may_be_the_role_of_a_group_that_somebody_can_log_in_as(shop: Place) -> None:
+    member = f"metabase_{shop.number}"
+    shop.in_target(
+        f"ALTER ROLE {shop.reader} NOLOGIN; CREATE ROLE {member} LOGIN; GRANT {shop.reader} TO {member}", superuser=True
+    )
+    check(shop)
+
+
+def test_what_the_reader_can_read_too_much_of_is_named_before_anything_is_copied(shop: Place) -> None:
+    shop.in_target(f"CREATE TABLE public.raw (id int); GRANT SELECT ON public.raw TO {shop.reader}", superuser=True)
+    shop.in_target(f"ALTER TABLE public.raw OWNER TO {shop.etl}", superuser=True)
+    record = 'multi-schema-postgres-etl masked {"copied": {}}'
+    shop.in_target(f"CREATE SCHEMA etl_old_other_0123abcd; COMMENT ON SCHEMA etl_old_other_0123abcd IS '{record}'")
+    shop.in_target(f"GRANT USAGE ON SCHEMA etl_old_other_0123abcd TO {shop.reader}")
+    assert problems(shop) == [
+        f"target: the reader {shop.reader} could read {what}, which is not published; revoke it, or drop it"
+        for what in ("schema etl_old_other_0123abcd", "table public.raw")
+    ]
+
+
 @pytest.mark.parametrize("way", ["itself", "through another role", "without inheriting"])
 def test_a_reader_that_is_a_member_of_a_role_that_reads_more_is_refused(shop: Place, way: str) -> None:
     member, option = shop.reader, ""
@@ -368,7 +425,7 @@ def test_a_reader_that_is_a_member_of_a_role_that_reads_more_is_refused(shop: Pl
         shop.in_target(f"CREATE ROLE {member}; GRANT {member} TO {shop.reader}", superuser=True)
     elif way == "without inheriting":
         option = "WITH INHERIT FALSE"
-    for role in (shop.etl, "pg_read_all_data", "postgres", "pg_read_server_files"):
+    for role in (shop.etl, "pg_read_all_data", "postgres", "pg_read_server_files", "pg_write_all_data"):
         shop.in_target(f"GRANT {role} TO {member} {option}", superuser=True)
         assert problems(shop) == [
             f"target: the reader {shop.reader} is too powerful: it is a member of {role}, itself or through another role; "

@@ -1,0 +1,149 @@
+"""Event triggers of the target: what they make of published tables is seen before readers are, and they are named."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from multischema.errors import DatabaseError, EtlError, VerifyError
+from tests.conftest import PROGRAMS, Place
+
+ORIGIN = """
+CREATE TABLE users (id int PRIMARY KEY, name text);
+CREATE TABLE orders (id int PRIMARY KEY, user_id int REFERENCES users);
+INSERT INTO users VALUES (1, 'Marie'), (2, 'Paul');
+"""
+RULES = """
+tables:
+  - {table_name: users, anonymized_column_names: [name]}
+  - {table_name: orders, non_anonymized_column_names: [user_id]}
+"""
+# Recipes that are passed on: what each does to every table that is created, to grants, and to what is dropped.
+EACH_NEW_TABLE = """
+DECLARE made record;
+BEGIN
+    FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' LOOP
+        EXECUTE format('ALTER TABLE %s {}', made.object_identity);
+    END LOOP;
+END
+"""
+RECIPES = {
+    "row security": ("ddl_command_end", EACH_NEW_TABLE.format("ENABLE ROW LEVEL SECURITY")),
+    "forced row security": (
+        "ddl_command_end",
+        EACH_NEW_TABLE.format("ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"),
+    ),
+    "another owner": ("ddl_command_end", EACH_NEW_TABLE.format("OWNER TO postgres")),
+    "no grants": (
+        "ddl_command_end",
+        """
+        DECLARE found record;
+        BEGIN
+            IF tg_tag = 'GRANT' THEN
+                FOR found IN SELECT c.oid::regclass AS name, a.grantee::regrole AS role
+                             FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
+                             WHERE c.relkind = 'r' AND a.grantee <> c.relowner AND a.grantee <> 0
+                               AND c.relnamespace <> 'pg_catalog'::regnamespace LOOP
+                    EXECUTE format('REVOKE SELECT ON TABLE %s FROM %s', found.name, found.role);
+                END LOOP;
+            END IF;
+        END
+        """,
+    ),
+    "no drops": ("sql_drop", "BEGIN RAISE EXCEPTION 'ask first'; END"),
+    "no indexes": ("ddl_command_start", "BEGIN IF tg_tag = 'CREATE INDEX' THEN RAISE EXCEPTION 'ask first'; END IF; END"),
+    "no renaming": ("ddl_command_start", "BEGIN IF tg_tag = 'ALTER SCHEMA' THEN RAISE EXCEPTION 'ask first'; END IF; END"),
+    "no tables": ("ddl_command_end", "BEGIN IF tg_tag = 'CREATE TABLE' THEN RAISE EXCEPTION 'ask first'; END IF; END"),
+}
+READ = "SELECT count(*) FROM shop.users"
+
+
+@pytest.fixture
+def shop(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Return a place that is published, with a table more in its origin since then."""
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    place.in_origin(ORIGIN)
+    place.run(RULES)
+    place.in_origin("INSERT INTO users VALUES (3, 'Anne')")
+    return place
+
+
+@contextmanager
+def trigger(place: Place, recipe: str) -> Iterator[None]:
+    """Have the target's superuser follow a recipe."""
+    event, body = RECIPES[recipe]
+    rights = "SECURITY DEFINER" if recipe == "another owner" else ""
+    place.in_target(
+        f"""
+        CREATE SCHEMA ops;
+        CREATE FUNCTION ops."The rule"() RETURNS event_trigger LANGUAGE plpgsql {rights} AS $body${body}$body$;
+        CREATE EVENT TRIGGER house_rule ON {event} EXECUTE FUNCTION ops."The rule"();
+        """,
+        superuser=True,
+    )
+    try:
+        yield
+    finally:
+        place.in_target('DROP EVENT TRIGGER house_rule; DROP FUNCTION ops."The rule"(); DROP SCHEMA ops', superuser=True)
+
+
+def failure(place: Place, kind: type[EtlError], mode: str = "stream") -> str:
+    """Return what a run that fails says; the published rows are as they were."""
+    with pytest.raises(kind) as caught:
+        place.run(RULES, mode=mode)
+    assert place.read(READ) == [(2,)]
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["stream", "dump"])
+@pytest.mark.parametrize(
+    ("recipe", "found"),
+    [
+        ("row security", "row security is on for table {schema}.{table} as soon as it is made, and hides its rows"),
+        ("forced row security", "row security is on for table {schema}.{table} as soon as it is made, and hides its rows"),
+        ("another owner", "table {schema}.{table} belongs to role postgres as soon as it is made"),
+        ("no grants", "the reader {reader} may not SELECT table shop.{table}, though it was granted"),
+    ],
+)
+def test_tables_that_an_event_trigger_keeps_from_the_reader_are_not_published(
+    recipe: str, found: str, mode: str, shop: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.conftest.new_run_id", lambda: "0123abcd")
+    with trigger(shop, recipe):
+        said = failure(shop, VerifyError, mode)
+    made_in = "etl_staging_shop_0123abcd" if mode == "stream" else "public"
+    cause = "; see what event trigger house_rule does, and have it leave the ETL's role or schemas alone"
+    assert said.splitlines() == [
+        f"target: {found.format(schema=made_in, table=table, reader=shop.reader)}{cause}" for table in ("orders", "users")
+    ]
+    monkeypatch.undo()
+    shop.run(RULES)
+    assert shop.read(READ) == [(3,)]
+
+
+@pytest.mark.parametrize("recipe", ["no indexes", "no renaming", "no tables"])
+def test_an_event_trigger_that_raises_is_named(recipe: str, shop: Place) -> None:
+    with trigger(shop, recipe):
+        said = failure(shop, DatabaseError)
+    assert said.endswith("event trigger house_rule of the target raised it: have it leave the ETL's role or schemas alone")
+    assert "\n" not in said
+    assert "ask first" not in said
+
+
+def test_an_event_trigger_that_forbids_drops_is_named_when_a_run_cleans_and_whenever_one_begins(shop: Place) -> None:
+    named = "event trigger house_rule of the target raised it"
+    with trigger(shop, "no drops"):
+        with pytest.raises(DatabaseError, match=named):
+            shop.run(RULES)
+        assert shop.read(READ) == [(3,)]  # it had published
+        with pytest.raises(DatabaseError, match=named):
+            shop.run(RULES)
+    shop.run(RULES)
+    assert shop.schemas() == {"shop"}
+
+
+def test_what_event_triggers_do_elsewhere_is_no_matter(shop: Place) -> None:
+    with trigger(shop, "row security"):
+        shop.in_target("ALTER EVENT TRIGGER house_rule DISABLE", superuser=True)
+        shop.run(RULES)
+    assert shop.read(READ) == [(3,)]
