@@ -3,9 +3,10 @@
 SELECT c.relname::text AS name,
        c.relrowsecurity AS row_security,
        CASE WHEN o.rolname <> current_user THEN o.rolname::text END AS other_owner,
-       NOT (has_schema_privilege(%(reader)s, n.oid, 'USAGE') AND has_table_privilege(%(reader)s, c.oid, 'SELECT')) AS refused
+       NOT (has_schema_privilege(reader.oid, n.oid, 'USAGE') AND has_table_privilege(reader.oid, c.oid, 'SELECT')) AS refused
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_roles AS o ON o.oid = c.relowner
+LEFT JOIN pg_roles AS reader ON reader.rolname = %(reader)s
 WHERE n.nspname = %(schema)s AND c.relkind = 'r' AND (%(tables)s::text[] IS NULL OR c.relname = ANY (%(tables)s::text[]))
 ORDER BY 1

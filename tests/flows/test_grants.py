@@ -79,6 +79,7 @@ def test_a_role_with_what_the_command_prints_runs_the_app_in_stream_mode_and_rea
     statements = printed(place, capsys)
     to = f'TO "least_{place.number}";'
     assert statements == [
+        f"-- {place.in_its_origin}",
         f'GRANT CONNECT ON DATABASE "{place.name}" {to}',
         f'GRANT USAGE ON SCHEMA "public" {to}',
         f'GRANT SELECT ("id") ON TABLE "public"."Odd ""name" {to}',
@@ -87,7 +88,7 @@ def test_a_role_with_what_the_command_prints_runs_the_app_in_stream_mode_and_rea
         f'GRANT SELECT ("id", "nick", "city", "shire") ON TABLE "public"."users" {to}',
         f'GRANT SELECT ("id") ON TABLE "public"."visits" {to}',
     ]
-    place.in_origin("".join(statements), superuser=True)
+    place.in_origin("\n".join(statements), superuser=True)
     pipeline.run(place.job(), place.rules(RULES), origin, place.databases()[1])
     assert place.read("SELECT id, name, nick, born, mood, home, city FROM shop.users") == [
         (1, "[valeur unique anonymisée 1]", "[valeur unique anonymisée 1]", None, "calm", None, "Lyon")
@@ -103,7 +104,7 @@ def test_without_any_one_of_these_rights_the_origin_refuses_and_the_check_says_w
     place: Place, origin: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     statements = printed(place, capsys)
-    place.in_origin("".join(statements), superuser=True)
+    place.in_origin("\n".join(statements), superuser=True)
     job, target = place.job(), place.databases()[1]
     with pipeline.open_doors(job, origin, target) as doors:
         plan = pipeline.check(job, doors, RULES.encode(), lock=False)
@@ -128,7 +129,7 @@ def test_without_any_one_of_these_rights_the_origin_refuses_and_the_check_says_w
             with pytest.raises(CheckError) as refused:
                 pipeline.run(job, place.rules(RULES), origin, target)
             (problem,) = refused.value.problems
-            place.in_origin(problem.partition("; ")[2], superuser=True)
+            place.in_origin(problem.partition(f"; {place.in_its_origin}: ")[2], superuser=True)
             pipeline.run(place.job(), place.rules(RULES), origin, target)
 
 
@@ -138,7 +139,7 @@ def test_a_role_with_what_the_command_prints_for_mode_dump_can_dump(
     statements = printed(place, capsys, "--mode", "dump")
     assert f'GRANT USAGE ON SCHEMA "parts" TO "least_{place.number}";' in statements
     assert f'GRANT SELECT ON TABLE "parts"."visits_1" TO "least_{place.number}";' in statements
-    place.in_origin("".join(statements), superuser=True)
+    place.in_origin("\n".join(statements), superuser=True)
     pipeline.run(place.job(mode="dump"), place.rules(RULES), origin, place.databases()[1])
     assert place.read("SELECT name FROM shop.users") == [("[valeur unique anonymisée 1]",)]
 
