@@ -44,6 +44,11 @@ class Keys:
     notes: tuple[str, ...]
     useless: tuple[Index, ...]
 
+    def names_of(self, table: str) -> frozenset[str]:
+        """Return the names of the keys of a table, foreign keys among them."""
+        keys = [index.name for index in self.indexes if index.constraint and index.table == table]
+        return frozenset(keys).union(key.name for key in self.foreign_keys if key.table == table)
+
 
 def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: str, *, all_indexes: bool) -> Keys:
     """Decide which indexes and keys of the origin the published tables have: useful ones, or all that can be built."""

@@ -75,7 +75,7 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
         with translated("target", f"creating the tables of {job.staging}"), connection.transaction():
             for table in plan.tables[start : start + _TABLES_PER_TRANSACTION]:
                 with translated("target", f"creating table {job.staging}.{table.name}"):
-                    connection.execute(ddl.create_table(job.staging, table))
+                    connection.execute(ddl.create_table(job.staging, table, plan.keys.names_of(table.name)))
 
 
 def already_built(connection: Connection, staging: str) -> frozenset[str]:
