@@ -1,7 +1,7 @@
 """The statements that build, fill, publish and drop schemas of the target. All are values; nothing is executed here."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count, repeat
 
 from psycopg import sql
@@ -13,7 +13,7 @@ from multischema.masking import ColumnPlan, TablePlan, select
 _HIDDEN = "^etl_(staging|old)_"
 _LONGEST_NAME = 63
 _RUN_ID = "[0-9a-f]{8}"
-_NAME_OF_NOT_NULL = re.compile(r"_not_null\d*$")
+NAME_OF_NOT_NULL = r"_not_null\d*$"
 
 
 def staging_name(schema: str, run_id: str) -> str:
@@ -114,6 +114,11 @@ def create_table(staging: str, table: TablePlan, keys: Collection[str] = ()) -> 
     return sql.SQL("CREATE TABLE {} ({}) WITH (autovacuum_enabled = false)").format(
         sql.Identifier(staging, table.name), columns
     )
+
+
+def may_be_of_not_null(keys: Iterable[str]) -> bool:
+    """Tell whether a key has a name that a server of 18 or newer chooses for a NOT NULL."""
+    return any(re.search(NAME_OF_NOT_NULL, name) for name in keys)
 
 
 def copy_out(table: TablePlan, origin_schema: str) -> sql.Composed:
@@ -232,7 +237,7 @@ def _names_of_not_null(keys: Collection[str]) -> Iterator[str | None]:
 
     From 18 on they are called `<table>_<column>_not_null`, and may need a number behind it; servers before ignore the name.
     """
-    if not any(_NAME_OF_NOT_NULL.search(name) for name in keys):
+    if not may_be_of_not_null(keys):
         return repeat(None)
     return (name for number in count(1) if (name := f"not_null_{number}") not in keys)
 

@@ -19,6 +19,9 @@ CREATE TABLE "a name of more than thirty bytes, é è à ù" (
     "a column of more than thirty bytes, é è à ù" integer CONSTRAINT a NOT NULL,
     CONSTRAINT "a name of more than thirty_a column of more than thir_not_null" UNIQUE ("a column of more than thirty bytes, é è à ù")
 );
+CREATE TABLE stays (id integer CONSTRAINT a NOT NULL, CONSTRAINT stays_id_not_null PRIMARY KEY (id)) PARTITION BY LIST (id);
+CREATE TABLE stays_1 PARTITION OF stays DEFAULT;
+INSERT INTO stays VALUES (1);
 -- Constraints and relations have names of their own kind.
 CREATE TABLE visits (id integer CONSTRAINT a NOT NULL, user_id integer, CONSTRAINT visits FOREIGN KEY (user_id) REFERENCES users,
                      CONSTRAINT users FOREIGN KEY (user_id) REFERENCES users);
