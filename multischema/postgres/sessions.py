@@ -183,6 +183,7 @@ def connect(
             if _is_pooled(connection, open_second):
                 raise DatabaseError(pooler_problem(database.side, _POOLED_USE[database.kind]))
             query(connection, "session_settings", names=list(wanted), values=list(wanted.values()))
+            _ask_for_english(connection)
     except BaseException:
         connection.close()
         raise
@@ -446,6 +447,14 @@ def _connected(parameters: Mapping[str, Any], application: str) -> Connection:
         prepare_threshold=None,
         row_factory=dict_row,
     )
+
+
+def _ask_for_english(connection: Connection) -> None:
+    """Have the server say in English what it has to say, where the role may choose; that others may is known since 15."""
+    if connection.info.server_version >= 150000:
+        query(connection, "english_messages")
+    elif connection.info.parameter_status("is_superuser") == "on":
+        query(connection, "session_settings", names=["lc_messages"], values=["C"])
 
 
 def _is_split_in_password(url: str) -> bool:
