@@ -2,12 +2,16 @@
 
 import re
 import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from multischema.catalog import Catalog, Column, Table
 from multischema.exhaustivity import effective, entry, missing_columns, scalar
 from multischema.flattening import Flat, flatten, literal_default
 from multischema.rules import Rules, TableRules
+
+Referred = Mapping[tuple[str, str], Sequence[Column]]
 
 _HEADER = """# A first draft, guessed from names and types: read every line. Masked until you decide otherwise.
 tables:
@@ -50,7 +54,8 @@ _ID = _any_of("id$")
 
 def draft(catalog: Catalog) -> str:
     """Return a rules file that is complete for this catalog; what it holds is a guess."""
-    drafted = {table.name: _draft_table(table, catalog) for table in catalog.tables}
+    referred = _referred(catalog)
+    drafted = {table.name: _draft_table(table, catalog, referred) for table in catalog.tables}
     # a key that refers to a masked one would be masked with a warning: the draft says so itself
     return _HEADER + "".join(_written(rules) for rules in effective(Rules(drafted), catalog).tables.values())
 
@@ -61,64 +66,45 @@ def _written(rules: TableRules) -> str:
     return entry(rules.table, rules, ())
 
 
-def _draft_table(table: Table, catalog: Catalog) -> TableRules:
+def _draft_table(table: Table, catalog: Catalog, referred: Referred) -> TableRules:
     if _BOOKKEEPING.fullmatch(table.name):
         return TableRules(table.name, True, frozenset(), frozenset())
-    flats = {column.name: flatten(column.type_oid, column.type_text, catalog.types) for column in table.columns}
-    keys = table.key_columns | _referenced(table, catalog)
-    harmless = frozenset(
-        column.name
-        for column in table.columns
-        if (
-            _is_surrogate(column, flats[column.name], table, catalog)
-            if column.name in keys
-            else _is_harmless(column, flats[column.name], catalog)
-        )
-    )
+    keys = table.key_columns.union(column.name for column in table.columns if (table.name, column.name) in referred)
+    harmless = frozenset(column.name for column in table.columns if _is_clear(column, table, keys, catalog, referred))
     named = frozenset(missing_columns(table, None))
     return TableRules(table.name, False, (named | keys) - harmless, named & harmless)
 
 
-def _referenced(table: Table, catalog: Catalog) -> AbstractSet[str]:
-    """Return the columns of a table that keys refer to."""
-    return frozenset[str]().union(
-        *(
-            key.referenced_columns
-            for other in catalog.tables
-            for key in other.foreign_keys
-            if key.referenced_schema == catalog.schema
-            and catalog.partitions.get(key.referenced_table, key.referenced_table) == table.name
-        )
-    )
+def _referred(catalog: Catalog) -> Referred:
+    """Return the columns, by table, that refer to others of the schema or are referred to, each with those it refers to."""
+    tables = {table.name: table for table in catalog.tables}
+    referred: defaultdict[tuple[str, str], list[Column]] = defaultdict(list)
+    for key in (key for table in catalog.tables for key in table.foreign_keys if key.referenced_schema == catalog.schema):
+        other = catalog.partitions.get(key.referenced_table, key.referenced_table)
+        if other in tables:
+            for column, referenced in zip(key.columns, key.referenced_columns, strict=True):
+                referred[key.table, column].append(tables[other].column(referenced))
+                referred[other, referenced] += []
+    return dict(referred)
 
 
-def _is_surrogate(column: Column, flat: Flat, table: Table, catalog: Catalog) -> bool:
-    """Tell a key that says nothing of a row: a uuid, or an integer that no person has, by its name or its origin."""
-    if not flat.is_key:
-        return False
-    if flat.spelling == "uuid" or _is_made(column):
+def _is_clear(column: Column, table: Table, keys: AbstractSet[str], catalog: Catalog, referred: Referred) -> bool:
+    flat = flatten(column.type_oid, column.type_text, catalog.types)
+    if column.name not in keys:
+        return _is_harmless(column, flat, catalog)
+    return flat.is_key and (flat.spelling == "uuid" or _is_surrogate(column, referred.get((table.name, column.name), ())))
+
+
+def _is_surrogate(column: Column, referred: Sequence[Column]) -> bool:
+    """Tell an integer key that no person has: by where it comes from, by its name, or by what it refers to."""
+    if _is_made(column) or _is_number_of_nobody(_snake(column.name)):
         return True
-    return _is_number_of_nobody(_snake(column.name)) or any(
-        _is_made(referred) or referred.name == "id" for referred in _referred(column, table, catalog)
-    )
+    return any(_is_made(other) or other.name == "id" for other in referred)
 
 
 def _is_made(column: Column) -> bool:
     """Tell a column whose values the database makes: of a sequence, or of another function."""
     return column.identity or (column.default is not None and literal_default(column.default) is None)
-
-
-def _referred(column: Column, table: Table, catalog: Catalog) -> list[Column]:
-    """Return the columns that a key column refers to."""
-    tables = {table.name: table for table in catalog.tables}
-    return [
-        tables[name].column(referenced)
-        for key in table.foreign_keys
-        if (name := catalog.partitions.get(key.referenced_table, key.referenced_table)) in tables
-        and key.referenced_schema == catalog.schema
-        for own, referenced in zip(key.columns, key.referenced_columns, strict=True)
-        if own == column.name
-    ]
 
 
 def _is_harmless(column: Column, flat: Flat, catalog: Catalog) -> bool:

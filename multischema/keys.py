@@ -1,6 +1,7 @@
 """Which keys and indexes survive the masks: decided here, not found out by failing."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -44,10 +45,16 @@ class Keys:
     notes: tuple[str, ...]
     useless: tuple[Index, ...]
 
-    def names_of(self, table: str) -> frozenset[str]:
-        """Return the names of the keys of a table, foreign keys among them."""
-        keys = [index.name for index in self.indexes if index.constraint and index.table == table]
-        return frozenset(keys).union(key.name for key in self.foreign_keys if key.table == table)
+    @property
+    def names(self) -> Mapping[str, set[str]]:
+        """Return the names of the keys of each table, foreign keys among them."""
+        names: defaultdict[str, set[str]] = defaultdict(set)
+        for index in self.indexes:
+            if index.constraint:
+                names[index.table].add(index.name)
+        for key in self.foreign_keys:
+            names[key.table].add(key.name)
+        return names
 
 
 def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: str, *, all_indexes: bool) -> Keys:
