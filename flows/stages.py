@@ -235,7 +235,7 @@ def make_report(
         copy_seconds={name: table.seconds for name, table in copied.items()},
         index_seconds=indexed.seconds,
         sizes=sizes,
-        warnings=[*plan.warnings, *indexed.warnings, *warnings],
+        warnings=[*plan.without(indexed.missing).warnings, *indexed.warnings, *warnings],
         recreated=recreated,
         stages=_seconds.get(),
         stage_bytes=_bytes.get(),

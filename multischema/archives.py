@@ -9,9 +9,11 @@ from multischema.errors import (
     FREE_SPACE,
     FULL,
     NO_CONNECTION_TO_SPARE,
+    UNREAD,
     ConnectionLost,
     DatabaseError,
     EtlError,
+    is_foreign,
 )
 from multischema.flattening import literal_default
 
@@ -50,11 +52,16 @@ _BROKEN = (
     *("does not exist", "unexpected data"),
 )
 _NO_PROGRAM = 127
-_ROWS = ("COPY failed", "contents of table", "COPY ")
+_ROWS = ("COPY failed", "contents of table", "COPY ", "could not execute query")
+# What the server said begins with how bad it is, in its own language: `ERROR:  `, `ERREUR:  `. What it may quote of a row
+# stands behind that, and may be any words, these too.
+_SERVER = re.compile(r"(?:^|(?<= ))\w+ ?:  ")
 _SAFE_OF_ROWS = re.compile(
     "permission denied for [^:]*|could not extend file|No space left on device|out of memory|canceling statement due to"
     "|relation .* does not exist|column .* does not exist|transaction log"
 )
+# Programs say in their user's language what they say themselves; by their English words it is decided what may be told.
+_IN_ENGLISH = {"LC_ALL": "C", "LANGUAGE": "C"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,9 @@ class Command:
     program: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "environment", {**self.environment, **_IN_ENGLISH})
 
 
 @dataclass(frozen=True)
@@ -218,7 +228,8 @@ def failure(command: Command, side: str, doing: str, outcome: Outcome) -> EtlErr
     if any(word in text for word in NO_CONNECTION_TO_SPARE) and not _quotes_rows(text):
         return ConnectionLost(f"{side}: {doing} failed: {text}; {FEWER_CONNECTIONS}")
     if any(word in text for word in _LOST):
-        return ConnectionLost(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}")
+        hint = f"; {UNREAD}" if "connection to server" in text and is_foreign(text) and not _quotes_rows(text) else ""
+        return ConnectionLost(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}{hint}")
     if "No space left on device" in text and command.program == "pg_dump":
         return EtlError(
             f"{side}: {doing} failed: the disk of this machine is full; free space in TMPDIR, or use mode stream"
@@ -270,7 +281,8 @@ def _quotes_rows(text: str) -> bool:
 def _of_rows(text: str) -> str:
     """Return what may be told of an error that is about rows."""
     table = re.search(r'table "((?:[^"]|"")*)"', text)
-    safe = _SAFE_OF_ROWS.search(text)
+    server = _SERVER.search(text)
+    safe = _SAFE_OF_ROWS.match(text, server.end()) if server else _SAFE_OF_ROWS.search(text)
     lost = next((word for word in _LOST if word in text), None)
     reason = safe[0] if safe else lost or "its message may quote a row, and stands in the server's log only"
     return f"table {table[1]}: {reason}" if table else reason

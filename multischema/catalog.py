@@ -51,6 +51,7 @@ class Column:
     comment: str | None
     readable: bool
     generated_by: tuple[str, ...] = ()  # functions and operators that not every server has
+    identity: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from multischema.planning import Job, Plan, collations_of, make_plan, published_
 from multischema.postgres import building, documents, publishing, restoring
 from multischema.postgres.errors import translated
 from multischema.postgres.reads import query, read_catalog, read_server
+from multischema.postgres.sessions import refused_settings
 from multischema.rules import Rules
 
 
@@ -154,6 +155,10 @@ def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str
     reason = ddl.illegal_raw(job.raw_schema, job.schema)
     if reason:
         return [*problems, f"target: schema {job.raw_schema} can't hold raw data: {reason}"]
+    if not unusable:
+        for database in [doors.target] if job.from_dump else [doors.origin, doors.target]:
+            refused = refused_settings(doors.sessions, database)
+            problems += [preconditions.settings_problem(database.side, refused)] if refused else []
     if not unusable and not job.from_dump:
         with (
             doors.sessions.lend(doors.origin) as connection,

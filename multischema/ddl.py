@@ -1,6 +1,8 @@
 """The statements that build, fill, publish and drop schemas of the target. All are values; nothing is executed here."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import count, repeat
 
 from psycopg import sql
 
@@ -11,6 +13,7 @@ from multischema.masking import ColumnPlan, TablePlan, select
 _HIDDEN = "^etl_(staging|old)_"
 _LONGEST_NAME = 63
 _RUN_ID = "[0-9a-f]{8}"
+NAME_OF_NOT_NULL = r"_not_null\d*$"
 
 
 def staging_name(schema: str, run_id: str) -> str:
@@ -105,15 +108,21 @@ def drop_domain(staging: str, name: str) -> sql.Composed:
     return sql.SQL("DROP DOMAIN {}").format(sql.Identifier(staging, name))
 
 
-def create_table(staging: str, table: TablePlan) -> sql.Composed:
-    """Return the bare table: columns and NOT NULL; keys and indexes come when the rows are in.
+def create_table(staging: str, table: TablePlan, keys: Collection[str] = ()) -> sql.Composed:
+    """Return the bare table: columns and NOT NULL; keys, whose names these are, and indexes come when the rows are in.
 
     Autovacuum would read what was just copied, and hold the lock that index builds wait for: it is off until `analyze`.
     """
-    columns = sql.SQL(", ").join(_column(column) for column in table.columns)
+    names = _names_of_not_null(keys)
+    columns = sql.SQL(", ").join(_column(column, next(names)) for column in table.columns)
     return sql.SQL("CREATE TABLE {} ({}) WITH (autovacuum_enabled = false)").format(
         sql.Identifier(staging, table.name), columns
     )
+
+
+def may_be_of_not_null(keys: Iterable[str]) -> bool:
+    """Tell whether a key has a name that a server of 18 or newer chooses for a NOT NULL."""
+    return any(re.search(NAME_OF_NOT_NULL, name) for name in keys)
 
 
 def copy_out(table: TablePlan, origin_schema: str) -> sql.Composed:
@@ -227,12 +236,23 @@ def drop_schema(schema: str) -> sql.Composed:
     return sql.SQL("DROP SCHEMA {}").format(sql.Identifier(schema))
 
 
-def _column(column: ColumnPlan) -> sql.Composed:
+def _names_of_not_null(keys: Collection[str]) -> Iterator[str | None]:
+    """Return names for the NOT NULL constraints of a table, where those that the server would choose may be a key's.
+
+    From 18 on they are called `<table>_<column>_not_null`, and may need a number behind it; servers before ignore the name.
+    """
+    if not may_be_of_not_null(keys):
+        return repeat(None)
+    return (name for number in count(1) if (name := f"not_null_{number}") not in keys)
+
+
+def _column(column: ColumnPlan, name: str | None) -> sql.Composed:
+    named = sql.SQL(" CONSTRAINT {}").format(sql.Identifier(name)) if name else sql.SQL("")
     return sql.SQL("{} {}{}{}").format(
         sql.Identifier(column.name),
         sql.SQL(column.type),
         sql.SQL(" COLLATE {}").format(sql.Identifier("pg_catalog", column.collation)) if column.collation else sql.SQL(""),
-        sql.SQL(" NOT NULL" if column.not_null else ""),
+        sql.SQL("{} NOT NULL").format(named) if column.not_null else sql.SQL(""),
     )
 
 

@@ -14,6 +14,7 @@ EtlError                 the run failed, nothing was published
  └── VerifyError         the staging schema holds what must not be published
 """
 
+import re
 from collections.abc import Sequence
 
 from multischema.names import escaped
@@ -22,6 +23,21 @@ NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections, clie
 FULL = ("could not extend file", "No space left on device")  # words of a server whose disk is full
 FREE_SPACE = "free space on the server or enlarge its disk; the next run starts anew"
 FEWER_CONNECTIONS = "the server has no connection to spare: use fewer jobs, or raise max_connections"
+UNREAD = (
+    "see whether the URL's user, password and database are right, and whether the server has a connection to spare; "
+    "in English (lc_messages) it would be told here which"
+)
+# of Postgres and of poolers, which speak nothing else
+_ENGLISH = re.compile(
+    r"\b(the|for|is|not|too|of|to|are|does|has|such|failed|denied|invalid|unsupported|sorry|must|cannot|\w+_timeout|config)\b",
+    re.IGNORECASE,
+)
+
+
+def is_foreign(text: str) -> bool:
+    """Tell whether a server refused a connection in another language: then libpq has no SQLSTATE for us either."""
+    said = re.search(r"(?:^|failed: )[^\W\d_]+ ?:\s+(.*)", text, re.DOTALL)
+    return bool(said) and not _ENGLISH.search(said[1] if said else "")
 
 
 class EtlError(Exception):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import yaml
 
-from multischema.catalog import Catalog, Column, Table
+from multischema.catalog import Catalog, Column, ForeignKey, Table
 from multischema.flattening import flatten
 from multischema.names import cut, escaped
 from multischema.planning import some
@@ -29,6 +29,14 @@ class Findings:
         """Return a line for each problem, which is of this side, then the lines of the snippet."""
         snippet = self.snippet.removesuffix("\n").split("\n") if self.snippet else []
         return [*(f"{side}: {line}" for line in self.problems), *snippet]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a key column refers to, and how that is hidden: anonymized, or truncated."""
+
+    column: str
+    hidden: str
 
 
 def compare(rules: Rules, catalog: Catalog) -> Findings:
@@ -60,7 +68,7 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
 
 
 def effective(rules: Rules, catalog: Catalog) -> Rules:
-    """Return the rules that a run follows: keys that refer to an anonymized column hold its values, and are anonymized too.
+    """Return the rules that a run follows: keys that refer to a hidden column hold its values, and are anonymized too.
 
     Only where they are not listed: else the rules say themselves what they are.
     """
@@ -77,16 +85,48 @@ def effective(rules: Rules, catalog: Catalog) -> Rules:
             tables[table] = replace(tables[table], anonymized=tables[table].anonymized | columns)
 
 
-def _referring(rules: Mapping[str, TableRules], catalog: Catalog) -> dict[tuple[str, str], str]:
-    """Return the columns, by table, that refer to one that is anonymized, each with the name of that one."""
+def _referring(rules: Mapping[str, TableRules], catalog: Catalog) -> dict[tuple[str, str], Reference]:
+    """Return the columns, by table, that refer to a hidden one: anonymized, or a natural key of a truncated table.
+
+    Integers and uuids of truncated tables say nothing of a row, and are counted by; unless they refer to a hidden column.
+    """
+    tables = {table.name: table for table in catalog.tables}
     hidden = {table.name: _hidden(table, rules.get(table.name)) for table in catalog.tables}
-    referring: dict[tuple[str, str], str] = {}
-    for key in (key for table in catalog.tables for key in table.foreign_keys if key.referenced_schema == catalog.schema):
+    referring: dict[tuple[str, str], Reference] = {}
+
+    def refer(key: ForeignKey, column: str, referenced: str) -> Reference | None:
         name = catalog.partitions.get(key.referenced_table, key.referenced_table)
-        for column, other in zip(key.columns, key.referenced_columns, strict=True):
-            if other in hidden.get(name, ()) and (name, other) != (key.table, column):
-                referring.setdefault((key.table, column), f"{name}.{other}")
-    return referring
+        if name not in tables or (name, referenced) == (key.table, column):
+            return None
+        if referenced in hidden[name]:
+            return Reference(f"{name}.{referenced}", "anonymized")
+        if not _is_truncated(rules.get(name)):
+            return None
+        if not all(
+            _is_number(tables[table].column(part), catalog) for table, part in ((key.table, column), (name, referenced))
+        ):
+            return Reference(f"{name}.{referenced}", "truncated")
+        further = referring.get((name, referenced))  # the rules of a truncated table anonymize none of its columns
+        return replace(further, column=f"{name}.{referenced} and so to {further.column}") if further else None
+
+    pairs = [
+        (key, column, referenced)
+        for table in catalog.tables
+        for key in table.foreign_keys
+        if key.referenced_schema == catalog.schema
+        for column, referenced in zip(key.columns, key.referenced_columns, strict=True)
+    ]
+    while True:
+        before = len(referring)
+        for key, column, referenced in pairs:
+            if (key.table, column) not in referring and (found := refer(key, column, referenced)):
+                referring[key.table, column] = found
+        if len(referring) == before:
+            return referring
+
+
+def _is_truncated(rules: TableRules | None) -> bool:
+    return bool(rules and rules.truncated)
 
 
 def _hidden(table: Table, rules: TableRules | None) -> frozenset[str]:
@@ -138,7 +178,7 @@ def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str
 
 
 def _table_warnings(
-    table: Table, rules: TableRules, referring: Mapping[tuple[str, str], str], catalog: Catalog
+    table: Table, rules: TableRules, referring: Mapping[tuple[str, str], Reference], catalog: Catalog
 ) -> list[str]:
     names = {column.name for column in table.columns}
     both = rules.anonymized & rules.non_anonymized & names
@@ -153,9 +193,11 @@ def _table_warnings(
     for name in sorted(table.key_columns - rules.anonymized):
         other = referring.get((table.name, name))
         if other and name in rules.non_anonymized:
-            warnings.append(f"{table.name}.{name} is published as it is, though it refers to {other}, which is anonymized")
+            whole = f"{other.column}, which is {other.hidden}"
+            warnings.append(f"{table.name}.{name} is published as it is, though it refers to {whole}")
         elif other:
-            warnings.append(f"{table.name}.{name} is anonymized: it refers to {other}, which is")
+            which = "is" if other.hidden == "anonymized" else f"is {other.hidden}"
+            warnings.append(f"{table.name}.{name} is anonymized: it refers to {other.column}, which {which}")
         elif name not in rules.non_anonymized and not _is_number(table.column(name), catalog):
             kind = table.column(name).type_text
             warnings.append(f"{table.name}.{name} is a key without a rule, of type {kind}: copied as it is")

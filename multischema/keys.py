@@ -1,6 +1,7 @@
 """Which keys and indexes survive the masks: decided here, not found out by failing."""
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -21,7 +22,7 @@ _Tokens = Sequence[re.Match[str]]
 
 @dataclass(frozen=True)
 class IndexPlan:
-    """An index to build, and the key that it becomes: `constraint` is p, u or empty."""
+    """An index to build, and the key that it becomes: `constraint` is p, u or empty. `note` says what it no longer is."""
 
     table: str
     name: str
@@ -29,6 +30,7 @@ class IndexPlan:
     constraint: str
     key_columns: tuple[str | None, ...]
     definition: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,17 @@ class Keys:
     foreign_keys: tuple[ForeignKey, ...]
     notes: tuple[str, ...]
     useless: tuple[Index, ...]
+
+    @property
+    def names(self) -> Mapping[str, set[str]]:
+        """Return the names of the keys of each table, foreign keys among them."""
+        names: defaultdict[str, set[str]] = defaultdict(set)
+        for index in self.indexes:
+            if index.constraint:
+                names[index.table].add(index.name)
+        for key in self.foreign_keys:
+            names[key.table].add(key.name)
+        return names
 
 
 def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: str, *, all_indexes: bool) -> Keys:
@@ -98,14 +111,13 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
     may_be_unique = index.unique and index.method == "btree"  # a key WITHOUT OVERLAPS (18) stands on gist
     unique = may_be_unique and _stays_unique(index, table, plan)
     is_key = index.is_key and unique
-    built = IndexPlan(
-        index.table, index.name, unique, index.constraint_kind if is_key else "", index.key_columns, index.definition
-    )
+    note = ""
     if may_be_unique and not unique:
-        return built, f"{kind} {index.name} of {index.table} is built as a plain index: masked values are not unique"
-    if index.constraint_kind and not is_key:
-        return built, f"{kind} {index.name} of {index.table} is built as a plain index"
-    return built, None
+        note = f"{kind} {index.name} of {index.table} is built as a plain index: masked values are not unique"
+    elif index.constraint_kind and not is_key:
+        note = f"{kind} {index.name} of {index.table} is built as a plain index"
+    constraint = index.constraint_kind if is_key else ""
+    return IndexPlan(index.table, index.name, unique, constraint, index.key_columns, index.definition, note), note
 
 
 def _beside_a_constant(index: Index, plan: TablePlan) -> str | None:

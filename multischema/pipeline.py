@@ -32,11 +32,15 @@ SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
 
 @dataclass(frozen=True)
 class Indexed:
-    """What the index stage did: seconds for each table, the number of indexes, and what had to be left out."""
+    """What the index stage did: seconds for each table, the number of indexes, and what had to be left out.
+
+    `missing` are the names of the indexes that the target could not build.
+    """
 
     seconds: dict[str, float]
     indexes: int
     warnings: tuple[str, ...]
+    missing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def run(job: Job, rules_source: str, origin: Database, target: Database) -> Publ
             copied = anonymize(job, doors, plan, copy_all)
         with timed("index", seconds):
             indexed = index(job, doors, plan)
+            plan = plan.without(indexed.missing)
         with timed("verify", seconds):
             sizes = verify(job, doors, plan, {name: table.rows for name, table in copied.items()})
         with timed("publish", seconds):
@@ -167,7 +172,8 @@ def index(job: Job, doors: Doors, plan: Plan) -> Indexed:
         with doors.sessions.lend(doors.target) as connection:
             warnings = building.build_keys(connection, job.staging, plan, built, missing)
         in_parallel(doors, job.jobs, analyze, plan.tables)
-    return Indexed(seconds, len(plan.keys.indexes) - len(missing), (*(reason for reason in reasons if reason), *warnings))
+    left_out = (*(reason for reason in reasons if reason), *warnings)
+    return Indexed(seconds, len(plan.keys.indexes) - len(missing), left_out, missing)
 
 
 def verify(job: Job, doors: Doors, plan: Plan, rows: dict[str, int]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """The plan of a run: every published table, key and index, decided from the rules and the catalog before a row is read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -98,6 +98,11 @@ class Plan:
     def dump_bytes(self) -> int:
         """Return the estimated size of a dump: texts shrink to less than half."""
         return self.bytes // 2
+
+    def without(self, missing: Collection[str]) -> "Plan":
+        """Return the plan without notes that indexes are built which, as the report says by itself, could not be."""
+        wrong = {index.note for index in self.keys.indexes if index.name in missing and index.note}
+        return replace(self, warnings=tuple(warning for warning in self.warnings if warning not in wrong))
 
     def measured(self, sizes: Mapping[str, int]) -> "Plan":
         """Return the plan with the sizes that its tables turned out to have."""

@@ -41,6 +41,14 @@ def pooler_problem(side: str, use: str) -> str:
     )
 
 
+def settings_problem(side: str, reason: str) -> str:
+    """Return the line about a pooler that keeps client programs from their settings."""
+    return (
+        f"{side}: the URL leads to a pooler (such as PgBouncer), which does not take the settings of pg_dump and pg_restore "
+        f"(PGOPTIONS): {reason}; use the server's own address and port, or mode stream"
+    )
+
+
 def origin_problems(side: str, server: Row, schema: str) -> list[str]:
     """Return why the origin schema can't be read at all."""
     if server["may_use_schema"] is None:

@@ -133,6 +133,13 @@ def drop_constraint(table: str, name: str) -> sql.Composed:
     return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.Identifier(name))
 
 
+def rename_not_null(table: str, name: str, oid: int) -> sql.Composed:
+    """Return the statement that gives a NOT NULL a name which no key has; the table as the server spells it."""
+    return sql.SQL("ALTER TABLE {} RENAME CONSTRAINT {} TO {}").format(
+        sql.SQL(table), sql.Identifier(name), sql.Identifier(f"etl_not_null_{oid}")
+    )
+
+
 def _copied(plan: Plan) -> Sequence[tuple[Table, frozenset[str]]]:
     """Return the origin's tables whose rows are copied, each with the names of its published columns."""
     published = {table.name: table.names for table in plan.copied}

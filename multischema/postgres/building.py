@@ -76,11 +76,12 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
         connection.execute(ddl.comment_on_schema(job.staging, record.written(plan, job.app, record.read(published))))
         for name in plan.domains:
             connection.execute(ddl.create_domain(job.staging, name))
+    keys = plan.keys.names
     for start in range(0, len(plan.tables), _TABLES_PER_TRANSACTION):
         with translated("target", f"creating the tables of {job.staging}"), connection.transaction():
             for table in plan.tables[start : start + _TABLES_PER_TRANSACTION]:
                 with translated("target", f"creating table {job.staging}.{table.name}"):
-                    connection.execute(ddl.create_table(job.staging, table))
+                    connection.execute(ddl.create_table(job.staging, table, keys[table.name]))
     if changed := verify_readable(connection, job.staging, job.reader, granted=False):
         raise VerifyError(*changed)
 

@@ -1,5 +1,6 @@
 """Copying rows from an exported snapshot of the origin into a staging table: raw COPY bytes that are never parsed."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -145,9 +146,9 @@ def _chunks(source: psycopg.Copy, reading: Connection, table: TablePlan, route: 
 
 
 def _naming_column(error: psycopg.Error, table: TablePlan) -> DatabaseError:
-    """Name the column that the target could not read: COPY tells it in the context, before the value."""
+    """Name the column that the target could not read: COPY tells it in the context, before the value, in any language."""
     context = error.diag.context or ""
     for column in sorted(table.names, key=len, reverse=True):
-        if context.endswith(f", column {column}") or f", column {column}:" in context:
+        if re.match(rf"COPY .*?, \w+ \d+, \w+ {re.escape(column)}(?: ?:|$)", context, re.MULTILINE):
             return translate(error, "target", f"copying {table.name}, column {column},")
     return translate(error, "target", f"copying {table.name}")

@@ -7,7 +7,15 @@ from typing import Any
 
 import psycopg
 
-from multischema.errors import FEWER_CONNECTIONS, FREE_SPACE, NO_CONNECTION_TO_SPARE, ConnectionLost, DatabaseError
+from multischema.errors import (
+    FEWER_CONNECTIONS,
+    FREE_SPACE,
+    NO_CONNECTION_TO_SPARE,
+    UNREAD,
+    ConnectionLost,
+    DatabaseError,
+    is_foreign,
+)
 
 # Classes of SQLSTATE whose messages name objects and limits only. Others (22 data, 23 integrity, P0 raised by functions, …)
 # may quote a row: "invalid input syntax for type integer: …", "Key (email)=(…) already exists".
@@ -86,6 +94,7 @@ def describe_failed_connection(error: psycopg.Error, parameters: Mapping[str, An
     if len(password) >= _SHORTEST_SECRET:
         text = text.replace(password, "***")
     hint = next((hint for words, hint in _CONNECTION_HINTS.items() if any(word in text for word in words)), None)
+    hint = hint or (UNREAD if is_foreign(text) else None)
     return f"{text}; {hint}" if hint else text
 
 

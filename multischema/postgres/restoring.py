@@ -88,12 +88,16 @@ def execute_structure(connection: Connection, statements: Sequence[tuple[str, st
     problems, warnings = [], []
     with translated("target", "restoring the structure"):
         connection.execute("SET check_function_bodies = off")  # they name what is created after them
+    names = [name for kind, within, name, _ in statements if within == schema and kind in ("CONSTRAINT", "FK CONSTRAINT")]
+    renaming = ddl.may_be_of_not_null(names)
     for kind, within, name, statement in statements:
         if within != schema:
             continue
         reason = _tried(connection, statement)
         if reason is not None and kind == "TABLE" and reason.sqlstate in _LACKING:
             reason = _tried(connection, archives.without_defaults(statement))
+        if reason is None and kind == "TABLE" and renaming:
+            _rename_not_null(connection, schema)
         if reason is None:
             continue
         if isinstance(reason, psycopg.OperationalError) and reason.sqlstate is None:
@@ -107,6 +111,13 @@ def execute_structure(connection: Connection, statements: Sequence[tuple[str, st
     if problems:
         raise DatabaseError(*problems)
     return warnings
+
+
+def _rename_not_null(connection: Connection, schema: str) -> None:
+    """Give way to keys that have the names of NOT NULL: before tables are attached to others, and names are in families."""
+    with translated("target", "restoring the structure"):
+        for row in query(connection, "names_of_not_null", schema=schema, pattern=ddl.NAME_OF_NOT_NULL):
+            connection.execute(raw.rename_not_null(row["table"], row["name"], row["oid"]))
 
 
 def empty(connection: Connection, job: Job, plan: Plan) -> None:

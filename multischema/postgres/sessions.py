@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import psycopg
@@ -74,9 +74,15 @@ _SETTINGS = {
 _SETTINGS["raw"] = _SETTINGS["backup"] = _SETTINGS["origin"]
 # what client programs of Postgres do not pin themselves; they read the origin in read-only transactions
 _CLIENT_SETTINGS = {
-    "origin": "-c lc_monetary=C",
-    "target": "-c lc_monetary=C -c array_nulls=on -c default_transaction_read_only=off -c synchronous_commit=off",
+    "origin": {"lc_monetary": "C"},
+    "target": {
+        "lc_monetary": "C",
+        "array_nulls": "on",
+        "default_transaction_read_only": "off",
+        "synchronous_commit": "off",
+    },
 }
+_FOR_SPEED = ("synchronous_commit",)  # a run without it is as good
 _POOLED_USE = {"origin": "share a snapshot", "target": "hold a lock", "raw": "hold a lock", "backup": "hold a lock"}
 _KEEPALIVES = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 # Code that others put into a schema, such as a function that fits better than one of pg_catalog, must never be found
@@ -87,11 +93,15 @@ _ESCAPES = "with special characters of user and password as %-escapes (@ is %40,
 
 @dataclass(frozen=True)
 class Database:
-    """One of the two databases of a run. The URL holds a password: it is in no repr and in no message."""
+    """One of the two databases of a run. The URL holds a password: it is in no repr and in no message.
+
+    One `for_programs` is reached with the settings of client programs.
+    """
 
     kind: Literal["origin", "target", "raw", "backup"]
     app: str
     url: str = field(repr=False)
+    for_programs: bool = False
 
     @property
     def side(self) -> str:
@@ -111,13 +121,17 @@ class Database:
         variables = {option.keyword.decode(): option.envvar for option in Conninfo.get_defaults()}
         parts = {name: str(value) for name, value in self.parameters().items() if value is not None}
         known = {envvar.decode(): parts[name] for name, envvar in variables.items() if envvar and name in parts}
-        options = f"{known.get('PGOPTIONS', '')} {_CLIENT_SETTINGS[self.kind]}".strip()
         return {
             "PGCONNECT_TIMEOUT": str(CONNECT_TIMEOUT),
             **known,
-            "PGOPTIONS": options,
+            "PGOPTIONS": self._options(),
             "PGCLIENTENCODING": "UTF8",
         }
+
+    def _options(self) -> str:
+        """Return the settings with which a client program starts its sessions, those of the URL first."""
+        own = [str(self.parameters().get("options") or "")]
+        return " ".join([*own, *(f"-c {name}={value}" for name, value in _CLIENT_SETTINGS[self.kind].items())]).strip()
 
     def connection_string(self) -> str:
         """Return what a client program must be told besides: no variable has keepalives. Raises DatabaseError."""
@@ -169,6 +183,7 @@ def connect(
             if _is_pooled(connection, open_second):
                 raise DatabaseError(pooler_problem(database.side, _POOLED_USE[database.kind]))
             query(connection, "session_settings", names=list(wanted), values=list(wanted.values()))
+            _ask_for_english(connection)
     except BaseException:
         connection.close()
         raise
@@ -178,6 +193,26 @@ def connect(
 def quoted_path(schema: str) -> str:
     """Return a `search_path` of this schema alone, pg_catalog first as always."""
     return '"' + schema.replace('"', '""') + '"'
+
+
+def refused_settings(sessions: "Sessions", database: Database) -> str | None:
+    """Return why a client program can't have its settings, where the server can be reached without them; else None.
+
+    A pooler may refuse them, or ignore them: then values would be written in another way. Raises EtlError where it can't be
+    reached at all.
+    """
+    try:
+        connection = sessions.open(replace(database, for_programs=True))
+    except ConnectionLost as refused:
+        sessions.close(sessions.open(database))
+        return str(refused).removeprefix(f"{database.side}: can't connect: ")
+    try:
+        with translated(database.side, "reading the settings of client programs"):
+            wanted = {name: value for name, value in _CLIENT_SETTINGS[database.kind].items() if name not in _FOR_SPEED}
+            ignored = query(connection, "started_otherwise", names=list(wanted), values=list(wanted.values()))
+    finally:
+        sessions.close(connection)
+    return f"it ignores {', '.join(row['name'] for row in ignored)}" if ignored else None
 
 
 class Sessions:
@@ -391,6 +426,8 @@ def _cut_one(connection: Connection) -> None:
 
 def _open(database: Database, application: str) -> Connection:
     parameters = database.parameters()
+    if database.for_programs:
+        parameters = {**parameters, "options": database.environment()["PGOPTIONS"]}
     try:
         return _connected(parameters, application)
     except psycopg.Error as error:
@@ -410,6 +447,14 @@ def _connected(parameters: Mapping[str, Any], application: str) -> Connection:
         prepare_threshold=None,
         row_factory=dict_row,
     )
+
+
+def _ask_for_english(connection: Connection) -> None:
+    """Have the server say in English what it has to say, where the role may choose; that others may is known since 15."""
+    if connection.info.server_version >= 150000:
+        query(connection, "english_messages")
+    elif connection.info.parameter_status("is_superuser") == "on":
+        query(connection, "session_settings", names=["lc_messages"], values=["C"])
 
 
 def _is_split_in_password(url: str) -> bool:

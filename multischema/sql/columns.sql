@@ -11,6 +11,7 @@ SELECT a.attrelid::int8 AS table_oid,
            WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum] AND NOT n.convalidated
        ) AS not_null,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS "default",
+       a.attidentity <> '' AS identity,
        a.attgenerated::text AS generated,
        (SELECT CASE WHEN count(DISTINCT pg_get_expr(ad.adbin, ad.adrelid)) = 1 THEN min(pg_get_expr(ad.adbin, ad.adrelid)) END
         FROM unnest(family.oids) AS f (oid)

@@ -6,7 +6,7 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -18,6 +18,16 @@ from psycopg import pq
 _ENCRYPTION_REQUESTS = (80877103, 80877104)
 _CANCEL_REQUEST = 80877102
 _GOODBYE = b"X"
+# what PgBouncer keeps track of; it refuses any other parameter, unless told to ignore it
+_TRACKED = (
+    "user",
+    "database",
+    "client_encoding",
+    "datestyle",
+    "timezone",
+    "standard_conforming_strings",
+    "application_name",
+)
 _TOLD = (b"server_version", b"server_encoding", b"client_encoding", b"DateStyle", b"TimeZone", b"integer_datetimes")
 
 
@@ -47,8 +57,11 @@ class Backend:
 class Pooler:
     """Serve clients on a port of its own, with the backends of one server."""
 
-    def __init__(self, url: str, mode: Literal["transaction", "session"], size: int, in_turns: bool) -> None:
+    def __init__(
+        self, url: str, mode: Literal["transaction", "session"], size: int, in_turns: bool, ignored: Collection[str]
+    ) -> None:
         self._url = url
+        self._known = {*_TRACKED, *ignored}
         self._mode = mode
         self._idle: queue.Queue[Backend] = queue.Queue() if in_turns else queue.LifoQueue()
         self._backends = [Backend.open(url) for _ in range(size if mode == "transaction" else 0)]
@@ -102,12 +115,19 @@ class Pooler:
         """Let any client in, as the role of the pooler's own login; tell whether it wants a session."""
         while True:
             (length,) = struct.unpack("!i", _exactly(client, 4))
-            (code,) = struct.unpack("!i", _exactly(client, length - 4)[:4])
+            request = _exactly(client, length - 4)
+            (code,) = struct.unpack("!i", request[:4])
             if code == _CANCEL_REQUEST:
                 return False
             if code not in _ENCRYPTION_REQUESTS:
                 break
             client.sendall(b"N")
+        names = request[4:].decode().split("\0")[:-2:2]
+        unknown = [name for name in names if name.lower() not in self._known]
+        if unknown:
+            said = f"SFATAL\0C08P01\0Munsupported startup parameter: {unknown[0]}\0\0"
+            client.sendall(_message(b"E", said.encode()))
+            return False
         told = [(name, backend.login.parameter_status(name)) for name in _TOLD]
         client.sendall(
             _message(b"R", struct.pack("!i", 0))
@@ -175,10 +195,18 @@ class _Lent:
 
 @contextmanager
 def pooled(
-    url: str, mode: Literal["transaction", "session"] = "transaction", *, size: int = 2, in_turns: bool = False
+    url: str,
+    mode: Literal["transaction", "session"] = "transaction",
+    *,
+    size: int = 2,
+    in_turns: bool = False,
+    ignored: Collection[str] = (),
 ) -> Iterator[str]:
-    """Give the URL of a pooler with so many backends: it lends the one used last, or each in its turn."""
-    pooler = Pooler(url, mode, size, in_turns)
+    """Give the URL of a pooler with so many backends: it lends the one used last, or each in its turn.
+
+    `ignored` are parameters of a start-up that it takes and does not pass on.
+    """
+    pooler = Pooler(url, mode, size, in_turns, ignored)
     try:
         yield pooler.url
     finally:

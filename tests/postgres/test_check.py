@@ -3,7 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import pytest
@@ -269,6 +269,41 @@ def test_a_pooler_that_lends_for_a_session_serves_a_run(shop: Place) -> None:
     with pooled(shop.origin_url, "session") as origin, pooled(shop.target_url, "session") as target:
         pipeline.run(shop.job(), shop.rules(RULES), Database("origin", "shop", origin), Database("target", "shop", target))
     assert shop.read("SELECT count(*) FROM shop.users") == [(10,)]
+
+
+SETTINGS_REFUSED = (
+    "the URL leads to a pooler (such as PgBouncer), which does not take the settings of pg_dump and pg_restore (PGOPTIONS): "
+    "{}; use the server's own address and port, or mode stream"
+)
+
+
+def test_a_pooler_that_refuses_or_ignores_the_settings_of_client_programs_is_named_in_mode_dump(
+    shop: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    shop.in_target(f"ALTER DATABASE {shop.name} SET lc_monetary = 'POSIX'; ALTER DATABASE {shop.name} SET array_nulls = off")
+    with pooled(shop.origin_url, "session") as origin, pooled(shop.target_url, "session", ignored=["options"]) as target:
+        refused, ignored = problems(shop, origin=origin, target=target, mode="dump")
+    port = urlsplit(origin).port
+    assert refused == "origin shop: " + SETTINGS_REFUSED.format(
+        f'connection to server at "127.0.0.1", port {port} failed: FATAL: unsupported startup parameter: options'
+    )
+    assert ignored == "target: " + SETTINGS_REFUSED.format("it ignores array_nulls, lc_monetary")
+
+
+def test_a_pooler_that_ignores_settings_which_the_server_has_anyway_serves_a_run_in_mode_dump(
+    shop: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    shop.in_origin(f"INSERT INTO users (name) VALUES ('Marie'); ALTER DATABASE {shop.name} SET lc_monetary = 'C'")
+    shop.in_target(f"ALTER DATABASE {shop.name} SET lc_monetary = 'C'")
+    with (
+        pooled(shop.origin_url, "session", ignored=["options"]) as origin,
+        pooled(shop.target_url, "session", ignored=["options"]) as target,
+    ):
+        databases = (Database("origin", "shop", origin), Database("target", "shop", target))
+        pipeline.run(shop.job(mode="dump"), shop.rules(RULES), *databases)
+    assert shop.read("SELECT name FROM shop.users") == [("[valeur unique anonymisée 1]",)]
 
 
 # The origin's rights.

@@ -845,6 +845,35 @@ def test_what_pg_restore_says_of_a_row_is_told_to_nobody(
     nothing_left(place, private)
 
 
+def test_what_pg_restore_says_of_a_row_of_a_backup_in_inserts_is_told_to_nobody(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+) -> None:
+    published(place)
+    file = backup(place, tmp_path / "backup", "--format=custom", "--inserts")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    psql = f'{PROGRAMS["18"] / "psql"} -qX -c "ALTER TABLE public.users ALTER name TYPE int USING 0" "{place.target_url}"'
+    program(tmp_path, "pg_restore", f'[[ "$*" == *--dbname* ]] && {psql}; exec "$real" "$@"')
+    with pytest.raises(EtlError) as failed:
+        place.run(RULES, mode="dump", from_dump=str(file))
+    assert failed.value.problems == (
+        "target: restore failed: its message may quote a row, and stands in the server's log only",
+    )
+    nothing_left(place, private)
+
+
+def test_client_programs_are_asked_for_english(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
+) -> None:
+    place.in_origin(ORIGIN)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
+    monkeypatch.setenv("LANGUAGE", "fr")
+    for name in ("pg_dump", "pg_restore"):
+        program(tmp_path, name, f'echo "$LC_ALL $LANGUAGE" >> {tmp_path / "asked"}; exec "$real" "$@"')
+    place.run(RULES, mode="dump")
+    assert {*(tmp_path / "asked").read_text().splitlines()} == {"C C"}
+
+
 # The raw schema of the target.
 
 

@@ -276,9 +276,84 @@ def test_a_key_that_the_rules_publish_stays_as_it_is_with_a_warning_and_so_does_
 def test_a_key_that_the_rules_anonymize_and_a_truncated_table_are_told_nothing_of() -> None:
     of_cases = "- {table_name: cases, anonymized_column_names: [ssn], non_anonymized_column_names: [city]}\n"
     truncated = "- {table_name: profiles, truncated: true}\n"
-    assert followed(OF_USERS + of_cases + truncated + OF_NOTES) == (
+    assert followed(OF_USERS + of_cases + truncated + "- {table_name: notes, truncated: true}\n") == (
         {"users": ["city", "ssn"], "cases": ["ssn"], "profiles": [], "notes": []},
         (),
+    )
+
+
+def test_a_number_that_refers_to_an_anonymized_one_by_way_of_a_truncated_table_is_anonymized() -> None:
+    of_cases = "- {table_name: cases, anonymized_column_names: [ssn], non_anonymized_column_names: [city]}\n"
+    truncated = "- {table_name: profiles, truncated: true}\n"
+    assert followed(OF_USERS + of_cases + truncated + OF_NOTES) == (
+        {"users": ["city", "ssn"], "cases": ["ssn"], "profiles": [], "notes": ["profile"]},
+        ("notes.profile is anonymized: it refers to profiles.ssn and so to cases.ssn, which is",),
+    )
+
+
+TOKENS = table(
+    "tokens",
+    column("token"),
+    column("number", "bigint"),
+    column("nir", "numeric(15)"),
+    column("parent"),
+    key=["token"],
+    foreign_keys=[foreign_key("tokens", "parent", "tokens", "token")],
+)
+CALLS = table(
+    "calls",
+    column("token"),
+    column("number", "bigint"),
+    column("nir", "bigint"),
+    column("parent"),
+    column("elsewhere"),
+    key=["token"],
+    foreign_keys=[
+        ForeignKey("calls", "calls_key", ("number", "token"), "public", "tokens", ("number", "token")),
+        foreign_key("calls", "nir", "tokens", "nir"),
+        foreign_key("calls", "parent", "calls", "token"),
+        foreign_key("calls", "elsewhere", "tokens", "token", schema="other"),
+    ],
+)
+RETRIES = table("retries", column("call"), foreign_keys=[foreign_key("retries", "call", "calls_1", "token")])
+WITH_TOKENS = catalog(RETRIES, CALLS, TOKENS, partitions={"calls_1": "calls"})
+OF_TOKENS = "tables:\n- {table_name: tokens, truncated: true}\n- {table_name: retries, anonymized_column_names: []}\n"
+
+
+def test_a_natural_key_that_leads_to_a_truncated_table_is_anonymized_and_a_number_is_not() -> None:
+    assert followed(OF_TOKENS + "- {table_name: calls, anonymized_column_names: []}\n", WITH_TOKENS) == (
+        {"tokens": [], "retries": ["call"], "calls": ["nir", "parent", "token"]},
+        (
+            "retries.call is anonymized: it refers to calls.token, which is",
+            "calls.elsewhere is a key without a rule, of type text: copied as it is",
+            "calls.nir is anonymized: it refers to tokens.nir, which is truncated",
+            "calls.parent is anonymized: it refers to calls.token, which is",
+            "calls.token is anonymized: it refers to tokens.token, which is truncated",
+        ),
+    )
+
+
+def test_a_natural_key_towards_a_truncated_table_that_the_rules_publish_stays_as_it_is_with_a_warning() -> None:
+    listed = "- {table_name: calls, anonymized_column_names: [nir], non_anonymized_column_names: [token, elsewhere]}\n"
+    assert followed(OF_TOKENS + listed, WITH_TOKENS) == (
+        {"tokens": [], "retries": [], "calls": ["nir"]},
+        (
+            "retries.call is a key without a rule, of type text: copied as it is",
+            "calls.parent is a key without a rule, of type text: copied as it is",
+            "calls.token is published as it is, though it refers to tokens.token, which is truncated",
+        ),
+    )
+
+
+def test_truncated_tables_that_refer_to_each_other_hide_what_refers_to_them() -> None:
+    first = table("first", column("token"), key=["token"], foreign_keys=[foreign_key("first", "token", "second", "token")])
+    second = table("second", column("token"), key=["token"], foreign_keys=[foreign_key("second", "token", "first", "token")])
+    calls = table("calls", column("token"), foreign_keys=[foreign_key("calls", "token", "first", "token")])
+    text = "tables: [{table_name: first, truncated: true}, {table_name: second, truncated: true}, {table_name: calls}]"
+    text = text.replace("{table_name: calls}", "{table_name: calls, anonymized_column_names: []}")
+    assert followed(text, catalog(calls, first, second)) == (
+        {"first": [], "second": [], "calls": ["token"]},
+        ("calls.token is anonymized: it refers to first.token, which is truncated",),
     )
 
 
