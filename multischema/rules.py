@@ -39,7 +39,7 @@ _CURED_BY_QUOTES = ("a boolean", "a number", "a date", "nothing", "a sign of YAM
 
 @dataclass(frozen=True)
 class TableRules:
-    """The rules of one table; a column in both sets is anonymized."""
+    """The rules of one table; a column in both sets is anonymized, and where both are empty, all its columns are keys."""
 
     table: str
     truncated: bool
@@ -186,16 +186,14 @@ def _read_table(node: yaml.Node, index: int, problems: list[str]) -> TableRules:
         non_anonymized=_columns(values, "non_anonymized_column_names", place, problems),
     )
     if len(problems) == known:
-        problems.extend(_contradictions(rules, values, place))
+        problems.extend(_contradictions(rules, place))
     return rules
 
 
-def _contradictions(rules: TableRules, values: Mapping[str, yaml.Node], place: str) -> Sequence[str]:
+def _contradictions(rules: TableRules, place: str) -> Sequence[str]:
     columns = rules.anonymized | rules.non_anonymized
     if rules.truncated and columns:
         return [f"{place}: truncated, and rules for its columns too ({len(columns)}); want one or the other"]
-    if not rules.truncated and not values.keys() & set(TABLE_KEYS[2:]):
-        return [f"{place}: no rule; want truncated: true, or {' and '.join(TABLE_KEYS[2:])}"]
     return []
 
 
