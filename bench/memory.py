@@ -78,6 +78,7 @@ def _measure(work: Path) -> int:
                 "METABASE_USERNAME": "metabase",
                 "SCALEWAY_JOB_DEFINITION_ID": "none",
                 "ETL_HOME": str(work),
+                "RULES_FOLDER": str(work),
             }
             subprocess.run([sys.executable, "-m", "deployment.setup"], env=environment, check=True, stdout=sys.stderr)
             bounded = ["bash", "-c", 'echo $$ >"$1" && exec bash deployment/worker.sh', "-", str(bound / "cgroup.procs")]

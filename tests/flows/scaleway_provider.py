@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 
 from demo import alone
-from tests.conftest import OWN
+from tests.conftest import OWN, TEMPORARY
 
 IMAGE = "rg.fr-par.scw.cloud/etl/etl:latest"
 ENDED = ("succeeded", "failed", "interrupted")
@@ -300,6 +300,7 @@ class Provider(ThreadingHTTPServer):
             "PYTHONPATH": str(OWN),
             "LANG": "C.UTF-8",
             **alone.SETTINGS,
+            "RULES_FOLDER": TEMPORARY,
             "HOME": str(self.directory),
             "PREFECT_HOME": str(self.directory / "home"),
             "SCW_SLS_RESOURCE_ID": run.id,

@@ -17,7 +17,7 @@ import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployment import automations, declared, setup
-from tests.conftest import OWN, PASSWORD, Place
+from tests.conftest import OWN, PASSWORD, TEMPORARY, Place
 from tests.flows.conftest import SLOW, SLOW_RULES, blocked, busy
 from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, prefect_server
 from tests.flows.test_failures import end_sessions
@@ -89,7 +89,7 @@ class Worker:
             process = subprocess.Popen(
                 ["bash", str(OWN / "deployment" / "worker.sh")],
                 cwd=server.home,
-                env={**server.client, **QUICK, "CONTAINER": container},
+                env={**server.client, **QUICK, "CONTAINER": container, "RULES_FOLDER": TEMPORARY},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
