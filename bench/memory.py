@@ -3,13 +3,14 @@
 They share a cgroup that holds as much as Scalingo's container M; the Postgres servers and Prefect's are outside of it.
 """
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,8 +55,12 @@ tables:
 LISTS = "".join(f"  - {{table_name: list_{i}, non_anonymized_column_names: [label]}}\n" for i in range(1, 41))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print what was found; return 1 where the run failed or something was killed for memory."""
+    argparse.ArgumentParser(
+        prog="python -m bench.memory",
+        description="Measure the memory that a worker and its run need for a database of 1 GB, as root, in some minutes.",
+    ).parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         own = alone.checkout(Path(folder).resolve())
         alone.enter(own)
