@@ -22,8 +22,8 @@ SETTINGS = {
 }
 _PARTS = ("bench", "blocks", "demo", "deployment", "flows", "multischema", "tests", "prefect.yaml")
 _OF_THE_USER = re.compile(
-    "PREFECT.*|PG.*|.*_PROXY|ETL_.*|SCW_.*|SCALEWAY_.*|SCALINGO_.*|.*DB_URL|DATABASE_URL|PORT"
-    "|APP|CONFIG_PATH|METABASE_USERNAME|RULES_FOLDER",
+    "PREFECT.*|PG.*|.*_PROXY|ETL_.*|SCW_.*|SCALEWAY_.*|SCALINGO_.*|.*DB_URL|DATABASE_URL"
+    "|UVICORN_.*|WEB_CONCURRENCY|PORT|APP|CONFIG_PATH|METABASE_USERNAME|RULES_FOLDER",
     re.IGNORECASE,
 )
 

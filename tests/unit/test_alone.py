@@ -28,6 +28,7 @@ def test_a_process_forgets_the_users_variables_whatever_their_case(tmp_path: Pat
     given = {
         **{"PREFECT_API_URL": "x", "prefect_api_url": "x", "Prefect_Profile": "x", "PREFECT_HOME": "x", "PGHOSTADDR": "x"},
         **{"PGSERVICE": "x", "PGPASSFILE": "x", "https_proxy": "x", "ETL_DB_URL": "x", "ORIGIN_DB_URL": "x", "APP": "x"},
+        **{"UVICORN_ENV_FILE": "x", "WEB_CONCURRENCY": "3"},
         **{"PATH": "p", "HOME": "h", "LANG": "l", "TMPDIR": "t", "VIRTUAL_ENV": "v"},
     }
     own = {"PREFECT_HOME": str(tmp_path), "PREFECT_PROFILES_PATH": str(tmp_path / "no-profiles.toml"), "DO_NOT_TRACK": "1"}
