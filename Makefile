@@ -1,14 +1,17 @@
-# `make demo` shows the ETL at work, `make test` runs the tests: both install what they need into .venv first.
+# `make` lists the targets. Those that need it install what the project needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo ui install test test-all bench check audit deploy lock clean
+.PHONY: help demo ui install test test-all bench check audit deploy lock clean
+
+help:  ## list the targets, and start nothing
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-10s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: .venv/installed  ## publish two invented apps on embedded Postgres servers, and show rows before and after
 	@$(BIN)/python -m demo
 
 ui: .venv/installed  ## open Prefect's UI on the demo's runs
-	@PREFECT_HOME=$(CURDIR)/.demo/prefect $(BIN)/prefect server start
+	@$(BIN)/python -m demo --ui
 
 install: .venv/installed  ## what the ETL, the tests and the demo need, into .venv
 

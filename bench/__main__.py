@@ -14,6 +14,7 @@ from statistics import median
 
 from bench import link, machine, origin, ways
 from bench.ways import Place, Taken
+from demo import alone
 from demo.servers import Server
 from tests.flows.servers import prefect_server
 
@@ -41,18 +42,24 @@ WAYS: dict[str, Callable[[Place], Taken]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print a table of medians and ratios; return the exit status."""
     given = _parser().parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder) as folder:
+        own = alone.checkout(Path(folder).resolve())
+        alone.enter(own)
+        _measure(given, own)
+    return 0
+
+
+def _measure(given: argparse.Namespace, folder: Path) -> None:
+    """Measure on servers of its own in a folder, and print the table."""
     chosen = [name for name in WAYS if name in (given.ways or WAYS)]
     shape = origin.many(given.tables) if given.tables else origin.shaped(int(given.size * 1e9), given.dominating)
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder) as folder,
-        machine.servers(Path(folder), (MAJOR, MAJOR), SETTINGS) as servers,
-    ):
+    with machine.servers(folder, (MAJOR, MAJOR), SETTINGS) as servers:
         size = origin.fill(servers[0].url(), shape, given.seed)
         print(_setting(given, shape, size), flush=True)
         is_flow = any("flow" in name for name in chosen)
         with (
-            prefect_server(Path(folder)) if is_flow else nullcontext() as server,
-            _place(given, servers, shape, Path(folder), server.client if server else {}) as place,
+            prefect_server(folder) if is_flow else nullcontext() as server,
+            _place(given, servers, shape, folder, server.client if server else {}) as place,
         ):
             ways.ours(place, "stream")  # not counted: the servers make the files of their log
             taken: dict[str, list[Taken]] = {name: [] for name in chosen}
@@ -62,7 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     taken[name].append(WAYS[name](place))
                     print(f"round {number + 1}: {_line(name, taken[name][-1])}", file=sys.stderr, flush=True)
     print("\n".join(table(taken)))
-    return 0
 
 
 def table(taken: dict[str, list[Taken]]) -> list[str]:

@@ -3,13 +3,14 @@
 They share a cgroup that holds as much as Scalingo's container M; the Postgres servers and Prefect's are outside of it.
 """
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +18,8 @@ import psutil
 import psycopg
 
 from bench.machine import servers, together
+from demo import alone
 from demo.servers import Server
-from tests.conftest import ROOT
 from tests.flows.servers import PrefectServer, eventually, prefect_server, running
 
 SETTINGS = {"max_wal_size": "4GB"}
@@ -54,10 +55,21 @@ tables:
 LISTS = "".join(f"  - {{table_name: list_{i}, non_anonymized_column_names: [label]}}\n" for i in range(1, 41))
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print what was found; return 1 where the run failed or something was killed for memory."""
-    with tempfile.TemporaryDirectory() as folder, servers(Path(folder), (16, 18), SETTINGS) as (origin, target):
-        work = Path(folder)
+    argparse.ArgumentParser(
+        prog="python -m bench.memory",
+        description="Measure the memory that a worker and its run need for a database of 1 GB, as root, in some minutes.",
+    ).parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        own = alone.checkout(Path(folder).resolve())
+        alone.enter(own)
+        return _measure(own)
+
+
+def _measure(work: Path) -> int:
+    """Measure on servers of its own in a folder; return the exit status."""
+    with servers(work, (16, 18), SETTINGS) as (origin, target):
         with psycopg.connect(target.url(), autocommit=True) as connection:
             connection.execute("CREATE DATABASE analytics")
         rules = work / "rules.yml"
@@ -70,11 +82,10 @@ def main() -> int:
                 "RDV_SOLIDARITES_DB_URL": origin.url(),
                 "METABASE_USERNAME": "metabase",
                 "SCALEWAY_JOB_DEFINITION_ID": "none",
-                "ETL_HOME": str(ROOT),
+                "ETL_HOME": str(work),
+                "RULES_FOLDER": str(work),
             }
-            subprocess.run(
-                [sys.executable, "-m", "deployment.setup"], cwd=ROOT, env=environment, check=True, stdout=sys.stderr
-            )
+            subprocess.run([sys.executable, "-m", "deployment.setup"], env=environment, check=True, stdout=sys.stderr)
             bounded = ["bash", "-c", 'echo $$ >"$1" && exec bash deployment/worker.sh', "-", str(bound / "cgroup.procs")]
             with running(bounded, environment, work / "worker.log") as worker:
                 eventually(lambda: b"started" in (work / "worker.log").read_bytes())

@@ -243,9 +243,7 @@ def _in_parallel(jobs: int, work: Callable[[Item], None], items: Sequence[Item])
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[Taken, str]:
     """Run a command from its start to its end, imports included; return what it took and what it printed."""
     started = time.monotonic()
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as run:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         ended = threading.Event()
         peaks = [0]
         watcher = threading.Thread(target=_watch, args=(run.pid, ended, peaks))

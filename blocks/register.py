@@ -1,8 +1,9 @@
 """Save the Secret blocks that the environment (or `.env`) provides: `python -m blocks.register`. Safe to repeat."""
 
+import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import httpx
 from dotenv import load_dotenv
@@ -38,8 +39,13 @@ def register(environment: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
+    argparse.ArgumentParser(
+        prog="python -m blocks.register",
+        description="Save the Secret blocks with the database URLs that the environment provides on the Prefect server.",
+        epilog="The environment (or .env) has the URLs and PREFECT_API_URL: see .env.example. Safe to repeat.",
+    ).parse_args(arguments)
     load_dotenv(".env")
     try:
         print("\n".join(register(os.environ)))

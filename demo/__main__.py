@@ -1,5 +1,6 @@
 """See the ETL work: `make demo` fills two origins, publishes both, and shows rows before and after."""
 
+import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,11 +12,12 @@ from psycopg import sql
 from rich.console import Console
 from rich.text import Text
 
-from demo import origins
+from demo import alone, origins
 from demo.servers import Server, embedded_bin
 
 FOLDER = Path(__file__).parent.parent / ".demo"
 RULES = Path(__file__).parent
+HOME = FOLDER / "prefect"
 READER = "metabase"
 PASSWORD = "demo"
 VARIABLES = {"rdvs": "RDV_SOLIDARITES_DB_URL", "rdvi": "RDV_INSERTION_DB_URL"}
@@ -23,14 +25,18 @@ ROWS_SHOWN = 2
 WIDTH = 42
 
 
-def main() -> int:
-    """Run the demo; return its exit status."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo, or open Prefect's UI on its runs; return the exit status."""
+    given = _parser().parse_args(arguments)
+    HOME.mkdir(parents=True, exist_ok=True)
+    alone.enter(HOME)
+    if given.ui:
+        os.execv(sys.executable, [sys.executable, "-m", "prefect", "server", "start", "--port", str(given.port)])
     console = Console(highlight=False)
     with _servers(console) as (origin, target):
         for app in origins.APPS:
             _fill(console, origin, app)
         _make_roles(target)
-        _use_own_prefect()
         _publish(console, origin, target)
         for app in origins.APPS:
             _show(console, app, origin, target)
@@ -45,7 +51,6 @@ def main() -> int:
 @contextmanager
 def _servers(console: Console) -> Iterator[tuple[Server, Server]]:
     """Start the origins' server (Postgres 16) and the target's (18), and stop them at the end."""
-    FOLDER.mkdir(exist_ok=True)
     servers = []
     try:
         for name, major in (("origin", 16), ("target", 18)):
@@ -83,14 +88,6 @@ def _make_roles(target: Server) -> None:
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(PASSWORD))
             )
         connection.execute("CREATE DATABASE analytics OWNER etl")
-
-
-def _use_own_prefect() -> None:
-    """Keep away from the user's own Prefect: blocks and runs of the demo live in its folder."""
-    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
-        del os.environ[name]
-    os.environ["PREFECT_HOME"] = str(FOLDER / "prefect")
-    os.chdir(FOLDER.parent)  # prefect.toml is read from the working directory
 
 
 def _publish(console: Console, origin: Server, target: Server) -> None:
@@ -140,6 +137,17 @@ def _read(url: str, schema: str, table: str, columns: Sequence[str]) -> list[tup
 def _cell(value: str | None) -> str:
     text = "NULL" if value is None else " ".join(value.split())
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m demo",
+        description="Publish two invented apps on embedded Postgres servers, and show rows before and after.",
+        epilog="It reaches no server but those that it starts, and leaves nothing but .demo.",
+    )
+    parser.add_argument("--ui", action="store_true", help="instead, open Prefect's UI on the runs of the last demo")
+    parser.add_argument("--port", metavar="N", type=int, default=4200, help="the UI's port (default: 4200)")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Ask a public database for known holes in the locked packages, or say that nobody answers: `python -m deployment.audit`."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -11,8 +12,16 @@ _LOCK = Path(__file__).parent.parent / "requirements.txt"
 _PATIENCE = 120  # seconds
 
 
-def main(lock: Path = _LOCK) -> int:
-    """Run pip-audit on the lock; return 1 for a known hole, 0 for none, and where nobody answers."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 1 for a known hole, 0 for none, and where nobody answers."""
+    argparse.ArgumentParser(
+        prog="python -m deployment.audit", description="Ask a public database for known holes in the locked packages."
+    ).parse_args(arguments)
+    return audit(_LOCK)
+
+
+def audit(lock: Path) -> int:
+    """Run pip-audit on a lock; return 1 for a known hole, 0 for none, and where nobody answers."""
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--progress-spinner=off"]
     try:
         asked = subprocess.run(

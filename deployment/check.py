@@ -5,6 +5,7 @@ variable becomes an empty text, a secret in a parameter is stored in clear. Here
 own. The names that are known come from Prefect's own models, so that they follow the pinned version.
 """
 
+import argparse
 import inspect
 import sys
 from collections import Counter
@@ -69,10 +70,12 @@ def problems(content: Mapping[str, Any], environment: Mapping[str, str] | None =
     )
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Check the file that is given, else prefect.yaml; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m deployment.check", description="Check what `make deploy` would read.")
+    parser.add_argument("file", nargs="?", type=Path, default=declared.FILE, help="what is checked (default: prefect.yaml)")
     try:
-        found = problems(declared.read(*map(Path, arguments)))
+        found = problems(declared.read(parser.parse_args(arguments).file))
     except UsageError as error:
         found = list(error.problems)
     for problem in found:
@@ -304,4 +307,4 @@ def _lines(where: str, error: ValidationError) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

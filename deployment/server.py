@@ -3,6 +3,7 @@
 It refuses to start open to everybody, or with a key for the Secret blocks that lies beside them in the database.
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from dotenv import load_dotenv
 from blocks import urls
 from multischema.errors import UsageError
 
+COMMANDS = ("start", "status", "stop", "database", "services")  # of `prefect server`
 MIN_PASSWORD = 16
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 KEY = "PREFECT_SERVER_ENCRYPTION_KEY"
@@ -76,18 +78,32 @@ def database_url(variable: str, url: str) -> str:
     return parts._replace(scheme="postgresql+asyncpg", query=query, fragment="").geturl()
 
 
-def main() -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """Become the server; return an exit status only where it can't start."""
+    arguments = passed_on(sys.argv[1:] if given is None else given)
     load_dotenv(".env")
     try:
         environment = settings(os.environ)
     except UsageError as error:
         problems, status = error.problems, error.exit_status
     else:
-        os.execve(sys.executable, [sys.executable, "-m", *command(environment, sys.argv[1:])], environment)
+        os.execve(sys.executable, [sys.executable, "-m", *command(environment, arguments)], environment)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return status
+
+
+def passed_on(given: Sequence[str]) -> Sequence[str]:
+    """Return the arguments as they are; an end with help, or with status 2, where they are none of `prefect server`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deployment.server",
+        usage="%(prog)s [-h] [COMMAND ...]",
+        description="Start a Prefect server that wants a login, keeps its key apart, and its data in a Postgres database.",
+        epilog="The environment (or .env) has what docs/server.md says.",
+    )
+    parser.add_argument("command", nargs="?", choices=COMMANDS, help="one of `prefect server`, with its own arguments")
+    parser.parse_args(given[:1])  # what follows is that command's
+    return given
 
 
 def _place(url: str) -> str:

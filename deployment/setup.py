@@ -4,9 +4,10 @@ Creates or updates, from prefect.yaml and the environment (or `.env`): the work 
 provides, the deployments with their schedules, and the automations that end what a dead worker left.
 """
 
+import argparse
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dotenv import load_dotenv
@@ -73,8 +74,14 @@ def _held(client: SyncPrefectClient, block: str) -> Any:
         return None
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0 done, 1 the server would not, 2 something is missing or wrong here."""
+    argparse.ArgumentParser(
+        prog="python -m deployment.setup",
+        description="Bring the Prefect server to what prefect.yaml and the environment say: work pools, Secret blocks, "
+        "deployments, automations.",
+        epilog="The environment (or .env) has PREFECT_API_URL and the variables of prefect.yaml. Safe to repeat.",
+    ).parse_args(arguments)
     load_dotenv(".env")
     try:
         for line in set_up(declared.read(), os.environ):

@@ -1,6 +1,22 @@
 #!/usr/bin/env bash
 # The worker of the work pool `scalingo`, in the foreground, one run at a time: the `worker` process on Scalingo.
 set -euo pipefail
+
+case "${1:-}" in
+    "") ;;
+    -h | --help)
+        echo "usage: deployment/worker.sh [-h]"
+        echo
+        echo "Run the worker of the work pool scalingo in the foreground: python -m deployment.worker, with pg_dump on its PATH."
+        exit
+        ;;
+    *)
+        echo "usage: deployment/worker.sh [-h]" >&2
+        echo "deployment/worker.sh: error: unrecognized arguments: $*" >&2
+        exit 2
+        ;;
+esac
+
 cd "$(dirname "$0")/.."
 
 # For `dump` mode: pg_dump refuses a server newer than itself, and Scalingo's own is 16. `stream` mode goes without.

@@ -50,7 +50,7 @@ def etl(
 
     Args:
         app: The app; its database's URL is in the Secret block `<app>-db-url`
-        rules: The app's rules: the https URL, or the path, of its anonymizer.yml
+        rules: The app's rules: the https URL of its anonymizer.yml, or its path, in the code's folder or RULES_FOLDER
         schema: The published schema; where it is empty, the app's name
         origin_schema: The schema of the origin that is copied
         reader: The role that Metabase reads with

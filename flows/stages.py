@@ -1,16 +1,19 @@
 """The stages of the flow `etl` as Prefect tasks: names, retries, log lines and artifacts around the work of `pipeline`."""
 
 import logging
+import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from prefect import State, Task, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
+from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -34,6 +37,7 @@ from multischema.report import count
 
 Item = TypeVar("Item")
 
+_CODE = Path(__file__).parent.parent
 _doors: ContextVar[Doors] = ContextVar("doors")
 _seconds: ContextVar[dict[str, float]] = ContextVar("seconds")
 _bytes: ContextVar[dict[str, int]] = ContextVar("bytes")
@@ -83,9 +87,21 @@ def opened(job: Job, origin: Database, target: Database) -> Iterator[None]:
 def download_rules(source: str) -> bytes:
     """Return the rules file from an https URL or a path. Raises RulesError."""
     with _timed("download rules"):
-        content = download.fetch(source)
+        content = download.fetch(source, _rules_folders())
     log().info(f"downloaded rules: {report.size(len(content))}")
     return content
+
+
+def _rules_folders() -> list[Path] | None:
+    """Return the folders that a file of rules must be in; None where a person runs the flow, who may read what they can.
+
+    A run of a deployment reads with the rights of its worker, for whoever may start runs.
+    """
+    running = FlowRunContext.get()
+    if not running or not running.flow_run or not running.flow_run.deployment_id:
+        return None
+    configured = os.environ.get("RULES_FOLDER")
+    return [_CODE, *([Path(configured)] if configured else [])]
 
 
 @task(name="check", task_run_name="check {job.app}", **retried)

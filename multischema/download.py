@@ -6,7 +6,7 @@ import socket
 import ssl
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -34,19 +34,40 @@ _SCHEME = "[a-z][a-z0-9+.-]+:/+"
 _USERINFO = re.compile(f"({_SCHEME})?+.*:.*@|({_SCHEME})[^/]*@", re.IGNORECASE | re.DOTALL)
 
 
-def fetch(source: str) -> bytes:
+def fetch(source: str, folders: Sequence[Path] | None = None) -> bytes:
     """Return the content of an https URL or of a file, at most MAX_BYTES of it.
 
     Raises RulesError (RulesUnavailable where another try may help): one line that names the source without its secrets.
+
+    :param folders: those that the file must be in, wherever links lead. Without them, it may be anywhere.
     """
     source = source.strip()
-    content = _fetch_url(source) if re.match(_SCHEME, source, re.IGNORECASE) else _read_file(source)
+    if re.match(_SCHEME, source, re.IGNORECASE):
+        content = _fetch_url(source)
+    else:
+        content = _read_file(source if folders is None else _inside(source, folders))
     if is_web_page(content):
         raise RulesError(f"rules: {_name(source)}: this is a web page, not rules; want the address of the raw YAML file")
     return content
 
 
 # A file.
+
+
+def _inside(path: str, folders: Sequence[Path]) -> str:
+    """Return the path without links. Raises RulesError where it leaves the folders, whether there is such a file or not."""
+    if not path:
+        return path
+    try:
+        resolved = Path(path).resolve()
+        if any(resolved.is_relative_to(folder.resolve()) for folder in folders):
+            return str(resolved)
+    except (OSError, ValueError, RuntimeError):  # the last one is a loop of links, for Python before 3.13
+        raise RulesError(f"rules: {_name(path)}: not a file name; want a file or an https URL") from None
+    raise RulesError(
+        f"rules: {_name(path)}: outside of the folders that rules of a deployment are read from; "
+        "want an https URL, or a file of the code's folder or of RULES_FOLDER"
+    )
 
 
 def _read_file(path: str) -> bytes:

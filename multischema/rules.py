@@ -20,6 +20,8 @@ TABLE_KEYS = ("table_name", "truncated", "anonymized_column_names", "non_anonymi
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _YAML_TAG = "tag:yaml.org,2002:"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What PyYAML quotes of the text, and all behind it, since that may hold quotes; not its own names of what it expected.
+_QUOTED = re.compile(r""",? but (?:found|got) .*|(?:^| )(?:'(?!(?:[],}>!.-]|<[a-z ]+>)')|").*""", re.DOTALL)
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
 _KINDS = {
@@ -39,12 +41,44 @@ _CURED_BY_QUOTES = ("a boolean", "a number", "a date", "nothing", "a sign of YAM
 
 @dataclass(frozen=True)
 class TableRules:
-    """The rules of one table; a column in both sets is anonymized."""
+    """The rules of one table; a column in both sets is anonymized, and where both are empty, all its columns are keys."""
 
     table: str
     truncated: bool
     anonymized: frozenset[str]
     non_anonymized: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the file a problem is. What stands there is shown in a table's entry only.
+
+    Elsewhere it may be no rules at all: who chooses the file can choose any that the ETL can read, of passwords for one.
+    """
+
+    name: str
+    is_shown: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+    def at(self, part: str) -> "_Place":
+        return _Place(f"{self.name}{part}", self.is_shown)
+
+    def found(self, node: yaml.Node) -> str:
+        """Return what was found."""
+        kind = _kind(node)
+        if not self.is_shown:
+            return kind or "a value with a tag"
+        kind = kind or f"a value tagged {_quoted(_tag(node), 40)}"
+        quotable = isinstance(node, yaml.ScalarNode) and (node.value or kind == "text")
+        return f"{kind} ({_quoted(node.value, 40)})" if quotable else kind
+
+    def key(self, node: yaml.Node) -> str:
+        """Return a key that is unknown."""
+        if self.is_shown and isinstance(node, yaml.ScalarNode):
+            return _quoted(node.value, 40)
+        return f"on line {_line(node)}" + ("" if isinstance(node, yaml.ScalarNode) else f" ({self.found(node)})")
 
 
 @dataclass(frozen=True)
@@ -86,7 +120,8 @@ def _decode(text: str | bytes) -> str:
         raise RulesError(f"rules: line {line}: not UTF-8; save the file as UTF-8") from None
     if found := _UNPRINTABLE.search(decoded):
         line = decoded.count("\n", 0, found.start()) + 1
-        raise RulesError(f"rules: line {line}: the control character U+{ord(found[0]):04X}; want YAML, which allows none")
+        column = found.start() - decoded.rfind("\n", 0, found.start())
+        raise RulesError(f"rules: line {line}, column {column}: a control character; want YAML, which allows none")
     return decoded
 
 
@@ -132,8 +167,8 @@ def _refuse_bombs(text: str) -> None:
 
 def _syntax_problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    line = f"line {mark.line + 1}: " if mark else ""
-    parts = (getattr(error, name, None) for name in ("context", "problem", "reason"))
+    line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    parts = (_QUOTED.sub("", getattr(error, name, None) or "") for name in ("context", "problem", "reason"))
     return f"rules: {line}not YAML: {_cut(', '.join(part for part in parts if part), 100)}"
 
 
@@ -141,14 +176,15 @@ def _syntax_problem(error: yaml.YAMLError) -> str:
 
 
 def _read_rules(root: yaml.Node, problems: list[str]) -> Rules:
+    place = _Place("rules")
     if _kind(root) != "a mapping":
-        problems.append(f"rules: found {_found(root)}; want a mapping with the key tables")
+        problems.append(f"{place}: found {place.found(root)}; want a mapping with the key tables")
         return Rules({})
-    values = _values(root, "rules", RULES_KEYS, problems)
-    if "tables" not in values:
-        problems.append("rules: no key tables; want it, with a list of tables")
+    if not any(key.value == "tables" for key, _ in root.value):
+        problems.append(f"{place}: no key tables; want it, with a list of tables{_meant(root)}")
         return Rules({})
-    nodes = _items(values["tables"], "rules: tables", "tables", problems)
+    values = _values(root, place, RULES_KEYS, problems)
+    nodes = _items(values["tables"], place.at(": tables"), "tables", problems)
     tables: dict[str, TableRules] = {}
     lines: dict[str, int] = {}
     for index, node in enumerate(nodes):
@@ -156,6 +192,12 @@ def _read_rules(root: yaml.Node, problems: list[str]) -> Rules:
         table = _read_table(node, index, problems)
         tables[table.table] = table
     return Rules(tables)
+
+
+def _meant(root: yaml.Node) -> str:
+    """Return on which line the key tables may be misspelt."""
+    lines = [_line(key) for key, _ in root.value if isinstance(key, yaml.ScalarNode) and _suggestion(key.value, RULES_KEYS)]
+    return f" (did you mean it on line {lines[0]}?)" if lines else ""
 
 
 def _second_entry(node: yaml.Node, lines: dict[str, int]) -> Sequence[str]:
@@ -173,29 +215,27 @@ def _second_entry(node: yaml.Node, lines: dict[str, int]) -> Sequence[str]:
 def _read_table(node: yaml.Node, index: int, problems: list[str]) -> TableRules:
     """Read one table's rules; what is returned is of use only if no problem was added."""
     name = _table_name(node)
-    place = f"rules: table {_shown(name)}" if name else f"rules: tables[{index}] (line {_line(node)})"
+    place = _Place(f"rules: table {_shown(name)}", True) if name else _Place(f"rules: tables[{index}] (line {_line(node)})")
     if _kind(node) != "a mapping":
-        problems.append(f"{place}: found {_found(node)}; want a mapping with table_name and its rules")
+        problems.append(f"{place}: found {place.found(node)}; want a mapping with table_name and its rules")
         return TableRules("", False, frozenset(), frozenset())
     known = len(problems)
     values = _values(node, place, TABLE_KEYS, problems)
     rules = TableRules(
         table=_read_table_name(values, place, problems),
-        truncated=_flag(values.get("truncated"), f"{place}: truncated", problems),
+        truncated=_flag(values.get("truncated"), place.at(": truncated"), problems),
         anonymized=_columns(values, "anonymized_column_names", place, problems),
         non_anonymized=_columns(values, "non_anonymized_column_names", place, problems),
     )
     if len(problems) == known:
-        problems.extend(_contradictions(rules, values, place))
+        problems.extend(_contradictions(rules, place))
     return rules
 
 
-def _contradictions(rules: TableRules, values: Mapping[str, yaml.Node], place: str) -> Sequence[str]:
+def _contradictions(rules: TableRules, place: _Place) -> Sequence[str]:
     columns = rules.anonymized | rules.non_anonymized
     if rules.truncated and columns:
         return [f"{place}: truncated, and rules for its columns too ({len(columns)}); want one or the other"]
-    if not rules.truncated and not values.keys() & set(TABLE_KEYS[2:]):
-        return [f"{place}: no rule; want truncated: true, or {' and '.join(TABLE_KEYS[2:])}"]
     return []
 
 
@@ -208,31 +248,32 @@ def _table_name(node: yaml.Node) -> str | None:
     return None
 
 
-def _read_table_name(values: Mapping[str, yaml.Node], place: str, problems: list[str]) -> str:
+def _read_table_name(values: Mapping[str, yaml.Node], place: _Place, problems: list[str]) -> str:
     if "table_name" not in values:
         problems.append(f"{place}: no table_name; want the table's name")
         return ""
-    return _name(values["table_name"], f"{place}: table_name", "the table's name", problems)
+    return _name(values["table_name"], place.at(": table_name"), "the table's name", problems)
 
 
-def _columns(values: Mapping[str, yaml.Node], key: str, place: str, problems: list[str]) -> frozenset[str]:
+def _columns(values: Mapping[str, yaml.Node], key: str, place: _Place, problems: list[str]) -> frozenset[str]:
     if key not in values:
         return frozenset()
-    nodes = _items(values[key], f"{place}: {key}", "column names", problems)
-    return frozenset(_name(node, f"{place}: {key}[{index}]", "a column name", problems) for index, node in enumerate(nodes))
+    place = place.at(f": {key}")
+    nodes = _items(values[key], place, "column names", problems)
+    return frozenset(_name(node, place.at(f"[{index}]"), "a column name", problems) for index, node in enumerate(nodes))
 
 
 # One node.
 
 
-def _values(node: yaml.Node, place: str, wanted: Sequence[str], problems: list[str]) -> dict[str, yaml.Node]:
+def _values(node: yaml.Node, place: _Place, wanted: Sequence[str], problems: list[str]) -> dict[str, yaml.Node]:
     """Return a mapping's values by key, and note the keys that are unknown or there twice."""
     values: dict[str, yaml.Node] = {}
     lines: dict[str, int] = {}
     for key, value in node.value:
         name = key.value if isinstance(key, yaml.ScalarNode) else ""
         if name not in wanted:
-            problems.append(f"{place}: unknown key {_key(key)}; want {', '.join(wanted)}{_suggestion(name, wanted)}")
+            problems.append(f"{place}: unknown key {place.key(key)}; want {', '.join(wanted)}{_suggestion(name, wanted)}")
         elif name in values:
             problems.append(f"{place}: duplicate key '{name}' on line {_line(key)}, the first is on line {lines[name]}")
         else:
@@ -241,40 +282,36 @@ def _values(node: yaml.Node, place: str, wanted: Sequence[str], problems: list[s
     return values
 
 
-def _key(node: yaml.Node) -> str:
-    return _quoted(node.value, 40) if isinstance(node, yaml.ScalarNode) else f"on line {_line(node)} ({_kind(node)})"
-
-
 def _suggestion(name: str, wanted: Sequence[str]) -> str:
     close = difflib.get_close_matches(name[:63], wanted, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _items(node: yaml.Node, place: str, wanted: str, problems: list[str]) -> Sequence[yaml.Node]:
+def _items(node: yaml.Node, place: _Place, wanted: str, problems: list[str]) -> Sequence[yaml.Node]:
     """Return a list's items; a key without a value is an empty list, as teams write it."""
     kind = _kind(node)
     if kind == "a list":
         items: Sequence[yaml.Node] = node.value
         return items
     if kind != "nothing":
-        problems.append(f"{place}: found {_found(node)}; want a list of {wanted}")
+        problems.append(f"{place}: found {place.found(node)}; want a list of {wanted}")
     return []
 
 
-def _flag(node: yaml.Node | None, place: str, problems: list[str]) -> bool:
+def _flag(node: yaml.Node | None, place: _Place, problems: list[str]) -> bool:
     if node is None or _kind(node) == "nothing":
         return False
     value = node.value.lower() if _kind(node) == "a boolean" else None
     if value not in _TRUE + _FALSE:
-        problems.append(f"{place}: found {_found(node)}; want true or false")
+        problems.append(f"{place}: found {place.found(node)}; want true or false")
     return value in _TRUE
 
 
-def _name(node: yaml.Node, place: str, wanted: str, problems: list[str]) -> str:
+def _name(node: yaml.Node, place: _Place, wanted: str, problems: list[str]) -> str:
     if _is_name(node):
         return str(node.value)
     cure = "; quote it" if _kind(node) in _CURED_BY_QUOTES and node.value else ""
-    problems.append(f"{place}: found {_found(node)}; want {wanted}{cure}")
+    problems.append(f"{place}: found {place.found(node)}; want {wanted}{cure}")
     return ""
 
 
@@ -285,14 +322,13 @@ def _is_name(node: yaml.Node) -> bool:
     return bool(node.value) and not re.search("[\0\ud800-\udfff]", node.value)
 
 
-def _kind(node: yaml.Node) -> str:
-    tag = node.tag.removeprefix(_YAML_TAG)
-    return _KINDS.get((type(node), tag)) or f"a value tagged {_quoted(tag, 40)}"
+def _kind(node: yaml.Node) -> str | None:
+    """Return what a node is in plain words, None where its tag is none that YAML gives by itself."""
+    return _KINDS.get((type(node), _tag(node)))
 
 
-def _found(node: yaml.Node) -> str:
-    shown = isinstance(node, yaml.ScalarNode) and (node.value or _kind(node) == "text")
-    return f"{_kind(node)} ({_quoted(node.value, 40)})" if shown else _kind(node)
+def _tag(node: yaml.Node) -> str:
+    return node.tag.removeprefix(_YAML_TAG)
 
 
 def _line(read: yaml.Node | yaml.Event) -> int:

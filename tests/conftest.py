@@ -1,5 +1,7 @@
 """Real servers for the tests: each is started when a test first asks for it, and gone when the last test is done."""
 
+import atexit
+import os
 import shutil
 import sys
 import tempfile
@@ -16,6 +18,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from demo import alone
 from demo.servers import Server, embedded_bin, system_bins
 from multischema import pipeline
 from multischema.planning import Job
@@ -28,6 +31,11 @@ PAIRS = [("16", "18"), ("18", "16"), *((name, "18") for name in PROGRAMS if name
 
 TEMPORARY = tempfile.gettempdir()  # a test may change TMPDIR before it asks for a server
 
+# the tests' working directory, and Prefect's home: it shows the project's code, and nothing that a user has set
+OWN = alone.checkout(Path(tempfile.mkdtemp(prefix="own-")).resolve())
+atexit.register(shutil.rmtree, OWN, ignore_errors=True)
+alone.forget(OWN)
+
 sys.path.insert(0, str(ROOT))
 _numbers = count(1)
 
@@ -35,6 +43,11 @@ _numbers = count(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let property tests try more."""
     parser.addoption("--examples", type=int, help="how many random examples a property test tries; else 25, always the same")
+
+
+def pytest_sessionstart() -> None:
+    """Leave the directory that pytest was started in, which has been looked at for options and tests by now."""
+    os.chdir(OWN)
 
 
 @pytest.fixture(scope="session")

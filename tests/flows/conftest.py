@@ -1,17 +1,13 @@
 """A real Prefect server for all tests of flows: it has a folder of its own, and the user's Prefect is left alone."""
 
-# ruff: noqa: E402 - Prefect reads its settings as it is imported
+from contextlib import chdir
 
-import atexit
+from tests.conftest import OWN
+
+with chdir(OWN):
+    import prefect  # noqa: F401
+
 import os
-import shutil
-import tempfile
-
-for _name in [name for name in os.environ if name.startswith("PREFECT_")]:
-    del os.environ[_name]
-os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="prefect-")
-atexit.register(shutil.rmtree, os.environ["PREFECT_HOME"], ignore_errors=True)
-
 import signal
 import subprocess
 import sys
@@ -36,11 +32,11 @@ from prefect.settings import (
 )
 
 from blocks import register, urls
+from demo import alone
 from flows.etl import etl
-from tests.conftest import PROGRAMS, ROOT, Place
+from tests.conftest import PROGRAMS, Place
 from tests.flows.servers import PATIENCE, PrefectServer, prefect_server
 
-HOME = Path(os.environ["PREFECT_HOME"])
 SYSTEM = [name for name in PROGRAMS if name.startswith("system")]
 
 # Prefect's server needs the extension pg_trgm, which the embedded servers don't bring
@@ -182,14 +178,14 @@ class Command:
 
 def variables(environment: Mapping[str, str | None]) -> dict[str, str]:
     """Return the environment of a command: nothing of the user's but the path, and the tests' own Prefect."""
-    own = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(HOME)}
+    own = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONPATH": str(OWN), "PREFECT_HOME": str(OWN)} | alone.SETTINGS
     return {name: value for name, value in {**own, **environment}.items() if value is not None}
 
 
 @pytest.fixture(scope="session")
 def started_server() -> Iterator[PrefectServer]:
     """Return the server of all tests; it records task runs every second, not every five."""
-    with prefect_server(HOME, {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1"}, auth="") as server:
+    with prefect_server(OWN, {"PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1"}, auth="") as server:
         yield server
 
 
@@ -197,7 +193,7 @@ def started_server() -> Iterator[PrefectServer]:
 def server(started_server: PrefectServer) -> Iterator[PrefectServer]:
     """Return the server, which this process uses, whatever the user's own settings say."""
     changed = {
-        PREFECT_HOME: HOME,
+        PREFECT_HOME: OWN,
         PREFECT_API_URL: started_server.url,
         PREFECT_API_KEY: None,
         PREFECT_API_AUTH_STRING: None,
@@ -212,10 +208,9 @@ def server(started_server: PrefectServer) -> Iterator[PrefectServer]:
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """Return a directory to run commands in: with the project's Prefect settings, without anybody's .env."""
+    """Return a directory to run commands in: without anybody's .env or prefect.toml."""
     directory = tmp_path / "work"
     directory.mkdir()
-    (directory / "prefect.toml").symlink_to(ROOT / "prefect.toml")
     return directory
 
 

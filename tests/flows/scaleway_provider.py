@@ -24,7 +24,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 
-ROOT = Path(__file__).parent.parent.parent
+from demo import alone
+from tests.conftest import OWN, TEMPORARY
+
 IMAGE = "rg.fr-par.scw.cloud/etl/etl:latest"
 ENDED = ("succeeded", "failed", "interrupted")
 REGIONS = ("fr-par", "nl-ams", "pl-waw")
@@ -260,7 +262,7 @@ class Provider(ThreadingHTTPServer):
             with open(self.directory / f"{run.id}.log", "wb") as output:
                 run.process = subprocess.Popen(
                     command,
-                    cwd=ROOT,
+                    cwd=OWN,
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -295,8 +297,10 @@ class Provider(ThreadingHTTPServer):
     def _environment(self, run: Run) -> dict[str, str]:
         own = {
             "PATH": f"{self.directory}:{Path(sys.executable).parent}:/usr/bin:/bin",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(OWN),
             "LANG": "C.UTF-8",
+            **alone.SETTINGS,
+            "RULES_FOLDER": TEMPORARY,
             "HOME": str(self.directory),
             "PREFECT_HOME": str(self.directory / "home"),
             "SCW_SLS_RESOURCE_ID": run.id,

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from prefect.logging.handlers import APILogWorker
 
-from tests.conftest import ROOT
+from demo import alone
 
 PATIENCE = 120.0  # seconds that a busy machine gets for what usually takes a few
 AUTH = "admin:a prefect pass/word"
@@ -35,7 +34,8 @@ def eventually(look: Callable[[], Any], patience: float = PATIENCE) -> Any:
 
 def variables(**given: str) -> dict[str, str]:
     """Return the environment of a process: nothing of the user's."""
-    return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "LANG": "C.UTF-8", "DO_NOT_TRACK": "1", **given}
+    own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "LANG": "C.UTF-8", "DO_NOT_TRACK": "1"}
+    return {**own, **alone.SETTINGS, **given}
 
 
 def free_port() -> int:
@@ -47,12 +47,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a process of the project in the background, in a process group of its own, and end all of it."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -133,6 +135,8 @@ class PrefectServer:
         def sent() -> list[dict[str, Any]] | None:
             found: list[dict[str, Any]] = self.ask("POST", "logs/filter", body)
             return found if any(wanted in line["message"] for line in found) else None
+
+        from prefect.logging.handlers import APILogWorker  # Prefect is not imported before its settings are the tests' own
 
         APILogWorker.drain_all(at_exit=False)
         found: list[dict[str, Any]] = eventually(sent)

@@ -17,7 +17,7 @@ import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployment import automations, declared, setup
-from tests.conftest import PASSWORD, ROOT, Place
+from tests.conftest import OWN, PASSWORD, TEMPORARY, Place
 from tests.flows.conftest import SLOW, SLOW_RULES, blocked, busy
 from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, prefect_server
 from tests.flows.test_failures import end_sessions
@@ -87,9 +87,9 @@ class Worker:
         output = server.home / f"{container}-{time.monotonic_ns()}.out"
         with output.open("wb") as file:
             process = subprocess.Popen(
-                ["bash", str(ROOT / "deployment" / "worker.sh")],
+                ["bash", str(OWN / "deployment" / "worker.sh")],
                 cwd=server.home,
-                env={**server.client, **QUICK, "CONTAINER": container},
+                env={**server.client, **QUICK, "CONTAINER": container, "RULES_FOLDER": TEMPORARY},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -143,7 +143,7 @@ class Shop:
         return {
             "METABASE_USERNAME": self.place.reader,
             "SCALEWAY_JOB_DEFINITION_ID": "none",
-            "ETL_HOME": str(ROOT),
+            "ETL_HOME": str(OWN),
             "ETL_DB_URL": self.place.target_url,
             "RDV_SOLIDARITES_DB_URL": self.place.origin_url,
             **{f"ETL_SCHEDULE_{app}": "false" for app in ("RDVS", "RDVSP", "RDVI", "AEI")},

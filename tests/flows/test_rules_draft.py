@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from flows import command_line, rules_draft
+from flows import command_line, grants, rules_draft
 from flows.etl import etl
 from tests.conftest import PASSWORD, Place
 
@@ -201,3 +201,26 @@ def test_the_other_origin_is_not_drafted_from_for_an_app_that_it_does_not_belong
     status, out, err = run(rules_draft.main, ["--app", "garage"])
     assert (status, out) == (2, "")
     assert err == "error: ORIGIN_DB_URL belongs to APP=shop, not to garage\n"
+
+
+def test_all_commands_take_entries_with_a_name_and_nothing_else(place: Place, run: Run) -> None:
+    place.in_origin(
+        ORIGIN + "CREATE TABLE roles (user_id integer REFERENCES users, visit integer, PRIMARY KEY (user_id, visit));"
+    )
+    _, draft, _ = run(rules_draft.main, [])
+    entry = "  - table_name: roles\n    anonymized_column_names:\n    non_anonymized_column_names:\n"
+    assert entry in draft
+    rules = place.rules(draft.replace(entry, "  - table_name: roles\n"))
+    status, granted, err = run(grants.main, ["--rules", rules])
+    assert (status, err) == (0, "")
+    assert 'GRANT SELECT ("user_id", "visit") ON TABLE "public"."roles"' in granted
+    status, out, err = run(command_line.main, etl, ["--check", "--rules", rules])
+    assert (status, err) == (0, "")
+    assert "checked shop: 5 tables to copy" in out
+    status, _, err = run(command_line.main, etl, ["--check", "--rules", place.rules("tables: [{table_name: users}]")])
+    assert status == 1
+    assert "missing rule for column users.name" in err
+    # what the message has the user paste is complete, and decides nothing about keys
+    snippet = "tables:\n" + err.split("\ntables:\n", 1)[1]
+    status, out, err = run(command_line.main, etl, ["--check", "--rules", place.rules(snippet)])
+    assert (status, err) == (0, "")

@@ -20,7 +20,7 @@ from prefect.states import Crashed, Pending
 
 from deployment.scaleway import ScalewayWorker
 from deployment.scaleway.jobs import ScalewayJobConfiguration
-from tests.conftest import ROOT, Place
+from tests.conftest import OWN, Place
 from tests.flows import servers
 from tests.flows.scaleway_provider import ENDED, Definition, Provider, Run, provider
 from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, variables
@@ -192,7 +192,7 @@ class Worker:
             process = subprocess.Popen(
                 [sys.executable, "-m", "deployment.scaleway", "--pool", pool, "--name", pool, *arguments],
                 cwd=prefect.flows,  # no .env and no prefect.toml
-                env=variables(PYTHONPATH=str(ROOT), **{**settings, **changes}),
+                env=variables(PYTHONPATH=str(OWN), **{**settings, **changes}),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -403,7 +403,7 @@ def test_an_app_is_published_through_a_job(case: Case, place: Place) -> None:
     )
     urls = json.dumps({f"{app}-db-url": place.origin_url, "etl-db-url": place.target_url})
     subprocess.run([sys.executable, "-c", code], env={**case.prefect.client, "URLS": urls}, check=True)
-    deployment = case.prefect.deploy(case.pool, "etl", "flows/etl.py:etl", ROOT)
+    deployment = case.prefect.deploy(case.pool, "etl", "flows/etl.py:etl", OWN)
     parameters = {"app": app, "rules": rules, "reader": place.reader, "jobs": 2}
     flow_run = case.prefect.run(deployment, case.variables(), parameters)
     assert case.prefect.end(flow_run)[0] == "COMPLETED", case.prefect.log(flow_run, "")

@@ -13,7 +13,7 @@ import requests
 from cryptography.fernet import Fernet
 from psycopg import sql
 
-from tests.conftest import ROOT, Place
+from tests.conftest import OWN, Place
 from tests.flows.conftest import SYSTEM
 from tests.flows.servers import AUTH, PrefectServer, free_port, running, variables
 
@@ -30,7 +30,7 @@ def set_up(server: PrefectServer) -> "subprocess.CompletedProcess[str]":
     """Run `make deploy`."""
     return subprocess.run(
         [sys.executable, "-m", "deployment.setup"],
-        cwd=ROOT,
+        cwd=OWN,
         env={**server.client, "METABASE_USERNAME": "metabase", "SCALEWAY_JOB_DEFINITION_ID": "none", "ETL_DB_URL": SECRET},
         check=False,
         capture_output=True,
@@ -53,7 +53,7 @@ def said(server: PrefectServer, module: str, **environment: str) -> str:
     """Run a module with these variables; return all that it printed."""
     run = subprocess.run(
         [sys.executable, "-m", module],
-        cwd=ROOT,
+        cwd=OWN,
         env={**server.client, **environment},
         check=False,
         capture_output=True,
@@ -131,7 +131,7 @@ def test_a_server_that_may_not_start_says_why_on_a_line_each_and_ends_with_statu
     run = subprocess.run(
         [sys.executable, "-m", "deployment.server"],
         cwd=tmp_path,
-        env={**variables(HOME=str(tmp_path)), "PYTHONPATH": str(ROOT)},
+        env={**variables(HOME=str(tmp_path)), "PYTHONPATH": str(OWN)},
         capture_output=True,
         text=True,
         check=False,

@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from deployment import declared, setup
 from multischema.errors import UsageError
-from tests.conftest import ROOT
+from tests.conftest import OWN
 from tests.flows.servers import AUTH, PATIENCE, PrefectServer, free_port, prefect_server
 
 pytestmark = pytest.mark.slow
@@ -150,7 +150,7 @@ def test_the_command_does_it_and_never_says_a_secret(server: PrefectServer, set_
 def _command(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "deployment.setup"],
-        cwd=ROOT,
+        cwd=OWN,
         env=environment,
         capture_output=True,
         text=True,
@@ -167,7 +167,7 @@ def test_what_prefect_deploy_makes_of_the_file_is_the_same(server: PrefectServer
         server.ask("DELETE", f"deployments/{_deployment(server, app)['id']}")
     deploy = subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
-        cwd=ROOT,
+        cwd=OWN,
         env={**server.client, **values},
         capture_output=True,
         text=True,

@@ -16,7 +16,7 @@ INSERT INTO users VALUES (1, 'Marie'), (2, 'Paul');
 RULES = """
 tables:
   - {table_name: users, anonymized_column_names: [name]}
-  - {table_name: orders, non_anonymized_column_names: [user_id]}
+  - {table_name: orders}
 """
 # Recipes that are passed on: what each does to every table that is created, to grants, and to what is dropped.
 EACH_NEW_TABLE = """

@@ -26,7 +26,7 @@ INSERT INTO orders VALUES (1, 1);
 RULES = """
 tables:
   - {table_name: users, anonymized_column_names: [name]}
-  - {table_name: orders, non_anonymized_column_names: [user_id]}
+  - {table_name: orders}
 """
 MODES = ("stream", "dump")
 

@@ -30,5 +30,5 @@ def test_without_a_network_the_check_goes_on_and_says_so(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     lock = tmp_path / "requirements.txt"
     lock.write_text("requests==2.19.0 --hash=sha256:421cfc8d9dde7d6aff68196420afd86b88c65d77d8da9cf83f4ecad785d7b9d6\n")
-    assert audit.main(lock) == 0
+    assert audit.audit(lock) == 0
     assert capsys.readouterr().out.startswith("not audited: ")

@@ -19,7 +19,7 @@ OWN = {
 RULES = {
     "rdvs": "https://raw.githubusercontent.com/betagouv/rdv-service-public/production/config/anonymizer.yml",
     "rdvsp": "https://raw.githubusercontent.com/betagouv/rdv-service-public/production/config/anonymizer.yml",
-    "rdvi": "https://raw.githubusercontent.com/betagouv/rdv-insertion/main/config/anonymizer.yml",
+    "rdvi": "https://raw.githubusercontent.com/gip-inclusion/rdv-insertion/main/config/anonymizer.yml",
     "aei": (
         "https://gitlab.com/incubateur-territoires/startups/agents-intervention/agents-en-intervention/"
         "-/raw/main/config.etl.yml"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prefect.cli._app import _app as prefect_cli
 
-from tests.conftest import ROOT
+from tests.conftest import OWN, ROOT
 
 DOCS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "SECURITY.md"]
 PAGES = [ROOT / "docs" / name for name in ("local.md", "scaleway.md", "scalingo.md")]
@@ -52,7 +52,7 @@ def commands(program: str) -> list[str]:
 
 def help_of(module: str) -> str:
     """Return what a command says of itself."""
-    shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=OWN, capture_output=True, text=True, check=True)
     return shown.stdout
 
 

@@ -515,3 +515,56 @@ def test_a_file_larger_than_the_limit_is_an_error(tmp_path: Path, monkeypatch: p
 def test_the_limits_are_those_that_were_promised() -> None:
     assert (download.CONNECT_TIMEOUT, download.SILENCE_TIMEOUT, download.TOTAL_TIMEOUT) == (10, 30, 60)
     assert (download.MAX_BYTES, download.MAX_REDIRECTS) == (5_000_000, 5)
+
+
+# Paths of those who choose the file, but are not on this machine.
+
+
+@pytest.fixture
+def allowed(tmp_path: Path) -> Path:
+    """Return the one folder that is allowed; beside it is a file that nobody may have, and a folder with a like name."""
+    folder = tmp_path / "rules"
+    (folder / "shop").mkdir(parents=True)
+    (folder / "shop" / "anonymizer.yml").write_bytes(RULES)
+    (tmp_path / "secret").write_bytes(b"hush")
+    (tmp_path / "rules-of-others").mkdir()
+    (tmp_path / "rules-of-others" / "anonymizer.yml").write_bytes(RULES)
+    return folder
+
+
+def test_a_file_in_an_allowed_folder_is_read(allowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = allowed / "shop" / "anonymizer.yml"
+    (allowed / "link.yml").symlink_to(file)
+    (allowed.parent / "way").symlink_to(allowed)
+    monkeypatch.chdir(allowed)
+    for path in (file, allowed / "link.yml", "shop/anonymizer.yml", "shop/../link.yml", allowed.parent / "way" / "link.yml"):
+        assert fetch(str(path), [allowed]) == RULES
+    assert fetch(str(file), [allowed.parent / "nothing", allowed.parent / "way"]) == RULES
+
+
+def test_a_file_anywhere_else_is_refused_whether_it_is_there_or_not(allowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (allowed / "out.yml").symlink_to(allowed.parent / "secret")
+    (allowed / "up").symlink_to(allowed.parent)
+    (allowed / "loop").symlink_to(allowed / "loop")
+    (allowed / "pipe").symlink_to("/dev/stdin")
+    monkeypatch.chdir(allowed)
+    absolute = (allowed.parent / "secret", allowed.parent / "none", allowed.parent / "rules-of-others" / "anonymizer.yml")
+    for path in (*absolute, "../secret", "shop/../../secret", "out.yml", "up/secret", "/etc/passwd", "pipe", "/"):
+        assert refused(str(path), [allowed]).endswith(
+            ": outside of the folders that rules of a deployment are read from; "
+            "want an https URL, or a file of the code's folder or of RULES_FOLDER"
+        )
+    assert "no such file" in refused("~/.pgpass", [allowed])  # not expanded: a folder of that name
+    assert refused("loop", [allowed])
+
+
+def test_no_folder_allows_no_file(allowed: Path) -> None:
+    assert "outside of the folders" in refused(str(allowed / "shop" / "anonymizer.yml"), [])
+
+
+def refused(path: str, folders: list[Path]) -> str:
+    """Return the error about a path."""
+    with pytest.raises(RulesError) as caught:
+        fetch(path, folders)
+    assert "hush" not in str(caught.value)
+    return str(caught.value)

@@ -54,6 +54,18 @@ def test_all_gaps_are_told_at_once_table_by_table_and_keys_need_no_rule() -> Non
     )
 
 
+def test_a_column_that_is_no_key_lacks_a_rule_where_an_entry_has_a_name_and_nothing_else() -> None:
+    findings = found(
+        "tables: [{table_name: users}, {table_name: rdvs, truncated: false}, {table_name: versions, truncated: on}]"
+    )
+
+    assert findings.problems == (
+        *(f"missing rule for column users.{name}" for name in ("name", "email", "city")),
+        *(f"missing rule for column rdvs.{name}" for name in ("starts_at", "notes")),
+    )
+    assert found(findings.snippet + "  - {table_name: versions, truncated: true}").problems == ()
+
+
 def test_the_snippet_has_whole_entries_with_what_is_to_be_decided_among_the_anonymized() -> None:
     assert (
         found(GAPS).snippet

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.conftest import OWN, ROOT
 
 README = (ROOT / "README.md").read_text()
 
@@ -52,7 +52,7 @@ def test_every_module_that_is_run_exists() -> None:
 def test_the_usage_is_what_the_command_prints(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "flows.etl", "--help"],
-        cwd=ROOT,
+        cwd=OWN,
         env={"COLUMNS": "80", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -94,3 +94,16 @@ def test_other_hosts_reach_it_only_where_a_port_is_given() -> None:
     assert server.command({}, []) == ["prefect", "server", "start", "--host", "127.0.0.1", "--port", "4200"]
     assert server.command({"PORT": "80"}, []) == ["prefect", "server", "start", "--host", "0.0.0.0", "--port", "80"]
     assert server.command({"PORT": "80"}, ["database", "upgrade"]) == ["prefect", "server", "database", "upgrade"]
+
+
+@pytest.mark.parametrize("given", [[], ["start"], ["database", "upgrade", "-y"], ["services", "ls"], ["start", "--help"]])
+def test_commands_of_the_server_are_passed_on_with_their_own_arguments(given: list[str]) -> None:
+    assert server.passed_on(given) == given
+
+
+@pytest.mark.parametrize("given", [["nonsense"], ["--port", "1"], ["-y"], ["star"], [""]])
+def test_what_is_no_command_of_the_server_is_a_usage_error(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        server.passed_on(given)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: python -m deployment.server [-h] [COMMAND ...]\n")

@@ -1,0 +1,59 @@
+"""Keep demo, tests and benchmark away from what a user has set: they reach no server but those that they start.
+
+Prefect reads variables, of whatever case, then `.env`, prefect.toml and pyproject.toml of the working directory, then a
+profile in the home directory; our commands read `.env` too; libpq takes from variables what a URL leaves open, such as
+PGHOSTADDR. So these variables are gone, and the working directory and Prefect's home hold nothing of the user's.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+# what the project's prefect.toml says, of which the user's copy may say more
+SETTINGS = {
+    "PREFECT_CLI_PROMPT": "false",
+    "PREFECT_LOGGING_COLORS": "false",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+}
+_PARTS = ("bench", "blocks", "demo", "deployment", "flows", "multischema", "tests", "prefect.yaml")
+_OF_THE_USER = re.compile(
+    "PREFECT.*|PG.*|.*_PROXY|ETL_.*|SCW_.*|SCALEWAY_.*|SCALINGO_.*|.*DB_URL|DATABASE_URL"
+    "|UVICORN_.*|WEB_CONCURRENCY|PORT|APP|CONFIG_PATH|METABASE_USERNAME|RULES_FOLDER",
+    re.IGNORECASE,
+)
+
+
+def enter(folder: Path) -> None:
+    """Have this process, and what it starts, work alone in a folder. To be called before Prefect is imported."""
+    forget(folder)
+    os.chdir(folder)
+
+
+def forget(folder: Path) -> None:
+    """Have this process, and what it starts, forget the user's variables; Prefect's home is in a folder."""
+    variables = environment(folder, os.environ)
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+    os.environ.update(variables)
+
+
+def environment(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables with which a process works alone, Prefect's home being the folder."""
+    kept = {name: value for name, value in given.items() if not _OF_THE_USER.fullmatch(name)}
+    # in its home there could be a profile: `prefect server start` offers to make one
+    own = {"PREFECT_HOME": str(folder), "PREFECT_PROFILES_PATH": str(folder / "no-profiles.toml"), "DO_NOT_TRACK": "1"}
+    return {**kept, **SETTINGS, **own}
+
+
+def checkout(folder: Path) -> Path:
+    """Have a folder, made if need be, show the project's code and none of the user's files; return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in _PARTS:
+        if (ROOT / name).exists():
+            (folder / name).symlink_to((ROOT / name).resolve())
+    return folder
