@@ -1,7 +1,7 @@
 """The origin's catalog as values: what was read from it, before anything is decided."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ class Type:
     first_label: str | None
     fields: tuple[FieldOfType, ...]
     extension: str | None
+    delimiter: str = ","  # what parts the items of an array of it
+    json_cast: str | None = None  # who made the cast to json that to_jsonb() follows: extension or user
+    subtype: int = 0  # of a range or multirange
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,22 @@ class Catalog:
 
 
 Row = Mapping[str, Any]
+
+
+def parts_of(oid: int, types: Mapping[int, Type], *, bounds: bool = False) -> Iterator[Type]:
+    """Return what a type is made of, then the type: elements, bases, fields; with `bounds` also what ranges are of."""
+    type_ = types[oid]
+    for part in (type_.element, type_.base, type_.subtype if bounds else 0, *(field.type_oid for field in type_.fields)):
+        if part:
+            yield from parts_of(part, types, bounds=bounds)
+    yield type_
+
+
+def fields_of(oid: int, types: Mapping[int, Type], *, bounds: bool = False) -> Iterator[Type]:
+    """Return the types that stand in composite types which a type is made of."""
+    for type_ in parts_of(oid, types):
+        for field in type_.fields:
+            yield from parts_of(field.type_oid, types, bounds=bounds)
 
 
 def assemble(

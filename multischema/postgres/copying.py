@@ -10,7 +10,7 @@ from psycopg import errors, sql
 from multischema import ddl
 from multischema.catalog import Fingerprint
 from multischema.errors import DatabaseError, SnapshotLost
-from multischema.masking import TablePlan, counting
+from multischema.masking import TablePlan, counting, guarding
 from multischema.postgres.errors import translate, translated
 from multischema.postgres.reads import query, read_fingerprints
 from multischema.postgres.sessions import Connection, Database
@@ -67,6 +67,7 @@ def copy_table(
     doing = f"copying {table.name}"
     with translated(route.origin, doing):
         _import_snapshot(reading, route)
+        _refuse_unreadable(reading, table, route)
         with translated("target", doing), writing.transaction():
             writing.execute(ddl.empty(route.staging, table))
             rows_out, rows_in, size = _pipe(reading, writing, table, route, on_bytes)
@@ -77,12 +78,31 @@ def copy_table(
 
 
 def count_rows(reading: Connection, table: TablePlan, route: Route) -> int:
-    """Return how many rows a table has in the snapshot. Raises SnapshotLost, ConnectionLost, DatabaseError."""
+    """Return how many rows a table has in the snapshot, none of which the target would read otherwise.
+
+    Raises SnapshotLost, ConnectionLost, DatabaseError.
+    """
     with translated(route.origin, f"counting the rows of {table.name}"):
         _import_snapshot(reading, route)
+        _refuse_unreadable(reading, table, route)
         (row,) = reading.execute(counting(table, route.schema)).fetchall()
         reading.execute("COMMIT")
     return int(row["rows"])
+
+
+def _refuse_unreadable(reading: Connection, table: TablePlan, route: Route) -> None:
+    """Raise DatabaseError with a line for each column that holds what the target's version can't."""
+    if not table.guards:
+        return
+    (row,) = reading.execute(guarding(table, route.schema)).fetchall()
+    problems = [
+        f"{route.origin}: column {table.name}.{guard.column} holds {guard.what}; repair it in {count} rows, anonymize the "
+        "column, use a newer target, or truncate the table in the rules"
+        for guard, count in zip(table.guards, row["counts"], strict=True)
+        if count
+    ]
+    if problems:
+        raise DatabaseError(*problems)
 
 
 def _import_snapshot(connection: Connection, route: Route) -> None:

@@ -1,0 +1,148 @@
+"""Values of the origin that would mean something else once published: known by their types, settings and versions."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from psycopg import sql
+
+from multischema.catalog import Catalog, Column, Table, Type, fields_of, parts_of
+from multischema.flattening import as_text, flatten
+from multischema.masking import Guard, TablePlan
+from multischema.planning import Plan
+
+MONEY_DIGITS = 2  # that a session with lc_monetary = C, which all of a run's have, takes for the cents
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Values of a built-in type that servers can read since a major version: older ones read others, or fail.
+
+    `pattern` is what the type writes of such a value and of no other. Those that only their text can't be read of have no
+    other bytes than before.
+    """
+
+    type: str
+    since: int
+    what: str
+    pattern: str
+    only_as_text: bool = False
+
+
+CAPABILITIES = (
+    Capability("numeric", 14, "infinity", "Infinity"),
+    Capability("interval", 17, "infinity", "infinity"),  # of old it is a month's, a day's and a second's greatest number
+    Capability("char", 16, "a character that is not ASCII", r"\\[0-7]{3}", only_as_text=True),
+)
+
+
+def guarded(plan: Plan, origin: int, target: int, *, in_text: bool) -> Plan:
+    """Return the plan with what must not be among the values, as the target's major version can't hold it.
+
+    `in_text` tells that values go through a dump. No catalog tells which rows there are: each table is asked.
+    """
+    tables = {table.name: table for table in plan.catalog.tables}
+    wanted = [c for c in CAPABILITIES if target < c.since <= origin and (in_text or not c.only_as_text)]
+    return replace(
+        plan,
+        tables=tuple(
+            replace(table, guards=tuple(_guards(table, tables[table.name], plan.catalog.types, wanted, target)))
+            for table in plan.tables
+        ),
+    )
+
+
+def version_problems(side: str, plan: Plan, origin: int, target: int) -> list[str]:
+    """Return a line for each composite column that a dump's text may bring a value of which the target can't read."""
+    lacking = {c.type: c for c in CAPABILITIES if target < c.since <= origin}
+    return [
+        f"{side}: column {table.name}.{column.name} is of a composite type with {type_.name} in it, which Postgres {target} "
+        f"can't read {lacking[type_.name].what} of; use mode stream, or a newer target"
+        for table, column in _clear(plan)
+        for type_ in _unique(fields_of(column.type_oid, plan.catalog.types, bounds=True))
+        if type_.schema == "pg_catalog" and type_.name in lacking
+    ]
+
+
+def cast_problems(side: str, plan: Plan) -> list[str]:
+    """Return a line for each column of which to_jsonb() would publish what a cast of the origin's users makes of it."""
+    return [
+        f"{side}: column {table.name}.{column.name} is of a composite type with {type_.name} in it, of which mode stream "
+        f"would publish what a user's cast from {type_.name} to json says; use mode dump, anonymize the column, or drop "
+        "that cast"
+        for table, column in _clear(plan)
+        for type_ in _unique(fields_of(column.type_oid, plan.catalog.types))
+        if type_.json_cast == "user"
+    ]
+
+
+def has_money(catalog: Catalog) -> bool:
+    """Tell whether a column of the origin holds amounts of money, in whatever it is made of."""
+    return any(_is_money(type_) for type_ in catalog.types.values())
+
+
+def money_problems(side: str, plan: Plan, digits: int) -> list[str]:
+    """Return a line for each amount of money that a session of the run would read otherwise than the origin's own.
+
+    An amount is a number of cents, or of what the origin's lc_monetary has for the smallest coin: `digits` of one.
+    """
+    if digits == MONEY_DIGITS:
+        return []
+    masks = {table.name: table for table in plan.copied}
+    return [
+        f"{side}: column {table.name}.{column.name} holds money, of which the database's lc_monetary has {digits} decimals; "
+        f"it would be published with {MONEY_DIGITS}; make it numeric in the origin, anonymize it, or truncate the table in "
+        "the rules"
+        for table in plan.catalog.tables
+        if table.name in masks
+        for column in table.columns
+        if any(_is_money(type_) for type_ in parts_of(column.type_oid, plan.catalog.types, bounds=True))
+        and _shows_amount(masks[table.name], column)
+    ]
+
+
+def masked_constants(plan: Plan) -> dict[tuple[str, str], str]:
+    """Return the constants that masks put in place of values, each with its type and a column that gets it."""
+    return {
+        (column.type, column.mask.constant): f"{table.name}.{column.name}"
+        for table in plan.copied
+        for column in table.masked
+        if column.mask and column.mask.kind == "constant"
+    }
+
+
+def _clear(plan: Plan) -> Iterator[tuple[Table, Column]]:
+    """Return the columns that are published as they are."""
+    copied = {table.name: table for table in plan.copied}
+    for table in plan.catalog.tables:
+        if table.name in copied:
+            clear = {column.name for column in copied[table.name].columns if not column.mask}
+            yield from ((table, column) for column in table.columns if column.name in clear)
+
+
+def _guards(
+    plan: TablePlan, table: Table, types: Mapping[int, Type], wanted: list[Capability], target: int
+) -> Iterator[Guard]:
+    for column in (table.column(c.name) for c in plan.columns if not c.mask and not plan.truncated):
+        if flatten(column.type_oid, column.type_text, types).spelling.removesuffix("[]") in ("text", "jsonb"):
+            continue  # a text, which every server reads
+        of = {type_.name for type_ in parts_of(column.type_oid, types, bounds=True) if type_.schema == "pg_catalog"}
+        for capability in (c for c in wanted if c.type in of):
+            predicate = sql.SQL("{} ~ {}").format(as_text(sql.Identifier(column.name)), sql.Literal(capability.pattern))
+            what = f"{capability.what}, which Postgres {target} can't hold; {capability.since} can"
+            yield Guard(column.name, what, predicate)
+
+
+def _is_money(type_: Type) -> bool:
+    return type_.schema == "pg_catalog" and type_.name == "money"
+
+
+def _shows_amount(plan: TablePlan, column: Column) -> bool:
+    """Tell whether an amount is published: the column's own, or that of its default."""
+    found = next((c for c in plan.columns if c.name == column.name), None)
+    if found is None:
+        return False
+    return not found.mask or (found.mask.kind == "constant" and found.mask.constant not in ("0", "{}", "empty"))
+
+
+def _unique(types: Iterator[Type]) -> list[Type]:
+    return list({type_.oid: type_ for type_ in types}.values())
