@@ -95,11 +95,21 @@ class ForeignKey:
 
 
 @dataclass(frozen=True)
+class Child:
+    """A table that inherits from another and is published with it; `extra` are the columns that it has besides."""
+
+    schema: str
+    name: str
+    extra: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of the origin schema, or a partitioned root in place of its partitions.
 
     One that `is_partition` has its root in another schema, and stands for itself. `detaching` are its partitions that are
-    half detached: schema and name of what each leaves, then its own.
+    half detached: schema and name of what each leaves, then its own. `children` have rows that are read with the table's,
+    `kin` are children that are published themselves, `odd` are those of an extension.
     """
 
     oid: int
@@ -114,6 +124,9 @@ class Table:
     indexes: tuple[Index, ...]
     foreign_keys: tuple[ForeignKey, ...]
     detaching: tuple[tuple[str, ...], ...] = ()
+    children: tuple[Child, ...] = ()
+    kin: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column:
         """Return the column of that name. Raises KeyError."""
@@ -204,7 +217,7 @@ def assemble(
         schema=schema,
         tables=tuple(
             Table(
-                **{**row, "detaching": tuple(map(tuple, row["detaching"]))},
+                **_related(row),
                 columns=tuple(Column(**values) for values in columns_of[row["oid"]]),
                 indexes=tuple(Index(table=row["name"], **values) for values in indexes_of[row["oid"]]),
                 foreign_keys=tuple(ForeignKey(table=row["name"], **values) for values in foreign_keys_of[row["oid"]]),
@@ -235,6 +248,17 @@ def changes(
         elif oid not in snapshot or after[oid].files != snapshot[oid].files:
             lines.append(f"{names[oid]} was rewritten or truncated")
     return lines
+
+
+def _related(row: Row) -> Row:
+    """Return the row of a table with its partitions and children as values."""
+    return {
+        **row,
+        "detaching": tuple(map(tuple, row["detaching"])),
+        "children": tuple(Child(schema, name, tuple(extra)) for schema, name, extra in row["children"]),
+        "kin": tuple(row["kin"]),
+        "odd": tuple(row["odd"]),
+    }
 
 
 def _defined(index: Row, definition: str) -> Row:

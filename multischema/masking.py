@@ -57,7 +57,10 @@ class Guard:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """A published table: its columns, what its masks are keyed by (no column: a row number), what was left out."""
+    """A published table: its columns, what its masks are keyed by (no column: a row number), what was left out.
+
+    One that is `whole` is read with all that inherits from it, partitions or children.
+    """
 
     oid: int
     name: str
@@ -69,6 +72,7 @@ class TablePlan:
     columns: tuple[ColumnPlan, ...]
     left_out: tuple[str, ...]
     guards: tuple[Guard, ...] = ()
+    whole: bool = False
 
     @property
     def masked(self) -> tuple[ColumnPlan, ...]:
@@ -117,6 +121,7 @@ def plan_table(
             if column.name not in left_out
         ),
         left_out=left_out,
+        whole=table.kind == "p" or bool(table.children),
     )
 
 
@@ -143,7 +148,10 @@ def choose_mask(column: Column, flat: Flat) -> Mask:
 
 
 def select(table: TablePlan, schema: str) -> sql.Composed:
-    """Return the SELECT that the origin runs: masked columns, by name. An inheritance parent gives its own rows only."""
+    """Return the SELECT that the origin runs: masked columns, by name.
+
+    An inheritance parent gives its own rows, and its children's where these are no tables of the origin schema.
+    """
     return sql.SQL("SELECT {} FROM {}").format(
         sql.SQL(", ").join(column.expression for column in table.columns), _rows(table, schema)
     )
@@ -169,7 +177,7 @@ def too_wide(table: TablePlan) -> bool:
 
 
 def _rows(table: TablePlan, schema: str) -> sql.Composed:
-    return sql.SQL("{}{}").format(sql.SQL("" if table.kind == "p" else "ONLY "), sql.Identifier(schema, table.name))
+    return sql.SQL("{}{}").format(sql.SQL("" if table.whole else "ONLY "), sql.Identifier(schema, table.name))
 
 
 def _plan_column(

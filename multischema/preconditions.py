@@ -6,8 +6,9 @@ from typing import Any
 from psycopg import sql
 
 from multischema import ddl, origin_rights
-from multischema.catalog import Catalog
+from multischema.catalog import Catalog, Table
 from multischema.masking import plan_table
+from multischema.planning import some
 from multischema.rules import Rules
 
 SUPPORTED = range(13, 19)
@@ -56,6 +57,7 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
         if own is None or own.truncated:
             continue
         read = plan_table(table, own, catalog, frozenset()).read
+        problems += [f"{side}: {line}" for line in _family_problems(table, catalog.schema)]
         unreadable = [column.name for column in table.columns if column.name in read and not column.readable]
         if unreadable:
             whole = len(unreadable) == len(table.columns)
@@ -84,6 +86,24 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
     if not catalog.tables:
         problems.append(
             f"{side}: schema {catalog.schema} of database {server['database']} holds no table; name another origin schema"
+        )
+    return problems
+
+
+def _family_problems(table: Table, schema: str) -> list[str]:
+    """Return why the rows of a table's children can neither be read with its own nor be left to them."""
+    problems = [
+        f"table {table.name} has rows in table {name}, which inherits from it and is an extension's; "
+        + _sql("ALTER TABLE {}.{} NO INHERIT {}.{}", schema, name, schema, table.name)
+        + ", or truncate the table in the rules"
+        for name in table.odd
+    ]
+    if table.children and table.kin:
+        elsewhere = some([f"{child.schema}.{child.name}" for child in table.children])
+        problems.append(
+            f"table {table.name} has rows in children that are not published themselves ({elsewhere}) and in others that "
+            f"are ({some(table.kin)}); have all or none of them be tables of schema {schema}, or truncate the table in the "
+            "rules"
         )
     return problems
 

@@ -30,6 +30,11 @@ def problems(plan: Plan, locales: Sequence[str]) -> list[str]:
         if table.is_partition:
             # what pg_dump has of it would go into its root
             lines.append(f"table {table.name} is a partition of a table in another schema; use mode stream")
+        if table.children:
+            child = table.children[0]
+            lines.append(
+                f"table {table.name} has rows in {child.schema}.{child.name}, which inherits from it; use mode stream"
+            )
         for column in table.columns:
             fields = list(fields_of(column.type_oid, types))
             followed = next((type_.name for type_ in fields if type_.json_cast == "extension"), None)
