@@ -41,6 +41,11 @@ class ColumnPlan:
     violation: sql.Composable | None
 
     @property
+    def is_converted(self) -> bool:
+        """Tell whether a value is made of the column's own, none of a mask."""
+        return not self.mask and self.expression != sql.Identifier(self.name)
+
+    @property
     def is_read(self) -> bool:
         """Tell whether the expression reads the column: a mask does where it must tell NULL from the rest."""
         return not self.mask or not (self.mask.kind == "null" or self.not_null)
@@ -161,6 +166,11 @@ def guarding(table: TablePlan, schema: str) -> sql.Composed:
     """Return the SELECT that counts, for each guard of a table, the rows that have what must not be among its values."""
     counts = (sql.SQL("count(*) FILTER (WHERE {})").format(guard.predicate) for guard in table.guards)
     return sql.SQL("SELECT ARRAY[{}] AS counts FROM {}").format(sql.SQL(", ").join(counts), _rows(table, schema))
+
+
+def computing(table: TablePlan, column: ColumnPlan, schema: str) -> sql.Composed:
+    """Return the SELECT that computes all published values of a column, and gives none of them."""
+    return sql.SQL("SELECT count({}) FROM {}").format(column.expression, _rows(table, schema))
 
 
 def counting(table: TablePlan, schema: str) -> sql.Composed:

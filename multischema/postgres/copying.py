@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -10,13 +11,23 @@ from psycopg import errors, sql
 from multischema import ddl
 from multischema.catalog import Fingerprint
 from multischema.errors import DatabaseError, SnapshotLost
-from multischema.masking import TablePlan, counting, guarding
+from multischema.masking import TablePlan, computing, counting, guarding
 from multischema.postgres.errors import translate, translated
 from multischema.postgres.reads import query, read_fingerprints
 from multischema.postgres.sessions import Connection, Database
 
 _CHUNK = 64 * 1024
 _ENDS = (2, 21)  # bytes of the message that ends a binary COPY: alone, or in an empty one with its header
+
+
+_JSON = (
+    "json in it holds what jsonb can't (\\u0000, or half a character): repair it in the origin, anonymize the column, or "
+    "truncate the table in the rules"
+)
+
+
+class _NotComputed(DatabaseError):
+    """The origin could not compute a value that it was to send."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +76,18 @@ def copy_table(
     """
     started = time.monotonic()
     doing = f"copying {table.name}"
-    with translated(route.origin, doing):
-        _import_snapshot(reading, route)
-        _refuse_unreadable(reading, table, route)
-        with translated("target", doing), writing.transaction():
-            writing.execute(ddl.empty(route.staging, table))
-            rows_out, rows_in, size = _pipe(reading, writing, table, route, on_bytes)
-            if rows_out != rows_in:
-                raise DatabaseError(f"target: {doing} failed: {rows_out} rows left the origin, {rows_in} came in")
-        reading.execute("COMMIT")
+    try:
+        with translated(route.origin, doing):
+            _import_snapshot(reading, route)
+            _refuse_unreadable(reading, table, route)
+            with translated("target", doing), writing.transaction():
+                writing.execute(ddl.empty(route.staging, table))
+                rows_out, rows_in, size = _pipe(reading, writing, table, route, on_bytes)
+                if rows_out != rows_in:
+                    raise DatabaseError(f"target: {doing} failed: {rows_out} rows left the origin, {rows_in} came in")
+            reading.execute("COMMIT")
+    except _NotComputed as failed:
+        raise _of_column(failed, reading, table, route) from None
     return Copied(rows_in, size, time.monotonic() - started)
 
 
@@ -159,9 +173,25 @@ def _chunks(source: psycopg.Copy, reading: Connection, table: TablePlan, route: 
             if size < 0:
                 failed, *_ = iter(reading.pgconn.get_result, None)
                 raise errors.error_from_result(failed)
+    except psycopg.DataError as error:
+        raise _NotComputed(*translate(error, route.origin, f"copying {table.name}").problems) from None
     except psycopg.Error as error:
         raise translate(error, route.origin, f"copying {table.name}") from None
     yield gathered
+
+
+def _of_column(failed: _NotComputed, reading: Connection, table: TablePlan, route: Route) -> DatabaseError:
+    """Find the column of which a value could not be computed: no error tells it. Each is computed again, in the snapshot."""
+    with suppress(psycopg.Error, SnapshotLost):
+        reading.execute("ROLLBACK")
+        _import_snapshot(reading, route)
+        for column in sorted(table.columns, key=lambda column: not column.is_converted):
+            try:
+                reading.execute(computing(table, column, route.schema))
+            except psycopg.DataError as error:
+                hint = _JSON if column.is_converted and column.type in ("jsonb", "jsonb[]") else None
+                return translate(error, route.origin, f"copying {table.name}, column {column.name},", hint)
+    return DatabaseError(*failed.problems)
 
 
 def _naming_column(error: psycopg.Error, table: TablePlan) -> DatabaseError:

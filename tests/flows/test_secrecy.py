@@ -113,7 +113,7 @@ def nothing(shop: Shop) -> None:
     [
         ("worker", nothing, "Completed", "published schema"),
         ("worker", wrong_password, "Failed", "password authentication failed"),
-        ("worker", missing_right, "Failed", "may not SELECT columns id, name, email, mood, city of table users"),
+        ("worker", missing_right, "Failed", "may not SELECT columns id, name, email, mood, city, told of table users"),
         ("worker", failing_row, "Failed", "copying users failed"),
         ("command", nothing, "Completed", "published schema"),
         ("command", failing_row, "Failed", "copying users failed"),
