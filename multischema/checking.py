@@ -29,13 +29,15 @@ def check(
     parsed = rules.parse(rules_text)
     unusable = _check_servers(job, doors)
     notes: list[str] = []
+    relatives: list[archives.Relative] = []
     if lock and not unusable and not (doors.lock and not doors.lock.closed):
         doors.lock = doors.sessions.open(doors.target)
         building.take_lock(doors.lock, job.schema, job.lock_wait, on_wait)
         doors.sessions.keep_alive(doors.lock)
     if job.from_dump and not unusable:
-        notes = restore_structure(job, doors, Path(job.from_dump), on_wait)
+        notes, relatives = restore_structure(job, doors, Path(job.from_dump), on_wait)
     plan, problems = _check_schemas(job, doors, parsed, unusable)
+    problems += preconditions.backup_problems(job.from_dump, plan, relatives) if plan else []
     if job.restores:
         problems = [*_check_dump(job, doors, plan, unusable), *problems]  # a snippet to paste comes last
     if plan is None or problems:

@@ -6,9 +6,10 @@ from typing import Any
 from psycopg import sql
 
 from multischema import ddl, origin_rights
+from multischema.archives import Relative
 from multischema.catalog import Catalog, Table
 from multischema.masking import plan_table
-from multischema.planning import some
+from multischema.planning import Plan, some
 from multischema.rules import Rules
 
 SUPPORTED = range(13, 19)
@@ -144,6 +145,17 @@ def dump_problems(side: str, server: Row, leaves: Sequence[Row]) -> list[str]:
         + ", or use mode stream"
         for row in leaves
         if not row["readable"]
+    ]
+
+
+def backup_problems(file: str, plan: Plan, relatives: Sequence[Relative]) -> list[str]:
+    """Return a line for each table or partition with rows of a copied table that a backup has and that is not restored."""
+    copied = {table.name for table in plan.copied}
+    return [
+        f"dump {file}: table {each.table} has rows in {each.schema}.{each.name}, which is not restored with it; use mode "
+        "stream, or truncate the table in the rules"
+        for each in sorted(relatives, key=lambda each: (each.table, each.schema, each.name))
+        if each.table in copied
     ]
 
 

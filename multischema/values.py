@@ -128,7 +128,7 @@ def _guards(
         of = {type_.name for type_ in parts_of(column.type_oid, types, bounds=True) if type_.schema == "pg_catalog"}
         for capability in (c for c in wanted if c.type in of):
             predicate = sql.SQL("{} ~ {}").format(as_text(sql.Identifier(column.name)), sql.Literal(capability.pattern))
-            what = f"{capability.what}, which Postgres {target} can't hold; {capability.since} can"
+            what = f"{capability.what}, which Postgres {target} can't hold ({capability.since} can)"
             yield Guard(column.name, what, predicate)
 
 

@@ -1,6 +1,8 @@
 """A table is published with the rows that the origin's own SELECT gives of it, whoever inherits from it, or not at all."""
 
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -180,3 +182,35 @@ def test_schemas_of_which_all_tables_are_read_are_not_told_of_as_not_read(place:
     )
     published = place.run(RULES % ", {table_name: visits, non_anonymized_column_names: [id]}")
     assert published.plan.warnings[0] == "not read: the origin's other schemas other"
+
+
+@pytest.mark.slow
+def test_a_backup_whose_tables_have_rows_elsewhere_is_refused_by_name(place: Place, tmp_path: Path) -> None:
+    place.in_origin(
+        METRICS
+        + """
+        CREATE TABLE chunks."odd, (Name" () INHERITS (public.metrics, chunks.c1);
+        CREATE TABLE "vis its" (id int) PARTITION BY LIST (id);
+        CREATE TABLE chunks.visits_1 PARTITION OF "vis its" DEFAULT;
+        CREATE TABLE here () INHERITS (metrics);
+        CREATE TABLE alone (id int);
+        CREATE TABLE chunks.alone (note text DEFAULT 'INHERITS (public.alone)') INHERITS (chunks.c2);
+        """
+    )
+    file = tmp_path / "backup"
+    command = [PROGRAMS["18"] / "pg_dump", "--format=custom", f"--file={file}", "--dbname", place.origin_url]
+    subprocess.run(command, check=True)
+    rest = (
+        ", {table_name: vis its, non_anonymized_column_names: [id]}, {table_name: alone, non_anonymized_column_names: [id]}"
+    )
+    rest += ", {table_name: here, anonymized_column_names: [name], non_anonymized_column_names: [id, at, value]}"
+    with pytest.raises(CheckError) as raised:
+        place.run(RULES % rest, mode="dump", from_dump=str(file))
+    cure = "which is not restored with it; use mode stream, or truncate the table in the rules"
+    assert list(raised.value.problems) == [
+        f"dump {file}: table metrics has rows in chunks.c1, {cure}",
+        f"dump {file}: table metrics has rows in chunks.c2, {cure}",
+        f"dump {file}: table metrics has rows in chunks.odd, (Name, {cure}",
+        f"dump {file}: table vis its has rows in chunks.visits_1, {cure}",
+    ]
+    assert place.schemas() == set()

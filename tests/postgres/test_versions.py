@@ -60,7 +60,7 @@ def test_an_interval_without_end_is_refused_by_a_target_that_has_none(
         """
     )
     assert problems(place, CLEAR % "span, also", mode=mode) == [
-        "origin shop: column users.span holds infinity, which Postgres 16 can't hold; 17 can; repair it in 2 rows, "
+        "origin shop: column users.span holds infinity, which Postgres 16 can't hold (17 can); repair 2 rows, "
         "anonymize the column, use a newer target, or truncate the table in the rules"
     ]
     place.in_origin("DELETE FROM users WHERE span IS NOT NULL")
