@@ -18,7 +18,7 @@ class Capability:
     """Values of a built-in type that servers can read since a major version: older ones read others, or fail.
 
     `pattern` is what the type writes of such a value and of no other. Those that only their text can't be read of have no
-    other bytes than before.
+    other bytes than before. `before` is what older servers write of the bytes that newer ones take for such a value.
     """
 
     type: str
@@ -26,11 +26,24 @@ class Capability:
     what: str
     pattern: str
     only_as_text: bool = False
+    before: str | None = None
+
+    def between(self, origin: int, target: int, *, in_text: bool) -> tuple[str, str] | None:
+        """Return what must not be read by the target, and its pattern, or None where it reads all as the origin has it."""
+        if target < self.since <= origin and (in_text or not self.only_as_text):
+            return f"{self.what}, which Postgres {target} can't hold ({self.since} can)", self.pattern
+        if origin < self.since <= target and self.before:
+            return f"a value that is {self.what} for Postgres {target}", self.before
+        return None
 
 
 CAPABILITIES = (
     Capability("numeric", 14, "infinity", "Infinity"),
-    Capability("interval", 17, "infinity", "infinity"),  # of old it is a month's, a day's and a second's greatest number
+    Capability(
+        *("interval", 17, "infinity", "infinity"),
+        # the greatest number of months, days and microseconds, or the least
+        before=r"-?178956970 years -?[78] mons -?214748364[78] days -?2562047788:00:54\.77580[78]",
+    ),
     Capability("char", 16, "a character that is not ASCII", r"\\[0-7]{3}", only_as_text=True),
 )
 
@@ -41,11 +54,11 @@ def guarded(plan: Plan, origin: int, target: int, *, in_text: bool) -> Plan:
     `in_text` tells that values go through a dump. No catalog tells which rows there are: each table is asked.
     """
     tables = {table.name: table for table in plan.catalog.tables}
-    wanted = [c for c in CAPABILITIES if target < c.since <= origin and (in_text or not c.only_as_text)]
+    wanted = {c.type: unread for c in CAPABILITIES if (unread := c.between(origin, target, in_text=in_text))}
     return replace(
         plan,
         tables=tuple(
-            replace(table, guards=tuple(_guards(table, tables[table.name], plan.catalog.types, wanted, target)))
+            replace(table, guards=tuple(_guards(table, tables[table.name], plan.catalog.types, wanted)))
             for table in plan.tables
         ),
     )
@@ -120,15 +133,15 @@ def _clear(plan: Plan) -> Iterator[tuple[Table, Column]]:
 
 
 def _guards(
-    plan: TablePlan, table: Table, types: Mapping[int, Type], wanted: list[Capability], target: int
+    plan: TablePlan, table: Table, types: Mapping[int, Type], wanted: Mapping[str, tuple[str, str]]
 ) -> Iterator[Guard]:
     for column in (table.column(c.name) for c in plan.columns if not c.mask and not plan.truncated):
         if flatten(column.type_oid, column.type_text, types).spelling.removesuffix("[]") in ("text", "jsonb"):
             continue  # a text, which every server reads
-        of = {type_.name for type_ in parts_of(column.type_oid, types, bounds=True) if type_.schema == "pg_catalog"}
-        for capability in (c for c in wanted if c.type in of):
-            predicate = sql.SQL("{} ~ {}").format(as_text(sql.Identifier(column.name)), sql.Literal(capability.pattern))
-            what = f"{capability.what}, which Postgres {target} can't hold ({capability.since} can)"
+        parts = parts_of(column.type_oid, types, bounds=True)
+        for name in sorted({type_.name for type_ in parts if type_.schema == "pg_catalog"} & wanted.keys()):
+            what, pattern = wanted[name]
+            predicate = sql.SQL("{} ~ {}").format(as_text(sql.Identifier(column.name)), sql.Literal(pattern))
             yield Guard(column.name, what, predicate)
 
 

@@ -111,7 +111,7 @@ def _refuse_unreadable(reading: Connection, table: TablePlan, route: Route) -> N
     (row,) = reading.execute(guarding(table, route.schema)).fetchall()
     problems = [
         f"{route.origin}: column {table.name}.{guard.column} holds {guard.what}; repair {count} row{'s'[: count > 1]}, "
-        "anonymize the column, use a newer target, or truncate the table in the rules"
+        "anonymize the column, use another target, or truncate the table in the rules"
         for guard, count in zip(table.guards, row["counts"], strict=True)
         if count
     ]

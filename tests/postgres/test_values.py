@@ -226,3 +226,34 @@ def test_an_array_of_hstore_keeps_its_dimensions_and_its_bounds(
         ('{{"{\\"a\\": \\"1\\"}",NULL},{"{\\"b\\": \\"x, \\\\\\"y\\"}","{}"}}',),
         ('[0:1]={"{\\"a\\": \\"1\\"}",NULL}',),
     ]
+
+
+def test_items_that_no_comma_parts_are_read_one_by_one_and_refused_in_a_dump(place: Place) -> None:
+    place.in_origin(
+        """
+        CREATE TYPE place;
+        CREATE FUNCTION place_in(cstring) RETURNS place LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+        CREATE FUNCTION place_out(place) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+        CREATE TYPE place (INPUT = place_in, OUTPUT = place_out, DELIMITER = ':');
+        """,
+        superuser=True,
+    )
+    place.in_origin(
+        """
+        CREATE TABLE users (id int PRIMARY KEY, name text, places place[]);
+        INSERT INTO users VALUES (1, NULL, '{"a, b":NULL}');
+        INSERT INTO users VALUES (2, NULL, '[0:1][1:1]={{a}:{"{"}}'), (3, NULL, '{}'), (4, NULL, NULL);
+        """
+    )
+    with pytest.raises(CheckError) as refused:
+        place.run(CLEAR % "places", mode="dump")
+    assert list(refused.value.problems) == [
+        "origin shop: column users.places is an array whose items no comma parts; use mode stream"
+    ]
+    place.run(CLEAR % "places")
+    assert place.read("SELECT places, array_dims(places) FROM shop.users ORDER BY id") == [
+        (["a, b", None], "[1:2]"),
+        ([["a"], ["{"]], "[0:1][1:1]"),
+        ([], None),
+        (None, None),
+    ]

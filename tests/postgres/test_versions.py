@@ -61,11 +61,32 @@ def test_an_interval_without_end_is_refused_by_a_target_that_has_none(
     )
     assert problems(place, CLEAR % "span, also", mode=mode) == [
         "origin shop: column users.span holds infinity, which Postgres 16 can't hold (17 can); repair 2 rows, "
-        "anonymize the column, use a newer target, or truncate the table in the rules"
+        "anonymize the column, use another target, or truncate the table in the rules"
     ]
     place.in_origin("DELETE FROM users WHERE span IS NOT NULL")
     place.run(CLEAR % "span, also", mode=mode)
     assert place.read("SELECT id, span FROM shop.users") == [(2, None)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_greatest_interval_of_an_older_origin_is_refused_by_a_target_that_takes_it_for_infinity(
+    mode: str, place: Place
+) -> None:
+    place.in_origin(
+        """
+        CREATE TABLE users (id serial PRIMARY KEY, name text, span interval);
+        INSERT INTO users (span) VALUES
+        ('178956970 years 7 mons 2147483647 days 2562047788:00:54.775807'),
+        ('178956970 years 7 mons 2147483647 days 2562047788:00:54.775806');
+        """
+    )
+    assert problems(place, CLEAR % "span", mode=mode) == [
+        "origin shop: column users.span holds a value that is infinity for Postgres 18; repair 1 row, anonymize the column, "
+        "use another target, or truncate the table in the rules"
+    ]
+    place.in_origin("DELETE FROM users WHERE id = 1")
+    place.run(CLEAR % "span", mode=mode)
+    assert place.read("SELECT isfinite(span) FROM shop.users") == [(True,)]
 
 
 @pytest.mark.parametrize("mode", MODES)
