@@ -161,7 +161,7 @@ class Fingerprint:
 class Catalog:
     """The origin schema at one moment; `others` are its views and the like, by name, which are not copied.
 
-    `partitions` are by name with the table that their rows are copied in.
+    `partitions` are by name with the table that their rows are copied in, and so are foreign tables that inherit from it.
     `keys_of_partitions` are the indexes and foreign keys that only partitions have, by the name of their root.
     """
 
@@ -228,7 +228,8 @@ def assemble(
         fingerprints=fingerprints,
         others={row["name"]: row["kind"] for row in left_out if row["what"] == "relation"},
         # a root inside another root's family is no table of its own, as a rule
-        partitions={row["name"]: row["kind"] for row in left_out if row["what"] == "partition" and row["kind"] in names},
+        partitions={row["name"]: row["kind"] for row in left_out if row["what"] == "partition" and row["kind"] in names}
+        | {name: row["name"] for row in tables for within, name, _ in row["children"] if within == schema},
         other_schemas=tuple(row["name"] for row in left_out if row["what"] == "schema"),
         keys_of_partitions=dict(keys_of_partitions),
     )

@@ -154,7 +154,7 @@ def _shows_amount(plan: TablePlan, column: Column) -> bool:
     found = next((c for c in plan.columns if c.name == column.name), None)
     if found is None:
         return False
-    return not found.mask or (found.mask.kind == "constant" and found.mask.constant not in ("0", "{}", "empty"))
+    return not found.mask or (found.mask.kind == "constant" and bool(set(found.mask.constant) & set("123456789")))
 
 
 def _unique(types: Iterator[Type]) -> list[Type]:

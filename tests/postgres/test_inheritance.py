@@ -153,6 +153,12 @@ def test_a_foreign_table_that_inherits_is_read_with_its_parent(origin: str, make
     published = place.run(rules)
     assert place.read("SELECT id FROM shop.metrics ORDER BY id") == [(1,), (2,), (3,)]
     assert published.plan.warnings == ()
+    # as a partition's, its rules may not be stricter than those that are followed
+    stricter = rules.replace("]}]", "]}, {table_name: far, anonymized_column_names: [id]}]")
+    with pytest.raises(
+        CheckError, match="partition far follows the rules of metrics, which do not anonymize id as its own do"
+    ):
+        place.run(stricter)
     with pytest.raises(CheckError, match=r"table metrics has rows in public\.far"):
         place.run(rules, mode="dump")
 
