@@ -25,7 +25,15 @@ STRUCTURE = (
     *("INDEX ATTACH", "FK CONSTRAINT", "COMMENT"),
 )
 _KINDS = sorted(
-    (*STRUCTURE, "TABLE DATA", "SEQUENCE SET", "SEQUENCE OWNED BY", "MATERIALIZED VIEW DATA", "DEFAULT ACL"),
+    (
+        *STRUCTURE,
+        "FOREIGN TABLE",
+        "TABLE DATA",
+        "SEQUENCE SET",
+        "SEQUENCE OWNED BY",
+        "MATERIALIZED VIEW DATA",
+        "DEFAULT ACL",
+    ),
     key=len,
     reverse=True,
 )
@@ -38,6 +46,9 @@ _DEFAULT = re.compile(
         \ DEFAULT\ (?P<value>(?:'(?:[^']|'')*'|[^'\n])*?)(?P<rest>(?:\ NOT\ NULL)?,?)$""",
     re.M | re.X,
 )
+_NAME = r'(?:"(?:[^"]|"")*"|[^\s".,()]+)'
+_PARENTS = re.compile(rf"^INHERITS \((?P<names>{_NAME}\.{_NAME}(?:, {_NAME}\.{_NAME})*)\)", re.M)
+_ROOT = re.compile(rf"^ALTER TABLE (?:ONLY )?(?P<names>{_NAME}\.{_NAME}) ATTACH PARTITION ")
 _LOST = (
     "server closed the connection",
     "connection to server",
@@ -74,6 +85,15 @@ class Command:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "environment", {**self.environment, **_IN_ENGLISH})
+
+
+@dataclass(frozen=True)
+class Relative:
+    """A table or partition that a backup's table has rows in, and that is not restored with it."""
+
+    table: str
+    schema: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -213,6 +233,22 @@ def statements_of(script: str) -> list[tuple[str, str, str, str]]:
     ]
 
 
+def relatives_of(statements: Sequence[tuple[str, str, str, str]], schema: str) -> list[Relative]:
+    """Return what stands in other schemas, or is foreign, and has rows of a table of this schema."""
+    found = []
+    for kind, within, name, statement in statements:
+        if within == schema and kind != "FOREIGN TABLE":
+            continue
+        if match := (_ROOT if kind == "TABLE ATTACH" else _PARENTS).search(statement):
+            names = [_unquoted(part) for part in re.findall(_NAME, match["names"])]  # schema and name of each
+            found += [
+                Relative(parent, within, name)
+                for place, parent in zip(names[::2], names[1::2], strict=True)
+                if place == schema
+            ]
+    return found
+
+
 def without_defaults(statement: str) -> str:
     """Return a CREATE TABLE of pg_dump without defaults that are computed: each column stands on a line of its own."""
     return _DEFAULT.sub(lambda m: m[0] if literal_default(m["value"]) is not None else m["column"] + m["rest"], statement)
@@ -286,6 +322,11 @@ def _of_rows(text: str) -> str:
     lost = next((word for word in _LOST if word in text), None)
     reason = safe[0] if safe else lost or "its message may quote a row, and stands in the server's log only"
     return f"table {table[1]}: {reason}" if table else reason
+
+
+def _unquoted(name: str) -> str:
+    """Return a name that a statement spells."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def _printed(name: str) -> str:

@@ -1,7 +1,7 @@
 """The origin's catalog as values: what was read from it, before anything is decided."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ class Type:
     first_label: str | None
     fields: tuple[FieldOfType, ...]
     extension: str | None
+    delimiter: str = ","  # what parts the items of an array of it
+    json_cast: str | None = None  # who made the cast to json that to_jsonb() follows: extension or user
+    subtype: int = 0  # of a range or multirange
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,21 @@ class ForeignKey:
 
 
 @dataclass(frozen=True)
+class Child:
+    """A table that inherits from another and is published with it; `extra` are the columns that it has besides."""
+
+    schema: str
+    name: str
+    extra: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of the origin schema, or a partitioned root in place of its partitions.
 
     One that `is_partition` has its root in another schema, and stands for itself. `detaching` are its partitions that are
-    half detached: schema and name of what each leaves, then its own.
+    half detached: schema and name of what each leaves, then its own. `children` have rows that are read with the table's,
+    `kin` are children that are published themselves, `odd` are those of an extension.
     """
 
     oid: int
@@ -112,6 +125,9 @@ class Table:
     indexes: tuple[Index, ...]
     foreign_keys: tuple[ForeignKey, ...]
     detaching: tuple[tuple[str, ...], ...] = ()
+    children: tuple[Child, ...] = ()
+    kin: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column:
         """Return the column of that name. Raises KeyError."""
@@ -146,7 +162,7 @@ class Fingerprint:
 class Catalog:
     """The origin schema at one moment; `others` are its views and the like, by name, which are not copied.
 
-    `partitions` are by name with the table that their rows are copied in.
+    `partitions` are by name with the table that their rows are copied in, and so are foreign tables that inherit from it.
     `keys_of_partitions` are the indexes and foreign keys that only partitions have, by the name of their root.
     """
 
@@ -161,6 +177,22 @@ class Catalog:
 
 
 Row = Mapping[str, Any]
+
+
+def parts_of(oid: int, types: Mapping[int, Type], *, bounds: bool = False) -> Iterator[Type]:
+    """Return what a type is made of, then the type: elements, bases, fields; with `bounds` also what ranges are of."""
+    type_ = types[oid]
+    for part in (type_.element, type_.base, type_.subtype if bounds else 0, *(field.type_oid for field in type_.fields)):
+        if part:
+            yield from parts_of(part, types, bounds=bounds)
+    yield type_
+
+
+def fields_of(oid: int, types: Mapping[int, Type], *, bounds: bool = False) -> Iterator[Type]:
+    """Return the types that stand in composite types which a type is made of."""
+    for type_ in parts_of(oid, types):
+        for field in type_.fields:
+            yield from parts_of(field.type_oid, types, bounds=bounds)
 
 
 def assemble(
@@ -186,7 +218,7 @@ def assemble(
         schema=schema,
         tables=tuple(
             Table(
-                **{**row, "detaching": tuple(map(tuple, row["detaching"]))},
+                **_related(row),
                 columns=tuple(Column(**values) for values in columns_of[row["oid"]]),
                 indexes=tuple(Index(table=row["name"], **values) for values in indexes_of[row["oid"]]),
                 foreign_keys=tuple(ForeignKey(table=row["name"], **values) for values in foreign_keys_of[row["oid"]]),
@@ -197,7 +229,8 @@ def assemble(
         fingerprints=fingerprints,
         others={row["name"]: row["kind"] for row in left_out if row["what"] == "relation"},
         # a root inside another root's family is no table of its own, as a rule
-        partitions={row["name"]: row["kind"] for row in left_out if row["what"] == "partition" and row["kind"] in names},
+        partitions={row["name"]: row["kind"] for row in left_out if row["what"] == "partition" and row["kind"] in names}
+        | {name: row["name"] for row in tables for within, name, _ in row["children"] if within == schema},
         other_schemas=tuple(row["name"] for row in left_out if row["what"] == "schema"),
         keys_of_partitions=dict(keys_of_partitions),
     )
@@ -217,6 +250,17 @@ def changes(
         elif oid not in snapshot or after[oid].files != snapshot[oid].files:
             lines.append(f"{names[oid]} was rewritten or truncated")
     return lines
+
+
+def _related(row: Row) -> Row:
+    """Return the row of a table with its partitions and children as values."""
+    return {
+        **row,
+        "detaching": tuple(map(tuple, row["detaching"])),
+        "children": tuple(Child(schema, name, tuple(extra)) for schema, name, extra in row["children"]),
+        "kin": tuple(row["kin"]),
+        "odd": tuple(row["odd"]),
+    }
 
 
 def _defined(index: Row, definition: str) -> Row:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from multischema import archives, ddl, exhaustivity, preconditions, raw, record, rules, shell
+from multischema import archives, ddl, exhaustivity, preconditions, raw, record, rules, shell, values
 from multischema.catalog import Catalog
 from multischema.doors import Doors, refuse_origin_as_target
 from multischema.dumping import restore_structure
@@ -13,7 +13,7 @@ from multischema.exhaustivity import Findings
 from multischema.planning import Job, Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import building, documents, publishing, restoring
 from multischema.postgres.errors import translated
-from multischema.postgres.reads import query, read_catalog, read_server
+from multischema.postgres.reads import lacking, query, read_catalog, read_constant, read_money_digits, read_server
 from multischema.postgres.sessions import refused_settings
 from multischema.rules import Rules
 
@@ -30,13 +30,15 @@ def check(
     parsed = rules.parse(rules_text)
     unusable = _check_servers(job, doors)
     notes: list[str] = []
+    relatives: list[archives.Relative] = []
     if lock and not unusable and not (doors.lock and not doors.lock.closed):
         doors.lock = doors.sessions.open(doors.target)
         building.take_lock(doors.lock, job.schema, job.lock_wait, on_wait)
         doors.sessions.keep_alive(doors.lock)
     if job.from_dump and not unusable:
-        notes = restore_structure(job, doors, Path(job.from_dump), on_wait)
+        notes, relatives = restore_structure(job, doors, Path(job.from_dump), on_wait)
     plan, problems = _check_schemas(job, doors, parsed, unusable)
+    problems += preconditions.backup_problems(job.from_dump, plan, relatives) if plan else []
     if job.restores:
         problems = [*_check_dump(job, doors, plan, unusable), *problems]  # a snippet to paste comes last
     if plan is None or problems:
@@ -81,8 +83,8 @@ def _check_schemas(
     problems = problems + (unusable["target"] if "target" in unusable else _check_target(job, doors))
     absent: set[str] = set()
     if found and "target" not in unusable:
-        absent, lacking = _check_types(job, doors, found)
-        problems += lacking
+        absent, unknown = _check_types(job, doors, found)
+        problems += unknown
 
     def standing(plan: Plan | None) -> list[str]:
         return [] if "target" in unusable else _check_standing(job, doors, plan)
@@ -93,6 +95,9 @@ def _check_schemas(
         return None, [*problems, *standing(None), *gaps.lines(doors.origin.side)]
     collations = frozenset(collations_of(found)) - absent
     plan = make_plan(found, gaps.rules, gaps.warnings, collations, raw=job.dumps, all_indexes=job.indexes == "all")
+    if "target" not in unusable:
+        plan, unlike = _check_values(job, doors, plan)
+        problems += unlike
     plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(job, doors, plan)), *plan.warnings))
     return plan, problems + standing(plan) + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
 
@@ -141,12 +146,44 @@ def _check_standing(job: Job, doors: Doors, plan: Plan | None) -> list[str]:
 
 def _check_types(job: Job, doors: Doors, found: Catalog) -> tuple[set[str], list[str]]:
     """Return the collations that the target has not, and a problem for each type that it has not."""
-    types = published_types(found)
+    types = published_types(found) | (raw.field_types(found) if job.dumps else {})
     with doors.sessions.lend(doors.target) as connection, translated("target", "looking up types"):
         server = query(connection, "server", schema=job.schema)[0]
-        lacking = query(connection, "lacking", types=list(types), collations=collations_of(found))
-    absent = {row["name"] for row in lacking if row["what"] == "collation"}
-    return absent, preconditions.lacking_problems(lacking, types, server["major"])
+        absent = lacking(connection, list(types), collations_of(found))
+    collations = {row["name"] for row in absent if row["what"] == "collation"}
+    return collations, preconditions.lacking_problems(absent, types, server["major"])
+
+
+def _check_values(job: Job, doors: Doors, plan: Plan) -> tuple[Plan, list[str]]:
+    """Return the plan that keeps off values which the target can't hold, and a line for each column of another meaning."""
+    side = doors.origin.side
+    with doors.sessions.lend(doors.origin) as connection, translated(side, "reading settings"):
+        server = query(connection, "server", schema=job.origin_schema)[0]
+        digits = values.MONEY_DIGITS
+        if not job.from_dump and values.has_money(plan.catalog):
+            digits = read_money_digits(connection)
+    with doors.sessions.lend(doors.target) as connection, translated("target", "reading settings"):
+        major = query(connection, "server", schema=job.schema)[0]["major"]
+    problems = values.money_problems(side, plan, digits)
+    problems += [] if job.dumps else values.cast_problems(side, plan)
+    if server["major"] != major:
+        problems += _check_constants(doors, plan, major)
+    return values.guarded(plan, server["major"], major, in_text=job.dumps), problems
+
+
+def _check_constants(doors: Doors, plan: Plan, major: int) -> list[str]:
+    """Return a line for each default in place of a masked value that the target can't read, or reads otherwise."""
+    with (
+        doors.sessions.lend(doors.origin) as origin,
+        doors.sessions.lend(doors.target) as target,
+        translated("target", "reading the defaults of masked columns"),
+    ):
+        return [
+            f"target: Postgres {major} can't read the default of column {column}, which its mask is; drop the default, use "
+            "a newer target, or truncate the table in the rules"
+            for (type_, constant), column in values.masked_constants(plan).items()
+            if (read := read_constant(origin, type_, constant)) and read_constant(target, type_, constant) != read
+        ]
 
 
 def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str, list[str]]) -> list[str]:

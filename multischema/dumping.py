@@ -97,8 +97,12 @@ def raw_sizes(job: Job, doors: Doors) -> dict[str, int]:
         return {row["name"]: int(row["bytes"] or 0) for row in query(connection, "sizes", schema=job.raw_schema)}
 
 
-def restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[str], None]) -> list[str]:
-    """Create the tables of a backup in the raw schema, empty, with their keys and indexes; return warnings.
+def restore_structure(
+    job: Job, doors: Doors, file: Path, on_wait: Callable[[str], None]
+) -> tuple[list[str], list[archives.Relative]]:
+    """Create the tables of a backup in the raw schema, empty, with their keys and indexes.
+
+    Return warnings, and what stands elsewhere with rows of these tables, which is not restored.
 
     Raises EtlError for a file that is no dump, DatabaseError for what the target can't create.
     """
@@ -110,14 +114,19 @@ def restore_structure(job: Job, doors: Doors, file: Path, on_wait: Callable[[str
     if not any(entry.kind == "TABLE" for entry in wanted):
         found = ", ".join(sorted({entry.names.split(" ")[0] for entry in entries if entry.kind == "TABLE"})) or "none"
         raise EtlError(f"dump {file}: it holds no table of schema {job.raw_schema}; its schemas with tables: {found}")
-    listed = doors.directory.write("structure", "".join(f"{entry.line}\n" for entry in wanted))
+    related = [entry for entry in entries if entry.kind in ("TABLE", "FOREIGN TABLE", "TABLE ATTACH")]
+    asked = [entry for entry in entries if entry in wanted or entry in related]
+    listed = doors.directory.write("structure", "".join(f"{entry.line}\n" for entry in asked))
     printed = shell.run(archives.structure(str(doors.archive), listed))
     if printed.status:
         raise archives.unreadable(str(file), printed)
     _enter_raw(job, doors, on_wait)
     connection = doors.sessions.open(doors.target)
     try:
-        return restoring.execute_structure(connection, archives.statements_of(printed.output), job.raw_schema)
+        statements = archives.statements_of(printed.output)
+        wanted_kinds = [statement for statement in statements if statement[0] in archives.STRUCTURE]
+        warnings = restoring.execute_structure(connection, wanted_kinds, job.raw_schema)
+        return warnings, archives.relatives_of(statements, job.raw_schema)
     finally:
         doors.sessions.close(connection)
 

@@ -1,7 +1,7 @@
 """Types in the published tables: what any BI tool reads, and how a value of the origin becomes one."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -54,8 +54,9 @@ _NEUTRAL = {
 class Flat:
     """A published type: `spelling` in SQL, `conversion` from the origin's type, `neutral` as the text of a constant.
 
-    `family` is text, text array, jsonb or other: what decides the mask. `conversion` is none, cast, jsonb, hstore, or one of
-    the last two with array.
+    `family` is text, text array, jsonb or other: what decides the mask. `conversion` is none, base (of a domain), text (what
+    the type's own output function writes), array (the same, read as an array), items (each item's text, where no comma parts
+    them), jsonb, hstore, or one of the last two with array.
     """
 
     spelling: str
@@ -79,19 +80,19 @@ def flatten(type_oid: int, spelling: str, types: Mapping[int, Type]) -> Flat:
     type_ = types[type_oid]
     if type_.kind == "d":
         base = flatten(type_.base, type_.base_text, types)
-        return base if base.conversion != "none" else _with(base, conversion="cast")
+        return base if base.conversion != "none" else _with(base, conversion="base")
     if type_.element:
         return _flatten_array(type_, spelling, types)
     text_family = type_.name in _TEXT and (type_.schema == "pg_catalog" or type_.extension == "citext")
     if text_family:
         kept = type_.schema == "pg_catalog"
-        return Flat(spelling if kept else "text", "text", "none" if kept else "cast", "")
+        return Flat(spelling if kept else "text", "text", "none" if kept else "text", "")
     if type_.kind == "e":
-        return Flat("text", "other", "cast", type_.first_label or "")
+        return Flat("text", "other", "text", type_.first_label or "")
     if type_.kind == "c" or is_hstore(type_):
         return Flat("jsonb", "other", "hstore" if is_hstore(type_) else "jsonb", "{}", takes_default=False)
     if not _is_kept(type_):
-        return Flat("text", "other", "cast", {"r": "empty", "m": "{}"}.get(type_.kind, ""))
+        return Flat("text", "other", "text", {"r": "empty", "m": "{}"}.get(type_.kind, ""))
     family = "jsonb" if type_.name == "jsonb" else "other"
     return Flat(spelling, family, "none", _neutral(type_, spelling), is_key=type_.name in _KEYS)
 
@@ -111,21 +112,31 @@ def is_array_of_arrays(type_: Type, types: Mapping[int, Type]) -> bool:
 
 def convert(flat: Flat, value: sql.Composable, *, raw: bool = False) -> sql.Composable:
     """Return the expression of a published value, made of the origin's, or of a raw table's, where hstore is text."""
-    if flat.conversion == "cast":
+    if raw and flat.conversion in ("base", "text", "array"):
+        return value  # a raw column is of the published type
+    if flat.conversion == "base":
         return sql.SQL("{}::{}").format(value, sql.SQL(flat.spelling))
-    if raw and flat.conversion == "hstore":
-        return _parsed_hstore(value)
-    if raw and flat.conversion == "hstore array":
-        return sql.SQL(
-            "CASE WHEN {value} IS NOT NULL THEN ARRAY("
-            "SELECT {parsed} FROM unnest({value}) WITH ORDINALITY AS item (value, place) ORDER BY item.place) END"
-        ).format(value=value, parsed=_parsed_hstore(sql.Identifier("item", "value")))
+    if flat.conversion == "text":
+        return _or_null(value)
+    if flat.conversion == "array":
+        return sql.SQL("CASE WHEN {value} IS NOT NULL THEN {text}::{type} END").format(
+            value=value, text=as_text(value), type=sql.SQL(flat.spelling)
+        )
+    if flat.conversion == "items":
+        return _mapped(value, _or_null, flat.spelling)
     if flat.conversion in ("jsonb", "hstore"):
-        return sql.SQL("to_jsonb({})").format(value)
+        return _parsed_hstore(value) if raw and flat.conversion == "hstore" else _as_jsonb(value)
     if flat.conversion in ("jsonb array", "hstore array"):
-        # in FROM, unnest() would spread a composite over columns, and make of NULL a row of NULLs
-        return sql.SQL("CASE WHEN {value} IS NOT NULL THEN ARRAY(SELECT to_jsonb(unnest({value}))) END").format(value=value)
+        return _mapped(value, _parsed_hstore if raw and flat.conversion == "hstore array" else _as_jsonb, flat.spelling)
     return value
+
+
+def as_text(value: sql.Composable) -> sql.Composable:
+    """Return the expression of what a type's own output function writes, and of an empty text for NULL.
+
+    A cast to text would be the one that a user defined for the type, where there is one: it may say anything.
+    """
+    return sql.SQL("concat({})").format(value)
 
 
 def literal_default(expression: str | None) -> str | None:
@@ -151,13 +162,47 @@ _LITERAL = re.compile(
 def _flatten_array(type_: Type, spelling: str, types: Mapping[int, Type]) -> Flat:
     element = flatten(type_.element, spelling.removesuffix("[]"), types)
     if is_array_of_arrays(type_, types):  # no cast makes one array of them
-        return Flat("text[]", "other", "cast", "{}")
+        return Flat("text[]", "other", "array", "{}")
     family = "text array" if element.family == "text" else "other"
     if element.conversion == "none" and type_.schema == "pg_catalog":
         return Flat(spelling, family, "none", _NEUTRAL.get(type_.name, "{}"))
-    if element.spelling == "jsonb":
+    if element.conversion in ("jsonb", "hstore"):
         return Flat("jsonb[]", "other", f"{element.conversion} array", "{}", takes_default=False)
-    return Flat(f"{element.spelling}[]", family, "cast", "{}")
+    parted = types[type_.element].delimiter == "," or element.conversion == "base"
+    return Flat(f"{element.spelling}[]", family, "array" if parted else "items", "{}")
+
+
+def _or_null(value: sql.Composable) -> sql.Composable:
+    return sql.SQL("CASE WHEN {value} IS NOT NULL THEN {text} END").format(value=value, text=as_text(value))
+
+
+def _as_jsonb(value: sql.Composable) -> sql.Composable:
+    return sql.SQL("to_jsonb({})").format(value)
+
+
+def _mapped(value: sql.Composable, expression: Callable[[sql.Composable], sql.Composable], spelling: str) -> sql.Composable:
+    """Compose the array of what an expression makes of each item, with the dimensions and bounds of the value.
+
+    No function makes an array of any number of dimensions but the one that reads its text. Of an uncommon shape that text is
+    composed: the text of an array of this shape without its items, and an item behind each piece of it.
+    """
+    # in FROM, unnest() would spread a composite over columns, and make of NULL a row of NULLs
+    items = sql.SQL("(SELECT unnest({value}) AS value) AS item").format(value=value)
+    return sql.SQL(
+        "CASE WHEN {value} IS NULL THEN NULL WHEN array_ndims({value}) > 1 OR array_lower({value}, 1) <> 1 THEN "
+        "(SELECT string_agg(concat(piece, text), '' ORDER BY place) FROM ROWS FROM ("
+        "regexp_split_to_table(concat(array_fill('x'::text, "
+        "ARRAY(SELECT array_length({value}, d) FROM generate_series(1, array_ndims({value})) AS d), "
+        "ARRAY(SELECT array_lower({value}, d) FROM generate_series(1, array_ndims({value})) AS d))), 'x'), "
+        "unnest(ARRAY(SELECT regexp_replace(concat(ARRAY[{mapped}]), '^.|.$', '', 'g') FROM {items}))) "
+        "WITH ORDINALITY AS shape (piece, text, place))::{type} "
+        "ELSE ARRAY(SELECT {mapped} FROM {items}) END"
+    ).format(
+        value=value,
+        items=items,
+        mapped=expression(sql.Identifier("item", "value")),
+        type=sql.SQL(spelling),
+    )
 
 
 def _parsed_hstore(value: sql.Composable) -> sql.Composable:

@@ -7,7 +7,7 @@ from typing import Literal
 from psycopg import sql
 
 from multischema.catalog import Catalog, Column, Table
-from multischema.flattening import Flat, convert, flatten, literal_default
+from multischema.flattening import Flat, as_text, convert, flatten, literal_default
 from multischema.rules import TableRules
 
 _PIECES = {"email": ("email_anonymise_", "@exemple.fr"), "text": ("[valeur unique anonymisée ", "]")}
@@ -41,14 +41,31 @@ class ColumnPlan:
     violation: sql.Composable | None
 
     @property
+    def is_converted(self) -> bool:
+        """Tell whether a value is made of the column's own, none of a mask."""
+        return not self.mask and self.expression != sql.Identifier(self.name)
+
+    @property
     def is_read(self) -> bool:
         """Tell whether the expression reads the column: a mask does where it must tell NULL from the rest."""
         return not self.mask or not (self.mask.kind == "null" or self.not_null)
 
 
 @dataclass(frozen=True)
+class Guard:
+    """What must not be among the values of a column: what it is, and what is true of a row that has one."""
+
+    column: str
+    what: str
+    predicate: sql.Composable
+
+
+@dataclass(frozen=True)
 class TablePlan:
-    """A published table: its columns, what its masks are keyed by (no column: a row number), what was left out."""
+    """A published table: its columns, what its masks are keyed by (no column: a row number), what was left out.
+
+    One that is `whole` is read with all that inherits from it, partitions or children.
+    """
 
     oid: int
     name: str
@@ -59,6 +76,8 @@ class TablePlan:
     key: tuple[str, ...]
     columns: tuple[ColumnPlan, ...]
     left_out: tuple[str, ...]
+    guards: tuple[Guard, ...] = ()
+    whole: bool = False
 
     @property
     def masked(self) -> tuple[ColumnPlan, ...]:
@@ -102,13 +121,12 @@ def plan_table(
         truncated=bool(rules and rules.truncated),
         key=key,
         columns=tuple(
-            _plan_column(
-                column, flats[column.name], column.name in anonymized, _key_text(table, key), bool(key), collations, raw
-            )
+            _plan_column(column, flats[column.name], column.name in anonymized, _key_text(key), bool(key), collations, raw)
             for column in table.columns
             if column.name not in left_out
         ),
         left_out=left_out,
+        whole=table.kind == "p" or bool(table.children),
     )
 
 
@@ -135,10 +153,24 @@ def choose_mask(column: Column, flat: Flat) -> Mask:
 
 
 def select(table: TablePlan, schema: str) -> sql.Composed:
-    """Return the SELECT that the origin runs: masked columns, by name. An inheritance parent gives its own rows only."""
+    """Return the SELECT that the origin runs: masked columns, by name.
+
+    An inheritance parent gives its own rows, and its children's where these are no tables of the origin schema.
+    """
     return sql.SQL("SELECT {} FROM {}").format(
         sql.SQL(", ").join(column.expression for column in table.columns), _rows(table, schema)
     )
+
+
+def guarding(table: TablePlan, schema: str) -> sql.Composed:
+    """Return the SELECT that counts, for each guard of a table, the rows that have what must not be among its values."""
+    counts = (sql.SQL("count(*) FILTER (WHERE {})").format(guard.predicate) for guard in table.guards)
+    return sql.SQL("SELECT ARRAY[{}] AS counts FROM {}").format(sql.SQL(", ").join(counts), _rows(table, schema))
+
+
+def computing(table: TablePlan, column: ColumnPlan, schema: str) -> sql.Composed:
+    """Return the SELECT that computes all published values of a column, and gives none of them."""
+    return sql.SQL("SELECT count({}) FROM {}").format(column.expression, _rows(table, schema))
 
 
 def counting(table: TablePlan, schema: str) -> sql.Composed:
@@ -155,7 +187,7 @@ def too_wide(table: TablePlan) -> bool:
 
 
 def _rows(table: TablePlan, schema: str) -> sql.Composed:
-    return sql.SQL("{}{}").format(sql.SQL("" if table.kind == "p" else "ONLY "), sql.Identifier(schema, table.name))
+    return sql.SQL("{}{}").format(sql.SQL("" if table.whole else "ONLY "), sql.Identifier(schema, table.name))
 
 
 def _plan_column(
@@ -177,13 +209,10 @@ def _plan_column(
     )
 
 
-def _key_text(table: Table, key: tuple[str, ...]) -> sql.Composable:
+def _key_text(key: tuple[str, ...]) -> sql.Composable:
     if not key:
-        return sql.SQL("(row_number() OVER ())::text")
-    nullable = {column.name for column in table.columns if not column.not_null}
-    parts = [
-        sql.SQL("coalesce({}::text, '')" if name in nullable else "{}::text").format(sql.Identifier(name)) for name in key
-    ]
+        return as_text(sql.SQL("row_number() OVER ()"))
+    parts = [as_text(sql.Identifier(name)) for name in key]
     return sql.SQL(" || '-' || ").join(parts)
 
 
@@ -195,8 +224,15 @@ def _masked(mask: Mask, name: sql.Composable, not_null: bool, flat: Flat, type_:
     value = sql.SQL("({})::{}").format(_around(mask, key) if mask.is_keyed else sql.Literal(mask.constant), as_type)
     if not_null:
         return value
-    present = {"text": "{}::text <> ''", "text array": "cardinality({}) > 0"}.get(flat.family, "{} IS NOT NULL")
-    return sql.SQL("CASE WHEN {} THEN {} END").format(sql.SQL(present).format(name), value)
+    present = {"text": "{} <> ''", "text array": "cardinality({}) > 0"}.get(flat.family, "{} IS NOT NULL")
+    return sql.SQL("CASE WHEN {} THEN {} END").format(sql.SQL(present).format(_compared(name, flat)), value)
+
+
+def _compared(name: sql.Composable, flat: Flat) -> sql.Composable:
+    """Compose what tells a text that is empty: of char(n), Postgres's own cast takes the blanks from its end."""
+    if flat.family != "text":
+        return name
+    return as_text(name) if flat.conversion == "text" else sql.SQL("{}::text").format(name)
 
 
 def _violation(mask: Mask, name: sql.Composable, type_: str, key: sql.Composable | None) -> sql.Composable:
@@ -208,7 +244,9 @@ def _violation(mask: Mask, name: sql.Composable, type_: str, key: sql.Composable
         return sql.SQL("{} !~ {}").format(name, sql.Literal(f"^{before}[0-9]+{after}$"))
     if mask.is_keyed and key is not None:
         return sql.SQL("{} <> {}").format(name, _around(mask, key))
-    return sql.SQL("{}::text <> {}::{}::text").format(name, sql.Literal(mask.constant), sql.SQL(type_))
+    constant = sql.SQL("{}::{}").format(sql.Literal(mask.constant), sql.SQL(type_))
+    # a query of its own is asked once, not for each row
+    return sql.SQL("{} IS NOT NULL AND {} <> (SELECT {})").format(name, as_text(name), as_text(constant))
 
 
 def _around(mask: Mask, key: sql.Composable) -> sql.Composable:

@@ -195,6 +195,13 @@ def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozense
         for root, names in sorted(catalog.keys_of_partitions.items())
     ]
     warnings += [
+        f"{table.name} has the rows of {child.schema}.{child.name}, without the columns that only this child has: "
+        f"{some(child.extra)}"
+        for table in catalog.tables
+        for child in table.children
+        if child.extra and not next(plan for plan in plans if plan.name == table.name).truncated
+    ]
+    warnings += [
         f"{plan.name}.{name} left out: it is computed from a masked column" for plan in plans for name in plan.left_out
     ]
     warnings += [

@@ -6,10 +6,12 @@ from typing import Any
 from psycopg import sql
 
 from multischema import ddl, origin_rights, record
-from multischema.catalog import Catalog
+from multischema.archives import Relative
+from multischema.catalog import Catalog, Table
 from multischema.exhaustivity import missing_columns
 from multischema.masking import plan_table
 from multischema.names import place
+from multischema.planning import Plan, some
 from multischema.rules import Rules
 
 SUPPORTED = range(13, 19)
@@ -73,6 +75,7 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
         if own is None or own.truncated:
             continue
         read = set(plan_table(table, own, catalog, frozenset()).read).difference(missing_columns(table, own))
+        problems += [f"{side}: {line}" for line in _family_problems(table, catalog.schema)]
         unreadable = [column.name for column in table.columns if column.name in read and not column.readable]
         if unreadable:
             whole = len(unreadable) == len(table.columns)
@@ -101,6 +104,23 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
     if not catalog.tables:
         problems.append(
             f"{side}: schema {catalog.schema} of database {server['database']} holds no table; name another origin schema"
+        )
+    return problems
+
+
+def _family_problems(table: Table, schema: str) -> list[str]:
+    """Return why the rows of a table's children can neither be read with its own nor be left to them."""
+    problems = [
+        f"table {table.name} has rows in table {name}, which inherits from it and is an extension's; have it inherit no more, "
+        "or truncate the table in the rules"
+        for name in table.odd
+    ]
+    if table.children and table.kin:
+        elsewhere = some([f"{child.schema}.{child.name}" for child in table.children])
+        problems.append(
+            f"table {table.name} has rows in children that are not published themselves ({elsewhere}) and in others that "
+            f"are ({some(table.kin)}); have all or none of them be tables of schema {schema}, or truncate the table in the "
+            "rules"
         )
     return problems
 
@@ -198,6 +218,17 @@ def dump_problems(side: str, server: Row, leaves: Sequence[Row]) -> list[str]:
         + ", or use mode stream"
         for row in leaves
         if not row["readable"]
+    ]
+
+
+def backup_problems(file: str, plan: Plan, relatives: Sequence[Relative]) -> list[str]:
+    """Return a line for each table or partition with rows of a copied table that a backup has and that is not restored."""
+    copied = {table.name for table in plan.copied}
+    return [
+        f"dump {file}: table {each.table} has rows in {each.schema}.{each.name}, which is not restored with it; use mode "
+        "stream, or truncate the table in the rules"
+        for each in sorted(relatives, key=lambda each: (each.table, each.schema, each.name))
+        if each.table in copied
     ]
 
 

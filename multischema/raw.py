@@ -5,12 +5,12 @@ no index, no default. Two things are made besides: a composite type gets a stand
 know its fields; a generated column is computed again, as pg_dump leaves it out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
 from multischema import ddl
-from multischema.catalog import Column, Table, Type
+from multischema.catalog import Catalog, Column, Table, Type, fields_of, parts_of
 from multischema.flattening import flatten, is_array_of_arrays, is_hstore
 from multischema.planning import Plan
 
@@ -30,10 +30,20 @@ def problems(plan: Plan, locales: Sequence[str]) -> list[str]:
         if table.is_partition:
             # what pg_dump has of it would go into its root
             lines.append(f"table {table.name} is a partition of a table in another schema; use mode stream")
+        if table.children:
+            child = table.children[0]
+            lines.append(
+                f"table {table.name} has rows in {child.schema}.{child.name}, which inherits from it; use mode stream"
+            )
         for column in table.columns:
-            fields = list(_fields_of(column.type_oid, types))
-            if any(is_hstore(type_) for type_ in fields):
-                lines.append(f"column {table.name}.{column.name} is of a composite type with hstore in it; use mode stream")
+            fields = list(fields_of(column.type_oid, types))
+            followed = next((type_.name for type_ in fields if type_.json_cast == "extension"), None)
+            if followed:  # the origin's to_jsonb() asks the extension; there is none in the target
+                lines.append(
+                    f"column {table.name}.{column.name} is of a composite type with {followed} in it; use mode stream"
+                )
+            if flatten(column.type_oid, column.type_text, types).conversion == "items":
+                lines.append(f"column {table.name}.{column.name} is an array whose items no comma parts; use mode stream")
             if any(is_array_of_arrays(type_, types) for type_ in fields):
                 lines.append(
                     f"column {table.name}.{column.name} is of a composite type with arrays of arrays; use mode stream"
@@ -41,6 +51,17 @@ def problems(plan: Plan, locales: Sequence[str]) -> list[str]:
             if _is_computed(column, published) and (reason := _is_computed_otherwise(column, table, types, locales)):
                 lines.append(f"{reason}; use mode stream")
     return lines
+
+
+def field_types(catalog: Catalog) -> dict[str, str]:
+    """Return the types of the fields that stand-ins of composite types have, each with a column that needs it."""
+    return {
+        flatten(field.type_oid, field.type_text, catalog.types).spelling: f"{table.name}.{column.name}"
+        for table in catalog.tables
+        for column in table.columns
+        for type_ in parts_of(column.type_oid, catalog.types)
+        for field in type_.fields
+    }
 
 
 def mark(schema: str, application: str) -> list[sql.Composed]:
@@ -62,7 +83,7 @@ def create_types(plan: Plan, schema: str) -> list[sql.Composed]:
     used = (column.type_oid for table, _ in _copied(plan) for column in table.columns)
     composites: dict[int, Type] = {}
     for oid in used:
-        composites |= {type_.oid: type_ for type_ in _with_parts(oid, types) if type_.kind == "c"}
+        composites |= {type_.oid: type_ for type_ in parts_of(oid, types) if type_.kind == "c"}
     return [
         sql.SQL("CREATE TYPE {} AS ({})").format(
             _stand_in(type_, schema),
@@ -197,19 +218,3 @@ def _spelling(oid: int, text: str, types: Mapping[int, Type], schema: str) -> sq
 
 def _stand_in(type_: Type, schema: str) -> sql.Identifier:
     return sql.Identifier(schema, f"etl_type_{type_.oid}")
-
-
-def _with_parts(oid: int, types: Mapping[int, Type]) -> Iterator[Type]:
-    """Return what a type is made of, then the type: elements, bases, fields."""
-    type_ = types[oid]
-    for part in (type_.element, type_.base, *(field.type_oid for field in type_.fields)):
-        if part:
-            yield from _with_parts(part, types)
-    yield type_
-
-
-def _fields_of(oid: int, types: Mapping[int, Type]) -> Iterator[Type]:
-    """Return the types that stand in composite types which a type is made of."""
-    for type_ in _with_parts(oid, types):
-        for field in type_.fields:
-            yield from _with_parts(field.type_oid, types)

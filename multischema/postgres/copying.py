@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -11,13 +12,23 @@ from psycopg import errors, sql
 from multischema import ddl
 from multischema.catalog import Fingerprint
 from multischema.errors import DatabaseError, SnapshotLost
-from multischema.masking import TablePlan, counting
+from multischema.masking import TablePlan, computing, counting, guarding
 from multischema.postgres.errors import translate, translated
 from multischema.postgres.reads import query, read_fingerprints
 from multischema.postgres.sessions import Connection, Database
 
 _CHUNK = 64 * 1024
 _ENDS = (2, 21)  # bytes of the message that ends a binary COPY: alone, or in an empty one with its header
+
+
+_JSON = (
+    "json in it holds what jsonb can't (\\u0000, or half a character): repair it in the origin, anonymize the column, or "
+    "truncate the table in the rules"
+)
+
+
+class _NotComputed(DatabaseError):
+    """The origin could not compute a value that it was to send."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +77,47 @@ def copy_table(
     """
     started = time.monotonic()
     doing = f"copying {table.name}"
-    with translated(route.origin, doing):
-        _import_snapshot(reading, route)
-        with translated("target", doing), writing.transaction():
-            writing.execute(ddl.empty(route.staging, table))
-            rows_out, rows_in, size = _pipe(reading, writing, table, route, on_bytes)
-            if rows_out != rows_in:
-                raise DatabaseError(f"target: {doing} failed: {rows_out} rows left the origin, {rows_in} came in")
-        reading.execute("COMMIT")
+    try:
+        with translated(route.origin, doing):
+            _import_snapshot(reading, route)
+            _refuse_unreadable(reading, table, route)
+            with translated("target", doing), writing.transaction():
+                writing.execute(ddl.empty(route.staging, table))
+                rows_out, rows_in, size = _pipe(reading, writing, table, route, on_bytes)
+                if rows_out != rows_in:
+                    raise DatabaseError(f"target: {doing} failed: {rows_out} rows left the origin, {rows_in} came in")
+            reading.execute("COMMIT")
+    except _NotComputed as failed:
+        raise _of_column(failed, reading, table, route) from None
     return Copied(rows_in, size, time.monotonic() - started)
 
 
 def count_rows(reading: Connection, table: TablePlan, route: Route) -> int:
-    """Return how many rows a table has in the snapshot. Raises SnapshotLost, ConnectionLost, DatabaseError."""
+    """Return how many rows a table has in the snapshot, none of which the target would read otherwise.
+
+    Raises SnapshotLost, ConnectionLost, DatabaseError.
+    """
     with translated(route.origin, f"counting the rows of {table.name}"):
         _import_snapshot(reading, route)
+        _refuse_unreadable(reading, table, route)
         (row,) = reading.execute(counting(table, route.schema)).fetchall()
         reading.execute("COMMIT")
     return int(row["rows"])
+
+
+def _refuse_unreadable(reading: Connection, table: TablePlan, route: Route) -> None:
+    """Raise DatabaseError with a line for each column that holds what the target's version can't."""
+    if not table.guards:
+        return
+    (row,) = reading.execute(guarding(table, route.schema)).fetchall()
+    problems = [
+        f"{route.origin}: column {table.name}.{guard.column} holds {guard.what}; repair {count} row{'s'[: count > 1]}, "
+        "anonymize the column, use another target, or truncate the table in the rules"
+        for guard, count in zip(table.guards, row["counts"], strict=True)
+        if count
+    ]
+    if problems:
+        raise DatabaseError(*problems)
 
 
 def _import_snapshot(connection: Connection, route: Route) -> None:
@@ -140,9 +174,25 @@ def _chunks(source: psycopg.Copy, reading: Connection, table: TablePlan, route: 
             if size < 0:
                 failed, *_ = iter(reading.pgconn.get_result, None)
                 raise errors.error_from_result(failed)
+    except psycopg.DataError as error:
+        raise _NotComputed(*translate(error, route.origin, f"copying {table.name}").problems) from None
     except psycopg.Error as error:
         raise translate(error, route.origin, f"copying {table.name}") from None
     yield gathered
+
+
+def _of_column(failed: _NotComputed, reading: Connection, table: TablePlan, route: Route) -> DatabaseError:
+    """Find the column of which a value could not be computed: no error tells it. Each is computed again, in the snapshot."""
+    with suppress(psycopg.Error, SnapshotLost):
+        reading.execute("ROLLBACK")
+        _import_snapshot(reading, route)
+        for column in sorted(table.columns, key=lambda column: not column.is_converted):
+            try:
+                reading.execute(computing(table, column, route.schema))
+            except psycopg.DataError as error:
+                hint = _JSON if column.is_converted and column.type in ("jsonb", "jsonb[]") else None
+                return translate(error, route.origin, f"copying {table.name}, column {column.name},", hint)
+    return DatabaseError(*failed.problems)
 
 
 def _naming_column(error: psycopg.Error, table: TablePlan) -> DatabaseError:

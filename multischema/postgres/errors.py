@@ -58,13 +58,16 @@ def translated(side: str, doing: str) -> Iterator[None]:
         raise translate(error, side, doing) from None
 
 
-def translate(error: psycopg.Error, side: str, doing: str) -> DatabaseError:
-    """Return our error for psycopg's. `side` is `origin rdvs` or `target`, `doing` what failed, with its object."""
+def translate(error: psycopg.Error, side: str, doing: str, hint: str | None = None) -> DatabaseError:
+    """Return our error for psycopg's. `side` is `origin rdvs` or `target`, `doing` what failed, with its object.
+
+    `hint` is what to do next, where more is known than the error's code tells.
+    """
     text = f"{side}: {doing} failed: {describe(error)}"
     lost = isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate[:2] == "08")
     if lost or error.sqlstate in _LOST:
         return ConnectionLost(text)
-    hint = _HINTS.get(error.sqlstate or "")
+    hint = hint or _HINTS.get(error.sqlstate or "")
     found = DatabaseError(f"{text}; {hint}" if hint else text)
     found.raised_in = _FUNCTION.findall(error.diag.context or "")
     return found

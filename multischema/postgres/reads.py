@@ -11,6 +11,7 @@ from psycopg import errors, sql
 
 from multischema import catalog
 from multischema.catalog import Catalog, Fingerprint
+from multischema.flattening import as_text
 
 _SQL = Path(__file__).parent.parent / "sql"
 
@@ -68,6 +69,38 @@ def read_catalog(connection: psycopg.Connection[dict[str, Any]], schema: str) ->
             indexes=(indexes := query(connection, "indexes", tables=oids)),
             definitions=_definitions(connection, schema, [row["oid"] for row in indexes]),
         )
+
+
+def read_money_digits(connection: psycopg.Connection[dict[str, Any]]) -> int:
+    """Read how many decimals an amount of money has for a session of which nothing was pinned."""
+    with one_moment(connection):
+        connection.execute("SET LOCAL lc_monetary TO DEFAULT")
+        return int(query(connection, "money_digits")[0]["digits"])
+
+
+def read_constant(connection: psycopg.Connection[dict[str, Any]], type_: str, constant: str) -> str | None:
+    """Return what a server reads of a constant of a type, as it writes it; None where it can't."""
+    read = sql.SQL("SELECT {} AS read").format(as_text(sql.SQL("{}::{}").format(sql.Literal(constant), sql.SQL(type_))))
+    try:
+        return str(connection.execute(read).fetchall()[0]["read"])
+    except psycopg.DataError:
+        return None
+
+
+def lacking(
+    connection: psycopg.Connection[dict[str, Any]], types: Sequence[str], collations: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Read which types and collations a server has none of; for a type with limits that it does not know it has an error."""
+    try:
+        return query(connection, "lacking", types=list(types), collations=list(collations))
+    except psycopg.DataError:
+        found = query(connection, "lacking", types=[], collations=list(collations))
+    for type_ in types:
+        try:
+            found += query(connection, "lacking", types=[type_], collations=[])
+        except psycopg.DataError:
+            found.append({"what": "type", "name": type_})
+    return found
 
 
 def read_fingerprints(connection: psycopg.Connection[dict[str, Any]], tables: Sequence[int]) -> Mapping[int, Fingerprint]:

@@ -1,5 +1,5 @@
 -- The columns of the tables, with all that decides their type and mask. A NOT NULL that is not validated (18) promises
--- nothing about the rows that are there. `generation` is the expression of a generated column, where all partitions agree. A domain's collation is the column's: the published type is what it stands for.
+-- nothing about the rows that are there; nor does one that a child has not whose rows are read too. `generation` is the expression of a generated column, where all partitions agree. A domain's collation is the column's: the published type is what it stands for.
 SELECT a.attrelid::int8 AS table_oid,
        a.attname::text AS name,
        a.attnum AS number,
@@ -7,8 +7,11 @@ SELECT a.attrelid::int8 AS table_oid,
        a.atttypmod AS typmod,
        format_type(a.atttypid, a.atttypmod) AS type_text,
        a.attnotnull AND NOT EXISTS (
-           SELECT FROM pg_constraint AS n
-           WHERE n.conrelid = a.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum] AND NOT n.convalidated
+           SELECT FROM pg_attribute AS own
+           WHERE own.attrelid = ANY (family.oids || a.attrelid) AND own.attname = a.attname
+             AND (NOT own.attnotnull OR EXISTS (
+                      SELECT FROM pg_constraint AS n
+                      WHERE n.conrelid = own.attrelid AND n.contype = 'n' AND n.conkey = ARRAY[own.attnum] AND NOT n.convalidated))
        ) AS not_null,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS "default",
        a.attidentity <> '' AS identity,
@@ -40,17 +43,20 @@ SELECT a.attrelid::int8 AS table_oid,
        col_description(a.attrelid, a.attnum) AS comment,
        has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable
 FROM pg_attribute AS a
+JOIN pg_class AS c ON c.oid = a.attrelid
 JOIN pg_type AS t ON t.oid = a.atttypid
 CROSS JOIN LATERAL (SELECT CASE WHEN t.typtype = 'd' THEN 'pg_catalog."default"'::regcollation
                                 ELSE t.typcollation END AS collation) AS plain
--- of a generated column: its table, and the partitions
+-- of a generated column its table and the partitions, of any column the children that are read with its table
 CROSS JOIN LATERAL (WITH RECURSIVE part (oid) AS (
-                        SELECT a.attrelid WHERE a.attgenerated <> ''
-                        UNION ALL
+                        SELECT c.oid WHERE a.attgenerated <> '' OR c.relkind = 'r' AND c.relhassubclass
+                        UNION
                         SELECT i.inhrelid
                         FROM part
-                        JOIN pg_class AS parent ON parent.oid = part.oid AND parent.relkind = 'p'
-                        JOIN pg_inherits AS i ON i.inhparent = part.oid)
+                        JOIN pg_inherits AS i ON i.inhparent = part.oid
+                        JOIN pg_class AS child ON child.oid = i.inhrelid
+                        WHERE c.relkind = 'p' OR child.relpersistence <> 't'
+                              AND (child.relkind = 'f' OR child.relnamespace <> c.relnamespace))
                     SELECT array_agg(part.oid) AS oids FROM part) AS family
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN pg_collation AS co ON co.oid = a.attcollation

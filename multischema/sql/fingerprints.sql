@@ -1,13 +1,15 @@
--- What tells that a table was altered (names, columns, partitions, also half detached ones; what generated columns are computed from, as it may come
+-- What tells that a table was altered (names, columns, partitions, also half detached ones, children that are read with it; what generated columns are computed from, as it may come
 -- to be a personal one) or rewritten or truncated (files). Only columns of the catalog are read: pg_relation_filenode()
 -- and pg_partition_tree() show the present, whatever the snapshot.
 WITH RECURSIVE family (root, oid, detaching) AS (
     SELECT c.oid, c.oid, '' FROM pg_class AS c WHERE c.oid = ANY (%(tables)s::oid[])
-    UNION ALL
+    UNION
     SELECT f.root, i.inhrelid, CASE WHEN to_jsonb(i) ->> 'inhdetachpending' = 'true' THEN ':detaching' ELSE '' END
     FROM family AS f
-    JOIN pg_class AS parent ON parent.oid = f.oid AND parent.relkind = 'p'
+    JOIN pg_class AS root ON root.oid = f.root
     JOIN pg_inherits AS i ON i.inhparent = f.oid
+    JOIN pg_class AS child ON child.oid = i.inhrelid
+    WHERE root.relkind = 'p' OR child.relpersistence <> 't' AND (child.relkind = 'f' OR child.relnamespace <> root.relnamespace)
 )
 SELECT f.root::int8 AS oid,
        string_agg(format('%%s.%%s:%%s:%%s', c.relnamespace, c.oid, c.relname, (

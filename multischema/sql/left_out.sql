@@ -1,6 +1,6 @@
 -- What stands in the origin schema and is no table of the app's, and the schemas beside it that hold tables. An index or foreign
--- key of a partition that its root has none of has the root's name for a kind, and so has a partition. A foreign partition is read
--- with its root.
+-- key of a partition that its root has none of has the root's name for a kind, and so has a partition. Foreign partitions and
+-- children, and those in other schemas, are read with their root.
 WITH RECURSIVE family (root, oid) AS (
     SELECT c.oid, i.inhrelid
     FROM pg_class AS c JOIN pg_inherits AS i ON i.inhparent = c.oid
@@ -9,6 +9,14 @@ WITH RECURSIVE family (root, oid) AS (
                SELECT FROM pg_class AS root WHERE root.oid = pg_partition_root(c.oid) AND root.relnamespace = c.relnamespace))
     UNION ALL
     SELECT f.root, i.inhrelid FROM family AS f JOIN pg_inherits AS i ON i.inhparent = f.oid
+), children (oid) AS (
+    SELECT c.oid FROM pg_class AS c
+    WHERE c.relkind = 'r' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
+    UNION
+    SELECT i.inhrelid
+    FROM children AS parent
+    JOIN pg_inherits AS i ON i.inhparent = parent.oid
+    JOIN pg_class AS child ON child.oid = i.inhrelid
 )
 SELECT 'relation' AS what,
        c.relname::text AS name,
@@ -16,7 +24,7 @@ SELECT 'relation' AS what,
                       ELSE 'table of an extension' END AS kind
 FROM pg_class AS c
 WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
-  AND (c.relkind IN ('v', 'm', 'f') AND c.oid NOT IN (SELECT oid FROM family)
+  AND (c.relkind IN ('v', 'm', 'f') AND c.oid NOT IN (SELECT oid FROM family UNION SELECT oid FROM children)
        OR c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass
                                               AND d.objid = c.oid AND d.deptype = 'e'))
 UNION ALL
@@ -39,5 +47,6 @@ UNION ALL
 SELECT 'schema', n.nspname::text, 'schema'
 FROM pg_namespace AS n
 WHERE n.nspname <> %(schema)s AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-  AND EXISTS (SELECT FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'm', 'f'))
+  AND EXISTS (SELECT FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'm', 'f')
+              AND c.oid NOT IN (SELECT oid FROM family UNION SELECT oid FROM children))
 ORDER BY 1, 2

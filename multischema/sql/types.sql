@@ -1,4 +1,4 @@
--- The types of the columns, and those that they are made of: elements of arrays, bases of domains, fields of composites.
+-- The types of the columns, and those that they are made of: elements of arrays, bases of domains, fields of composites, what ranges are of.
 WITH RECURSIVE used (oid) AS (
     SELECT a.atttypid FROM pg_attribute AS a
     WHERE a.attrelid = ANY (%(tables)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
@@ -10,7 +10,10 @@ WITH RECURSIVE used (oid) AS (
         SELECT unnest(ARRAY[t.typelem, t.typbasetype])
         UNION ALL
         SELECT f.atttypid FROM pg_attribute AS f
-        WHERE t.typtype = 'c' AND f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped) AS part (oid)
+        WHERE t.typtype = 'c' AND f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped
+        UNION ALL
+        SELECT r.rngsubtype FROM pg_range AS r
+        WHERE t.typtype IN ('r', 'm') AND t.oid IN (r.rngtypid, (to_jsonb(r) ->> 'rngmultitypid')::oid)) AS part (oid)
     WHERE part.oid <> 0
 )
 SELECT t.oid::int8 AS oid,
@@ -26,7 +29,16 @@ SELECT t.oid::int8 AS oid,
                                  ORDER BY f.attnum), '[]') FROM pg_attribute AS f
              WHERE t.typtype = 'c' AND f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped) AS fields,
        (SELECT x.extname::text FROM pg_depend AS d JOIN pg_extension AS x ON x.oid = d.refobjid
-        WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e') AS extension
+        WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e') AS extension,
+       t.typdelim::text AS delimiter,
+       -- a multirange is since 14
+       coalesce((SELECT r.rngsubtype FROM pg_range AS r
+                 WHERE t.oid IN (r.rngtypid, (to_jsonb(r) ->> 'rngmultitypid')::oid)), 0)::int8 AS subtype,
+       -- to_jsonb() looks for one of every type that Postgres does not bring
+       (SELECT CASE WHEN EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_cast'::regclass AND d.objid = k.oid
+                                 AND d.deptype = 'e') THEN 'extension' ELSE 'user' END
+        FROM pg_cast AS k
+        WHERE k.castsource = t.oid AND k.casttarget = 'json'::regtype AND k.castmethod = 'f' AND t.oid >= 16384) AS json_cast
 FROM used
 JOIN pg_type AS t ON t.oid = used.oid
 JOIN pg_namespace AS n ON n.oid = t.typnamespace

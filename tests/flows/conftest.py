@@ -36,6 +36,7 @@ from demo import alone
 from flows.etl import etl
 from tests.conftest import PROGRAMS, Place
 from tests.flows.servers import PATIENCE, PrefectServer, prefect_server
+from tests.postgres.gates import have_rows_call
 
 SYSTEM = [name for name in PROGRAMS if name.startswith("system")]
 
@@ -225,29 +226,37 @@ def shop(place: Place, server: PrefectServer, work: Path, monkeypatch: pytest.Mo
         command.end()
 
 
-# An origin whose rows come slowly: a run casts enums to text, and here that is a function which takes its time.
-# They are wide, for the first ones to leave the server before the last ones are ready.
+# An origin whose rows come slowly: a function is called for each, and takes its time. They are wide,
+# for the first ones to leave the server before the last ones are ready.
 SLOW = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
-CREATE FUNCTION slow(mood) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN 'fine'; END $$;
-CREATE CAST (mood AS text) WITH FUNCTION slow (mood);
-CREATE TABLE users (id serial PRIMARY KEY, name text, mood mood, note text DEFAULT repeat('.', 4000));
+CREATE TYPE told AS (mood mood);
+CREATE FUNCTION slow(mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN '"fine"'; END $$;
+CREATE TABLE users (
+    id serial PRIMARY KEY, name text, mood mood, told told DEFAULT ROW('bad'), note text DEFAULT repeat('.', 4000)
+);
 CREATE TABLE visits (id serial PRIMARY KEY, user_id integer NOT NULL REFERENCES users);
 INSERT INTO users (name, mood) SELECT 'Marie', 'bad' FROM generate_series(1, {rows});
 INSERT INTO visits (user_id) SELECT 1 FROM generate_series(1, 100);
 """
 SLOW_RULES = """
 tables:
-  - {table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [mood, note]}
+  - {table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [mood, told, note]}
   - {table_name: visits, non_anonymized_column_names: [user_id]}
 """
 
 
 # rows that come once nobody holds a lock
 WAITING = """
-CREATE OR REPLACE FUNCTION slow(mood) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN PERFORM pg_advisory_lock_shared(1); PERFORM pg_advisory_unlock_shared(1); RETURN 'fine'; END $$;
+CREATE OR REPLACE FUNCTION slow(mood) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_advisory_lock_shared(1); PERFORM pg_advisory_unlock_shared(1); RETURN '"fine"'; END $$;
 """
+
+
+def fill_slow(place: Place, rows: int, seconds: float = 0.02) -> None:
+    """Make an origin of so many users, each of which takes so long to be read."""
+    place.in_origin(SLOW.format(rows=rows, seconds=seconds))
+    have_rows_call(place, "slow", "mood")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 from flows import command_line
 from flows.etl import etl
 from tests.conftest import PASSWORD
-from tests.flows.conftest import PATIENCE, SLOW, SLOW_RULES, Shop, busy
+from tests.flows.conftest import PATIENCE, SLOW_RULES, Shop, busy, fill_slow
 from tests.flows.servers import eventually, furnish
 
 pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
@@ -101,7 +101,7 @@ def screen(printed: str) -> list[str]:
 
 
 def test_a_terminal_shows_a_bar_while_rows_are_copied_and_nothing_of_it_at_the_end(shop: Shop) -> None:
-    shop.place.in_origin(SLOW.format(rows=100))
+    fill_slow(shop.place, rows=100)
     main_end, command_end = pty.openpty()
     command = shop.command(rules=SLOW_RULES, TERM="xterm-256color", COLUMNS="120", terminal=command_end)
     os.close(command_end)
@@ -161,7 +161,7 @@ def test_a_check_of_incomplete_rules_gives_what_is_ready_to_paste(shop: Shop, ma
 
 
 def test_a_check_does_not_wait_for_a_run(shop: Shop, main: Main) -> None:
-    shop.place.in_origin(SLOW.format(rows=300))
+    fill_slow(shop.place, rows=300)
     command = shop.command(rules=SLOW_RULES)
     eventually(lambda: busy(shop.place, "origin", "COPY"))
     status, _, err = main("--check", rules=SLOW_RULES)
@@ -269,7 +269,7 @@ def test_without_a_server_a_run_starts_one_ends_in_silence_and_keeps_its_task_ru
 
 @pytest.mark.slow
 def test_ctrl_c_ends_a_run_with_its_own_server_too(shop: Shop, tmp_path: Path) -> None:
-    shop.place.in_origin(SLOW.format(rows=20000))
+    fill_slow(shop.place, rows=20000)
     home = tmp_path / "home"
     home.mkdir()
     furnish(home)

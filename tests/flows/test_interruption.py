@@ -5,7 +5,7 @@ import signal
 import psycopg
 import pytest
 
-from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy
+from tests.flows.conftest import SLOW_RULES, Shop, busy, fill_slow
 from tests.flows.servers import eventually
 
 # pytest undoes the filter of flows/etl.py
@@ -13,7 +13,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Field name")]
 
 SOON = 25  # seconds on a busy machine; what waits for a thread that hangs takes 30 or more
 
-ORIGIN = SLOW.format(rows=3)
 # every index that the target builds takes for ever, with its locks held
 SLOW_INDEXES = """
 CREATE FUNCTION public.slow() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); END $$;
@@ -26,7 +25,7 @@ INDEX = ("target", "CREATE UNIQUE INDEX")
 @pytest.fixture
 def published(shop: Shop) -> Shop:
     """Return a shop that was published yesterday, and has more rows today."""
-    shop.place.in_origin(ORIGIN)
+    fill_slow(shop.place, rows=3)
     shop.place.run(SLOW_RULES, app=shop.app, schema=shop.app)
     shop.place.in_origin("INSERT INTO users (name, mood) SELECT 'Marie', 'bad' FROM generate_series(1, 5000)")
     return shop

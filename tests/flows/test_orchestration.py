@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 
 from deployment import automations, declared, setup
 from tests.conftest import OWN, PASSWORD, TEMPORARY, Place
-from tests.flows.conftest import SLOW, SLOW_RULES, blocked, busy
+from tests.flows.conftest import SLOW_RULES, blocked, busy, fill_slow
 from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, prefect_server
 from tests.flows.test_failures import end_sessions
 from tests.flows.test_interruption import COPY, INDEX, SLOW_INDEXES
@@ -223,7 +223,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 @pytest.fixture
 def shop(host: Host, place: Place) -> Iterator[Shop]:
     """Return an app that is deployed, was published yesterday, and has a worker."""
-    place.in_origin(SLOW.format(rows=3))
+    fill_slow(place, rows=3)
     place.run(SLOW_RULES, app=APP, schema=APP)
     place.in_origin("INSERT INTO users (name, mood) VALUES ('Marie', 'bad')")
     shop = Shop(host, place, place.rules(SLOW_RULES))

@@ -15,26 +15,29 @@ from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS
 from tests.flows.conftest import Command, Shop, busy
 from tests.flows.servers import eventually
+from tests.postgres.gates import have_rows_call
 
 # pieces that stay as they are in a URL, in JSON, in SQL and in a repr, and that nothing else holds
 PIECES = ("word:/@%", "word%3a%2f%40%25", "mmmarker")
 ORIGIN = """
 CREATE TYPE mood AS ENUM ('good', 'mmmarker-label');
-CREATE TABLE users (id serial PRIMARY KEY, name text, email text, born date, mood mood, city text);
+CREATE TYPE told AS (mood mood);
+CREATE TABLE users (
+    id serial PRIMARY KEY, name text, email text, born date, mood mood, city text, told told DEFAULT ROW('good')
+);
 INSERT INTO users (name, email, born, mood, city) VALUES
 ('mmmarker-name', 'mmmarker@example.org', '1970-01-01', 'good', 'mmmarker-city'),
 (E'mmmarker\\nlines', 'mmmarker', NULL, 'mmmarker-label', 'mmmarker\\\\city');
 """
-FAILING_CAST = """
-CREATE FUNCTION to_text(mood) RETURNS text LANGUAGE plpgsql AS $$
+FAILING = """
+CREATE FUNCTION to_json(mood) RETURNS json LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'found % of mmmarker', enum_out($1) USING DETAIL = 'mmmarker', HINT = 'mmmarker'; END $$;
-CREATE CAST (mood AS text) WITH FUNCTION to_text (mood);
 """
 RULES = """
 tables:
   - table_name: users
     anonymized_column_names: [name, email, born]
-    non_anonymized_column_names: [mood, city]
+    non_anonymized_column_names: [mood, city, told]
 """
 # What a worker does, and no line of ours in between.
 WORKER = "import json, sys; from flows.etl import etl; print(etl(**json.loads(sys.argv[1]), return_state=True).name)"
@@ -87,9 +90,10 @@ def missing_right(shop: Shop) -> None:
     shop.place.in_origin(f"ALTER TABLE users OWNER TO postgres; REVOKE ALL ON users FROM {shop.place.app}", superuser=True)
 
 
-def failing_cast(shop: Shop) -> None:
+def failing_row(shop: Shop) -> None:
     """Have the next run meet an error of the origin that quotes a row."""
-    shop.place.in_origin(FAILING_CAST)
+    shop.place.in_origin(FAILING)
+    have_rows_call(shop.place, "to_json", "mood")
 
 
 def failing_restore(shop: Shop) -> None:
@@ -109,10 +113,10 @@ def nothing(shop: Shop) -> None:
     [
         ("worker", nothing, "Completed", "published schema"),
         ("worker", wrong_password, "Failed", "password authentication failed"),
-        ("worker", missing_right, "Failed", "may not SELECT columns id, name, email, mood, city of table users"),
-        ("worker", failing_cast, "Failed", "copying users failed"),
+        ("worker", missing_right, "Failed", "may not SELECT columns id, name, email, mood, city, told of table users"),
+        ("worker", failing_row, "Failed", "copying users failed"),
         ("command", nothing, "Completed", "published schema"),
-        ("command", failing_cast, "Failed", "copying users failed"),
+        ("command", failing_row, "Failed", "copying users failed"),
         ("worker dump", nothing, "Completed", "published schema"),
         ("command dump", nothing, "Completed", "published schema"),
         ("worker dump", failing_restore, "Failed", "restore failed: table users: its message may quote a row"),
@@ -170,9 +174,9 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum
     assert PASSWORD.split()[0] in Secret.load(f"{shop.app}-db-url").get()
 
 
-SLOW_CAST = """
-CREATE FUNCTION to_text(mood) RETURNS text LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(600); RETURN enum_out($1); END';
-CREATE CAST (mood AS text) WITH FUNCTION to_text (mood);
+SLOW = """
+CREATE FUNCTION to_json(mood) RETURNS json LANGUAGE plpgsql AS
+'BEGIN PERFORM pg_sleep(600); RETURN json ''1''; END';
 """
 
 
@@ -184,7 +188,8 @@ def test_a_run_that_is_killed_at_its_worst_moment_leaves_nothing_of_either_with_
     temporary = shop.directory / "temporary"
     temporary.mkdir()
     if mode == "stream":
-        shop.place.in_origin(SLOW_CAST)
+        shop.place.in_origin(SLOW)
+        have_rows_call(shop.place, "to_json", "mood")
     else:
         program(shop.directory, "pg_restore", '[[ "$*" == *--dbname* ]] && exec sleep 600; exec "$real" "$@"')
     around = {**DEBUG, "PATH": f"{shop.directory}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
@@ -202,14 +207,15 @@ def test_a_run_that_is_killed_at_its_worst_moment_leaves_nothing_of_either_with_
     files = files_of(shop.server.home)
     for text in (command.text, json.dumps([run, states, logs]), shop.server.database(), files):
         assert found(text) == []
-    shop.place.in_origin("DROP FUNCTION IF EXISTS to_text(mood) CASCADE")
+    quick = "CREATE OR REPLACE FUNCTION to_json(mood) RETURNS json LANGUAGE sql AS $$ SELECT json '1' $$"
+    shop.place.in_origin(quick)
     assert shop.run(RULES).is_completed()
     assert shop.place.schemas() == {shop.app}
 
 
 def test_an_error_of_the_project_has_no_traceback_even_at_the_most_talkative_level(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
-    failing_cast(shop)
+    failing_row(shop)
     command = shop.command(rules=RULES, **DEBUG)
     assert command.wait() == 1
     assert "Traceback" not in command.text

@@ -19,14 +19,14 @@ PATIENCE = 60.0  # seconds until a test that waits for something fails; nothing 
 
 GATED_ORIGIN = """
 CREATE TYPE pace AS ENUM ('go', 'wait');
-CREATE FUNCTION told(pace) RETURNS text LANGUAGE plpgsql AS $$
+CREATE TYPE paced AS (pace pace);
+CREATE FUNCTION told(pace) RETURNS json LANGUAGE plpgsql AS $$
 BEGIN
     IF $1 = 'wait' THEN PERFORM pg_advisory_xact_lock_shared(1); END IF;
-    RETURN 'told';
+    RETURN '"told"';
 END $$;
-CREATE CAST (pace AS text) WITH FUNCTION told(pace);
-CREATE TABLE gated (id int PRIMARY KEY, name text, filling text, pace pace);
-INSERT INTO gated SELECT n, 'Marie', repeat('x', 500), CASE n WHEN 900 THEN 'wait' ELSE 'go' END::pace
+CREATE TABLE gated (id int PRIMARY KEY, name text, filling text, pace paced);
+INSERT INTO gated SELECT n, 'Marie', repeat('x', 500), ROW(CASE n WHEN 900 THEN 'wait' ELSE 'go' END::pace)::paced
 FROM generate_series(1, 2000) AS n;
 """
 GATED_RULES = """
@@ -34,6 +34,24 @@ GATED_RULES = """
     anonymized_column_names: [name]
     non_anonymized_column_names: [filling, pace]
 """
+
+
+def have_rows_call(place: Place, function: str, type_: str) -> None:
+    """Have a function of the origin be called for each value of a type in a composite one, while rows are read.
+
+    No code of a user is: what is here is an extension's cast to json, which to_jsonb() follows as it does hstore's.
+    """
+    place.in_origin(
+        f"""
+        DO $$ BEGIN
+            IF NOT EXISTS (SELECT FROM pg_cast WHERE castsource = '{type_}'::regtype AND casttarget = 'json'::regtype) THEN
+                CREATE CAST ({type_} AS json) WITH FUNCTION {function}({type_});
+                ALTER EXTENSION plpgsql ADD CAST ({type_} AS json);
+            END IF;
+        END $$
+        """,
+        superuser=True,
+    )
 
 
 def eventually(holds: Callable[[], bool], what: str) -> None:
@@ -74,6 +92,7 @@ class Gate:
 @contextmanager
 def gate_in_copy(place: Place) -> Iterator[Gate]:
     """Close a gate in the middle of the copy of table `gated` of GATED_ORIGIN."""
+    have_rows_call(place, "told", "pace")
     gate = Gate(place.origin_server, place.name)
     try:
         yield gate

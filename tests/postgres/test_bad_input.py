@@ -19,6 +19,7 @@ import yaml
 from demo.servers import Server
 from multischema.errors import DatabaseError
 from tests.conftest import PASSWORD, ROOT, Place
+from tests.postgres.gates import have_rows_call
 
 pytestmark = pytest.mark.slow
 
@@ -301,13 +302,14 @@ def test_an_error_that_a_function_raises_is_told_without_its_words_whatever_code
     place.in_origin(
         """
         CREATE TYPE mood AS ENUM ('MARKER');
-        CREATE FUNCTION told(mood) RETURNS text LANGUAGE plpgsql AS $$
+        CREATE TYPE moods AS (mood mood);
+        CREATE FUNCTION told(mood) RETURNS json LANGUAGE plpgsql AS $$
         BEGIN RAISE EXCEPTION 'no room for %', $1 USING ERRCODE = 'disk_full'; END $$;
-        CREATE CAST (mood AS text) WITH FUNCTION told(mood);
-        CREATE TABLE users (id serial PRIMARY KEY, name text, city mood);
-        INSERT INTO users (city) VALUES ('MARKER');
+        CREATE TABLE users (id serial PRIMARY KEY, name text, city moods);
+        INSERT INTO users (city) VALUES (ROW('MARKER'));
         """
     )
+    have_rows_call(place, "told", "mood")
     assert failed(place).startswith(
         "origin shop: copying users failed: DiskFull (53100); its message may quote a row, and stands in "
         "the server's log only"

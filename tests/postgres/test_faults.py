@@ -325,7 +325,7 @@ def test_sessions_that_a_proxy_cut_while_nobody_used_them_do_not_fail_a_run(
             return work(*arguments)
 
         monkeypatch.setattr(pipeline, stage, cut_then_work)
-    place.in_origin("UPDATE gated SET pace = 'go'")
+    place.in_origin("UPDATE gated SET pace = '(go)'")
     place.run(RULES)
     assert run_of_users(place) == 2
 
@@ -587,9 +587,9 @@ def may_mount() -> bool:
 
 
 FILLING = {
-    "copy": "INSERT INTO gated SELECT n, 'x', repeat(md5(n::text), 30), 'go' FROM generate_series(3000, 40000) AS n",
+    "copy": "INSERT INTO gated SELECT n, 'x', repeat(md5(n::text), 30), '(go)' FROM generate_series(3000, 40000) AS n",
     "index": """
-        INSERT INTO gated SELECT n, 'x', 'x', 'go' FROM generate_series(3000, 60000) AS n;
+        INSERT INTO gated SELECT n, 'x', 'x', '(go)' FROM generate_series(3000, 60000) AS n;
         CREATE INDEX long ON gated ((repeat(md5(id::text), 15)));
     """,
 }
@@ -672,7 +672,7 @@ def test_an_origin_that_dies_once_it_is_copied_is_no_matter(
 ) -> None:
     monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
     place = published(make_place(own="faults"))
-    place.in_origin("UPDATE gated SET pace = 'go'")
+    place.in_origin("UPDATE gated SET pace = '(go)'")
     work = getattr(pipeline, stage)
 
     def kill_then_work(*arguments: Any) -> Any:

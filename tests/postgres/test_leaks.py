@@ -25,7 +25,7 @@ from multischema.pipeline import Indexed
 from multischema.planning import Job, Plan
 from multischema.postgres.sessions import Database
 from tests.conftest import PASSWORD, PROGRAMS, Place
-from tests.postgres.gates import eventually, gate_at
+from tests.postgres.gates import eventually, gate_at, have_rows_call
 from tests.postgres.proxy import proxied
 
 # WAL is kept whole and uncompressed, so that what a dropped table held would still be found in it
@@ -358,19 +358,20 @@ def test_what_the_origin_says_of_a_row_it_cannot_give_goes_nowhere(
     place.in_origin(
         f"""
         CREATE TYPE state AS ENUM ('calm', 'odd');
-        CREATE FUNCTION told(state) RETURNS text LANGUAGE plpgsql AS $$
+        CREATE TYPE told AS (state state);
+        CREATE FUNCTION told(state) RETURNS json LANGUAGE plpgsql AS $$
         BEGIN
             IF $1 = 'odd' THEN
                 RAISE EXCEPTION '{marker} a' USING DETAIL = '{marker} b', HINT = '{marker} c';
             END IF;
-            RETURN 'calm';
+            RETURN '"calm"';
         END $$;
-        CREATE CAST (state AS text) WITH FUNCTION told(state);
-        CREATE TABLE users (id int PRIMARY KEY, name text, state state);
-        INSERT INTO users SELECT n, repeat('x', 400), CASE n WHEN 900 THEN 'odd' ELSE 'calm' END::state
+        CREATE TABLE users (id int PRIMARY KEY, name text, state told);
+        INSERT INTO users SELECT n, repeat('x', 400), ROW(CASE n WHEN 900 THEN 'odd' ELSE 'calm' END)::told
         FROM generate_series(1, 1000) AS n;
         """
     )
+    have_rows_call(place, "told", "state")
     log_before = place.target_server.log.stat().st_size
 
     with everything_logged(caplog) as logged, pytest.raises(DatabaseError) as raised:

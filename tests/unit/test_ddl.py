@@ -41,8 +41,8 @@ def test_a_staging_table_is_bare() -> None:
 
 def test_copies_name_their_columns_and_masks_are_in_the_origins_select() -> None:
     assert text(ddl.copy_out(USERS, "public"), ddl.empty("st", USERS), ddl.copy_in("st", USERS)) == [
-        'COPY (SELECT "id", "na me", "status"::text, '
-        "CASE WHEN \"email\"::text <> '' THEN ('email_anonymise_' || \"id\"::text || '@exemple.fr')::text END "
+        'COPY (SELECT "id", "na me", CASE WHEN "status" IS NOT NULL THEN concat("status") END, '
+        "CASE WHEN \"email\"::text <> '' THEN ('email_anonymise_' || concat(\"id\") || '@exemple.fr')::text END "
         'FROM ONLY "public"."us""ers") TO STDOUT (FORMAT binary)',
         'TRUNCATE "st"."us""ers"',
         'COPY "st"."us""ers" ("id", "na me", "status", "email") FROM STDIN (FORMAT binary, FREEZE)',
@@ -84,7 +84,7 @@ def test_comments_are_literals() -> None:
 def test_verify_counts_rows_and_what_is_not_masked_in_one_scan() -> None:
     assert text(ddl.verification("st", USERS), ddl.verification("st", EMPTY)) == [
         "SELECT ARRAY[count(*), count(*) FILTER (WHERE "
-        '"email" <> \'email_anonymise_\' || "id"::text || \'@exemple.fr\')] AS counts FROM "st"."us""ers"',
+        '"email" <> \'email_anonymise_\' || concat("id") || \'@exemple.fr\')] AS counts FROM "st"."us""ers"',
         'SELECT ARRAY[count(*)] AS counts FROM "st"."empty"',
     ]
 

@@ -50,39 +50,39 @@ def test_the_mask_follows_the_published_type_the_name_and_the_default(
     [
         (
             column("name"),
-            """CASE WHEN "name"::text <> '' THEN ('[valeur unique anonymisée ' || "id"::text || ']')::text END""",
-            """"name" <> '[valeur unique anonymisée ' || "id"::text || ']'""",
+            """CASE WHEN "name"::text <> '' THEN ('[valeur unique anonymisée ' || concat("id") || ']')::text END""",
+            """"name" <> '[valeur unique anonymisée ' || concat("id") || ']'""",
         ),
         (
             column("name", "character varying(10)", not_null=True),
-            """('[valeur unique anonymisée ' || "id"::text || ']')::character varying""",
-            """"name" <> '[valeur unique anonymisée ' || "id"::text || ']'""",
+            """('[valeur unique anonymisée ' || concat("id") || ']')::character varying""",
+            """"name" <> '[valeur unique anonymisée ' || concat("id") || ']'""",
         ),
         (
             column("email", not_null=True),
-            """('email_anonymise_' || "id"::text || '@exemple.fr')::text""",
-            """"email" <> 'email_anonymise_' || "id"::text || '@exemple.fr'""",
+            """('email_anonymise_' || concat("id") || '@exemple.fr')::text""",
+            """"email" <> 'email_anonymise_' || concat("id") || '@exemple.fr'""",
         ),
         (
             column("tags", "text[]"),
             """CASE WHEN cardinality("tags") > 0 THEN ('{valeur anonymisée}')::text[] END""",
-            """"tags"::text <> '{valeur anonymisée}'::text[]::text""",
+            """"tags" IS NOT NULL AND concat("tags") <> (SELECT concat('{valeur anonymisée}'::text[]))""",
         ),
         (
             column("data", "jsonb"),
             """CASE WHEN "data" IS NOT NULL THEN ('{}')::jsonb END""",
-            """"data"::text <> '{}'::jsonb::text""",
+            """"data" IS NOT NULL AND concat("data") <> (SELECT concat('{}'::jsonb))""",
         ),
         (column("born_on", "date"), "NULL::date", '"born_on" IS NOT NULL'),
         (
             column("born_on", "date", not_null=True),
             "('1970-01-01')::date",
-            """"born_on"::text <> '1970-01-01'::date::text""",
+            """"born_on" IS NOT NULL AND concat("born_on") <> (SELECT concat('1970-01-01'::date))""",
         ),
         (
             column("it's", "status", default="'it''s'::status"),
             """CASE WHEN "it's" IS NOT NULL THEN ('it''s')::text END""",
-            """"it's"::text <> 'it''s'::text::text""",
+            """"it's" IS NOT NULL AND concat("it's") <> (SELECT concat('it''s'::text))""",
         ),
     ],
 )
@@ -98,7 +98,7 @@ def test_the_origin_computes_the_mask_and_verify_asks_for_nothing_else(
 
 def test_without_a_key_masks_are_numbered_and_verify_asks_for_the_number() -> None:
     (name,) = planned(table("users", column("name")), "name").columns
-    assert "(row_number() OVER ())::text" in name.expression.as_string(None)
+    assert "concat(row_number() OVER ())" in name.expression.as_string(None)
     assert name.violation
     assert name.violation.as_string(None) == r""" "name" !~  E'^\\[valeur unique anonymisée [0-9]+\\]$'""".lstrip()
 
@@ -135,7 +135,7 @@ def test_a_mask_holds_the_id_or_the_primary_key_but_never_text_nor_what_is_maske
 def test_the_parts_of_a_key_are_joined_in_its_order_and_a_part_that_may_be_null_is_empty() -> None:
     keyed = table("users", NUMBER, column("rdv_id", "bigint", not_null=True), LOCALE, key=["rdv_id", "number"])
     (locale,) = planned(keyed, "locale").masked
-    assert """"rdv_id"::text || '-' || coalesce("number"::text, '')""" in locale.expression.as_string(None)
+    assert """concat("rdv_id") || '-' || concat("number")""" in locale.expression.as_string(None)
 
 
 def test_a_column_computed_from_a_masked_one_is_left_out_and_is_no_key_of_masks() -> None:
@@ -174,8 +174,8 @@ def test_what_is_not_masked_keeps_type_not_null_comment_and_collation_where_the_
 
 @pytest.mark.parametrize(("kind", "only"), [("r", "ONLY "), ("p", "")])
 def test_columns_are_selected_by_name_from_the_table_itself_or_from_all_its_partitions(kind: str, only: str) -> None:
-    plan = planned(table("my table", column("id", "integer"), column("status", "status"), kind=kind))
-    assert select(plan, "pub lic").as_string(None) == f'SELECT "id", "status"::text FROM {only}"pub lic"."my table"'
+    plan = planned(table("my table", column("id", "integer"), column("size", "small"), kind=kind))
+    assert select(plan, "pub lic").as_string(None) == f'SELECT "id", "size"::integer FROM {only}"pub lic"."my table"'
 
 
 def test_a_truncated_table_has_all_its_columns_and_no_mask() -> None:
