@@ -111,8 +111,8 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
 def _family_problems(table: Table, schema: str) -> list[str]:
     """Return why the rows of a table's children can neither be read with its own nor be left to them."""
     problems = [
-        f"table {table.name} has rows in table {name}, which inherits from it and is an extension's; have it inherit no more, "
-        "or truncate the table in the rules"
+        f"table {table.name} has rows in table {name}, which inherits from it and is an extension's; have it inherit no "
+        "more, or truncate the table in the rules"
         for name in table.odd
     ]
     if table.children and table.kin:
