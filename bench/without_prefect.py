@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from multischema import pipeline
-from multischema.planning import Job
-from multischema.postgres.sessions import Database, new_run_id
+from multischema.job import Job
+from multischema.postgres.database import Database
+from multischema.stages.run import new_run_id
 
 APP = "bench"
 READER = "metabase"

@@ -15,9 +15,10 @@ from blocks import urls
 from flows import progress, stages, temporary, terminal
 from flows.apps import App, known_apps
 from multischema.errors import EtlError, UsageError
-from multischema.names import escaped
-from multischema.planning import Job
-from multischema.postgres.sessions import Database, new_run_id
+from multischema.job import Job
+from multischema.postgres.database import Database
+from multischema.stages.run import new_run_id
+from multischema.words import escaped
 
 _NOTHING_PUBLISHED = "nothing was published, the published schema is as it was"
 

@@ -10,9 +10,10 @@ from blocks import urls
 from flows import stages
 from flows.logs import one_line_errors
 from flows.stages import unsearched
-from multischema.planning import Job
-from multischema.postgres.sessions import Database, new_run_id
+from multischema.job import Job
+from multischema.postgres.database import Database
 from multischema.report import Report
+from multischema.stages.run import new_run_id
 
 # what Prefect's UI says of the flow and of its deployments: of the docstring it would show the Args too, run together
 DESCRIPTION = """Publishes an app's database in its schema of the analytics database, every personal datum masked.

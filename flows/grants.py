@@ -8,13 +8,16 @@ from dotenv import load_dotenv
 
 from flows import origins
 from flows.apps import App, known_apps
-from multischema import download, exhaustivity, origin_rights, rules
+from multischema import download
 from multischema.errors import CheckError, EtlError, UsageError
-from multischema.names import escaped, place
-from multischema.planning import make_plan
+from multischema.plan.plan import make_plan
+from multischema.postgres.connecting import connect
 from multischema.postgres.errors import translated
-from multischema.postgres.reads import query, read_catalog, read_server
-from multischema.postgres.sessions import connect
+from multischema.postgres.questions import query, read_catalog, read_server
+from multischema.rules import file
+from multischema.rules.gaps import compare
+from multischema.statements import rights
+from multischema.words import escaped, place
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         source, schema = given.rules or app.rules, given.origin_schema or app.origin_schema or "public"
         if not source:
             raise UsageError(f"unknown app {app.name}: it needs --rules, or CONFIG_PATH, or an entry in prefect.yaml")
-        parsed = rules.parse(download.fetch(source))
+        parsed = file.parse(download.fetch(source))
         with (
             connect(origin, "multi-schema-postgres-etl grants") as connection,
             translated(origin.side, "reading the catalog"),
@@ -44,16 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             catalog = read_catalog(connection, schema)
             if not catalog.tables:
                 raise origins.no_table(origin, schema)
-            gaps = exhaustivity.compare(parsed, catalog)
+            gaps = compare(parsed, catalog)
             if gaps.problems:
                 raise CheckError(*gaps.lines(origin.side))
             plan = make_plan(catalog, gaps.rules, (), frozenset())
             leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
         where, role = (server["database"], schema), given.role or server["role"]
         if given.mode == "dump":
-            statements = origin_rights.to_dump(*where, plan.copied, [(row["schema"], row["name"]) for row in leaves], role)
+            statements = rights.to_dump(*where, plan.copied, [(row["schema"], row["name"]) for row in leaves], role)
         else:
-            statements = origin_rights.to_stream(*where, plan.copied, role)
+            statements = rights.to_stream(*where, plan.copied, role)
         print(f"-- {escaped(place(server))}")
         print("".join(f"{statement.as_string()};\n" for statement in statements), end="")
     except EtlError as error:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from blocks import urls
 from multischema.errors import UsageError
-from multischema.postgres.sessions import Database
+from multischema.postgres.database import Database
 
 
 def parser(prog: str, description: str | None) -> argparse.ArgumentParser:

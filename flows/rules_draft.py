@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dotenv import load_dotenv
 
 from flows import origins
-from multischema.drafting import draft
 from multischema.errors import EtlError
+from multischema.postgres.connecting import connect
 from multischema.postgres.errors import translated
-from multischema.postgres.reads import read_catalog
-from multischema.postgres.sessions import connect
+from multischema.postgres.questions import read_catalog
+from multischema.rules.draft import draft
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,17 +23,27 @@ from prefect_shell import ShellOperation  # type: ignore[import-untyped]
 from flows import progress
 from flows.logs import DETAIL
 from flows.progress import Measured, Progress
-from multischema import checking, download, dumping, pipeline, report, shell
-from multischema.archives import Command, Outcome
-from multischema.doors import Doors, open_doors, stopping_others
+from multischema import download, pipeline, report
+from multischema.dumps.archives import Command, Outcome
+from multischema.dumps.directory import size_of
 from multischema.errors import EtlError, SnapshotLost
-from multischema.masking import TablePlan
-from multischema.pipeline import Indexed
-from multischema.planning import Job, Plan
+from multischema.job import Job
+from multischema.plan.plan import Plan
+from multischema.plan.tables import TablePlan
 from multischema.postgres.copying import Copied, Snapshot
-from multischema.postgres.publishing import Publication
-from multischema.postgres.sessions import Database
-from multischema.report import count
+from multischema.postgres.database import Database
+from multischema.stages import anonymize as anonymizing
+from multischema.stages import check as checking
+from multischema.stages import clean as cleaning
+from multischema.stages import dump as dumping
+from multischema.stages import index as indexing
+from multischema.stages import publish as publishing
+from multischema.stages import restore as restoring
+from multischema.stages import verify as verifying
+from multischema.stages.index import Indexed
+from multischema.stages.publish import Publication
+from multischema.stages.run import Doors, open_doors, stopping_others
+from multischema.words import count, seconds, size
 
 Item = TypeVar("Item")
 
@@ -88,7 +98,7 @@ def download_rules(source: str) -> bytes:
     """Return the rules file from an https URL or a path. Raises RulesError."""
     with _timed("download rules"):
         content = download.fetch(source, _rules_folders())
-    log().info(f"downloaded rules: {report.size(len(content))}")
+    log().info(f"downloaded rules: {size(len(content))}")
     return content
 
 
@@ -121,10 +131,10 @@ def check(job: Job, rules_text: bytes, *, lock: bool = True) -> Plan:
 def dump(job: Job, plan: Plan) -> list[str]:
     """Dump the origin with pg_dump into a private directory; return warnings. The origin is released then."""
     doors = _doors.get()
-    with _timed("dump"), Measured(job.app, "dumped", plan.dump_bytes, lambda: shell.size_of(doors.directory.archive)):
+    with _timed("dump"), Measured(job.app, "dumped", plan.dump_bytes, lambda: size_of(doors.directory.archive)):
         dumped = dumping.dump(job, doors, plan)
     _bytes.get()["dump"] = dumped.bytes
-    log().info(f"dumped {job.app}: {count(len(plan.copied), 'table')}, {report.size(dumped.bytes)}")
+    log().info(f"dumped {job.app}: {count(len(plan.copied), 'table')}, {size(dumped.bytes)}")
     return list(dumped.warnings)
 
 
@@ -134,11 +144,11 @@ def restore(job: Job, plan: Plan) -> Plan:
     doors = _doors.get()
     with (
         _timed("restore"),
-        Measured(job.app, "restored", plan.bytes, lambda: sum(dumping.raw_sizes(job, doors).values())),
+        Measured(job.app, "restored", plan.bytes, lambda: sum(restoring.raw_sizes(job, doors).values())),
     ):
-        restored = dumping.restore(job, doors, plan, on_wait=lambda schema: _say_waiting(job, schema))
+        restored = restoring.restore(job, doors, plan, on_wait=lambda schema: _say_waiting(job, schema))
     _bytes.get()["restore"] = restored.bytes
-    log().info(f"restored {job.app}: {count(len(plan.copied), 'table')}, {report.size(restored.bytes)}")
+    log().info(f"restored {job.app}: {count(len(plan.copied), 'table')}, {size(restored.bytes)}")
     return restored.plan
 
 
@@ -168,20 +178,20 @@ def anonymize(job: Job, plan: Plan) -> dict[str, Copied]:
             log().warning(f"{lost}; copying again from a new snapshot")
             shown.restart()
 
-        copied = pipeline.anonymize(job, _doors.get(), plan, copy_all, begin_again)
+        copied = anonymizing.anonymize(job, _doors.get(), plan, copy_all, begin_again)
     rows, bytes_ = sum(table.rows for table in copied.values()), sum(table.bytes for table in copied.values())
-    log().info(f"anonymized {job.app}: {count(len(copied), 'table')}, {count(rows, 'row')}, {report.size(bytes_)}")
+    log().info(f"anonymized {job.app}: {count(len(copied), 'table')}, {count(rows, 'row')}, {size(bytes_)}")
     return copied
 
 
 @task(name="copy", task_run_name="copy {table.name}", **retried)
 def copy(job: Job, table: TablePlan, snapshot: str, shown: Progress) -> Copied:
     """Copy one table from the snapshot into the staging schema."""
-    copied = pipeline.copy(job, _doors.get(), table, snapshot, lambda size: shown.add(table.name, size))
+    copied = anonymizing.copy(job, _doors.get(), table, snapshot, lambda size: shown.add(table.name, size))
     shown.complete(table.name)
     log().info(
-        f"copied {table.name}: {count(copied.rows, 'row')}, {report.size(copied.bytes)}, "
-        f"{report.seconds(copied.seconds)}, {count(len(table.masked), 'masked column')}",
+        f"copied {table.name}: {count(copied.rows, 'row')}, {size(copied.bytes)}, "
+        f"{seconds(copied.seconds)}, {count(len(table.masked), 'masked column')}",
         extra=DETAIL,
     )
     return copied
@@ -191,7 +201,7 @@ def copy(job: Job, table: TablePlan, snapshot: str, shown: Progress) -> Copied:
 def index(job: Job, plan: Plan) -> Indexed:
     """Build indexes in parallel, then keys, foreign keys, comments and statistics."""
     with _timed("index"):
-        indexed = pipeline.index(job, _doors.get(), plan)
+        indexed = indexing.index(job, _doors.get(), plan)
     log().info(
         f"indexed {job.app}: {count(indexed.indexes, 'index', 'indexes')}, "
         f"{count(len(plan.keys.foreign_keys), 'foreign key')}"
@@ -203,7 +213,7 @@ def index(job: Job, plan: Plan) -> Indexed:
 def verify(job: Job, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
     """Verify row counts, masked columns and the reader's rights; return the tables' sizes in bytes."""
     with _timed("verify"):
-        sizes = pipeline.verify(job, _doors.get(), plan, rows)
+        sizes = verifying.verify(job, _doors.get(), plan, rows)
     masked = sum(len(table.masked) for table in plan.copied)
     log().info(
         f"verified {job.app}: {count(sum(rows.values()), 'row')}, {count(masked, 'masked column')}, the reader's rights"
@@ -219,7 +229,7 @@ def publish(job: Job) -> Publication:
     """
     progress.published = ""
     with _timed("publish"):
-        publication = pipeline.publish(job, _doors.get())
+        publication = publishing.publish(job, _doors.get())
         progress.published = job.schema
     log().info(f"published schema {job.schema} for {job.reader}")
     return publication
@@ -229,7 +239,7 @@ def publish(job: Job) -> Publication:
 def clean(job: Job) -> list[str]:
     """Drop the old schema and what killed runs left, patiently; return warnings."""
     with _timed("clean"):
-        warnings = pipeline.clean(job, _doors.get())
+        warnings = cleaning.clean(job, _doors.get())
     log().info(f"cleaned {job.app}")
     return warnings
 

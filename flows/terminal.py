@@ -15,7 +15,7 @@ from rich.text import Text
 
 from flows import progress
 from flows.logs import is_told_elsewhere
-from multischema.names import escaped
+from multischema.words import escaped
 
 _PREFECT = str(Path(prefect.__file__).parent)
 # they tell each state and each failure again, for the UI's sake: who waits for a command hears of a failure once, from it

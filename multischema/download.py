@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from multischema.errors import RulesError, RulesUnavailable
-from multischema.rules import is_web_page
+from multischema.rules.file import is_web_page
 
 CONNECT_TIMEOUT = 10.0
 SILENCE_TIMEOUT = 30.0

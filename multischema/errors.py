@@ -17,7 +17,7 @@ EtlError                 the run failed, nothing was published
 import re
 from collections.abc import Sequence
 
-from multischema.names import escaped
+from multischema.words import escaped
 
 NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections, clients: words of a server at its limit
 FULL = ("could not extend file", "No space left on device")  # words of a server whose disk is full

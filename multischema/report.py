@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from multischema.names import escaped
-from multischema.planning import Job, Plan
+from multischema.job import Job
+from multischema.plan.plan import Plan
+from multischema.words import _NBSP, count, escaped, seconds, size
 
 _HEAD = ("table", "rows", "size", "copy s", "index s", "masked columns")
-_NBSP = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -140,25 +140,6 @@ def plain(report: Report) -> str:
     lines += ["", f"{report.saved()}: {_listed(report.useless, 80)}"] if report.useless else []
     lines += ["", f"created again, on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
     return "\n".join(map(escaped, [*lines, "", report.headline()]))
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun, as in `1,204 rows`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def size(bytes_: float) -> str:
-    """Return a size with a unit that keeps it short."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if bytes_ < 1000 or unit == "GB":
-            return f"{bytes_:.0f} {unit}" if unit == "B" or bytes_ >= 100 else f"{bytes_:.1f} {unit}"
-        bytes_ /= 1000
-    raise AssertionError
-
-
-def seconds(value: float) -> str:
-    """Return a duration in seconds."""
-    return f"{value:.1f} s"
 
 
 def _cells(table: TableReport, masked: str) -> tuple[str, ...]:

@@ -21,8 +21,9 @@ from psycopg import sql
 from demo import alone
 from demo.servers import Server, embedded_bin, system_bins
 from multischema import pipeline
-from multischema.planning import Job
-from multischema.postgres.sessions import Database, new_run_id
+from multischema.job import Job
+from multischema.postgres.database import Database
+from multischema.stages.run import new_run_id
 
 ROOT = Path(__file__).parent.parent
 PASSWORD = "pass word:/@%éè"  # what a URL must escape, and what must never be seen

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors, sql
 
-from multischema import ddl
-from multischema.catalog import Fingerprint
+from multischema.catalog.tables import Fingerprint
 from multischema.errors import DatabaseError, SnapshotLost
-from multischema.masking import TablePlan, computing, counting, guarding
+from multischema.plan.tables import TablePlan
+from multischema.postgres.connecting import Connection
+from multischema.postgres.database import Database
 from multischema.postgres.errors import translate, translated
-from multischema.postgres.reads import query, read_fingerprints
-from multischema.postgres.sessions import Connection, Database
+from multischema.postgres.questions import query, read_fingerprints
+from multischema.statements import building
+from multischema.statements.reading import computing, copy_out, counting, guarding
 
 _CHUNK = 64 * 1024
 _ENDS = (2, 21)  # bytes of the message that ends a binary COPY: alone, or in an empty one with its header
@@ -82,7 +84,7 @@ def copy_table(
             _import_snapshot(reading, route)
             _refuse_unreadable(reading, table, route)
             with translated("target", doing), writing.transaction():
-                writing.execute(ddl.empty(route.staging, table))
+                writing.execute(building.empty(route.staging, table))
                 rows_out, rows_in, size = _pipe(reading, writing, table, route, on_bytes)
                 if rows_out != rows_in:
                     raise DatabaseError(f"target: {doing} failed: {rows_out} rows left the origin, {rows_in} came in")
@@ -139,9 +141,9 @@ def _pipe(
     """Move COPY bytes from one session to the other; return the rows that left, the rows that came in, and the bytes."""
     size = 0
     with reading.cursor() as reader, writing.cursor() as writer:
-        with translated(route.origin, f"copying {table.name}"), reader.copy(ddl.copy_out(table, route.schema)) as source:
+        with translated(route.origin, f"copying {table.name}"), reader.copy(copy_out(table, route.schema)) as source:
             try:
-                with writer.copy(ddl.copy_in(route.staging, table)) as sink:
+                with writer.copy(building.copy_in(route.staging, table)) as sink:
                     for chunk in _chunks(source, reading, table, route):
                         sink.write(chunk)
                         size += len(chunk)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from multischema.errors import EtlError, RulesError
-from multischema.postgres import sessions
+from multischema.postgres import database, sessions
 from multischema.postgres.sessions import Sessions
 from tests.conftest import PROGRAMS
 from tests.flows.conftest import SLOW, SLOW_RULES, Shop, blocked, busy, fill_slow
@@ -190,8 +190,9 @@ def test_a_snapshot_that_is_lost_each_time_fails_the_run(shop: Shop) -> None:
 def test_a_link_that_stalls_is_given_up_and_the_work_done_again_on_another(
     mode: str, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit, seconds in (("HEARTBEAT", 0.3), ("CONNECT_TIMEOUT", 2), ("CANCEL_TIMEOUT", 1)):
-        monkeypatch.setattr(sessions, limit, seconds)
+    monkeypatch.setattr(sessions, "HEARTBEAT", 0.3)
+    monkeypatch.setattr(sessions, "CANCEL_TIMEOUT", 1)
+    monkeypatch.setattr(database, "CONNECT_TIMEOUT", 2)
     monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
     if mode == "stream":
         fill_slow(shop.place, rows=50)

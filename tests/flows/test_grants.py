@@ -7,9 +7,10 @@ import pytest
 from psycopg import sql
 
 from flows import grants
-from multischema import ddl, pipeline
+from multischema import pipeline
 from multischema.errors import CheckError
-from multischema.postgres.sessions import Database
+from multischema.postgres.database import Database
+from multischema.statements import reading
 from tests.conftest import PASSWORD, PROGRAMS, Place
 
 ORIGIN = """
@@ -124,7 +125,10 @@ def test_without_any_one_of_these_rights_the_origin_refuses_and_the_check_says_w
             ]
             place.in_origin(change[0], superuser=True)
             with psycopg.connect(origin.url, autocommit=True) as connection, connection.cursor() as cursor:
-                with pytest.raises(psycopg.errors.InsufficientPrivilege), cursor.copy(ddl.copy_out(table, "public")) as copy:
+                with (
+                    pytest.raises(psycopg.errors.InsufficientPrivilege),
+                    cursor.copy(reading.copy_out(table, "public")) as copy,
+                ):
                     copy.read()
             with pytest.raises(CheckError) as refused:
                 pipeline.run(job, place.rules(RULES), origin, target)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from multischema.postgres.sessions import Database
+from multischema.postgres.database import Database
 from tests.conftest import ROOT, Place
 
 SCRIPT = """

@@ -10,11 +10,12 @@ import pytest
 import yaml
 from psycopg import sql
 
-from multischema import download, pipeline, preconditions
+from multischema import download, pipeline
 from multischema.errors import CheckError, DatabaseError, EtlError, LockTimeout
-from multischema.planning import Plan
-from multischema.postgres import sessions
-from multischema.postgres.sessions import Database
+from multischema.plan.plan import Plan
+from multischema.postgres import database
+from multischema.postgres.database import Database
+from multischema.stages import preconditions
 from tests.conftest import PASSWORD, PROGRAMS, Place
 from tests.postgres.gates import eventually
 from tests.postgres.pooler import pooled
@@ -146,7 +147,7 @@ def test_a_host_that_has_no_address_is_named(shop: Place) -> None:
 
 
 def test_a_server_that_never_answers_is_given_up(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT", 2)
+    monkeypatch.setattr(database, "CONNECT_TIMEOUT", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         (line,) = problems(shop, target=f"postgresql://someone:s3cr@127.0.0.1:{silent.getsockname()[1]}/somewhere")
     assert line == (

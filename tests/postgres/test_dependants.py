@@ -11,7 +11,7 @@ from psycopg import sql
 
 from multischema import pipeline
 from multischema.errors import CheckError, DatabaseError, EtlError
-from multischema.postgres import publishing
+from multischema.stages import publish
 from tests.conftest import PAIRS, Place
 from tests.postgres.gates import eventually
 
@@ -214,7 +214,7 @@ def test_a_view_over_the_schemas_of_two_apps_is_kept_whichever_is_published(here
 def test_two_apps_that_publish_at_the_same_time_keep_the_view_that_stands_on_both(
     here: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "_PAUSE", 0.1)
+    monkeypatch.setattr(publish, "_PAUSE", 0.1)
     here.run(RULES, schema="depot")
     here.in_target(f"GRANT USAGE ON SCHEMA depot TO {analyst(here)}; GRANT SELECT ON depot.orders TO {analyst(here)}")
     build(
@@ -471,7 +471,7 @@ def test_row_security_on_a_published_table_is_never_lost_in_silence(here: Place)
 def test_a_query_that_reads_a_view_delays_the_publication_and_blocks_others_briefly(
     here: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "_PAUSE", 0.2)
+    monkeypatch.setattr(publish, "_PAUSE", 0.2)
     build(here, f"CREATE VIEW board.v AS SELECT run FROM shop.users; GRANT SELECT ON board.v TO {here.reader}")
     done: list[Any] = []
     tried = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'multi-schema%'"
@@ -495,8 +495,8 @@ def test_a_query_that_reads_a_view_delays_the_publication_and_blocks_others_brie
 def test_a_view_that_stays_in_use_fails_the_run_by_name_and_changes_nothing(
     here: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "_PATIENCE", 0.1)
-    monkeypatch.setattr(publishing, "_PAUSE", 0.1)
+    monkeypatch.setattr(publish, "_PATIENCE", 0.1)
+    monkeypatch.setattr(publish, "_PAUSE", 0.1)
     build(here, f"CREATE VIEW board.v AS SELECT run FROM shop.users; GRANT SELECT ON board.v TO {here.reader}")
     with psycopg.connect(here.reader_url) as dashboard:
         dashboard.execute("SELECT * FROM board.v")

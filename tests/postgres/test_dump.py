@@ -21,11 +21,13 @@ from psycopg import sql
 
 from demo import origins
 from multischema import pipeline
-from multischema.doors import Doors
+from multischema.dumps.directory import size_of
 from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout, OriginChanged, VerifyError
-from multischema.postgres import restoring, sessions
-from multischema.postgres.sessions import Database, Sessions
-from multischema.shell import size_of
+from multischema.postgres import dropping, sessions
+from multischema.postgres.database import Database
+from multischema.postgres.sessions import Sessions
+from multischema.stages import raw_schema
+from multischema.stages.run import Doors
 from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
 from tests.postgres.gates import PATIENCE, eventually
@@ -932,7 +934,7 @@ def test_a_view_of_others_on_raw_data_keeps_no_row_of_it_and_the_next_run_names_
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
 ) -> None:
     published(place)
-    monkeypatch.setattr(restoring, "_PATIENCE", 0)
+    monkeypatch.setattr(dropping, "_PATIENCE", 0)
     after_restore(place, tmp_path, monkeypatch, "CREATE VIEW public.theirs AS SELECT * FROM public.users")
     assert place.run(RULES, mode="dump").warnings == (
         "schema public stays: it is in use, or others made something in it; the next run tries again",
@@ -1072,7 +1074,7 @@ def test_rows_that_are_lost_between_the_origin_and_a_raw_table_fail_the_run(
 def test_one_app_at_a_time_has_public_and_the_others_wait(
     place: Place, private: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("multischema.postgres.building._LOCK_POLL", 0.05)
+    monkeypatch.setattr("multischema.postgres.locks._LOCK_POLL", 0.05)
     place.in_origin(ORIGIN)
     with psycopg.connect(place.target_url) as other:
         other.execute("SELECT pg_advisory_lock(6648940, hashtext('public'))")
@@ -1100,15 +1102,15 @@ def test_what_another_run_makes_and_drops_meanwhile_is_no_strangers(schema: str,
 
             def enter_and_leave() -> None:
                 for _ in range(100):
-                    restoring.enter(connection, job, schema)
+                    raw_schema.enter(connection, job, schema)
                     for name in ("users", "secrets"):
                         connection.execute(sql.SQL("CREATE TABLE {} (id int)").format(sql.Identifier(schema, name)))
-                    assert restoring.leave(connection, schema)
+                    assert raw_schema.leave(connection, schema)
 
             running = executor.submit(enter_and_leave)
             with looking.lend(target, "shop") as connection_of_check:
                 while not running.done():
-                    assert restoring.strangers(connection_of_check, job, schema) == []
+                    assert raw_schema.strangers(connection_of_check, job, schema) == []
             running.result()
 
 
@@ -1117,7 +1119,7 @@ def test_the_session_that_is_kept_alive_can_be_asked_for_strangers(place: Place,
     with Sessions("multi-schema test") as opened:
         held = opened.open(place.databases()[1])
         opened.keep_alive(held)
-        assert [restoring.strangers(held, place.job(mode="dump"), "public") for _ in range(200)] == [[]] * 200
+        assert [raw_schema.strangers(held, place.job(mode="dump"), "public") for _ in range(200)] == [[]] * 200
 
 
 def test_raw_tables_are_in_no_wal_and_have_no_index(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,12 +19,14 @@ import pytest
 from psycopg import sql
 
 from demo.servers import Server
-from multischema import doors, pipeline
-from multischema.doors import Doors
+from multischema import pipeline
 from multischema.errors import ConnectionLost, DatabaseError, EtlError, RunEnded, SnapshotLost
-from multischema.planning import Job
-from multischema.postgres import sessions
-from multischema.postgres.sessions import Database, Sessions
+from multischema.job import Job
+from multischema.postgres import connecting, database, sessions
+from multischema.postgres.database import Database
+from multischema.postgres.sessions import Sessions
+from multischema.stages import anonymize as anonymizing
+from multischema.stages.run import Doors, export_snapshot
 from tests.conftest import PROGRAMS, TEMPORARY, Place
 from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, PATIENCE, Gate, eventually, gate_at, gate_in_copy
 from tests.postgres.processes import process
@@ -140,7 +142,7 @@ def test_a_run_killed_in_any_stage_leaves_what_is_published_as_it_was_and_the_ne
 def test_no_statement_of_a_killed_run_stays_on_a_server(stage: str, place: Place) -> None:
     published(place)
     # what a run asks the servers for; that of this test asks for less
-    assert {settings["client_connection_check_interval"] for settings in sessions._SETTINGS.values()} == {"10s"}
+    assert {settings["client_connection_check_interval"] for settings in connecting._SETTINGS.values()} == {"10s"}
     with gate_in(place, stage) as gate:
         with process(place, RULES, settings={"client_connection_check_interval": "500ms"}) as running:
             gate.reached()
@@ -156,9 +158,9 @@ def test_no_statement_of_a_killed_run_stays_on_a_server(stage: str, place: Place
 
 
 BRIEF = {  # how long a run waits for a server that does not answer any more
-    "multischema.postgres.sessions.CONNECT_TIMEOUT": 2,
+    "multischema.postgres.database.CONNECT_TIMEOUT": 2,
     "multischema.postgres.sessions.CANCEL_TIMEOUT": 1,
-    "multischema.doors.PARTING": 1,
+    "multischema.stages.run.PARTING": 1,
 }
 
 
@@ -284,10 +286,10 @@ def test_a_snapshot_whose_transaction_ends_as_it_is_imported_is_a_lost_one(place
 
 def test_a_run_that_loses_every_snapshot_gives_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    export = doors.export_snapshot
+    export = export_snapshot
     taken = []
 
-    def export_then_lose(connection: sessions.Connection, *others: Any) -> Any:
+    def export_then_lose(connection: connecting.Connection, *others: Any) -> Any:
         snapshot = export(connection, *others)
         taken.append(snapshot.identifier)
         terminate(place.origin_server, place.name, connection.info.backend_pid)
@@ -295,7 +297,7 @@ def test_a_run_that_loses_every_snapshot_gives_up(place: Place, monkeypatch: pyt
             connection.execute("SELECT 1")
         return snapshot
 
-    monkeypatch.setattr(doors, "export_snapshot", export_then_lose)
+    monkeypatch.setattr("multischema.stages.run.export_snapshot", export_then_lose)
     with pytest.raises(SnapshotLost, match=r"^origin shop: the snapshot is gone: its session was ended$"):
         place.run(RULES)
     assert len(set(taken)) == 3
@@ -383,18 +385,18 @@ def test_when_a_run_is_ended_every_thread_returns_though_a_link_has_stalled(
 ) -> None:
     place.in_origin(UNGATED)
     opened: list[Doors] = []
-    copy_table = pipeline.copy_table
+    copy_table = anonymizing.copy_table
 
     with behind_proxy(place, side) as (proxy, databases), monkeypatch.context() as patched:
-        patched.setattr(doors, "PARTING", 0.5)
-        patched.setattr(sessions, "CONNECT_TIMEOUT", 2)
+        patched.setattr("multischema.stages.run.PARTING", 0.5)
+        patched.setattr(database, "CONNECT_TIMEOUT", 2)
         patched.setattr(sessions, "CANCEL_TIMEOUT", 0.5)
 
         def copy_until_stalled(*arguments: Any, **more: Any) -> Any:
             proxy.stall_after(200_000)
             return copy_table(*arguments, **more)
 
-        patched.setattr(pipeline, "copy_table", copy_until_stalled)
+        patched.setattr(anonymizing, "copy_table", copy_until_stalled)
         anonymize = pipeline.anonymize
 
         def anonymize_noting(job: Job, doors: Doors, *others: Any) -> Any:

@@ -17,11 +17,12 @@ import pytest
 
 from bench.link import delayed
 from demo.servers import Server
-from multischema import doors, pipeline
+from multischema import pipeline
 from multischema.errors import ConnectionLost
 from multischema.pipeline import Published
-from multischema.postgres import sessions
-from multischema.postgres.sessions import Database, Sessions
+from multischema.postgres import database, sessions
+from multischema.postgres.database import Database
+from multischema.postgres.sessions import Sessions
 from tests.conftest import Place
 from tests.postgres.gates import PATIENCE, eventually
 from tests.postgres.proxy import Proxy, proxied
@@ -99,7 +100,7 @@ def kill(proxy: Proxy, server: Server) -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a run give up soon what it gives up in minutes; two seconds are the shortest time that libpq waits."""
     monkeypatch.setattr(sessions, "HEARTBEAT", 0.3)
-    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT", 2)
+    monkeypatch.setattr(database, "CONNECT_TIMEOUT", 2)
     monkeypatch.setattr(sessions, "CANCEL_TIMEOUT", 1)
 
 
@@ -139,7 +140,7 @@ def test_a_fault_leaves_one_run_published_as_a_whole_and_nothing_that_the_next_d
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with behind_proxy(here, moment.side) as (proxy, databases), monkeypatch.context() as patched:
-        patched.setattr(doors, "PARTING", 0.5 if fault is stall else 30)
+        patched.setattr("multischema.stages.run.PARTING", 0.5 if fault is stall else 30)
         if fault is stall:
             impatient(patched)
             patched.setattr(sessions, "SILENCES", 1)

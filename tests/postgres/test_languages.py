@@ -6,7 +6,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from multischema.postgres.sessions import Database, connect
+from multischema.postgres.connecting import connect
+from multischema.postgres.database import Database
 from tests.conftest import PAIRS, Place
 
 

@@ -19,11 +19,12 @@ import pytest
 
 from demo.servers import Server
 from multischema import pipeline
-from multischema.doors import Doors
 from multischema.errors import DatabaseError
-from multischema.pipeline import Indexed
-from multischema.planning import Job, Plan
-from multischema.postgres.sessions import Database
+from multischema.job import Job
+from multischema.plan.plan import Plan
+from multischema.postgres.database import Database
+from multischema.stages.index import Indexed
+from multischema.stages.run import Doors
 from tests.conftest import PASSWORD, PROGRAMS, Place
 from tests.postgres.gates import eventually, gate_at, have_rows_call
 from tests.postgres.proxy import proxied

@@ -12,10 +12,10 @@ import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from multischema import ddl, download, pipeline
+from multischema import download, pipeline
 from multischema.errors import ConnectionLost, EtlError, LockTimeout
-from multischema.planning import Job
-from multischema.postgres.reads import query
+from multischema.job import Job, hidden_pattern, old_name, staging_name
+from multischema.postgres.questions import query
 from tests.conftest import Place
 from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_at, gate_in_copy
 
@@ -59,7 +59,7 @@ def check_lock(place: Place, job: Job, waiting: Callable[[str], None]) -> None:
 
 
 def test_a_second_run_of_an_app_waits_says_so_once_and_then_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("multischema.postgres.building._LOCK_POLL", 0.05)
+    monkeypatch.setattr("multischema.postgres.locks._LOCK_POLL", 0.05)
     place.in_origin(ORIGIN)
     waits = threading.Semaphore(0)
     check = pipeline.check
@@ -148,7 +148,7 @@ def test_a_staging_schema_that_another_app_publishes_meanwhile_is_not_taken_for_
     place: Place,
 ) -> None:
     place.in_origin(ORIGIN)
-    looking = {"raw": "public", "reader": place.reader, "hidden": ddl.hidden_pattern()}
+    looking = {"raw": "public", "reader": place.reader, "hidden": hidden_pattern()}
     with gate_at(place, "CREATE INDEX") as gate, psycopg.connect(place.target_url, row_factory=dict_row) as connection:
         run = Run(place)
         gate.reached()
@@ -246,8 +246,8 @@ NAMES = ["a", "a_b", "a.b", "axb", "aa", "a+", "A B", "a b", 'a"b', "a\\d", "a1"
 @pytest.mark.parametrize("app", ["a", "a.b", 'a"b', "a\\d", "(a|b)", "[a]", "a^$", "été", "a_0123abcd"])
 def test_a_run_drops_what_killed_runs_of_its_own_app_left_and_nothing_else(app: str, place: Place) -> None:
     place.in_origin(ORIGIN)
-    own = [ddl.staging_name(app, "0123abcd"), ddl.old_name(app, "89efcdab")]
-    theirs = [name(other, "4567abcd") for other in NAMES if other != app for name in (ddl.staging_name, ddl.old_name)]
+    own = [staging_name(app, "0123abcd"), old_name(app, "89efcdab")]
+    theirs = [name(other, "4567abcd") for other in NAMES if other != app for name in (staging_name, old_name)]
     theirs += [f"etl_staging_{app}{end}" for end in ("", "_", "_0123abcd_", "_0123ABCD", "_0123abc", "\n_0123abcd")]
     theirs += [f"{beginning}_{app}_0123abcd" for beginning in ("x_etl_old", "etl_old_x", "etl_new", "etl_old_staging")]
     with psycopg.connect(place.target_url, autocommit=True) as connection:

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from multischema import pipeline
 from multischema.errors import CheckError, VerifyError
-from multischema.postgres.sessions import Database
+from multischema.postgres.database import Database
 from tests.conftest import PASSWORD, PROGRAMS, TEMPORARY, Place
 from tests.postgres.gates import gate_at
 from tests.postgres.test_check import problems

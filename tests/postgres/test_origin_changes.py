@@ -10,11 +10,12 @@ import pytest
 from psycopg import sql
 
 from multischema import pipeline
-from multischema.doors import Doors
 from multischema.errors import DatabaseError, EtlError, OriginChanged
-from multischema.planning import Job, Plan
-from multischema.postgres import building
+from multischema.job import Job
+from multischema.plan.plan import Plan
 from multischema.postgres.copying import Snapshot
+from multischema.stages import anonymize as anonymizing
+from multischema.stages.run import Doors
 from tests.conftest import Place
 from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_in_copy, leave_detaching
 
@@ -202,7 +203,7 @@ def test_the_tables_are_compared_after_the_last_row_and_before_the_snapshot_is_r
     holders = (
         "SELECT application_name FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()"
     )
-    compare = pipeline.refuse_changes
+    compare = anonymizing.refuse_changes
     seen: list[Any] = []
 
     def look(doors: Doors, plan: Plan, snapshot: Snapshot, done: str) -> None:
@@ -211,7 +212,7 @@ def test_the_tables_are_compared_after_the_last_row_and_before_the_snapshot_is_r
         with psycopg.connect(place.origin_server.url(place.name)) as connection:
             seen.append(connection.execute(holders).fetchall())
 
-    monkeypatch.setattr(pipeline, "refuse_changes", look)
+    monkeypatch.setattr(anonymizing, "refuse_changes", look)
     job = place.job()
     index = pipeline.index
 
@@ -300,13 +301,13 @@ def test_a_partition_that_comes_to_compute_a_column_from_a_personal_one_fails_th
 
 def before_snapshot(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     """Have something happen after the check, before the snapshot is taken."""
-    build_staging = building.build_staging
+    build_staging = anonymizing.build_staging
 
     def build_then_act(connection: Any, job: Job, plan: Plan) -> None:
         build_staging(connection, job, plan)
         act()
 
-    monkeypatch.setattr(building, "build_staging", build_then_act)
+    monkeypatch.setattr(anonymizing, "build_staging", build_then_act)
 
 
 def test_a_truncation_that_is_under_way_when_the_snapshot_is_taken_is_caught(

@@ -11,10 +11,17 @@ import pytest
 from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
-from multischema import checking, ddl, doors, pipeline
+from multischema import pipeline
 from multischema.errors import CheckError, ConnectionLost, DatabaseError, EtlError, VerifyError
-from multischema.planning import Job
-from multischema.postgres import building, publishing
+from multischema.job import Job
+from multischema.postgres import dropping, locks
+from multischema.stages import anonymize as anonymizing
+from multischema.stages import check as checking
+from multischema.stages import index as indexing
+from multischema.stages import publish as publishing
+from multischema.stages import run
+from multischema.stages import verify as verifying
+from multischema.statements import publishing as transaction
 from tests.conftest import Place
 from tests.postgres.gates import eventually, gate_at
 
@@ -172,20 +179,20 @@ def test_an_old_schema_that_a_query_holds_is_hidden_and_a_later_run_drops_it(
 
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have runs give up an old schema that is in use after a moment."""
-    monkeypatch.setattr(building, "_PATIENCE", 0.2)
-    monkeypatch.setattr(building, "_PATIENT_LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(dropping, "_PATIENCE", 0.2)
+    monkeypatch.setattr(locks, "_PATIENT_LOCK_TIMEOUT", "100ms")
 
 
 def test_dropping_a_schema_leaves_the_session_its_lock_timeout(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.in_origin(ORIGIN)
     found = []
-    publish = publishing.publish
+    swap = publishing.swap
 
     def look(connection: psycopg.Connection[dict[str, Any]], job: Job) -> publishing.Publication:
         found.append(connection.execute("SHOW lock_timeout").fetchall())
-        return publish(connection, job)
+        return swap(connection, job)
 
-    monkeypatch.setattr(publishing, "publish", look)
+    monkeypatch.setattr(publishing, "swap", look)
     place.in_target("CREATE SCHEMA etl_staging_shop_0123abcd")
     place.run(RULES)
     assert found == [[{"lock_timeout": "5min"}]]
@@ -294,14 +301,14 @@ def advisory_locks(place: Place) -> list[tuple[Any, ...]]:
 
 FAILURES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "check": lambda patched: failing(patched, checking, "_check_origin"),
-    "anonymize, before the first table": lambda patched: failing(patched, doors, "export_snapshot"),
-    "anonymize, after the last table": lambda patched: failing(patched, pipeline, "refuse_changes"),
-    "copy": lambda patched: failing(patched, pipeline, "copy_table"),
-    "index": lambda patched: failing(patched, building, "build_index"),
-    "index, foreign keys": lambda patched: failing(patched, building, "build_keys"),
-    "index, statistics": lambda patched: failing(patched, building, "analyze"),
-    "verify, tables": lambda patched: failing(patched, building, "verify_table"),
-    "verify, rights": lambda patched: failing(patched, building, "verify_rights"),
+    "anonymize, before the first table": lambda patched: failing(patched, run, "export_snapshot"),
+    "anonymize, after the last table": lambda patched: failing(patched, anonymizing, "refuse_changes"),
+    "copy": lambda patched: failing(patched, anonymizing, "copy_table"),
+    "index": lambda patched: failing(patched, indexing, "build_index"),
+    "index, foreign keys": lambda patched: failing(patched, indexing, "build_keys"),
+    "index, statistics": lambda patched: failing(patched, indexing, "analyze"),
+    "verify, tables": lambda patched: failing(patched, verifying, "verify_table"),
+    "verify, rights": lambda patched: failing(patched, verifying.reader, "verify_rights"),
     "publish": lambda patched: failing(patched, pipeline, "publish"),
     "publish, after its last statement": lambda patched: failing_at_last_statement(patched),
 }
@@ -318,13 +325,13 @@ def failing(patched: pytest.MonkeyPatch, module: Any, name: str) -> None:
 
 def failing_at_last_statement(patched: pytest.MonkeyPatch) -> None:
     """Have the publishing transaction fail when all is done but its commit."""
-    statements = ddl.publish
+    statements = transaction.publish
 
     def then_fail(*arguments: Any) -> Iterator[Any]:
         yield from statements(*arguments)
         raise RuntimeError("made to fail: publish")
 
-    patched.setattr(ddl, "publish", then_fail)
+    patched.setattr(transaction, "publish", then_fail)
 
 
 def test_a_run_that_fails_in_any_stage_leaves_the_old_schema_as_it_was(place: Place) -> None:

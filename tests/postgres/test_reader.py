@@ -10,10 +10,11 @@ import pytest
 from psycopg import errors, sql
 
 from multischema import pipeline
-from multischema.doors import Doors
 from multischema.errors import EtlError
-from multischema.pipeline import Indexed
-from multischema.planning import Job, Plan
+from multischema.job import Job
+from multischema.plan.plan import Plan
+from multischema.stages.index import Indexed
+from multischema.stages.run import Doors
 from tests.conftest import PROGRAMS, Place
 from tests.postgres.test_leaks import Markers, found, rules
 

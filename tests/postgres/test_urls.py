@@ -16,8 +16,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from multischema import pipeline
 from multischema.errors import ConnectionLost, DatabaseError
-from multischema.postgres.reads import query
-from multischema.postgres.sessions import Database, Sessions, connect
+from multischema.postgres.connecting import connect
+from multischema.postgres.database import Database
+from multischema.postgres.questions import query
+from multischema.postgres.sessions import Sessions
 from tests.conftest import PASSWORD, Place
 from tests.postgres.gates import PATIENCE, eventually
 

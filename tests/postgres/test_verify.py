@@ -7,10 +7,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from multischema import masking, pipeline
+from multischema import pipeline
 from multischema.errors import CheckError, EtlError, VerifyError
-from multischema.planning import Job
-from multischema.postgres.sessions import Database
+from multischema.job import Job
+from multischema.plan import masks, tables
+from multischema.postgres.database import Database
 from tests.conftest import PASSWORD, Place
 
 ORIGIN = """
@@ -59,10 +60,10 @@ def published(place: Place) -> Place:
 def test_columns_that_come_unmasked_are_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
 
-    def unmasked(mask: masking.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
+    def unmasked(mask: masks.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
         return sql.SQL("{}::{}").format(name, sql.SQL(others[2]))
 
-    monkeypatch.setattr(masking, "_masked", unmasked)
+    monkeypatch.setattr(tables, "masked", unmasked)
 
     # where a value is NULL there is nothing to mask
     rows = {"name": 2, "email": 3, "tags": 2, "details": 2, "born": 2, "score": 3, "mood": 3}
@@ -75,37 +76,37 @@ def test_columns_that_come_unmasked_are_refused(place: Place, monkeypatch: pytes
 
 def test_a_single_row_that_comes_unmasked_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    masked = masking._masked
+    masked = masks.masked
 
-    def almost_masked(mask: masking.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
+    def almost_masked(mask: masks.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
         if name != sql.Identifier("name"):
             return masked(mask, name, *others)
         return sql.SQL("CASE WHEN {} = 'Paul' THEN 'Paul' ELSE {} END").format(name, masked(mask, name, *others))
 
-    monkeypatch.setattr(masking, "_masked", almost_masked)
+    monkeypatch.setattr(tables, "masked", almost_masked)
 
     refuse(place, "target: column users.name holds 1 rows that are not masked")
 
 
 def test_a_mask_with_the_key_of_another_row_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    masked = masking._masked
+    masked = masks.masked
 
-    def swapped(mask: masking.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
+    def swapped(mask: masks.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
         if name != sql.Identifier("email"):
             return masked(mask, name, *others)
         return sql.SQL("'email_anonymise_' || (id % 3) + 1 || '@exemple.fr'")
 
-    monkeypatch.setattr(masking, "_masked", swapped)
+    monkeypatch.setattr(tables, "masked", swapped)
 
     refuse(place, "target: column users.email holds 3 rows that are not masked")
 
 
 def test_a_value_around_a_mask_without_a_key_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    masked = masking._masked
+    masked = masks.masked
 
-    def around(mask: masking.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
+    def around(mask: masks.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
         if name != sql.Identifier("note"):
             return masked(mask, name, *others)
         return sql.SQL(
@@ -113,7 +114,7 @@ def test_a_value_around_a_mask_without_a_key_is_refused(place: Place, monkeypatc
             " WHEN 'Nice' THEN note || E'\\n[valeur unique anonymisée 1]' ELSE '[valeur unique anonymisée ]' END"
         )
 
-    monkeypatch.setattr(masking, "_masked", around)
+    monkeypatch.setattr(tables, "masked", around)
 
     refuse(place, "target: column notes.note holds 3 rows that are not masked")
 

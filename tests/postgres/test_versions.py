@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from multischema.errors import CheckError, EtlError
-from multischema.postgres.reads import lacking
+from multischema.postgres.questions import lacking
 from tests.conftest import PROGRAMS, TEMPORARY, Place
 
 CLEAR = "tables: [{table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [%s]}]"

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from multischema.catalog import Catalog, Column, Fingerprint, ForeignKey, Index, Table, Type
-from multischema.masking import TablePlan, plan_table
-from multischema.rules import Rules, TableRules
+from multischema.catalog.tables import Catalog, Column, Fingerprint, ForeignKey, Index, Table, Type
+from multischema.plan.tables import TablePlan, plan_table
+from multischema.rules.file import Rules, TableRules
 
 
 def _type(oid: int, name: str, **values: Any) -> Type:

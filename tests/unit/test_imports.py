@@ -1,6 +1,6 @@
-"""The boundaries of the design, kept by reading the code: imports go one way, pure modules do no I/O, no f-string makes SQL.
+"""The boundaries of the design, kept by reading the code: each folder has one rule, and arrows run down only.
 
-etl -> stages, blocks -> pipeline -> doors -> pure: a module imports to the right of its own place only.
+flows, blocks -> pipeline -> stages -> postgres, dumps, download -> statements -> plan -> rules -> catalog -> words, errors
 """
 
 import ast
@@ -15,9 +15,23 @@ MODULES = {
     for package in ("multischema", "flows", "blocks", "demo")
     for path in sorted((ROOT / package).rglob("*.py"))
 }
-# Each door owns one outside thing; what composes doors, the pipeline, is no door. All other modules of multischema are pure.
-DOORS = ("multischema.postgres", "multischema.download", "multischema.shell")
-PIPELINE = ("multischema.pipeline", "multischema.checking", "multischema.dumping", "multischema.doors")
+# The rule of each folder of multischema: what of ours it may import beside itself. The pure ones do no I/O.
+ROOT_MODULES = ("multischema.words", "multischema.errors")
+PURE = {
+    "catalog": (),
+    "rules": ("catalog",),
+    "plan": ("catalog", "rules"),
+    "statements": ("catalog", "rules", "plan"),
+}
+# A door owns one outside thing: sessions know no program, programs no session, and neither knows a stage.
+DOORS = {
+    "dumps": ("catalog",),
+    "postgres": (*PURE,),
+}
+ABOVE = {"stages": (*PURE, *DOORS)}
+FOLDERS = {**PURE, **DOORS, **ABOVE}
+PURE_MODULES = (*ROOT_MODULES, "multischema.job", "multischema.report")
+DOOR_MODULES = ("multischema.download",)
 OUTSIDE = ("prefect", "flows", "blocks", "demo", "tests")
 INPUT_AND_OUTPUT = (
     *("asyncio", "ctypes", "fileinput", "glob", "http", "importlib", "io", "logging", "multiprocessing", "os", "pathlib"),
@@ -42,28 +56,47 @@ def is_in(name: str, *packages: str) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
 
+def folder_of(name: str) -> str | None:
+    """Return the folder of multischema that a module is in."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "multischema" and len(parts) > 1 and parts[1] in FOLDERS else None
+
+
 def is_pure(module: str) -> bool:
     """Tell a module that decides from one that does."""
-    return is_in(module, "multischema") and not is_in(module, *DOORS, *PIPELINE)
+    return folder_of(module) in PURE or is_in(module, *PURE_MODULES)
 
 
 def forbidden(module: str, name: str) -> str | None:
     """Return why a module may not import a name, None where it may."""
     if name.startswith("."):
         return "imports are absolute"
-    door = next((door for door in DOORS if is_in(module, door)), None)
     if is_in(module, "multischema") and is_in(name, *OUTSIDE):
         return "multischema is plain Python: no Prefect, no flow, no block, no demo, no test"
-    if is_pure(module) and is_in(name, *DOORS, *PIPELINE):
-        return "a pure module imports no door"
+    if is_in(name, "multischema") and (reason := _upwards(module, name)):
+        return reason
     if is_pure(module) and is_in(name, *INPUT_AND_OUTPUT) and not is_in(name, "psycopg.sql"):
         return "a pure module does no I/O"
-    if door and is_in(name, *PIPELINE, *(other for other in DOORS if other != door)):
-        return "a door imports no other door"
     if is_in(module, "blocks") and is_in(name, "flows"):
         return "blocks know no flow"
     if not is_in(module, "demo") and is_in(name, "demo", "tests"):
         return "the product knows neither the demo nor the tests"
+    return None
+
+
+def _upwards(module: str, name: str) -> str | None:
+    """Return why a module of multischema may not import another, by the rule of its folder."""
+    own, other = folder_of(module), folder_of(name)
+    if is_in(module, *ROOT_MODULES) and not is_in(name, *ROOT_MODULES):
+        return "words and errors stand on nothing of ours"
+    if own and is_in(name, "multischema.pipeline"):
+        return "arrows run down only"
+    if own and other and own != other and other not in FOLDERS[own]:
+        return f"{own} may import {', '.join(FOLDERS[own]) or 'no other folder'}"
+    if is_in(module, *DOOR_MODULES) and other not in (None, "rules"):
+        return "a door imports no other door"
+    if own in PURE and is_in(name, *DOOR_MODULES, "multischema.report"):
+        return "a pure module imports no door"
     return None
 
 
@@ -155,16 +188,23 @@ def test_the_flow_stands_at_the_top_and_nothing_but_the_demo_imports_it() -> Non
     ("module", "source"),
     [
         ("multischema.pipeline", "import prefect.artifacts"),
-        ("multischema.postgres.reads", "def f():\n    from flows import stages"),
-        ("multischema.masking", "from multischema import download"),
-        ("multischema.masking", "from multischema.postgres.reads import query"),
-        ("multischema.masking", "import multischema.pipeline"),
-        ("multischema.new", "import psycopg"),
-        ("multischema.new", "from psycopg import errors"),
-        ("multischema.new", "from pathlib import Path"),
-        ("multischema.new", "from .catalog import Table"),
-        ("multischema.postgres.copying", "from multischema.download import fetch"),
-        ("multischema.download", "from multischema.doors import Doors"),
+        ("multischema.postgres.new", "def f():\n    from flows import stages"),
+        ("multischema.plan.new", "from multischema import download"),
+        ("multischema.plan.new", "from multischema.postgres.questions import query"),
+        ("multischema.plan.new", "from multischema.statements import building"),
+        ("multischema.catalog.new", "from multischema.rules.file import Rules"),
+        ("multischema.rules.new", "from multischema.plan.plan import Plan"),
+        ("multischema.plan.new", "import multischema.pipeline"),
+        ("multischema.stages.new", "import multischema.pipeline"),
+        ("multischema.plan.new", "import psycopg"),
+        ("multischema.statements.new", "from psycopg import errors"),
+        ("multischema.rules.new", "from pathlib import Path"),
+        ("multischema.rules.new", "from .file import Rules"),
+        ("multischema.words", "from multischema.job import Job"),
+        ("multischema.postgres.new", "from multischema.dumps.programs import run_command"),
+        ("multischema.dumps.new", "from multischema.postgres.sessions import Sessions"),
+        ("multischema.postgres.new", "from multischema.stages.run import Doors"),
+        ("multischema.download", "from multischema.stages.run import Doors"),
         ("blocks.urls", "import flows.apps"),
         ("flows.stages", "from tests.conftest import Place"),
     ],
@@ -179,10 +219,12 @@ def test_a_crossing_would_be_found_and_named(module: str, source: str) -> None:
     [
         (
             "multischema.pipeline",
-            "from multischema import download, ddl\nfrom multischema.postgres import building\nimport time",
+            "from multischema import download\nfrom multischema.stages.check import check\nimport time",
         ),
-        ("multischema.masking", "from psycopg import sql\nfrom psycopg.sql import SQL\nimport re"),
-        ("multischema.postgres.copying", "from multischema.postgres.reads import query\nimport psycopg"),
+        ("multischema.plan.new", "from psycopg import sql\nfrom psycopg.sql import SQL\nimport re"),
+        ("multischema.postgres.new", "from multischema.postgres.questions import query\nimport psycopg"),
+        ("multischema.stages.new", "from multischema.postgres import locks\nfrom multischema.dumps import archives"),
+        ("multischema.statements.new", "from multischema.plan.plan import Plan\nfrom multischema.job import Job"),
         ("flows.stages", "import prefect\nfrom blocks import urls\nfrom multischema import pipeline"),
     ],
 )
@@ -191,7 +233,7 @@ def test_what_the_design_allows_is_no_crossing(module: str, source: str) -> None
 
 
 def test_a_pure_module_that_opens_a_file_would_be_found() -> None:
-    assert builtins("multischema.new", "open('x')") == ["multischema.new calls open(): a pure module does no I/O"]
+    assert builtins("multischema.plan.new", "open('x')") == ["multischema.plan.new calls open(): a pure module does no I/O"]
     assert builtins("multischema.download", "open('x')") == []
 
 
@@ -211,7 +253,7 @@ def test_a_pure_module_that_opens_a_file_would_be_found() -> None:
     ],
 )
 def test_sql_put_together_by_python_would_be_found(source: str) -> None:
-    assert len(made_sql("multischema.new", source)) == 1
+    assert len(made_sql("multischema.plan.new", source)) == 1
 
 
 @pytest.mark.parametrize(
@@ -225,7 +267,7 @@ def test_sql_put_together_by_python_would_be_found(source: str) -> None:
     ],
 )
 def test_composed_sql_is_no_finding(source: str) -> None:
-    assert made_sql("multischema.new", source) == []
+    assert made_sql("multischema.plan.new", source) == []
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "multischema" / "sql").glob("*.sql")), ids=lambda file: file.name)

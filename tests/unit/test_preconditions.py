@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from multischema import preconditions
-from multischema.rules import TableRules
+from multischema.postgres import connecting
+from multischema.rules.file import TableRules
+from multischema.stages import preconditions
 from tests.unit.origins import all_rules, catalog, column, table, truncating
 
 SERVER: dict[str, Any] = {
@@ -226,4 +227,4 @@ def test_whatever_else_the_reader_could_read_is_named() -> None:
 
 
 def test_a_pooler_is_named_with_what_it_can_not_do() -> None:
-    assert is_said([preconditions.pooler_problem("target", "hold a lock")], "target: ", "pooler", "can't hold a lock")
+    assert is_said([connecting.pooler_problem("target", "hold a lock")], "target: ", "pooler", "can't hold a lock")

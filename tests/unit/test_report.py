@@ -7,10 +7,12 @@ import pytest
 
 from multischema import report
 from multischema.errors import EtlError
-from multischema.keys import Keys, plan_keys
-from multischema.masking import TablePlan, plan_table
-from multischema.planning import Job, Plan
+from multischema.job import Job
+from multischema.plan.keys import Keys, plan_keys
+from multischema.plan.plan import Plan
+from multischema.plan.tables import TablePlan, plan_table
 from multischema.report import Report, make_report
+from multischema.words import count, size
 from tests.unit.origins import catalog, column, foreign_key, index, masking, table, truncating
 
 JOB = Job("rdvs", "rdvs", "public", "metabase", 4, 60, "0123abcd")
@@ -124,11 +126,11 @@ def test_the_size_of_indexes_left_out_is_not_known_of_a_backup() -> None:
     ],
 )
 def test_sizes_are_short(bytes_: float, text: str) -> None:
-    assert report.size(bytes_) == text
+    assert size(bytes_) == text
 
 
 def test_one_is_singular() -> None:
-    assert [report.count(n, "index", "indexes") for n in (0, 1, 1204)] == ["0 indexes", "1 index", "1,204 indexes"]
+    assert [count(n, "index", "indexes") for n in (0, 1, 1204)] == ["0 indexes", "1 index", "1,204 indexes"]
 
 
 def test_stages_that_write_to_a_disk_show_how_much() -> None:

@@ -1,0 +1,233 @@
+"""Types in the published tables: what any BI tool reads, and how a value of the origin becomes one."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from multischema.catalog.tables import Type
+
+_HSTORE_PAIR = r'"((?:[^"\\]|\\.)*)"=>(?:"((?:[^"\\]|\\.)*)"|NULL)'
+_TEXT = {"varchar", "text", "bpchar", "char", "name", "citext"}
+_KEYS = {"int2", "int4", "int8", "uuid"}
+_NEUTRAL = {
+    "bool": "false",
+    "bytea": "",
+    "date": "1970-01-01",
+    "timestamp": "1970-01-01 00:00:00",
+    "timestamptz": "1970-01-01 00:00:00+00",
+    "time": "00:00:00",
+    "timetz": "00:00:00+00",
+    "interval": "0",
+    "uuid": "00000000-0000-0000-0000-000000000000",
+    "json": "{}",
+    "jsonb": "{}",
+    "jsonpath": "$",
+    "varbit": "",
+    "inet": "0.0.0.0",
+    "cidr": "0.0.0.0/32",
+    "macaddr": "00:00:00:00:00:00",
+    "macaddr8": "00:00:00:00:00:00:00:00",
+    "point": "(0,0)",
+    "line": "{0,1,0}",
+    "lseg": "[(0,0),(0,0)]",
+    "box": "(0,0),(0,0)",
+    "path": "((0,0))",
+    "polygon": "((0,0))",
+    "circle": "<(0,0),0>",
+    "tsvector": "",
+    "xml": "",
+    "pg_lsn": "0/0",
+    "tid": "(0,0)",
+    "txid_snapshot": "1:1:",
+    "pg_snapshot": "1:1:",
+    "refcursor": "",
+    # no server reads in binary what it wrote of an empty tsquery or vector: these have one item, a zero
+    "tsquery": "0",
+    "int2vector": "0",
+    "oidvector": "0",
+}
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A published type: `spelling` in SQL, `conversion` from the origin's type, `neutral` as the text of a constant.
+
+    `family` is text, text array, jsonb or other: what decides the mask. `conversion` is none, base (of a domain), text (what
+    the type's own output function writes), array (the same, read as an array), items (each item's text, where no comma parts
+    them), jsonb, hstore, or one of the last two with array.
+    """
+
+    spelling: str
+    family: str
+    conversion: str
+    neutral: str
+    is_key: bool = False
+    takes_default: bool = True
+
+    @property
+    def unlimited(self) -> str:
+        """Return the type in which a mask of any length fits: the text family without its limits."""
+        if not self.family.startswith("text"):
+            return self.spelling
+        name = "character varying" if self.spelling.startswith("character varying") else "text"
+        return f"{name}[]" if self.family == "text array" else name
+
+
+def flatten(type_oid: int, spelling: str, types: Mapping[int, Type]) -> Flat:
+    """Return the published type of a column whose type the origin spells so."""
+    type_ = types[type_oid]
+    if type_.kind == "d":
+        base = flatten(type_.base, type_.base_text, types)
+        return base if base.conversion != "none" else _with(base, conversion="base")
+    if type_.element:
+        return _flatten_array(type_, spelling, types)
+    text_family = type_.name in _TEXT and (type_.schema == "pg_catalog" or type_.extension == "citext")
+    if text_family:
+        kept = type_.schema == "pg_catalog"
+        return Flat(spelling if kept else "text", "text", "none" if kept else "text", "")
+    if type_.kind == "e":
+        return Flat("text", "other", "text", type_.first_label or "")
+    if type_.kind == "c" or is_hstore(type_):
+        return Flat("jsonb", "other", "hstore" if is_hstore(type_) else "jsonb", "{}", takes_default=False)
+    if not _is_kept(type_):
+        return Flat("text", "other", "text", {"r": "empty", "m": "{}"}.get(type_.kind, ""))
+    family = "jsonb" if type_.name == "jsonb" else "other"
+    return Flat(spelling, family, "none", _neutral(type_, spelling), is_key=type_.name in _KEYS)
+
+
+def is_hstore(type_: Type) -> bool:
+    """Tell the extension's type, whose values become objects of jsonb."""
+    return type_.extension == "hstore" and type_.name == "hstore"
+
+
+def is_array_of_arrays(type_: Type, types: Mapping[int, Type]) -> bool:
+    """Tell an array of a domain that stands for an array."""
+    base = element = types.get(type_.element)
+    while base and base.kind == "d":
+        base = types[base.base]
+    return base != element and bool(base and base.element)
+
+
+def convert(flat: Flat, value: sql.Composable, *, raw: bool = False) -> sql.Composable:
+    """Return the expression of a published value, made of the origin's, or of a raw table's, where hstore is text."""
+    if raw and flat.conversion in ("base", "text", "array"):
+        return value  # a raw column is of the published type
+    if flat.conversion == "base":
+        return sql.SQL("{}::{}").format(value, sql.SQL(flat.spelling))
+    if flat.conversion == "text":
+        return _or_null(value)
+    if flat.conversion == "array":
+        return sql.SQL("CASE WHEN {value} IS NOT NULL THEN {text}::{type} END").format(
+            value=value, text=as_text(value), type=sql.SQL(flat.spelling)
+        )
+    if flat.conversion == "items":
+        return _mapped(value, _or_null, flat.spelling)
+    if flat.conversion in ("jsonb", "hstore"):
+        return _parsed_hstore(value) if raw and flat.conversion == "hstore" else _as_jsonb(value)
+    if flat.conversion in ("jsonb array", "hstore array"):
+        return _mapped(value, _parsed_hstore if raw and flat.conversion == "hstore array" else _as_jsonb, flat.spelling)
+    return value
+
+
+def as_text(value: sql.Composable) -> sql.Composable:
+    """Return the expression of what a type's own output function writes, and of an empty text for NULL.
+
+    A cast to text would be the one that a user defined for the type, where there is one: it may say anything.
+    """
+    return sql.SQL("concat({})").format(value)
+
+
+def literal_default(expression: str | None) -> str | None:
+    """Return the text of a column's default when it is a literal, else None: a function's value is not one."""
+    match = _LITERAL.fullmatch(expression or "")
+    if not match:
+        return None
+    if match["array"]:
+        return "{}"
+    if match["text"] is None:
+        return match["plain"]
+    text = match["text"].replace("''", "'")
+    return text.replace("\\\\", "\\") if match["escaped"] else text
+
+
+_LITERAL = re.compile(
+    r"""\(*(?:(?P<escaped>E)?B?'(?P<text>(?:[^']|'')*)'|(?P<plain>-?\d+(?:\.\d+)?|true|false)|(?P<array>ARRAY\[\]))\)*
+        (?:::[^'():,]+(?:\([\d,\s]+\))?(?:\ with(?:out)?\ time\ zone)?(?:\[\])*)?""",
+    re.VERBOSE,
+)
+
+
+def _flatten_array(type_: Type, spelling: str, types: Mapping[int, Type]) -> Flat:
+    element = flatten(type_.element, spelling.removesuffix("[]"), types)
+    if is_array_of_arrays(type_, types):  # no cast makes one array of them
+        return Flat("text[]", "other", "array", "{}")
+    family = "text array" if element.family == "text" else "other"
+    if element.conversion == "none" and type_.schema == "pg_catalog":
+        return Flat(spelling, family, "none", _NEUTRAL.get(type_.name, "{}"))
+    if element.conversion in ("jsonb", "hstore"):
+        return Flat("jsonb[]", "other", f"{element.conversion} array", "{}", takes_default=False)
+    parted = types[type_.element].delimiter == "," or element.conversion == "base"
+    return Flat(f"{element.spelling}[]", family, "array" if parted else "items", "{}")
+
+
+def _or_null(value: sql.Composable) -> sql.Composable:
+    return sql.SQL("CASE WHEN {value} IS NOT NULL THEN {text} END").format(value=value, text=as_text(value))
+
+
+def _as_jsonb(value: sql.Composable) -> sql.Composable:
+    return sql.SQL("to_jsonb({})").format(value)
+
+
+def _mapped(value: sql.Composable, expression: Callable[[sql.Composable], sql.Composable], spelling: str) -> sql.Composable:
+    """Compose the array of what an expression makes of each item, with the dimensions and bounds of the value.
+
+    No function makes an array of any number of dimensions but the one that reads its text. Of an uncommon shape that text is
+    composed: the text of an array of this shape without its items, and an item behind each piece of it.
+    """
+    # in FROM, unnest() would spread a composite over columns, and make of NULL a row of NULLs
+    items = sql.SQL("(SELECT unnest({value}) AS value) AS item").format(value=value)
+    return sql.SQL(
+        "CASE WHEN {value} IS NULL THEN NULL WHEN array_ndims({value}) > 1 OR array_lower({value}, 1) <> 1 THEN "
+        "(SELECT string_agg(concat(piece, text), '' ORDER BY place) FROM ROWS FROM ("
+        "regexp_split_to_table(concat(array_fill('x'::text, "
+        "ARRAY(SELECT array_length({value}, d) FROM generate_series(1, array_ndims({value})) AS d), "
+        "ARRAY(SELECT array_lower({value}, d) FROM generate_series(1, array_ndims({value})) AS d))), 'x'), "
+        "unnest(ARRAY(SELECT regexp_replace(concat(ARRAY[{mapped}]), '^.|.$', '', 'g') FROM {items}))) "
+        "WITH ORDINALITY AS shape (piece, text, place))::{type} "
+        "ELSE ARRAY(SELECT {mapped} FROM {items}) END"
+    ).format(
+        value=value,
+        items=items,
+        mapped=expression(sql.Identifier("item", "value")),
+        type=sql.SQL(spelling),
+    )
+
+
+def _parsed_hstore(value: sql.Composable) -> sql.Composable:
+    """Compose what to_jsonb() makes of an hstore, of its text: https://www.postgresql.org/docs/18/hstore.html."""
+    return sql.SQL(
+        "CASE WHEN {value} IS NOT NULL THEN (SELECT coalesce(jsonb_object_agg("
+        "regexp_replace(pair[1], {escape}, {escaped}, 'g'), regexp_replace(pair[2], {escape}, {escaped}, 'g')), '{{}}') "
+        "FROM regexp_matches({value}, {pair}, 'g') AS pair) END"
+    ).format(value=value, pair=sql.Literal(_HSTORE_PAIR), escape=sql.Literal(r"\\(.)"), escaped=sql.Literal(r"\1"))
+
+
+def _is_kept(type_: Type) -> bool:
+    """Tell a type that every server has and reads in binary. `reg*` carry numbers that mean nothing elsewhere."""
+    odd = type_.name.startswith(("reg", "pg_", "gts", "aclitem")) and type_.name not in ("pg_lsn", "pg_snapshot")
+    return type_.schema == "pg_catalog" and type_.binary and type_.kind in ("b", "r", "m") and not odd
+
+
+def _neutral(type_: Type, spelling: str) -> str:
+    if type_.kind in ("r", "m"):
+        return "empty" if type_.kind == "r" else "{}"
+    if type_.name == "bit":
+        length = re.search(r"\d+", spelling)
+        return "0" * (int(length[0]) if length else 1)
+    return _NEUTRAL.get(type_.name, "0")
+
+
+def _with(flat: Flat, conversion: str) -> Flat:
+    return Flat(flat.spelling, flat.family, conversion, flat.neutral, flat.is_key, flat.takes_default)

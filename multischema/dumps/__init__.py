@@ -1,0 +1,1 @@
+"""Client programs of Postgres and the files that they write; knows no session."""

@@ -1,0 +1,339 @@
+"""Dumps as values: the commands of pg_dump and pg_restore, what a dump holds, and what the programs say when they fail."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from multischema.catalog.flat import literal_default
+from multischema.errors import (
+    FEWER_CONNECTIONS,
+    FREE_SPACE,
+    FULL,
+    NO_CONNECTION_TO_SPARE,
+    UNREAD,
+    ConnectionLost,
+    DatabaseError,
+    EtlError,
+    is_foreign,
+)
+
+LOCK_TIMEOUT_MS = 10_000  # a dump that waits for a migration's lock would have all others wait behind it
+# Of the structure in a backup: what rows and their keys need. Defaults, triggers, policies, views and rights have no part.
+STRUCTURE = (
+    *("SHELL TYPE", "TYPE", "DOMAIN", "COLLATION", "FUNCTION", "AGGREGATE", "OPERATOR", "OPERATOR FAMILY", "OPERATOR CLASS"),
+    *("TEXT SEARCH DICTIONARY", "TEXT SEARCH CONFIGURATION", "CAST", "TABLE", "TABLE ATTACH", "CONSTRAINT", "INDEX"),
+    *("INDEX ATTACH", "FK CONSTRAINT", "COMMENT"),
+)
+_KINDS = sorted(
+    (
+        *STRUCTURE,
+        "FOREIGN TABLE",
+        "TABLE DATA",
+        "SEQUENCE SET",
+        "SEQUENCE OWNED BY",
+        "MATERIALIZED VIEW DATA",
+        "DEFAULT ACL",
+    ),
+    key=len,
+    reverse=True,
+)
+_ENTRY = re.compile(rf"\d+; \d+ \d+ (?P<kind>{'|'.join(_KINDS)}|\S+) (?P<names>.*)")
+_HEADER = re.compile(
+    r"^--\n-- (?:Data for )?Name: (?P<name>.*); Type: (?P<kind>.*?); Schema: (?P<schema>.*); Owner: .*\n--\n", re.M
+)
+_DEFAULT = re.compile(
+    r"""^(?P<column>\ {4}(?:"(?:[^"]|"")*"|\w+)\ (?:"(?:[^"]|"")*"|[^"'\n])*?)
+        \ DEFAULT\ (?P<value>(?:'(?:[^']|'')*'|[^'\n])*?)(?P<rest>(?:\ NOT\ NULL)?,?)$""",
+    re.M | re.X,
+)
+_NAME = r'(?:"(?:[^"]|"")*"|[^\s".,()]+)'
+_PARENTS = re.compile(rf"^INHERITS \((?P<names>{_NAME}\.{_NAME}(?:, {_NAME}\.{_NAME})*)\)", re.M)
+_ROOT = re.compile(rf"^ALTER TABLE (?:ONLY )?(?P<names>{_NAME}\.{_NAME}) ATTACH PARTITION ")
+_LOST = (
+    "server closed the connection",
+    "connection to server",
+    "terminating connection",
+    "SSL",
+    "no connection to the server",
+)
+_BROKEN = (
+    *("end of file", "magic string", "not appear to be a valid archive", "text format dump", "corrupt tar", "TOC file"),
+    *("could not uncompress", "could not read", "could not find header", "unsupported version", "incomplete tar", "toc.dat"),
+    *("input file", "data file", "could not find block", "could not parse", "unrecognized data block", "entry ID"),
+    *("does not exist", "unexpected data"),
+)
+_NO_PROGRAM = 127
+_ROWS = ("COPY failed", "contents of table", "COPY ", "could not execute query")
+# What the server said begins with how bad it is, in its own language: `ERROR:  `, `ERREUR:  `. What it may quote of a row
+# stands behind that, and may be any words, these too.
+_SERVER = re.compile(r"(?:^|(?<= ))\w+ ?:  ")
+_SAFE_OF_ROWS = re.compile(
+    "permission denied for [^:]*|could not extend file|No space left on device|out of memory|canceling statement due to"
+    "|relation .* does not exist|column .* does not exist|transaction log"
+)
+# Programs say in their user's language what they say themselves; by their English words it is decided what may be told.
+_IN_ENGLISH = {"LC_ALL": "C", "LANGUAGE": "C"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program with its arguments; passwords are in the environment only."""
+
+    program: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "environment", {**self.environment, **_IN_ENGLISH})
+
+
+@dataclass(frozen=True)
+class Relative:
+    """A table or partition that a backup's table has rows in, and that is not restored with it."""
+
+    table: str
+    schema: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to: its exit status, what it printed, what it complained of."""
+
+    status: int
+    output: str
+    complaints: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a dump's table of contents, with the line that pg_restore takes back.
+
+    `names` are schema, name and owner with spaces between, which they may hold too.
+    """
+
+    line: str
+    kind: str
+    names: str
+
+    def within(self, schema: str) -> str | None:
+        """Return name and owner of an entry of this schema, None for another's."""
+        prefix = f"{_printed(schema)} "
+        return self.names.removeprefix(prefix) if self.names.startswith(prefix) else None
+
+
+def version_of(output: str) -> int | None:
+    """Return the major version that `pg_dump --version` prints, None where it prints something else."""
+    found = re.search(r"\(PostgreSQL\) (\d+)", output)
+    return int(found[1]) if found else None
+
+
+def version_problem(program: str, found: int | None, side: str, wanted: int) -> str | None:
+    """Return why a client program can't dump a server's database, or restore what was dumped from it."""
+    if found is not None and found >= wanted:
+        return None
+    what = "is not there" if found is None else f"{found} is older than {side}'s Postgres {wanted}"
+    return (
+        f"{side}: {program} {what}; want {wanted} or newer on the PATH: "
+        f"`apt-get install postgresql-client-{wanted}`, on Scalingo `dbclient-fetcher pgsql {wanted}`; "
+        f"or use mode stream, which needs none"
+    )
+
+
+def dump(
+    environment: Mapping[str, str],
+    connection: str,
+    snapshot: str,
+    tables: Iterable[tuple[str, str]],
+    sequences: Iterable[tuple[str, str]],
+    directory: str,
+    jobs: int,
+) -> Command:
+    """Return the command that dumps the rows of these tables (schema, name), partitions among them, from a snapshot.
+
+    pg_dump reads the sequences of tables too, unless told otherwise; a role that may read tables only may not read those.
+    """
+    return Command(
+        "pg_dump",
+        (
+            "--format=directory",
+            f"--file={directory}",
+            f"--dbname={connection}",
+            f"--jobs={jobs}",
+            f"--snapshot={snapshot}",
+            "--compress=1",  # the default takes three times as long for a tenth less
+            "--data-only",
+            "--load-via-partition-root",
+            "--no-owner",
+            "--no-privileges",
+            "--no-sync",
+            "--strict-names",
+            f"--lock-wait-timeout={LOCK_TIMEOUT_MS}",
+            *(f"--table={_pattern(schema)}.{_pattern(name)}" for schema, name in tables),
+            *(f"--exclude-table-data={_pattern(schema)}.{_pattern(name)}" for schema, name in sequences),
+        ),
+        environment,
+    )
+
+
+def restore(environment: Mapping[str, str], connection: str, archive: str, entries: str, jobs: int) -> Command:
+    """Return the command that restores the rows that a list of entries names; `entries` is the list's file."""
+    return Command(
+        "pg_restore",
+        (
+            f"--dbname={connection}",
+            f"--jobs={jobs}",
+            f"--use-list={entries}",
+            *("--data-only", "--no-owner", "--no-privileges", archive),
+        ),
+        environment,
+    )
+
+
+def contents(archive: str) -> Command:
+    """Return the command that lists a dump's entries."""
+    return Command("pg_restore", ("--list", archive))
+
+
+def structure(archive: str, entries: str) -> Command:
+    """Return the command that prints the statements of a list of entries."""
+    return Command(
+        "pg_restore", ("--file=-", "--schema-only", f"--use-list={entries}", "--no-owner", "--no-privileges", archive)
+    )
+
+
+def read_contents(output: str) -> list[Entry]:
+    """Return the entries that `pg_restore --list` prints."""
+    found = (_ENTRY.fullmatch(line) for line in output.split("\n"))  # splitlines() knows characters that names may hold
+    return [Entry(match[0], match["kind"], match["names"]) for match in found if match]
+
+
+def rows_of(entries: Sequence[Entry], schema: str, tables: Iterable[str]) -> dict[str, list[Entry]]:
+    """Return the entries with rows of each table of a schema; `tables` are all that there are.
+
+    Names are compared as the list prints them: one may hold spaces, and the owner's stands behind it.
+    """
+    found: dict[str, list[Entry]] = {name: [] for name in tables}
+    for entry in entries:
+        name_and_owner = entry.within(schema) if entry.kind == "TABLE DATA" else None
+        names = [name for name in found if name_and_owner and name_and_owner.startswith(f"{_printed(name)} ")]
+        if names:
+            found[max(names, key=len)].append(entry)
+    return found
+
+
+def statements_of(script: str) -> list[tuple[str, str, str, str]]:
+    """Return what a script of pg_restore consists of: kind, schema, name and statement of each entry."""
+    headers = list(_HEADER.finditer(script))
+    ends = [*(header.start() for header in headers[1:]), len(script)]
+    return [
+        # settings may follow a statement, and a text in it may hold empty lines
+        (header["kind"], header["schema"], header["name"], script[header.end() : end].rpartition("\n\n\n")[0].strip())
+        for header, end in zip(headers, ends, strict=True)
+    ]
+
+
+def relatives_of(statements: Sequence[tuple[str, str, str, str]], schema: str) -> list[Relative]:
+    """Return what stands in other schemas, or is foreign, and has rows of a table of this schema."""
+    found = []
+    for kind, within, name, statement in statements:
+        if within == schema and kind != "FOREIGN TABLE":
+            continue
+        if match := (_ROOT if kind == "TABLE ATTACH" else _PARENTS).search(statement):
+            names = [_unquoted(part) for part in re.findall(_NAME, match["names"])]  # schema and name of each
+            found += [
+                Relative(parent, within, name)
+                for place, parent in zip(names[::2], names[1::2], strict=True)
+                if place == schema
+            ]
+    return found
+
+
+def without_defaults(statement: str) -> str:
+    """Return a CREATE TABLE of pg_dump without defaults that are computed: each column stands on a line of its own."""
+    return _DEFAULT.sub(lambda m: m[0] if literal_default(m["value"]) is not None else m["column"] + m["rest"], statement)
+
+
+def failure(command: Command, side: str, doing: str, outcome: Outcome) -> EtlError:
+    """Return our error for a program that failed. What it quotes of a row is not in it."""
+    errors = errors_of(outcome)
+    details = [line.partition("detail: ")[2] for line in outcome.complaints.splitlines() if ": detail: " in line]
+    text = " ".join([*errors[:1], *details[:1]]) or f"exit status {outcome.status}"
+    if outcome.status < 0:
+        return ConnectionLost(f"{side}: {doing} failed: {command.program} was killed by signal {-outcome.status}")
+    if any(word in text for word in NO_CONNECTION_TO_SPARE) and not _quotes_rows(text):
+        return ConnectionLost(f"{side}: {doing} failed: {text}; {FEWER_CONNECTIONS}")
+    if any(word in text for word in _LOST):
+        hint = f"; {UNREAD}" if "connection to server" in text and is_foreign(text) and not _quotes_rows(text) else ""
+        return ConnectionLost(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}{hint}")
+    if "No space left on device" in text and command.program == "pg_dump":
+        return EtlError(
+            f"{side}: {doing} failed: the disk of this machine is full; free space in TMPDIR, or use mode stream"
+        )
+    hint = f"; {FREE_SPACE}" if any(word in text for word in FULL) else ""
+    return DatabaseError(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}{hint}")
+
+
+def errors_of(outcome: Outcome) -> list[str]:
+    """Return the errors that a program told.
+
+    pg_restore sets parameters that older servers do not have, as its own documentation says of restoring into them, and
+    goes on: that is none.
+    """
+    found = (line.partition(": error: ")[2] for line in outcome.complaints.splitlines())
+    return [line for line in found if line and "unrecognized configuration parameter" not in line]
+
+
+def ignored_errors(outcome: Outcome) -> bool:
+    """Tell whether pg_restore came to its end, past errors."""
+    return "warning: errors ignored on restore" in outcome.complaints
+
+
+def unreadable(file: str, outcome: Outcome) -> EtlError:
+    """Return our error for a file that is no dump, or not a whole one."""
+    said = next(iter(errors_of(outcome)), "")
+    if "unsupported version" in said or outcome.status == _NO_PROGRAM:
+        return EtlError(
+            f"dump {file}: can't be read: {said}; want a pg_restore as new as the pg_dump that made it on the PATH: "
+            "`apt-get install postgresql-client-18`, on Scalingo `dbclient-fetcher pgsql 18`"
+        )
+    hint = "; it is a script for psql" if "text format dump" in said else ""
+    return EtlError(
+        f"dump {file}: can't be read: {said or 'it is empty'}{hint}; want a whole dump of pg_dump in custom, directory or "
+        "tar format, or a .tar.gz around one"
+    )
+
+
+def is_broken(outcome: Outcome) -> bool:
+    """Tell whether pg_restore complained of the dump, not of the server."""
+    errors = errors_of(outcome)
+    return bool(errors) and not _quotes_rows(errors[0]) and any(word in errors[0] for word in _BROKEN)
+
+
+def _quotes_rows(text: str) -> bool:
+    return any(word in text for word in _ROWS)
+
+
+def _of_rows(text: str) -> str:
+    """Return what may be told of an error that is about rows."""
+    table = re.search(r'table "((?:[^"]|"")*)"', text)
+    server = _SERVER.search(text)
+    safe = _SAFE_OF_ROWS.match(text, server.end()) if server else _SAFE_OF_ROWS.search(text)
+    lost = next((word for word in _LOST if word in text), None)
+    reason = safe[0] if safe else lost or "its message may quote a row, and stands in the server's log only"
+    return f"table {table[1]}: {reason}" if table else reason
+
+
+def _unquoted(name: str) -> str:
+    """Return a name that a statement spells."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def _printed(name: str) -> str:
+    """Return a name as pg_restore lists it."""
+    return name.replace("\n", " ").replace("\r", " ")
+
+
+def _pattern(name: str) -> str:
+    """Return a name as a pattern that matches it alone."""
+    return '"' + name.replace('"', '""') + '"'

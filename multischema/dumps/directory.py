@@ -1,0 +1,201 @@
+"""The private directories where dumps lie."""
+
+import fcntl
+import json
+import os
+import resource
+import shutil
+import stat
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+from urllib.parse import quote
+
+from multischema.errors import EtlError
+
+_NAME = "multi-schema-postgres-etl"
+_RUN, _NEW, _KEPT = f"{_NAME}-run-", f"{_NAME}-new-", f"{_NAME}-kept-"
+_GZIP = b"\x1f\x8b"
+_FACTS = "facts.json"
+
+
+class PrivateDirectory:
+    """A directory that this user alone can read, of a name that nobody can guess; it is gone when the run ends.
+
+    The run holds a lock on it, which dies with the run: a directory without one was left by a run that was killed.
+    """
+
+    def __init__(self) -> None:
+        _forbid_core_dumps()
+        made = Path(tempfile.mkdtemp(prefix=_NEW, dir=_folder()))  # not under its name before it is locked
+        self._descriptor = _locked(made)
+        self.path = made.rename(made.with_name(made.name.replace(_NEW, _RUN)))
+
+    @property
+    def archive(self) -> Path:
+        """Return where a dump goes."""
+        return self.path / "dump"
+
+    def write(self, name: str, text: str) -> str:
+        """Write a file and return its path."""
+        file = self.path / name
+        file.write_text(text)
+        return str(file)
+
+    def unpacked(self, file: Path) -> Path:
+        """Return the dump that a file holds: itself, or what stands in a .tar.gz. Raises EtlError."""
+        try:
+            if is_tar(file):
+                with tarfile.open(file) as whole:
+                    whole.getmembers()  # pg_restore takes a table that is cut short for one that is wrong
+                return file
+            if not _is_gzip(file):
+                return file
+            with tarfile.open(file, "r:gz") as packed:
+                inside = [member for member in packed if member.isfile()]
+                if len(inside) != 1:
+                    raise EtlError(f"dump {file}: the .tar.gz holds {len(inside)} files; want one, a dump of pg_dump")
+                self.refuse_if_full(inside[0].size, f"unpacking {file}")
+                with cast(IO[bytes], packed.extractfile(inside[0])) as source, self.archive.open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is cut short, or no tar"
+            raise EtlError(f"dump {file}: can't be read: {reason}") from None
+        return self.archive
+
+    def refuse_if_full(self, wanted: int, doing: str) -> None:
+        """Raise EtlError where the disk has not so many bytes to spare."""
+        free = shutil.disk_usage(self.path).free
+        if free < wanted:
+            raise EtlError(
+                f"{doing}: {free >> 20} MiB are free in {self.path.parent}, want about {wanted >> 20}; free space, set "
+                "TMPDIR to another disk, or use mode stream, which needs none"
+            )
+
+    def keep(self, schema: str, facts: Mapping[str, Any]) -> Path:
+        """Move the dump to where the next run with `keep_dump` finds it, with what must be known of it."""
+        (self.path / _FACTS).write_text(json.dumps(facts))
+        kept = kept_path(schema)
+        _remove(kept)
+        kept.mkdir(mode=0o700)
+        archive = self.archive.rename(kept_archive(schema))
+        (self.path / _FACTS).rename(kept / _FACTS)  # last: what has none is no whole dump
+        return archive
+
+    def drop_archive(self) -> None:
+        """Delete the dump, or what was unpacked of one."""
+        _remove(self.archive)
+
+    def remove(self) -> None:
+        """Delete the directory with all that is in it."""
+        _remove(self.path)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def kept_path(schema: str) -> Path:
+    """Return where the kept dump of an app is, if there is one."""
+    return _folder() / f"{_KEPT}{quote(schema, safe='')}"
+
+
+def kept_archive(schema: str) -> Path:
+    """Return where the dump is in there."""
+    return kept_path(schema) / "dump"
+
+
+def kept_dump(schema: str) -> dict[str, Any] | None:
+    """Return what must be known of a kept dump, None where there is none. Raises EtlError for what is not ours."""
+    kept = kept_path(schema)
+    try:
+        found = kept.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
+            raise EtlError(f"dump {kept}: is no directory that this user alone can read; delete it")
+        facts: dict[str, Any] = json.loads((kept / _FACTS).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return facts
+
+
+def drop_abandoned() -> None:
+    """Delete the directories of runs that were killed; those of other users, and of runs that live, stay."""
+    try:
+        folder = _folder()
+    except EtlError:
+        return  # mode stream needs none
+    for path in folder.glob(f"{_RUN}*"):
+        descriptor = _locked(path)
+        if descriptor is not None:
+            _remove(path)
+            os.close(descriptor)
+
+
+def is_tar(archive: Path) -> bool:
+    """Tell a dump in tar format."""
+    try:
+        with tarfile.open(archive, "r:"):
+            return True
+    except (tarfile.TarError, OSError):
+        return False
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of a directory's files."""
+    sizes = []
+    for file in [path, *path.glob("*")] if path.exists() else []:
+        try:
+            sizes.append(file.stat().st_size if file.is_file() else 0)
+        except FileNotFoundError:
+            continue
+    return sum(sizes)
+
+
+def _forbid_core_dumps() -> None:
+    """Have no program that this process starts leave its memory in a file when it crashes: it holds raw rows."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def _folder() -> Path:
+    """Return where dumps lie: TMPDIR, or the system's own where it is not set. Raises EtlError; it never takes another."""
+    wanted = os.environ.get("TMPDIR")
+    try:
+        found = tempfile.gettempdir()
+    except FileNotFoundError:
+        found = ""
+    if not found or (wanted and found != os.path.abspath(wanted)):
+        what = f"TMPDIR is {wanted}, which" if wanted else "the folder of temporary files"
+        raise EtlError(f"dump: {what} can't be written; set TMPDIR to a folder that can, or use mode stream")
+    return Path(found)
+
+
+def _is_gzip(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as content:
+        return content.read(2) == _GZIP
+
+
+def _locked(path: Path) -> int | None:
+    """Return the descriptor of a directory of ours that nobody has locked, locked now; None for any other."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        if os.fstat(descriptor).st_uid != os.getuid():
+            raise PermissionError
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

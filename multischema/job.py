@@ -1,0 +1,114 @@
+"""What a run is asked to do, and what its schemas are called."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is asked to do, as names; `id` tells it from other runs of the app."""
+
+    app: str
+    schema: str
+    origin_schema: str
+    reader: str
+    jobs: int
+    lock_wait: int
+    id: str
+    mode: Literal["stream", "dump"] = "stream"
+    from_dump: str = ""
+    keep_dump: bool = False
+    clear_raw: bool = False
+    indexes: Literal["useful", "all"] = "useful"
+    drop_dependants: bool = False
+    adopt: bool = False
+
+    @property
+    def staging(self) -> str:
+        """Return the name of the schema where this run builds."""
+        return staging_name(self.schema, self.id)
+
+    @property
+    def old(self) -> str:
+        """Return the name under which this run moves yesterday's schema away."""
+        return old_name(self.schema, self.id)
+
+    @property
+    def dumps(self) -> bool:
+        """Tell whether the run dumps the origin: mode dump without a dump that is there already."""
+        return self.restores and not self.from_dump
+
+    @property
+    def restores(self) -> bool:
+        """Tell whether the run reads raw tables of the target: mode dump, which a dump to start from, or to keep, means."""
+        return self.mode == "dump" or bool(self.from_dump) or self.keep_dump
+
+    @property
+    def raw_schema(self) -> str:
+        """Return the schema of the target where mode dump restores rows: a dump names the origin's."""
+        return self.origin_schema
+
+    @property
+    def application(self) -> str:
+        """Return the name of the run's sessions, on both servers."""
+        return f"multi-schema-postgres-etl {self.app} {self.id}"
+
+    @property
+    def restoring(self) -> str:
+        """Return the name of the sessions of the run's pg_restore, by which a later run finds and ends them."""
+        return f"{self.application} restore"
+
+
+_HIDDEN = "^etl_(staging|old)_"
+_LONGEST_NAME = 63
+_RUN_ID = "[0-9a-f]{8}"
+
+
+def staging_name(schema: str, run_id: str) -> str:
+    """Return the name of a run's staging schema; the run's id (8 hexadecimal digits) keeps two runs apart."""
+    return f"etl_staging_{schema}_{run_id}"
+
+
+def old_name(schema: str, run_id: str) -> str:
+    """Return the name under which a run moves yesterday's schema away."""
+    return f"etl_old_{schema}_{run_id}"
+
+
+def hidden_pattern() -> str:
+    """Return the regular expression of the names of all staging and old schemas."""
+    return _HIDDEN
+
+
+def leftover_pattern(schema: str) -> str:
+    """Return the regular expression of the names of one app's staging and old schemas."""
+    return f"{_HIDDEN}{_escaped(schema)}_{_RUN_ID}$"
+
+
+def name_pattern(schema: str) -> str:
+    """Return the regular expression of a schema's name alone."""
+    return f"^{_escaped(schema)}$"
+
+
+def illegal_schema(schema: str) -> str | None:
+    """Return why a schema can't be published under this name, or None."""
+    if not schema or "\0" in schema:
+        return "a schema needs a name"
+    if schema in ("public", "information_schema") or schema.startswith(("pg_", "etl_staging_", "etl_old_")):
+        return "public, information_schema, pg_… and the ETL's own etl_staging_… and etl_old_… are not for publishing"
+    longest = _LONGEST_NAME - len(staging_name("", "0" * 8))
+    if len(schema.encode()) > longest:
+        return f"it has {len(schema.encode())} bytes; at most {longest} leave room for the staging schema's name"
+    return None
+
+
+def illegal_raw(raw: str, schema: str) -> str | None:
+    """Return why raw data can't be restored into a schema of this name, or None."""
+    if raw == "public":
+        return None
+    if raw == schema:
+        return "it is the published one; publish under another name, or use mode stream"
+    return illegal_schema(raw)
+
+
+def _escaped(name: str) -> str:
+    return "".join(c if c.isalnum() or c == "_" else f"[{c}]" if c not in "\\^]" else f"\\{c}" for c in name)

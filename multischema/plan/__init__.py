@@ -1,0 +1,1 @@
+"""What will be published, and why. Pure: may import rules and catalog."""

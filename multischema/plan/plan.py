@@ -1,0 +1,158 @@
+"""The plan of a run: every published table, key and index, decided from the rules and the catalog before a row is read."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from multischema.catalog.flat import flatten
+from multischema.catalog.tables import Catalog
+from multischema.plan.keys import IndexPlan, Keys, plan_keys
+from multischema.plan.tables import ColumnPlan, TablePlan, plan_table, too_wide
+from multischema.rules.file import Rules
+from multischema.words import some
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The published tables, largest first, with their keys; `warnings` are for the report."""
+
+    catalog: Catalog
+    tables: tuple[TablePlan, ...]
+    keys: Keys
+    domains: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def copied(self) -> tuple[TablePlan, ...]:
+        """Return the tables whose rows are copied, largest first."""
+        return tuple(table for table in self.tables if not table.truncated)
+
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """Return the names of the columns of each published table."""
+        return {table.name: [column.name for column in table.columns] for table in self.tables}
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of the tables whose rows are copied."""
+        return sum(table.bytes for table in self.copied)
+
+    @property
+    def dump_bytes(self) -> int:
+        """Return the estimated size of a dump: texts shrink to less than half."""
+        return self.bytes // 2
+
+    def without(self, missing: Collection[str]) -> "Plan":
+        """Return the plan without notes that indexes are built which, as the report says by itself, could not be."""
+        wrong = {index.note for index in self.keys.indexes if index.name in missing and index.note}
+        return replace(self, warnings=tuple(warning for warning in self.warnings if warning not in wrong))
+
+    def measured(self, sizes: Mapping[str, int]) -> "Plan":
+        """Return the plan with the sizes that its tables turned out to have."""
+        return replace(self, tables=_largest_first(replace(table, bytes=sizes.get(table.name, 0)) for table in self.tables))
+
+
+def make_plan(
+    catalog: Catalog,
+    rules: Rules,
+    warnings: Sequence[str],
+    collations: frozenset[str],
+    *,
+    raw: bool = False,
+    all_indexes: bool = False,
+) -> Plan:
+    """Decide all that is published. The rules must be complete; `collations` are those that the target has as well.
+
+    `warnings` are what the comparison of rules and catalog found. With `raw` the rows are read from raw tables.
+    With `all_indexes` those of which every key column is masked are built too.
+    """
+    by_name = {
+        table.name: plan_table(table, rules.tables.get(table.name), catalog, collations, raw=raw) for table in catalog.tables
+    }
+    keys = plan_keys(catalog.tables, by_name, catalog.schema, all_indexes=all_indexes)
+    return Plan(
+        catalog=catalog,
+        tables=_largest_first(by_name.values()),
+        keys=keys,
+        domains=tuple(enum_domains(catalog, keys.indexes)),
+        warnings=(*warnings, *_warnings(catalog, by_name.values(), collations), *keys.notes),
+    )
+
+
+def _largest_first(tables: Iterable[TablePlan]) -> tuple[TablePlan, ...]:
+    return tuple(sorted(tables, key=lambda table: (table.truncated, -table.bytes, table.name)))
+
+
+def collations_of(catalog: Catalog) -> list[str]:
+    """Return the names of the collations, other than the types' own, that columns of the origin have."""
+    return sorted({c.collation_name for table in catalog.tables for c in table.columns if c.collation_name})
+
+
+def published_types(catalog: Catalog) -> dict[str, str]:
+    """Return the published types, each with a column that has it, for the check that the target knows them."""
+    return {
+        flatten(column.type_oid, column.type_text, catalog.types).spelling: f"{table.name}.{column.name}"
+        for table in catalog.tables
+        for column in table.columns
+    }
+
+
+def xml_columns(plan: Plan) -> list[str]:
+    """Return the published columns of which the target must read documents: not those that a mask leaves without one."""
+    return [
+        f"{table.name}.{column.name} of type {column.type}"
+        for table in plan.copied
+        for column in table.columns
+        if column.type in ("xml", "xml[]") and not _is_without_document(column)
+    ]
+
+
+def width_problems(plan: Plan) -> list[str]:
+    """Return a line for each table whose masked rows can't fit into a page."""
+    return [
+        f"table {table.name}: {len(table.masked)} masked columns make rows that no page (8 kB) holds; "
+        "truncate it, or mask fewer of its columns"
+        for table in plan.copied
+        if too_wide(table)
+    ]
+
+
+def _is_without_document(column: ColumnPlan) -> bool:
+    mask = column.mask
+    return bool(mask and (mask.kind == "null" or (column.type == "xml[]" and mask.constant == "{}")))
+
+
+def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozenset[str]) -> list[str]:
+    warnings = []
+    if catalog.other_schemas:
+        warnings.append(f"not read: the origin's other schemas {', '.join(catalog.other_schemas)}")
+    warnings += [f"not read: {kind} {name}" for name, kind in sorted(catalog.others.items())]
+    warnings += [
+        f"indexes and foreign keys that only partitions of {root} have left out: {some(names)}"
+        for root, names in sorted(catalog.keys_of_partitions.items())
+    ]
+    warnings += [
+        f"{table.name} has the rows of {child.schema}.{child.name}, without the columns that only this child has: "
+        f"{some(child.extra)}"
+        for table in catalog.tables
+        for child in table.children
+        if child.extra and not next(plan for plan in plans if plan.name == table.name).truncated
+    ]
+    warnings += [
+        f"{plan.name}.{name} left out: it is computed from a masked column" for plan in plans for name in plan.left_out
+    ]
+    warnings += [
+        f"collation {name} is not on the target: its columns get the default one"
+        for name in collations_of(catalog)
+        if name not in collations
+    ]
+    return warnings
+
+
+def enum_domains(catalog: Catalog, indexes: Sequence[IndexPlan]) -> list[str]:
+    """Return the enums that an index definition names: as domains over text they let `'x'::status` work."""
+    text = "\n".join(index.definition for index in indexes)
+    return [
+        type_.name
+        for type_ in catalog.types.values()
+        if type_.kind == "e" and type_.schema == catalog.schema and type_.name in text
+    ]

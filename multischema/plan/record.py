@@ -1,0 +1,88 @@
+"""The record of a run, in the comment of the schema that it made: what tells our schemas, and what the last run masked."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+
+from multischema.plan.plan import Plan
+from multischema.words import some
+
+_MARK = "multi-schema-postgres-etl masked "
+
+
+@dataclass(frozen=True)
+class Record:
+    """The masked columns of each table, names alone; of truncated tables those of their last copy.
+
+    `app` is whose schema it is; versions before 1.0 did not record it. `adopted` tells a schema that the tool before this
+    one made, and this one may drop.
+    """
+
+    copied: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    truncated: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    app: str = ""
+    adopted: bool = False
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Return the names of the tables that the run made."""
+        return frozenset([*self.copied, *self.truncated])
+
+    def masked(self, table: str) -> Sequence[str]:
+        """Return the columns of a table that were masked when it was last copied."""
+        return self.copied.get(table, self.truncated.get(table, ()))
+
+
+def written(plan: Plan, app: str, before: Record | None) -> str:
+    """Return the comment of an app's schema that is published after another one with the record `before`."""
+    return _comment(
+        Record(
+            copied={table.name: sorted(column.name for column in table.masked) for table in plan.copied},
+            truncated={table.name: before.masked(table.name) if before else () for table in plan.tables if table.truncated},
+            app=app,
+        )
+    )
+
+
+def adopting(tables: Collection[str], app: str) -> str:
+    """Return the comment of a schema with these tables that the tool before this one made for an app."""
+    return _comment(Record(copied=dict.fromkeys(sorted(tables), ()), app=app, adopted=True))
+
+
+def read(comment: str | None) -> Record | None:
+    """Return what a comment records; None where it is no record: the schema is not ours."""
+    if not comment or not comment.startswith(_MARK):
+        return None
+    try:
+        found = json.loads(comment.removeprefix(_MARK))
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    # one that a newer version wrote may hold more
+    return Record(**{known.name: found[known.name] for known in fields(Record) if known.name in found})
+
+
+def warnings(before: Record | None, plan: Plan) -> list[str]:
+    """Return a line for columns that lost their mask since the last run, and one for tables that lost their rows."""
+    if not before:
+        return []
+    unmasked = [
+        f"{table.name}.{column.name}"
+        for table in plan.copied
+        for column in table.columns
+        if not column.mask and column.name in before.masked(table.name)
+    ]
+    emptied = [table.name for table in plan.tables if table.truncated and table.name in before.copied]
+    return [
+        f"{what}: {some(sorted(names))}"
+        for what, names in (
+            ("published as they are, though the last run masked them", unmasked),
+            ("truncated, though the last run copied them", emptied),
+        )
+        if names
+    ]
+
+
+def _comment(record: Record) -> str:
+    return _MARK + json.dumps(asdict(record), ensure_ascii=False)

@@ -1,0 +1,154 @@
+"""The published tables: their columns, each with its type, its mask and the expression that the origin computes for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from multischema.catalog.flat import Flat, as_text, convert, flatten
+from multischema.catalog.tables import Catalog, Column, Table
+from multischema.plan.masks import TEXT_ARRAY, Mask, choose_mask, masked, violation
+from multischema.rules.file import TableRules
+
+
+@dataclass(frozen=True)
+class ColumnPlan:
+    """A published column: its type, its mask, and the expression that the origin computes for it."""
+
+    name: str
+    type: str
+    not_null: bool
+    collation: str | None
+    comment: str | None
+    mask: Mask | None
+    expression: sql.Composable
+    violation: sql.Composable | None
+
+    @property
+    def is_converted(self) -> bool:
+        """Tell whether a value is made of the column's own, none of a mask."""
+        return not self.mask and self.expression != sql.Identifier(self.name)
+
+    @property
+    def is_read(self) -> bool:
+        """Tell whether the expression reads the column: a mask does where it must tell NULL from the rest."""
+        return not self.mask or not (self.mask.kind == "null" or self.not_null)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What must not be among the values of a column: what it is, and what is true of a row that has one."""
+
+    column: str
+    what: str
+    predicate: sql.Composable
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """A published table: its columns, what its masks are keyed by (no column: a row number), what was left out.
+
+    One that is `whole` is read with all that inherits from it, partitions or children.
+    """
+
+    oid: int
+    name: str
+    kind: str
+    comment: str | None
+    bytes: int
+    truncated: bool
+    key: tuple[str, ...]
+    columns: tuple[ColumnPlan, ...]
+    left_out: tuple[str, ...]
+    guards: tuple[Guard, ...] = ()
+    whole: bool = False
+
+    @property
+    def masked(self) -> tuple[ColumnPlan, ...]:
+        """Return the columns that have a mask."""
+        return tuple(column for column in self.columns if column.mask)
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """Return the columns that the SELECT reads, in their order; where that is none, the first: it must have one."""
+        key = self.key if any(column.mask and column.mask.is_keyed for column in self.columns) else ()
+        found = tuple(column.name for column in self.columns if column.is_read or column.name in key)
+        return found or tuple(column.name for column in self.columns[:1])
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names of the published columns."""
+        return frozenset(column.name for column in self.columns)
+
+    def mask(self, column: str | None) -> Mask | None:
+        """Return the mask of a column; None where it has none, or is an expression."""
+        return next((plan.mask for plan in self.columns if plan.name == column), None)
+
+
+def plan_table(
+    table: Table, rules: TableRules | None, catalog: Catalog, collations: frozenset[str], *, raw: bool = False
+) -> TablePlan:
+    """Decide the published table. `collations` are those of the origin that the target has as well.
+
+    With `raw` its rows are read from a raw table of the target, else from the origin's.
+    """
+    anonymized = rules.anonymized if rules else frozenset()
+    left_out = tuple(c.name for c in table.columns if c.generated and anonymized.intersection(c.generated_from))
+    flats = {column.name: flatten(column.type_oid, column.type_text, catalog.types) for column in table.columns}
+    key = row_key(table, flats, anonymized.union(left_out))
+    return TablePlan(
+        oid=table.oid,
+        name=table.name,
+        kind=table.kind,
+        comment=table.comment,
+        bytes=table.bytes,
+        truncated=bool(rules and rules.truncated),
+        key=key,
+        columns=tuple(
+            _plan_column(column, flats[column.name], column.name in anonymized, _key_text(key), bool(key), collations, raw)
+            for column in table.columns
+            if column.name not in left_out
+        ),
+        left_out=left_out,
+        whole=table.kind == "p" or bool(table.children),
+    )
+
+
+def row_key(table: Table, flats: Mapping[str, Flat], anonymized: frozenset[str]) -> tuple[str, ...]:
+    """Return what masks are keyed by: `id`, else the primary key, where these are integers or uuids and not personal."""
+    for names in (("id",), table.primary_key):
+        if names and all(name in flats and flats[name].is_key and name not in anonymized for name in names):
+            return names
+    return ()
+
+
+def too_wide(table: TablePlan) -> bool:
+    """Tell whether the masks, each moved out of line, fill more than a page (8 kB, of which 8,160 bytes are a row's)."""
+    texts = sum(1 for column in table.masked if column.mask and (column.mask.is_keyed or column.mask.constant == TEXT_ARRAY))
+    return 24 + len(table.columns) / 8 + 18 * texts > 8160
+
+
+def _plan_column(
+    column: Column, flat: Flat, anonymized: bool, key: sql.Composable, has_key: bool, collations: frozenset[str], raw: bool
+) -> ColumnPlan:
+    name = sql.Identifier(column.name)
+    mask = choose_mask(column, flat) if anonymized else None
+    type_ = flat.unlimited if mask else flat.spelling
+    collation = column.collation_name if column.collation_schema == "pg_catalog" else None
+    return ColumnPlan(
+        name=column.name,
+        type=type_,
+        not_null=column.not_null,
+        collation=collation if collation in collations and flat.family.startswith("text") else None,
+        comment=column.comment,
+        mask=mask,
+        expression=masked(mask, name, column.not_null, flat, type_, key) if mask else convert(flat, name, raw=raw),
+        violation=violation(mask, name, type_, key if has_key else None) if mask else None,
+    )
+
+
+def _key_text(key: tuple[str, ...]) -> sql.Composable:
+    if not key:
+        return as_text(sql.SQL("row_number() OVER ()"))
+    parts = [as_text(sql.Identifier(name)) for name in key]
+    return sql.SQL(" || '-' || ").join(parts)

@@ -1,0 +1,174 @@
+"""Values of the origin that would mean something else once published: known by their types, settings and versions."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from psycopg import sql
+
+from multischema.catalog.flat import as_text, flatten
+from multischema.catalog.tables import Catalog, Column, Table, Type, fields_of, parts_of
+from multischema.plan.plan import Plan
+from multischema.plan.tables import Guard, TablePlan
+
+MONEY_DIGITS = 2  # that a session with lc_monetary = C, which all of a run's have, takes for the cents
+
+
+@dataclass(frozen=True)
+class Capability:
+    """Values of a built-in type that servers can read since a major version: older ones read others, or fail.
+
+    `pattern` is what the type writes of such a value and of no other. Those that only their text can't be read of have no
+    other bytes than before. `before` is what older servers write of the bytes that newer ones take for such a value.
+    """
+
+    type: str
+    since: int
+    what: str
+    pattern: str
+    only_as_text: bool = False
+    before: str | None = None
+
+    def between(self, origin: int, target: int, *, in_text: bool) -> tuple[str, str] | None:
+        """Return what must not be read by the target, and its pattern, or None where it reads all as the origin has it."""
+        if target < self.since <= origin and (in_text or not self.only_as_text):
+            return f"{self.what}, which Postgres {target} can't hold ({self.since} can)", self.pattern
+        if origin < self.since <= target and self.before:
+            return f"a value that is {self.what} for Postgres {target}", self.before
+        return None
+
+
+CAPABILITIES = (
+    Capability("numeric", 14, "infinity", "Infinity"),
+    Capability(
+        *("interval", 17, "infinity", "infinity"),
+        # the greatest number of months, days and microseconds, or the least
+        before=r"-?178956970 years -?[78] mons -?214748364[78] days -?2562047788:00:54\.77580[78]",
+    ),
+    Capability("char", 16, "a character that is not ASCII", r"\\[0-7]{3}", only_as_text=True),
+)
+
+
+def guarded(plan: Plan, origin: int, target: int, *, in_text: bool) -> Plan:
+    """Return the plan with what must not be among the values, as the target's major version can't hold it.
+
+    `in_text` tells that values go through a dump. No catalog tells which rows there are: each table is asked.
+    """
+    tables = {table.name: table for table in plan.catalog.tables}
+    wanted = {c.type: unread for c in CAPABILITIES if (unread := c.between(origin, target, in_text=in_text))}
+    return replace(
+        plan,
+        tables=tuple(
+            replace(table, guards=tuple(_guards(table, tables[table.name], plan.catalog.types, wanted, in_text=in_text)))
+            for table in plan.tables
+        ),
+    )
+
+
+def cast_problems(side: str, plan: Plan) -> list[str]:
+    """Return a line for each column of which to_jsonb() would publish what a cast of the origin's users makes of it."""
+    return [
+        f"{side}: column {table.name}.{column.name} is of a composite type with {type_.name} in it, of which mode stream "
+        f"would publish what a user's cast from {type_.name} to json says; use mode dump, anonymize the column, or drop "
+        "that cast"
+        for table, column in _clear(plan)
+        for type_ in _unique(fields_of(column.type_oid, plan.catalog.types))
+        if type_.json_cast == "user"
+    ]
+
+
+def has_money(catalog: Catalog) -> bool:
+    """Tell whether a column of the origin holds amounts of money, in whatever it is made of."""
+    return any(_is_money(type_) for type_ in catalog.types.values())
+
+
+def money_problems(side: str, plan: Plan, digits: int) -> list[str]:
+    """Return a line for each amount of money that a session of the run would read otherwise than the origin's own.
+
+    An amount is a number of cents, or of what the origin's lc_monetary has for the smallest coin: `digits` of one.
+    """
+    if digits == MONEY_DIGITS:
+        return []
+    masks = {table.name: table for table in plan.copied}
+    return [
+        f"{side}: column {table.name}.{column.name} holds money, of which the database's lc_monetary has {digits} decimals; "
+        f"it would be published with {MONEY_DIGITS}; make it numeric in the origin, anonymize it, or truncate the table in "
+        "the rules"
+        for table in plan.catalog.tables
+        if table.name in masks
+        for column in table.columns
+        if any(_is_money(type_) for type_ in parts_of(column.type_oid, plan.catalog.types, bounds=True))
+        and _shows_amount(masks[table.name], column)
+    ]
+
+
+def masked_constants(plan: Plan) -> dict[tuple[str, str], str]:
+    """Return the constants that masks put in place of values, each with its type and a column that gets it."""
+    return {
+        (column.type, column.mask.constant): f"{table.name}.{column.name}"
+        for table in plan.copied
+        for column in table.masked
+        # of documents the check tells whether the target reads any
+        if column.mask and column.mask.kind == "constant" and column.type not in ("xml", "xml[]")
+    }
+
+
+def _clear(plan: Plan) -> Iterator[tuple[Table, Column]]:
+    """Return the columns that are published as they are."""
+    copied = {table.name: table for table in plan.copied}
+    for table in plan.catalog.tables:
+        if table.name in copied:
+            clear = {column.name for column in copied[table.name].columns if not column.mask}
+            yield from ((table, column) for column in table.columns if column.name in clear)
+
+
+def _guards(
+    plan: TablePlan, table: Table, types: Mapping[int, Type], wanted: Mapping[str, tuple[str, str]], *, in_text: bool
+) -> Iterator[Guard]:
+    for column in (table.column(c.name) for c in plan.columns if not c.mask and not plan.truncated):
+        spelling = flatten(column.type_oid, column.type_text, types).spelling.removesuffix("[]")
+        # a text every server reads, and so is each value in jsonb, which the target makes of its own where it was dumped
+        if spelling == "text" or (spelling == "jsonb" and not in_text):
+            continue
+        for name, (what, pattern) in sorted(wanted.items()):
+            found = list(_matches(sql.Identifier(column.name), types[column.type_oid], types, name, pattern))
+            if found:
+                yield Guard(column.name, what, sql.SQL("({})").format(sql.SQL(" OR ").join(found)))
+
+
+def _matches(
+    value: sql.Composable, type_: Type, types: Mapping[int, Type], name: str, pattern: str
+) -> Iterator[sql.Composable]:
+    """Compose what is true of a value in which one of the type of this name writes what the pattern matches.
+
+    A composite type is asked field by field: a text in it may match as well.
+    """
+    if not any(part.name == name and part.schema == "pg_catalog" for part in parts_of(type_.oid, types, bounds=True)):
+        return
+    if not any(part.fields for part in parts_of(type_.oid, types)):
+        if flatten(type_.oid, type_.name, types).spelling != "text":  # a range of the app's own becomes one
+            yield sql.SQL("{} ~ {}").format(as_text(value), sql.Literal(pattern))
+    elif type_.kind == "d":
+        yield from _matches(value, types[type_.base], types, name, pattern)
+    elif type_.element:
+        for match in _matches(sql.Identifier("item", "value"), types[type_.element], types, name, pattern):
+            yield sql.SQL("EXISTS (SELECT FROM (SELECT unnest({}) AS value) AS item WHERE {})").format(value, match)
+    else:
+        for field in type_.fields:
+            of_field = sql.SQL("({}).{}").format(value, sql.Identifier(field.name))
+            yield from _matches(of_field, types[field.type_oid], types, name, pattern)
+
+
+def _is_money(type_: Type) -> bool:
+    return type_.schema == "pg_catalog" and type_.name == "money"
+
+
+def _shows_amount(plan: TablePlan, column: Column) -> bool:
+    """Tell whether an amount is published: the column's own, or that of its default."""
+    found = next((c for c in plan.columns if c.name == column.name), None)
+    if found is None:
+        return False
+    return not found.mask or (found.mask.kind == "constant" and bool(set(found.mask.constant) & set("123456789")))
+
+
+def _unique(types: Iterator[Type]) -> list[Type]:
+    return list({type_.oid: type_ for type_ in types}.values())

@@ -1,0 +1,167 @@
+"""Sessions as they are opened: pinned settings, and no pooler that lends a backend for a transaction."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from multischema.errors import ConnectionLost, DatabaseError
+from multischema.postgres.database import Database
+from multischema.postgres.errors import describe_failed_connection, translated
+from multischema.postgres.questions import query
+
+Connection = psycopg.Connection[dict[str, Any]]
+LOCK_TIMEOUT = "5min"
+_COMMON = {
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    # how values, definitions and constants are written and read: a database or a role may have them otherwise
+    "lc_monetary": "C",
+    "array_nulls": "on",
+    "xmloption": "content",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "default_transaction_isolation": "read committed",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+    "lock_timeout": LOCK_TIMEOUT,
+    # an orphaned statement must not outlive a killed run
+    "client_connection_check_interval": "10s",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+}
+_SETTINGS = {
+    "origin": {
+        **_COMMON,
+        "default_transaction_read_only": "on",
+        "row_security": "off",
+        "synchronize_seqscans": "off",
+        "extra_float_digits": "1",
+    },
+    "target": {
+        **_COMMON,
+        "maintenance_work_mem": "128MB",
+        # indexes are built side by side: workers for each of them would only be in each other's way
+        "max_parallel_maintenance_workers": "0",
+        "default_transaction_read_only": "off",
+        # what a crash of the server could take is a run's that fails with it; the publishing transaction waits for the disk
+        "synchronous_commit": "off",
+    },
+}
+_SETTINGS["raw"] = _SETTINGS["backup"] = _SETTINGS["origin"]
+_POOLED_USE = {"origin": "share a snapshot", "target": "hold a lock", "raw": "hold a lock", "backup": "hold a lock"}
+# Code that others put into a schema, such as a function that fits better than one of pg_catalog, must never be found
+PATH = "pg_catalog"
+
+
+def connect(
+    database: Database,
+    application: str,
+    search_path: str = PATH,
+    on_open: Callable[[Connection], None] = lambda connection: None,
+) -> Connection:
+    """Open a session with pinned settings, in autocommit. Raises ConnectionLost or DatabaseError.
+
+    `on_open` gets it before anything is asked on it: a server, or a proxy, that does not answer must not hold a run.
+    Through a transaction pooler nothing is pinned: the settings would stay on a backend that it lends to others next, and
+    production would find its sessions read-only.
+    """
+    connection = _open(database, application)
+
+    def open_second() -> Connection:
+        second = _open(database, application)
+        on_open(second)
+        return second
+
+    wanted = {**_SETTINGS[database.kind], "search_path": search_path}
+    try:
+        on_open(connection)
+        with translated(database.side, "setting up the session"):
+            if _is_pooled(connection, open_second):
+                raise DatabaseError(pooler_problem(database.side, _POOLED_USE[database.kind]))
+            query(connection, "session_settings", names=list(wanted), values=list(wanted.values()))
+            _ask_for_english(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def quoted_path(schema: str) -> str:
+    """Return a `search_path` of this schema alone, pg_catalog first as always."""
+    return '"' + schema.replace('"', '""') + '"'
+
+
+def _open(database: Database, application: str) -> Connection:
+    parameters = database.parameters()
+    try:
+        return connected(database, application)
+    except psycopg.Error as error:
+        reason = describe_failed_connection(error, parameters, database.connect_timeout)
+        raise ConnectionLost(f"{database.side}: can't connect: {reason}") from None
+
+
+def connected(database: Database, application: str) -> Connection:
+    """Open a bare session, as libpq does it. Raises psycopg.Error, and DatabaseError for a URL that is none."""
+    options = {"options": database.environment()["PGOPTIONS"]} if database.for_programs else {}
+    return psycopg.connect(
+        **{
+            **database.parameters(),
+            **options,
+            "connect_timeout": database.connect_timeout,
+            "client_encoding": "UTF8",
+            "application_name": application,
+        },
+        autocommit=True,
+        prepare_threshold=None,
+        row_factory=dict_row,
+    )
+
+
+def _ask_for_english(connection: Connection) -> None:
+    """Have the server say in English what it has to say, where the role may choose; that others may is known since 15."""
+    if connection.info.server_version >= 150000:
+        query(connection, "english_messages")
+    elif connection.info.parameter_status("is_superuser") == "on":
+        query(connection, "session_settings", names=["lc_messages"], values=["C"])
+
+
+def _is_pooled(first: Connection, open_second: Callable[[], Connection]) -> bool:
+    """Tell whether a transaction pooler stands before the server: two sessions share a backend, or one changes it.
+
+    A pooler such as PgBouncer in transaction mode lends a backend for one transaction; then neither a lock nor an exported
+    snapshot holds (https://www.pgbouncer.org/features.html). Nothing but a pooler announces another process than serves.
+    """
+    if _backend(first) == first.info.backend_pid:
+        return False
+    with open_second() as second:
+        backends = set()
+        for _ in range(5):
+            # twice: a pooler that takes turns gives the next backend, one that does not gives `second` the same
+            backends |= {_backend(first), _backend(first)}
+            try:
+                with second.transaction():
+                    if _backend(second) in backends:
+                        return True
+                    backends.add(_backend(first))
+            except psycopg.errors.ProtocolViolation:
+                return True  # a pooler that lends for one statement refuses transactions
+        return len(backends) > 1
+
+
+def _backend(connection: Connection) -> int:
+    return int(query(connection, "backend")[0]["pid"])
+
+
+def pooler_problem(side: str, use: str) -> str:
+    """Return the line about a transaction pooler."""
+    return (
+        f"{side}: the URL leads to a pooler (such as PgBouncer in transaction mode), which can't {use}; "
+        "use the server's own address and port, or session mode"
+    )

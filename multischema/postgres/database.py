@@ -1,0 +1,110 @@
+"""One of the two databases of a run, and what its URL says."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo
+
+from multischema.errors import DatabaseError
+
+CONNECT_TIMEOUT = 15
+# what client programs of Postgres do not pin themselves; they read the origin in read-only transactions
+CLIENT_SETTINGS = {
+    "origin": {"lc_monetary": "C"},
+    "target": {
+        "lc_monetary": "C",
+        "array_nulls": "on",
+        "default_transaction_read_only": "off",
+        "synchronous_commit": "off",
+    },
+}
+FOR_SPEED = ("synchronous_commit",)  # a run without it is as good
+_KEEPALIVES = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
+_WANTED_URL = "want postgresql://user:password@host:port/database"
+_ESCAPES = "with special characters of user and password as %-escapes (@ is %40, / is %2F)"
+
+
+@dataclass(frozen=True)
+class Database:
+    """One of the two databases of a run. The URL holds a password: it is in no repr and in no message.
+
+    One `for_programs` is reached with the settings of client programs.
+    """
+
+    kind: Literal["origin", "target", "raw", "backup"]
+    app: str
+    url: str = field(repr=False)
+    for_programs: bool = False
+
+    @property
+    def side(self) -> str:
+        """Return how messages name it."""
+        return f"{self.kind} {self.app}" if self.kind in ("origin", "backup") else "target"
+
+    @property
+    def connect_timeout(self) -> int:
+        """Return how many seconds a connection may take to be made."""
+        return CONNECT_TIMEOUT
+
+    def backup(self) -> "Database":
+        """Return the target as the place where the structure of a backup stands, in place of an origin."""
+        return Database("backup", self.app, self.url)
+
+    def raw(self) -> "Database":
+        """Return the target as the place where raw tables are read from."""
+        return Database("raw", self.app, self.url)
+
+    def environment(self) -> dict[str, str]:
+        """Return what a client program of Postgres needs to connect: its password is nowhere else. Raises DatabaseError."""
+        variables = {option.keyword.decode(): option.envvar for option in Conninfo.get_defaults()}
+        parts = {name: str(value) for name, value in self.parameters().items() if value is not None}
+        known = {envvar.decode(): parts[name] for name, envvar in variables.items() if envvar and name in parts}
+        return {
+            "PGCONNECT_TIMEOUT": str(self.connect_timeout),
+            **known,
+            "PGOPTIONS": self._options(),
+            "PGCLIENTENCODING": "UTF8",
+        }
+
+    def _options(self) -> str:
+        """Return the settings with which a client program starts its sessions, those of the URL first."""
+        own = [str(self.parameters().get("options") or "")]
+        return " ".join([*own, *(f"-c {name}={value}" for name, value in CLIENT_SETTINGS[self.kind].items())]).strip()
+
+    def connection_string(self) -> str:
+        """Return what a client program must be told besides: no variable has keepalives. Raises DatabaseError."""
+        parts = self.parameters()
+        named = {name: str(value) for name, value in parts.items() if name.startswith(("keepalives", "tcp_user_timeout"))}
+        return make_conninfo("", dbname=parts.get("dbname") or parts["user"], **named)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the URL's parts for libpq. Raises DatabaseError where it is no Postgres URL, without quoting it."""
+        url = self.url.strip()
+        if not url.startswith(("postgres://", "postgresql://")):
+            raise DatabaseError(f"{self.side}: this is not a Postgres URL; {_WANTED_URL}")
+        if _is_split_in_password(url):
+            raise DatabaseError(f"{self.side}: the URL has an @ too many, or a / before it; {_WANTED_URL}, {_ESCAPES}")
+        try:
+            parts = conninfo_to_dict(url)
+        except psycopg.Error:
+            raise DatabaseError(
+                f"{self.side}: the URL can't be read; {_WANTED_URL}, {_ESCAPES}, and no parameter that libpq does not know"
+            ) from None
+        if not all(re.fullmatch("[0-9]{0,5}", port) and int(port or 1) in range(1, 65536) for port in _ports(parts)):
+            raise DatabaseError(f"{self.side}: the URL's port is no number from 1 to 65535; {_WANTED_URL}, {_ESCAPES}")
+        return {**_KEEPALIVES, **parts}
+
+
+def _is_split_in_password(url: str) -> bool:
+    """Tell whether libpq would take a part of the password for the host, the port or the database, and quote it."""
+    rest = url.partition("://")[2]
+    login, at, place = rest.partition("@")
+    return "@" in (place if at and "/" not in login else rest).partition("?")[0]
+
+
+def _ports(parts: Mapping[str, Any]) -> list[str]:
+    return str(parts.get("port", "")).split(",")

@@ -1,0 +1,121 @@
+"""Dropping what runs made in the target, object by object, patiently."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import errors, sql
+
+from multischema.job import leftover_pattern, name_pattern
+from multischema.plan import record
+from multischema.plan.record import Record
+from multischema.postgres.connecting import Connection
+from multischema.postgres.errors import translated
+from multischema.postgres.locks import short_lock_timeout
+from multischema.postgres.questions import query
+from multischema.statements import building, raw
+
+_PATIENCE = 20.0  # seconds for what is in use
+_PAUSE = 0.5
+
+
+def drop_leftovers(connection: Connection, schema: str) -> list[str]:
+    """Drop the staging and old schemas of the app, patiently; return those that are still in use.
+
+    One of such a name that lacks our record, or belongs to another role, is not ours to drop.
+    """
+    with translated("target", "looking for old schemas"):
+        rows = query(connection, "schemas", pattern=leftover_pattern(schema))
+    return [row["name"] for row in rows if row["own"] and _drop_recorded(connection, row["name"], row["comment"]) is False]
+
+
+def drop_schema(connection: Connection, schema: str) -> bool:
+    """Drop a schema that runs made, if it is there and has our record; tell whether all of it went."""
+    with translated("target", f"looking for schema {schema}"):
+        rows = query(connection, "schemas", pattern=name_pattern(schema))
+    return all(row["own"] and _drop_recorded(connection, schema, row["comment"]) for row in rows)
+
+
+def drop_members(connection: Connection, schema: str, *, others: bool = False, keep_marker: bool = False) -> bool:
+    """Drop what this role itself owns in a schema, round after round: one thing stands on another, and some are in use.
+
+    With `others` also what it may drop as a member of another role. Tell whether all of it went.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    with translated("target", f"emptying schema {schema}"), short_lock_timeout(connection):
+        while True:
+            for row in query(connection, "keys_of", schema=schema, others=others):
+                if row["what"] == "constraint":
+                    _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
+            found = query(connection, "members", schema=schema, marker=raw.MARKER)
+            found = [row for row in found if row["owned" if others else "own"]]
+            members = [row for row in found if not row["is_marker"]]
+            if not members and not keep_marker:
+                members = found
+            if not members:
+                return True
+            done = [_dropped(connection, raw.drop(row["kind"].upper(), row["name"])) for row in members]
+            if any(done):
+                continue
+            for row in members:  # where others built on a table, at least no row stays
+                if row["kind"] == "table":
+                    _dropped(connection, raw.truncate([sql.SQL(row["name"])]))
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE)
+
+
+def _drop_recorded(connection: Connection, schema: str, comment: str | None) -> bool | None:
+    """Drop what a record says that a run made; tell whether all of the schema went, None where there is no record.
+
+    Object by object, each with a short lock timeout, some 20 seconds long: one DROP SCHEMA would wait for every reader at
+    once, and take more locks than a server has by default. What the record does not name stays, and the schema with it.
+    """
+    made = record.read(comment)
+    if not made:
+        return None
+    deadline = time.monotonic() + _PATIENCE
+    if made.adopted and not drop_members(connection, schema):
+        return False
+    with translated("target", f"dropping schema {schema}"), short_lock_timeout(connection):
+        while (kept := _drop_objects(connection, schema, made, deadline)) and time.monotonic() < deadline:
+            if not any(isinstance(reason, errors.LockNotAvailable) for reason in kept):
+                return False  # others built on it: waiting does not help
+        return not kept
+
+
+def _drop_objects(connection: Connection, schema: str, made: Record, deadline: float) -> list[psycopg.Error]:
+    """Drop what can be dropped, then the schema; return why something stays."""
+    kept: list[psycopg.Error] = []
+    for row in query(connection, "schema_objects", schema=schema):
+        if row["what"] != "type" and row["table"] not in made.tables:
+            continue
+        if kept and time.monotonic() >= deadline:
+            return kept
+        with _gone_or(kept):
+            connection.execute(building.drop_object(schema, row["what"], row["table"], row["name"]))
+    if not kept:
+        with _gone_or(kept):
+            connection.execute(building.drop_schema(schema))
+    return kept
+
+
+def _dropped(connection: Connection, statement: sql.Composed) -> bool:
+    try:
+        connection.execute(statement)
+    except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
+        return False
+    except (errors.UndefinedTable, errors.UndefinedObject, errors.UndefinedFunction):
+        pass  # it went with something else
+    return True
+
+
+@contextmanager
+def _gone_or(kept: list[psycopg.Error]) -> Iterator[None]:
+    try:
+        yield
+    except (errors.UndefinedTable, errors.UndefinedObject, errors.InvalidSchemaName):
+        pass  # it went with something else
+    except (errors.LockNotAvailable, errors.DependentObjectsStillExist) as reason:
+        kept.append(reason)

@@ -1,0 +1,1 @@
+"""What the app's file says. Pure: may import catalog."""

@@ -1,0 +1,90 @@
+"""The rules that a run follows: keys that hold values which the rules hide elsewhere are hidden too."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from multischema.catalog.flat import flatten
+from multischema.catalog.tables import Catalog, Column, ForeignKey, Table
+from multischema.rules.file import Rules, TableRules
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a key column refers to, and how that is hidden: anonymized, or truncated."""
+
+    column: str
+    hidden: str
+
+
+def effective(rules: Rules, catalog: Catalog) -> Rules:
+    """Return the rules that a run follows: keys that refer to a hidden column hold its values, and are anonymized too.
+
+    Only where they are not listed: else the rules say themselves what they are.
+    """
+    tables = dict(rules.tables)
+    while True:
+        more: defaultdict[str, set[str]] = defaultdict(set)
+        for table, column in referring(tables, catalog):
+            own = tables.get(table)
+            if own and not own.truncated and column not in own.anonymized | own.non_anonymized:
+                more[table].add(column)
+        if not more:
+            return Rules(tables)
+        for table, columns in more.items():
+            tables[table] = replace(tables[table], anonymized=tables[table].anonymized | columns)
+
+
+def referring(rules: Mapping[str, TableRules], catalog: Catalog) -> dict[tuple[str, str], Reference]:
+    """Return the columns, by table, that refer to a hidden one: anonymized, or a natural key of a truncated table.
+
+    Integers and uuids of truncated tables say nothing of a row, and are counted by; unless they refer to a hidden column.
+    """
+    tables = {table.name: table for table in catalog.tables}
+    hidden = {table.name: hidden_columns(table, rules.get(table.name)) for table in catalog.tables}
+    referring: dict[tuple[str, str], Reference] = {}
+
+    def refer(key: ForeignKey, column: str, referenced: str) -> Reference | None:
+        name = catalog.partitions.get(key.referenced_table, key.referenced_table)
+        if name not in tables or (name, referenced) == (key.table, column):
+            return None
+        if referenced in hidden[name]:
+            return Reference(f"{name}.{referenced}", "anonymized")
+        if not is_truncated(rules.get(name)):
+            return None
+        if not all(
+            is_number(tables[table].column(part), catalog) for table, part in ((key.table, column), (name, referenced))
+        ):
+            return Reference(f"{name}.{referenced}", "truncated")
+        further = referring.get((name, referenced))  # the rules of a truncated table anonymize none of its columns
+        return replace(further, column=f"{name}.{referenced} and so to {further.column}") if further else None
+
+    pairs = [
+        (key, column, referenced)
+        for table in catalog.tables
+        for key in table.foreign_keys
+        if key.referenced_schema == catalog.schema
+        for column, referenced in zip(key.columns, key.referenced_columns, strict=True)
+    ]
+    while True:
+        before = len(referring)
+        for key, column, referenced in pairs:
+            if (key.table, column) not in referring and (found := refer(key, column, referenced)):
+                referring[key.table, column] = found
+        if len(referring) == before:
+            return referring
+
+
+def is_truncated(rules: TableRules | None) -> bool:
+    return bool(rules and rules.truncated)
+
+
+def hidden_columns(table: Table, rules: TableRules | None) -> frozenset[str]:
+    """Return the columns of a table that are anonymized, or computed from such a one."""
+    anonymized = rules.anonymized if rules else frozenset[str]()
+    return anonymized.union(c.name for c in table.columns if c.generated and anonymized.intersection(c.generated_from))
+
+
+def is_number(column: Column, catalog: Catalog) -> bool:
+    """Tell a key that is an integer or a uuid from one that may be a name."""
+    return flatten(column.type_oid, column.type_text, catalog.types).is_key

@@ -1,0 +1,112 @@
+"""The anonymize stage: the staging schema, and every table copied into it, masked by the origin, from one snapshot."""
+
+from collections.abc import Callable, Mapping
+
+from multischema.errors import SnapshotLost, VerifyError
+from multischema.job import Job
+from multischema.plan import record
+from multischema.plan.plan import Plan
+from multischema.plan.tables import TablePlan
+from multischema.postgres import dropping
+from multischema.postgres.connecting import Connection
+from multischema.postgres.copying import Copied, Route, Snapshot, copy_table
+from multischema.postgres.errors import translated
+from multischema.postgres.questions import query
+from multischema.stages import raw_schema
+from multischema.stages.reader import verify_readable
+from multischema.stages.run import (
+    Doors,
+    held_snapshot,
+    naming_triggers,
+    refuse_changes,
+    refuse_origin_as_target,
+)
+from multischema.statements import building
+
+_TABLES_PER_TRANSACTION = 100  # each takes three locks or more of the 6,400 that a server has by default
+
+
+def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
+    """Create the staging schema with bare tables; the reader has no right to it.
+
+    Raises VerifyError where an event trigger makes other tables of them, before a row is read.
+    """
+    with translated("target", f"creating schema {job.staging}"), connection.transaction():
+        for statement in building.create_staging(job.staging, job.reader):
+            connection.execute(statement)
+        # default privileges may show it to a role that the reader is a member of
+        grantees = [row["role"] for row in query(connection, "grantees", schema=job.staging)]
+        for statement in building.hide(job.staging, grantees):
+            connection.execute(statement)
+        published = query(connection, "target", schema=job.schema, reader=job.reader)[0]["published_comment"]
+        connection.execute(building.comment_on_schema(job.staging, record.written(plan, job.app, record.read(published))))
+        for name in plan.domains:
+            connection.execute(building.create_domain(job.staging, name))
+    keys = plan.keys.names
+    for start in range(0, len(plan.tables), _TABLES_PER_TRANSACTION):
+        with translated("target", f"creating the tables of {job.staging}"), connection.transaction():
+            for table in plan.tables[start : start + _TABLES_PER_TRANSACTION]:
+                with translated("target", f"creating table {job.staging}.{table.name}"):
+                    connection.execute(building.create_table(job.staging, table, keys[table.name]))
+    if changed := verify_readable(connection, job.staging, job.reader, granted=False):
+        raise VerifyError(*changed)
+
+
+SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
+
+
+def anonymize(
+    job: Job,
+    doors: Doors,
+    plan: Plan,
+    copy_all: Callable[[Snapshot], dict[str, Copied]],
+    on_lost: Callable[[SnapshotLost], None] = lambda lost: None,
+) -> dict[str, Copied]:
+    """Build the staging schema and copy every table into it, masked by the origin, all from one snapshot.
+
+    The snapshot is given back as soon as the last row is in. When it is lost, `copy_all` starts again with a new one, a few
+    times, after `on_lost`. Raises OriginChanged where a table was altered, rewritten or truncated meanwhile.
+    """
+    refuse_origin_as_target(job, doors)
+    with naming_triggers(doors):
+        dropping.drop_leftovers(doors.holder, job.schema)
+        if not job.restores:
+            raw_schema.empty_abandoned(doors.holder)
+        build_staging(doors.holder, job, plan)
+    for attempt in range(1, SNAPSHOTS + 1):
+        try:
+            with held_snapshot(doors, doors.source(job), plan) as snapshot:
+                copied = copy_all(snapshot)
+                if not job.restores:
+                    refuse_changes(doors, plan, snapshot, "copied")
+                _refuse_losses(doors, copied)
+                return copied
+        except SnapshotLost as lost:
+            if attempt == SNAPSHOTS:
+                raise
+            on_lost(lost)
+    raise AssertionError
+
+
+def copy(
+    job: Job, doors: Doors, table: TablePlan, snapshot: str, on_bytes: Callable[[int], None] = lambda size: None
+) -> Copied:
+    """Copy one table from the snapshot into the staging schema; `on_bytes` is told of every chunk."""
+    source = doors.source(job)
+    route = Route(source.side, job.origin_schema, snapshot, job.staging)
+    with (
+        doors.sessions.lend(source) as reading,
+        doors.sessions.lend(doors.target) as writing,
+    ):
+        return copy_table(reading, writing, table, route, on_bytes)
+
+
+def _refuse_losses(doors: Doors, copied: Mapping[str, Copied]) -> None:
+    """Compare the rows of raw tables with those that the origin had when it was dumped."""
+    losses = [
+        f"target: raw table {name} holds {copied[name].rows} rows; {rows} left the origin; start again"
+        for name, rows in doors.dumped.items()
+        if copied[name].rows != rows
+    ]
+    if losses:
+        raise VerifyError(*losses)

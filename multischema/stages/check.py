@@ -1,0 +1,223 @@
+"""The check stage: all that can be checked before a row is read or anything written, and the plan."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from multischema.catalog.tables import Catalog
+from multischema.dumps import archives
+from multischema.dumps.programs import run_command
+from multischema.errors import CheckError, EtlError
+from multischema.job import Job, illegal_raw
+from multischema.plan import record, values
+from multischema.plan.plan import Plan, collations_of, make_plan, published_types, width_problems
+from multischema.postgres import locks
+from multischema.postgres.errors import translated
+from multischema.postgres.questions import lacking, query, read_catalog, read_constant, read_money_digits, read_server
+from multischema.postgres.sessions import refused_settings
+from multischema.rules import file
+from multischema.rules.file import Rules
+from multischema.rules.gaps import Findings, compare
+from multischema.stages import documents, others, preconditions, raw_schema, reader
+from multischema.stages.restore import restore_structure
+from multischema.stages.run import Doors, refuse_origin_as_target
+from multischema.statements import raw
+
+
+def check(
+    job: Job, doors: Doors, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[str], None] = lambda schema: None
+) -> Plan:
+    """Check all that can be checked before a row is read or anything written, and return the plan.
+
+    With `lock`, the app's lock is taken first, on a session that the run keeps, so that what was checked stays true;
+    `on_wait` is called with the schema where another run has it. Raises CheckError with every problem, RulesError,
+    LockTimeout, and EtlError for a dump that can't be read.
+    """
+    parsed = file.parse(rules_text)
+    unusable = _check_servers(job, doors)
+    notes: list[str] = []
+    relatives: list[archives.Relative] = []
+    if lock and not unusable and not (doors.lock and not doors.lock.closed):
+        doors.lock = doors.sessions.open(doors.target)
+        locks.take_lock(doors.lock, job.schema, job.lock_wait, on_wait)
+        doors.sessions.keep_alive(doors.lock)
+    if job.from_dump and not unusable:
+        notes, relatives = restore_structure(job, doors, Path(job.from_dump), on_wait)
+    plan, problems = _check_schemas(job, doors, parsed, unusable)
+    problems += preconditions.backup_problems(job.from_dump, plan, relatives) if plan else []
+    if job.restores:
+        problems = [*_check_dump(job, doors, plan, unusable), *problems]  # a snippet to paste comes last
+    if plan is None or problems:
+        raise CheckError(*problems)
+    if job.from_dump:
+        raw_schema.strip(doors.holder, job.raw_schema)
+    return replace(plan, warnings=(*plan.warnings, *notes))
+
+
+def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
+    """Return, for each side that can't be used at all, why: no connection, a transaction pooler, a version.
+
+    A backup stands in the target, of which it is told once.
+    """
+    unusable: dict[str, list[str]] = {}
+    sides = {"origin": (doors.origin, job.origin_schema), "target": (doors.target, job.schema)}
+    if job.from_dump:
+        del sides["origin"]
+    for side, (database, schema) in sides.items():
+        try:
+            with doors.sessions.lend(database) as connection:
+                with translated(database.side, "reading the server's settings"):
+                    server = query(connection, "server", schema=schema)[0]
+            problems = preconditions.server_problems(database.side, server)
+        except EtlError as error:
+            problems = list(error.problems)
+        if problems:
+            unusable[side] = problems
+    if not unusable:
+        try:
+            refuse_origin_as_target(job, doors)
+        except CheckError as error:
+            unusable["target"] = list(error.problems)
+    return {"origin": [], **unusable} if job.from_dump and unusable else unusable
+
+
+def _check_schemas(
+    job: Job, doors: Doors, parsed: Rules, unusable: Mapping[str, list[str]]
+) -> tuple[Plan | None, list[str]]:
+    """Return the plan and all problems, of each side that can be used too; the plan is None where one keeps it from us."""
+    found, gaps, problems = (None, None, unusable["origin"]) if "origin" in unusable else _check_origin(job, doors, parsed)
+    problems = problems + (unusable["target"] if "target" in unusable else _check_target(job, doors))
+    absent: set[str] = set()
+    if found and "target" not in unusable:
+        absent, unknown = _check_types(job, doors, found)
+        problems += unknown
+
+    def standing(plan: Plan | None) -> list[str]:
+        return [] if "target" in unusable else _check_standing(job, doors, plan)
+
+    if not found or not gaps:
+        return None, problems + standing(None)
+    if gaps.problems:
+        return None, [*problems, *standing(None), *gaps.lines(doors.origin.side)]
+    collations = frozenset(collations_of(found)) - absent
+    plan = make_plan(found, gaps.rules, gaps.warnings, collations, raw=job.dumps, all_indexes=job.indexes == "all")
+    if "target" not in unusable:
+        plan, unlike = _check_values(job, doors, plan)
+        problems += unlike
+    plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(job, doors, plan)), *plan.warnings))
+    return plan, problems + standing(plan) + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
+
+
+def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None, Findings | None, list[str]]:
+    """Return the origin's catalog, if there is such a schema, how the rules fit it, and what the role may not read."""
+    side = doors.origin.side
+    with doors.sessions.lend(doors.origin) as connection, translated(side, "reading the catalog"):
+        server = read_server(connection, job.origin_schema)
+        missing = preconditions.origin_problems(side, server, job.origin_schema)
+        if missing:
+            return None, None, missing
+        found = read_catalog(connection, job.origin_schema)
+    gaps = compare(parsed, found)
+    return found, gaps, preconditions.rights_problems(side, server, found, gaps.rules)
+
+
+def _check_target(job: Job, doors: Doors) -> list[str]:
+    """Return why the target can't be published to: the role, the schema, the reader."""
+    with doors.sessions.lend(doors.target) as connection, translated("target", "reading the catalog"):
+        server = read_server(connection, job.schema)
+        facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+    problems = preconditions.target_problems(server, facts, job.schema, job.reader)
+    if preconditions.reader_problems(server, facts, job.reader):
+        return problems
+    with doors.sessions.lend(doors.target) as connection:  # what it can read already, it is told before hours of copying
+        return problems + reader.verify_rights(connection, job.schema, job.reader, job.raw_schema)
+
+
+def _changes_of_rules(job: Job, doors: Doors, plan: Plan) -> list[str]:
+    """Return warnings of what the last run masked or copied, and this one will not: the rules come from the internet."""
+    with doors.sessions.lend(doors.target) as connection, translated("target", "reading the last run's record"):
+        facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+    return record.warnings(record.read(facts["published_comment"]), plan)
+
+
+def _check_standing(job: Job, doors: Doors, plan: Plan | None) -> list[str]:
+    """Return what others built on the published schema that a run can't keep, and what of the plan the server can't read.
+
+    What lacks columns only a plan tells.
+    """
+    with doors.sessions.lend(doors.target) as connection:
+        unreadable = documents.obstacles(connection, plan) if plan else []
+        return unreadable + others.obstacles(connection, job, plan.columns if plan else None)
+
+
+def _check_types(job: Job, doors: Doors, found: Catalog) -> tuple[set[str], list[str]]:
+    """Return the collations that the target has not, and a problem for each type that it has not."""
+    types = published_types(found) | (raw.field_types(found) if job.dumps else {})
+    with doors.sessions.lend(doors.target) as connection, translated("target", "looking up types"):
+        server = query(connection, "server", schema=job.schema)[0]
+        absent = lacking(connection, list(types), collations_of(found))
+    collations = {row["name"] for row in absent if row["what"] == "collation"}
+    return collations, preconditions.lacking_problems(absent, types, server["major"])
+
+
+def _check_values(job: Job, doors: Doors, plan: Plan) -> tuple[Plan, list[str]]:
+    """Return the plan that keeps off values which the target can't hold, and a line for each column of another meaning."""
+    side = doors.origin.side
+    with doors.sessions.lend(doors.origin) as connection, translated(side, "reading settings"):
+        server = query(connection, "server", schema=job.origin_schema)[0]
+        digits = values.MONEY_DIGITS
+        if not job.from_dump and values.has_money(plan.catalog):
+            digits = read_money_digits(connection)
+    with doors.sessions.lend(doors.target) as connection, translated("target", "reading settings"):
+        major = query(connection, "server", schema=job.schema)[0]["major"]
+    problems = values.money_problems(side, plan, digits)
+    problems += [] if job.dumps else values.cast_problems(side, plan)
+    if server["major"] != major:
+        problems += _check_constants(doors, plan, major)
+    return values.guarded(plan, server["major"], major, in_text=job.dumps), problems
+
+
+def _check_constants(doors: Doors, plan: Plan, major: int) -> list[str]:
+    """Return a line for each default in place of a masked value that the target can't read, or reads otherwise."""
+    with (
+        doors.sessions.lend(doors.origin) as origin,
+        doors.sessions.lend(doors.target) as target,
+        translated("target", "reading the defaults of masked columns"),
+    ):
+        return [
+            f"target: Postgres {major} can't read the default of column {column}, which its mask is; drop the default, use "
+            "a newer target, or truncate the table in the rules"
+            for (type_, constant), column in values.masked_constants(plan).items()
+            if (read := read_constant(origin, type_, constant)) and read_constant(target, type_, constant) != read
+        ]
+
+
+def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str, list[str]]) -> list[str]:
+    """Return why this machine can't dump or restore, and what stands in the way of raw data on the target."""
+    problems: list[str] = []
+    reason = illegal_raw(job.raw_schema, job.schema)
+    if reason:
+        return [*problems, f"target: schema {job.raw_schema} can't hold raw data: {reason}"]
+    if not unusable:
+        for database in [doors.target] if job.from_dump else [doors.origin, doors.target]:
+            refused = refused_settings(doors.sessions, database)
+            problems += [preconditions.settings_problem(database.side, refused)] if refused else []
+    if not unusable and not job.from_dump:
+        with (
+            doors.sessions.lend(doors.origin) as connection,
+            translated(doors.origin.side, "reading settings"),
+        ):
+            server = read_server(connection, job.origin_schema)
+            leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied]) if plan else []
+        problems += preconditions.dump_problems(doors.origin.side, server, leaves)
+        for program in ("pg_dump", "pg_restore"):
+            said = run_command(archives.Command(program, ("--version",))).output
+            problem = archives.version_problem(program, archives.version_of(said), doors.origin.side, server["major"])
+            problems += [problem] if problem else []
+        with doors.sessions.lend(doors.target) as connection:
+            with translated("target", "reading settings"):
+                locales = [server["locale"], query(connection, "server", schema=job.schema)[0]["locale"]]
+            problems += [f"{doors.origin.side}: {line}" for line in raw.problems(plan, locales)] if plan else []
+            problems += raw_schema.rights_problems(connection, job.raw_schema)
+            problems += raw_schema.strangers(connection, job, job.raw_schema)
+    return problems

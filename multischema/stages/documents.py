@@ -1,0 +1,22 @@
+"""Documents of XML: a server that was built without libxml has the type, and can neither read nor write a value of it."""
+
+from psycopg import errors
+
+from multischema.plan.plan import Plan, xml_columns
+from multischema.postgres.connecting import Connection
+from multischema.postgres.errors import translated
+from multischema.postgres.questions import query
+from multischema.stages.preconditions import xml_problems
+
+
+def obstacles(connection: Connection, plan: Plan) -> list[str]:
+    """Return a line for each column of documents that the target would fail on when the first of its rows arrives."""
+    columns = xml_columns(plan)
+    if not columns:
+        return []
+    with translated("target", "looking up types"):
+        try:
+            query(connection, "xml")
+        except errors.FeatureNotSupported:
+            return xml_problems(columns)
+    return []

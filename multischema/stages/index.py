@@ -1,0 +1,138 @@
+"""The index stage: indexes, keys, foreign keys, comments and statistics of the staging tables."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import errors
+
+from multischema.job import Job
+from multischema.plan.keys import IndexPlan
+from multischema.plan.plan import Plan
+from multischema.plan.tables import TablePlan
+from multischema.postgres.connecting import Connection, quoted_path
+from multischema.postgres.errors import describe, translated
+from multischema.postgres.questions import query
+from multischema.stages.run import (
+    Doors,
+    in_parallel,
+    naming_triggers,
+)
+from multischema.statements import building
+
+# Classes of SQLSTATE for which an index that the target can't build is left out (syntax or a missing function, features,
+# limits, data, integrity); for others (disk, connection) the run fails.
+_LEFT_OUT = ("0A", "22", "23", "42", "54")
+
+
+def already_built(connection: Connection, staging: str) -> frozenset[str]:
+    """Return what a first attempt has built: indexes by name, keys as `name of table`."""
+    with translated("target", f"reading the catalog of {staging}"):
+        return frozenset(row["name"] for row in query(connection, "built", schema=staging))
+
+
+def build_index(connection: Connection, staging: str, index: IndexPlan) -> str | None:
+    """Build an index, and return why it had to be left out, if so."""
+    doing = f"building index {index.name} of {index.table}"
+    with translated("target", doing), _left_out(f"index {index.name} of {index.table}") as reasons:
+        connection.execute(building.create_index(staging, index))
+    return reasons[0] if reasons else None
+
+
+def build_keys(
+    connection: Connection, staging: str, plan: Plan, built: frozenset[str], missing: frozenset[str]
+) -> list[str]:
+    """Make keys of unique indexes, add foreign keys and comments, drop helper domains; return what was left out."""
+    warnings: list[str] = []
+    for index in plan.keys.indexes:
+        if index.constraint and index.name not in missing and f"{index.name} of {index.table}" not in built:
+            with (
+                translated("target", f"adding key {index.name} of {index.table}"),
+                _left_out(f"key {index.name} of {index.table}") as reasons,
+            ):
+                connection.execute(building.add_key(staging, index))
+            warnings += reasons
+    for key in plan.keys.foreign_keys:
+        if f"{key.name} of {key.table}" not in built:
+            with (
+                translated("target", f"adding foreign key {key.name} of {key.table}"),
+                _left_out(f"foreign key {key.name} of {key.table}") as reasons,
+            ):
+                connection.execute(building.add_foreign_key(staging, key))
+            warnings += reasons
+    for table in plan.tables:
+        with translated("target", f"commenting table {table.name}"), connection.transaction():
+            for statement in building.comments(staging, table):
+                connection.execute(statement)
+    for name in plan.domains:
+        with translated("target", f"dropping domain {name}"):
+            try:
+                connection.execute(building.drop_domain(staging, name))
+            except (errors.DependentObjectsStillExist, errors.UndefinedObject):
+                continue  # an index predicate stands on it, or a first attempt dropped it
+    return warnings
+
+
+def analyze(connection: Connection, staging: str, table: TablePlan) -> None:
+    """Gather the statistics of a table, and leave it to autovacuum."""
+    with translated("target", f"analyzing table {table.name}"):
+        connection.execute(building.analyze(staging, table))
+
+
+@contextmanager
+def _left_out(what: str) -> Iterator[list[str]]:
+    """Gather the reason when the target can't build something; what was built before stays."""
+    reasons: list[str] = []
+    try:
+        yield reasons
+    except psycopg.Error as error:
+        if (error.sqlstate or "")[:2] not in _LEFT_OUT or isinstance(error, errors.InsufficientPrivilege):
+            raise
+        reasons.append(f"{what} left out: the target can't build it: {describe(error)}")
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What the index stage did: seconds for each table, the number of indexes, and what had to be left out.
+
+    `missing` are the names of the indexes that the target could not build.
+    """
+
+    seconds: dict[str, float]
+    indexes: int
+    warnings: tuple[str, ...]
+    missing: frozenset[str] = frozenset()
+
+
+def index(job: Job, doors: Doors, plan: Plan) -> Indexed:
+    """Build the indexes, each a unit of work, biggest table first; then keys, foreign keys, comments and statistics.
+
+    What a first attempt has built is not built again.
+    """
+    place = {table.name: number for number, table in enumerate(plan.tables)}
+    seconds = dict.fromkeys(place, 0.0)
+    with doors.sessions.lend(doors.target) as connection:
+        built = already_built(connection, job.staging)
+    wanted = sorted((i for i in plan.keys.indexes if i.name not in built), key=lambda i: place[i.table])
+
+    def build(number: int) -> str | None:
+        started = time.monotonic()
+        with doors.sessions.lend(doors.target, quoted_path(job.staging)) as connection:
+            reason = build_index(connection, job.staging, wanted[number])
+        seconds[wanted[number].table] += time.monotonic() - started
+        return reason
+
+    def gather(table: TablePlan) -> None:
+        with doors.sessions.lend(doors.target) as connection:
+            analyze(connection, job.staging, table)
+
+    with naming_triggers(doors):
+        reasons = in_parallel(doors, job.jobs, build, range(len(wanted)))
+        missing = frozenset(index.name for index, reason in zip(wanted, reasons, strict=True) if reason)
+        with doors.sessions.lend(doors.target) as connection:
+            warnings = build_keys(connection, job.staging, plan, built, missing)
+        in_parallel(doors, job.jobs, gather, plan.tables)
+    left_out = (*(reason for reason in reasons if reason), *warnings)
+    return Indexed(seconds, len(plan.keys.indexes) - len(missing), left_out, missing)

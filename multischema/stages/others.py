@@ -1,0 +1,72 @@
+"""What others have in and on the published schema."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from multischema.job import Job, illegal_schema
+from multischema.plan import record
+from multischema.postgres.connecting import Connection
+from multischema.postgres.errors import translated
+from multischema.postgres.questions import query, read_server
+from multischema.stages.preconditions import may_go, ownership_problems, stranger_problems
+from multischema.statements import dependants
+from multischema.statements.dependants import Dependant
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What others have in and on the published schema."""
+
+    dependants: tuple[Dependant, ...]
+    strangers: Sequence[Mapping[str, Any]]
+    server: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+
+def obstacles(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> list[str]:
+    """Return a line for each thing of others that a run can neither leave as it is nor create again.
+
+    `columns` are those of each table that is to be published; where that is not known yet, None.
+    """
+    if illegal_schema(job.schema):
+        return []
+    with translated("target", f"reading what stands on schema {job.schema}"), connection.transaction():
+        return obstacles_of(connection, job, read_standing(connection, job, columns), columns)
+
+
+def read_standing(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> Standing:
+    facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+    made = record.read(facts["published_comment"])
+    adopts = job.adopt and not made
+    found = dependants.assemble(query(connection, "dependants", schema=job.schema))
+    strangers = query(
+        connection,
+        "strangers",
+        schema=job.schema,
+        dependants=[view.oid for view in found],
+        # what the tool before this one made has the names of the origin's tables
+        ours=sorted(made.tables if made else columns or ()),
+        adopted=adopts,
+    )
+    if adopts and columns is None:
+        strangers = [row for row in strangers if row["place"] != "in"]
+    return Standing(found, strangers, read_server(connection, job.schema), facts)
+
+
+def published_columns(connection: Connection, schema: str) -> dict[str, list[str]]:
+    return {row["name"]: row["columns"] for row in query(connection, "table_columns", schema=schema)}
+
+
+def obstacles_of(
+    connection: Connection, job: Job, standing: Standing, columns: Mapping[str, Collection[str]] | None
+) -> list[str]:
+    foreign = ownership_problems(standing.server, standing.facts, job.app, job.schema, adopt=job.adopt)
+    if foreign:
+        return foreign
+    strangers = [row for row in standing.strangers if not (job.drop_dependants and may_go(row))]
+    lines = stranger_problems(job.schema, strangers)
+    lines += dependants.rights_problems(standing.dependants, job.schema, standing.server)
+    if columns is not None and not job.drop_dependants:
+        lines += dependants.missing_problems(standing.dependants, job.schema, columns)
+    return lines

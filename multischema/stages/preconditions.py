@@ -1,0 +1,331 @@
+"""What must hold before a run reads or writes: versions, rights, the reader. Problems are lines; none means go."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg import sql
+
+from multischema.catalog.tables import Catalog, Table
+from multischema.dumps.archives import Relative
+from multischema.job import illegal_schema
+from multischema.plan import record
+from multischema.plan.plan import Plan
+from multischema.plan.tables import plan_table
+from multischema.rules.file import Rules
+from multischema.rules.gaps import missing_columns
+from multischema.statements import rights
+from multischema.words import place, some
+
+SUPPORTED = range(13, 19)
+Row = Mapping[str, Any]
+_WITHOUT = {
+    "CREATEROLE": "ALTER ROLE {} NOCREATEROLE",
+    "REPLICATION": "ALTER ROLE {} NOREPLICATION",
+    "BYPASSRLS": "ALTER ROLE {} NOBYPASSRLS",
+}
+_WITHOUT_DATA = ("function", "procedure", "aggregate", "policy", "rule", "trigger", "table constraint")
+
+
+def server_problems(side: str, server: Row) -> list[str]:
+    """Return what is wrong with a server, on either side."""
+    problems = []
+    if server["major"] not in SUPPORTED:
+        problems.append(f"{side}: Postgres {server['major']} is not supported; want {SUPPORTED[0]} to {SUPPORTED[-1]}")
+    return problems
+
+
+def settings_problem(side: str, reason: str) -> str:
+    """Return the line about a pooler that keeps client programs from their settings."""
+    return (
+        f"{side}: the URL leads to a pooler (such as PgBouncer), which does not take the settings of pg_dump and pg_restore "
+        f"(PGOPTIONS): {reason}; use the server's own address and port, or mode stream"
+    )
+
+
+def origin_problems(side: str, server: Row, schema: str) -> list[str]:
+    """Return why the origin schema can't be read at all."""
+    if server["may_use_schema"] is None:
+        return [f"{side}: schema {schema} does not exist in database {server['database']}; name another origin schema"]
+    if not server["may_use_schema"]:
+        return [
+            f"{side}: role {server['role']} may not use schema {schema}; "
+            + _remedy(server, "GRANT USAGE ON SCHEMA {} TO {}", schema, server["role"])
+        ]
+    return []
+
+
+def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> list[str]:
+    """Return a line for each table that will be copied and can't be read whole.
+
+    Truncated tables need no right, and no column does that its mask says all of, or that the rules do not decide on yet:
+    whoever runs what is suggested here would open it.
+    """
+    problems = []
+    for table in catalog.tables:
+        own = rules.tables.get(table.name)
+        if own is None or own.truncated:
+            continue
+        read = set(plan_table(table, own, catalog, frozenset()).read).difference(missing_columns(table, own))
+        problems += [f"{side}: {line}" for line in _family_problems(table, catalog.schema)]
+        unreadable = [column.name for column in table.columns if column.name in read and not column.readable]
+        if unreadable:
+            whole = len(unreadable) == len(table.columns)
+            what = "" if whole else f"column{'s'[: len(unreadable) > 1]} {', '.join(unreadable)} of "
+            problems.append(
+                f"{side}: role {server['role']} may not SELECT {what}table {table.name}; {place(server)}: "
+                + rights.select(catalog.schema, table.name, () if whole else unreadable, server["role"]).as_string()
+            )
+        elif table.detaching:
+            problems += [
+                f"{side}: partition {names[-1]} of table {table.name} is half detached, and a copy may lack its rows; "
+                + _remedy(server, "ALTER TABLE {}.{} DETACH PARTITION {}.{} FINALIZE", *names)
+                for names in table.detaching
+            ]
+        elif table.row_security:
+            problems.append(
+                f"{side}: row security hides rows of table {table.name} from role {server['role']}; "
+                + _remedy(server, "ALTER ROLE {} BYPASSRLS", server["role"])
+                + ", or truncate the table in the rules"
+            )
+        elif table.unlogged and server["in_recovery"]:
+            problems.append(
+                f"{side}: the server is a standby, which has no row of the unlogged table {table.name}; use the primary, "
+                "or truncate the table in the rules"
+            )
+    if not catalog.tables:
+        problems.append(
+            f"{side}: schema {catalog.schema} of database {server['database']} holds no table; name another origin schema"
+        )
+    return problems
+
+
+def _family_problems(table: Table, schema: str) -> list[str]:
+    """Return why the rows of a table's children can neither be read with its own nor be left to them."""
+    problems = [
+        f"table {table.name} has rows in table {name}, which inherits from it and is an extension's; have it inherit no "
+        "more, or truncate the table in the rules"
+        for name in table.odd
+    ]
+    if table.children and table.kin:
+        elsewhere = some([f"{child.schema}.{child.name}" for child in table.children])
+        problems.append(
+            f"table {table.name} has rows in children that are not published themselves ({elsewhere}) and in others that "
+            f"are ({some(table.kin)}); have all or none of them be tables of schema {schema}, or truncate the table in the "
+            "rules"
+        )
+    return problems
+
+
+def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[str]:
+    """Return why the target can't be published to."""
+    problems = []
+    if server["encoding"] != "UTF8":
+        problems.append(f"target: database {server['database']} is encoded in {server['encoding']}; want UTF8")
+    if server["in_recovery"]:
+        problems.append("target: the server is a standby, which can't be written; use the primary")
+    if not server["may_create_schemas"]:
+        problems.append(
+            f"target: role {server['role']} may not create schemas in database {server['database']}; "
+            + _remedy(server, "GRANT CREATE ON DATABASE {} TO {}", server["database"], server["role"])
+        )
+    reason = illegal_schema(schema)
+    if reason:
+        problems.append(f"target: schema {schema!r} can't be published: {reason}")
+    return problems + reader_problems(server, facts, reader)
+
+
+def same_database_problems(origin: Row, target: Row) -> list[str]:
+    """Return why the target can't be written where it is the origin itself, or a standby or copy of its server's files.
+
+    Two databases of one server are a legal set-up. Where a server does not tell what system it is, addresses are compared.
+    """
+    if origin["system"] and target["system"]:
+        is_same = origin["system"] == target["system"] and origin["database_oid"] == target["database_oid"]
+    else:
+        is_same = (origin["address"], origin["database"]) == (target["address"], target["database"]) or (
+            origin["started"],
+            origin["database_oid"],
+        ) == (target["started"], target["database_oid"])
+    if not is_same:
+        return []
+    return [
+        f"target: database {target['database']} on {target['address']} is the origin's own ({origin['database']} on "
+        f"{origin['address']}), which a run would overwrite; give the ETL a database of its own, and see whether the two "
+        "URLs are swapped"
+    ]
+
+
+def ownership_problems(server: Row, facts: Row, app: str, schema: str, *, adopt: bool) -> list[str]:
+    """Return why a schema that is there may not be replaced: no run of this app made it, or it is another role's.
+
+    With `adopt` it may lack our record: the tool before this one wrote none.
+    """
+    if not facts["published_exists"]:
+        return []
+    if not facts["owns_published"]:
+        return [
+            f"target: schema {schema} belongs to {facts['published_owner']}, not to {server['role']}; publish under another "
+            f"name, or if a run made it, {_remedy(server, 'ALTER SCHEMA {} OWNER TO {}', schema, server['role'])}"
+        ]
+    found = record.read(facts["published_comment"])
+    if not found and not adopt:
+        return [
+            f"target: schema {schema} is there, and no run of this tool made it: its comment holds no record; publish under "
+            "another name, or, where the tool before this one made it, use adopt (--adopt) once"
+        ]
+    if found and found.app not in ("", app):
+        return [f"target: schema {schema} is published by app {found.app}, not by {app}; publish under another name"]
+    return []
+
+
+def hidden_problems(schema: str, tables: Sequence[Row], triggers: Sequence[Row], reader: str, *, granted: bool) -> list[str]:
+    """Return a line for each table that others than the ETL made unreadable, or not its own.
+
+    Before anything is `granted` a missing right is none.
+    """
+    names = ", ".join(row["name"] for row in triggers)
+    cause = f"; see what event trigger {names} does, and have it leave the ETL's role or schemas alone" if names else ""
+    lines = []
+    for row in tables:
+        table = f"table {schema}.{row['name']}"
+        if row["other_owner"]:
+            lines.append(f"target: {table} belongs to role {row['other_owner']} as soon as it is made{cause}")
+        elif row["row_security"]:
+            lines.append(f"target: row security is on for {table} as soon as it is made, and hides its rows{cause}")
+        elif granted and row["refused"]:
+            lines.append(f"target: the reader {reader} may not SELECT {table}, though it was granted{cause}")
+    return lines
+
+
+def dump_problems(side: str, server: Row, leaves: Sequence[Row]) -> list[str]:
+    """Return a line for each table or partition that pg_dump can't read: rights to columns or to a root are too few."""
+    return [
+        f"{side}: partition {row['schema']}.{row['name']} is a foreign table, of which pg_dump reads no row; use mode stream"
+        for row in leaves
+        if row["elsewhere"]
+    ] + [
+        f"{side}: role {server['role']} may not SELECT all of table {row['schema']}.{row['name']}, as pg_dump must; "
+        + _remedy(server, "GRANT SELECT ON TABLE {}.{} TO {}", row["schema"], row["name"], server["role"])
+        + ", or use mode stream"
+        for row in leaves
+        if not row["readable"]
+    ]
+
+
+def backup_problems(file: str, plan: Plan, relatives: Sequence[Relative]) -> list[str]:
+    """Return a line for each table or partition with rows of a copied table that a backup has and that is not restored."""
+    copied = {table.name for table in plan.copied}
+    return [
+        f"dump {file}: table {each.table} has rows in {each.schema}.{each.name}, which is not restored with it; use mode "
+        "stream, or truncate the table in the rules"
+        for each in sorted(relatives, key=lambda each: (each.table, each.schema, each.name))
+        if each.table in copied
+    ]
+
+
+def raw_problems(server: Row, schema: str) -> list[str]:
+    """Return why raw tables can't be made in a schema of the target that is there."""
+    if server["may_fill_schema"] is not False:
+        return []
+    return [
+        f"target: role {server['role']} may not create tables in schema {schema}, which mode dump fills with raw data; "
+        + _remedy(server, "GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, server["role"])
+    ]
+
+
+def reader_problems(server: Row, facts: Row, reader: str) -> list[str]:
+    """Return why the reader is absent, could read more than what is published, or can't read that."""
+    if not facts["reader_exists"]:
+        return [f"target: the reader {reader} does not exist; create the role, or name the one that Metabase connects as"]
+    if facts["reader_is_superuser"]:
+        return [f"target: the reader {reader} is a superuser, who reads everything; use a role without rights of its own"]
+    if facts["reader_is_self"]:
+        return [f"target: the reader {reader} is the ETL's own role; use a role of its own for Metabase"]
+    if facts["reader_powers"]:
+        return [
+            f"target: the reader {reader} is too powerful: it is a member of {', '.join(facts['reader_powers'])}, "
+            "itself or through another role; revoke that"
+        ]
+    if facts["reader_attributes"]:
+        return [
+            f"target: the reader {reader} is too powerful: it has {name}; {_remedy(server, _WITHOUT[name], reader)}"
+            for name in facts["reader_attributes"]
+        ]
+    problems = []
+    if not facts["reader_may_log_in"]:
+        problems.append(
+            f"target: nobody can log in as the reader {reader}; {_remedy(server, 'ALTER ROLE {} LOGIN', reader)}, "
+            "or name the role that Metabase connects as"
+        )
+    if facts["reader_expired"]:
+        problems.append(
+            f"target: the password of the reader {reader} has expired; "
+            + _remedy(server, "ALTER ROLE {} VALID UNTIL 'infinity'", reader)
+        )
+    if not facts["reader_may_connect"]:
+        problems.append(
+            f"target: the reader {reader} may not connect to database {server['database']}; "
+            + _remedy(server, "GRANT CONNECT ON DATABASE {} TO {}", server["database"], reader)
+        )
+    return problems
+
+
+def stranger_problems(schema: str, strangers: Sequence[Row]) -> list[str]:
+    """Return a line for each object of others that stands in or on the published schema, and that no run creates again."""
+    return [_stranger_problem(schema, row) for row in strangers]
+
+
+def may_go(stranger: Row) -> bool:
+    """Tell whether a run that is told to may drop it: this role's to drop, and nothing that holds data of others."""
+    return bool(stranger["owned"]) and stranger["type"] in _WITHOUT_DATA
+
+
+def lacking_problems(lacking: Sequence[Row], columns: Mapping[str, str], major: int) -> list[str]:
+    """Return a line for each published type that the target's version does not have."""
+    return [
+        f"target: Postgres {major} has no type {row['name']}, which column {columns[row['name']]} needs; "
+        "use a newer target, or truncate the table in the rules"
+        for row in lacking
+        if row["what"] == "type"
+    ]
+
+
+def xml_problems(columns: Sequence[str]) -> list[str]:
+    """Return a line for each column of documents, where the target can read none."""
+    return [
+        f"target: this server was built without libxml, which column {column} needs; use another server, "
+        "mask the column if it may be NULL, or truncate the table in the rules"
+        for column in columns
+    ]
+
+
+def exposed_problems(rights: Sequence[Row], reader: str) -> list[str]:
+    """Return a line for each thing besides published schemas that the reader could read (invariant 5)."""
+    return [
+        f"target: the reader {reader} could read {row['what']} {row['name']}, which is not published; revoke it, or drop it"
+        for row in rights
+    ]
+
+
+def stranger_title(row: Row) -> str:
+    """Return how messages name it."""
+    return f"{row['kind']} {row['name']}".strip()
+
+
+def _stranger_problem(schema: str, row: Row) -> str:
+    what = stranger_title(row)
+    if row["place"] == "in":
+        return f"target: {what} of role {row['owner']} stands in schema {schema}, which each run replaces; move it elsewhere"
+    if row["place"] == "at":
+        return (
+            f"target: {what} has row security, which the new one would not have; disable it, and give others a view of it "
+            "in another schema"
+        )
+    remedy = "drop it, and create it again after the run"
+    option = ", or use drop_dependants (--drop-dependants), which drops it" if may_go(row) else ""
+    return f"target: {what} stands on schema {schema} and would stay with the old one; {remedy}{option}"
+
+
+def _remedy(server: Row, statement: str, *names: str) -> str:
+    """Return a statement that is ready to paste, after the place where it is to run: URLs may be swapped."""
+    return f"{place(server)}: {sql.SQL(statement).format(*map(sql.Identifier, names)).as_string()}"

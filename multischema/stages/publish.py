@@ -1,0 +1,216 @@
+"""Publishing: the swap of schemas, with all that others built on the old one and were granted on it."""
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import errors, sql
+
+from multischema.errors import ConnectionLost, DatabaseError, VerifyError
+from multischema.job import Job
+from multischema.plan import record
+from multischema.postgres.connecting import Connection
+from multischema.postgres.errors import describe, translate, translated
+from multischema.postgres.questions import query
+from multischema.stages.others import Standing, obstacles_of, published_columns, read_standing
+from multischema.stages.preconditions import stranger_title
+from multischema.stages.reader import verify_readable, verify_rights
+from multischema.stages.run import (
+    Doors,
+    naming_triggers,
+)
+from multischema.statements import building, dependants, grants, publishing
+from multischema.statements.dependants import Definition, Dependant
+from multischema.statements.grants import Grant
+
+# What is in use is waited for as briefly as a deadlock is (1 s): meanwhile others wait behind, and a query of theirs that
+# locks views in another order must not be the one that is cut. So there are many tries.
+_LOCK_TIMEOUT = "500ms"
+_PAUSE = 2.0
+_PATIENCE = 300.0  # seconds for queries of what is created again
+# Classes of SQLSTATE that tell that a view does not fit any more (syntax or a missing object, features, limits, data,
+# integrity, others that stand on it, its own errors); for others (disk, connection) the run fails.
+_DOES_NOT_FIT = ("0A", "21", "22", "23", "2B", "42", "54", "55", "P0")
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What the publish stage did besides: what it created again, by name, and what must be known."""
+
+    recreated: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """All that a view is created from."""
+
+    view: Dependant
+    definition: Definition
+    grants: Sequence[Grant]
+
+
+class _InUse(DatabaseError):
+    """Others read what is to be replaced, or are replacing it themselves."""
+
+
+def publish(job: Job, doors: Doors) -> Publication:
+    """Swap yesterday's schema for the staging schema, on the session that holds the app's lock."""
+    with naming_triggers(doors):
+        return swap(doors.holder, job)
+
+
+def swap(connection: Connection, job: Job) -> Publication:
+    """Swap the schemas in one transaction, on the session that holds the app's lock.
+
+    Renaming a schema takes no lock on a table: where nobody built on it, it commits in milliseconds under an open query.
+    Views that stand on it are locked; while a query has one, the transaction is given up and tried again, some minutes long.
+    Raises VerifyError for what can't be kept and for a reader that could read too much by now, DatabaseError for what is in
+    use or can't be created again.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        is_commit = False
+        try:
+            with translated("target", f"publishing schema {job.schema}"), connection.transaction():
+                publication = _publish(connection, job)
+                is_commit = True
+            return publication
+        except _InUse:
+            if time.monotonic() >= deadline:
+                raise
+        except ConnectionLost as lost:
+            if not is_commit:
+                raise
+            # the answer to COMMIT did not come: nobody here knows whether the server did it
+            raise ConnectionLost(f"{lost}; schema {job.schema} is whole, and may be the new one already") from None
+        time.sleep(_PAUSE)
+
+
+def _publish(connection: Connection, job: Job) -> Publication:
+    # with its commit all commits of the run are on the disk, and on the standbys that the server waits for
+    connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
+    exposed = verify_rights(connection, job.schema, job.reader, job.raw_schema)
+    if exposed:
+        raise VerifyError(*exposed)
+    columns = published_columns(connection, job.staging)
+    standing = _held(connection, job, columns)
+    replaced = standing.facts["published_exists"]
+    was_adopted = replaced and record.read(standing.facts["published_comment"]) is None
+    to_schema = query(connection, "schema_privileges", schema=job.schema)
+    to_future = query(connection, "default_privileges", schema=job.schema)
+    to_tables = query(connection, "privileges", schema=job.schema, relation=None)
+    copies = _copies(connection, standing.dependants)
+    dropped = _drop(connection, job, standing)
+    connection.execute("SET LOCAL lock_timeout = '10s'")
+    old = job.old if replaced else None
+    grantees = list(dict.fromkeys(row["role"] for row in to_schema))
+    if was_adopted:  # so that it can be dropped
+        tables = published_columns(connection, job.schema)
+        connection.execute(building.comment_on_schema(job.schema, record.adopting(tables, job.app)))
+    for statement in publishing.publish(job.staging, job.schema, old, job.reader, grantees):
+        connection.execute(statement)
+    present = query(connection, "privileges", schema=job.schema, relation=None)
+    wanted, ended = grants.to_tables(to_tables, present, columns, to_future, job.reader)
+    future, lost = grants.to_future(job.schema, to_future)
+    found = grants.read(row for row in present if not row["is_owner"])
+    for statement in [*grants.to_schema(job.schema, to_schema), *grants.changes(job.schema, wanted, found), *future]:
+        connection.execute(statement)
+    unreadable = verify_readable(connection, job.schema, job.reader, granted=True)
+    if unreadable:
+        raise VerifyError(*unreadable)
+    recreated, gone = _recreate(connection, job, copies, columns)
+    return Publication(tuple(recreated), (*ended, *lost, *dropped, *gone))
+
+
+def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> Standing:
+    """Lock what stands on the published schema, and return it: nobody changes it after that. Raises VerifyError, _InUse."""
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
+    held: set[int] = set()
+    while True:
+        standing = read_standing(connection, job, columns)
+        problems = obstacles_of(connection, job, standing, columns)
+        if problems:
+            raise VerifyError(*problems)
+        new = [view for view in standing.dependants if view.oid not in held]
+        if not new:
+            return standing
+        for view in new:
+            # it may be dropped, or become another thing, before it is locked
+            with _in_use(view.title, job.schema, errors.UndefinedTable, errors.WrongObjectType):
+                connection.execute(dependants.hold(view))
+        held |= {view.oid for view in new}
+
+
+def _copies(connection: Connection, views: Sequence[Dependant]) -> list[_Copy]:
+    """Read what views are created from, and what is granted on them."""
+    connection.execute("SET LOCAL search_path = pg_catalog")  # names come out with their schemas
+    definitions = dependants.define(query(connection, "definitions", dependants=[view.oid for view in views]))
+    return [
+        _Copy(
+            view, definitions[view.oid], grants.read(query(connection, "privileges", schema=view.schema, relation=view.name))
+        )
+        for view in views
+    ]
+
+
+def _drop(connection: Connection, job: Job, standing: Standing) -> list[str]:
+    """Drop what is created again, and what the run was told to let go; return a warning for each of the latter."""
+    for stranger in standing.strangers:
+        with _in_use(stranger_title(stranger), job.schema):
+            connection.execute(dependants.drop_stranger(stranger))
+    for view in reversed(standing.dependants):
+        with _in_use(view.title, job.schema):
+            connection.execute(dependants.drop(view))
+    return [f"{stranger_title(row)} was dropped: it stood on the old schema {job.schema}" for row in standing.strangers]
+
+
+def _recreate(
+    connection: Connection, job: Job, copies: Sequence[_Copy], columns: Mapping[str, Collection[str]]
+) -> tuple[list[str], list[str]]:
+    """Create views again, each after those that it stands on; return their names, and a warning for each that is let go."""
+    gone: dict[int, str] = {}
+    for copy in copies:
+        view = copy.view
+        reason = dependants.without(view, gone.keys(), columns) or _recreated(connection, job, copy)
+        if reason:
+            gone[view.oid] = f"{view.title} of role {view.owner} was dropped: {reason}"
+    return [copy.view.title for copy in copies if copy.view.oid not in gone], list(gone.values())
+
+
+def _recreated(connection: Connection, job: Job, copy: _Copy) -> str | None:
+    """Create one view again; return why that can't be, where the run was told to let it go then."""
+    view = copy.view
+    try:
+        with _in_use(view.title, job.schema), connection.transaction():
+            for statement in dependants.create(view, copy.definition):
+                connection.execute(statement)
+            found = grants.read(query(connection, "privileges", schema=view.schema, relation=view.name))
+            for statement in [
+                *grants.changes(view.schema, copy.grants, found),
+                *dependants.fill(view, copy.definition),
+            ]:
+                connection.execute(statement)
+    except psycopg.Error as error:
+        failed = translate(error, "target", f"creating {view.title} of role {view.owner} again")
+        if isinstance(failed, ConnectionLost) or (error.sqlstate or "")[:2] not in _DOES_NOT_FIT:
+            raise failed from None
+        if not job.drop_dependants:
+            raise DatabaseError(f"{failed}; {dependants.REMEDY}") from None
+        return f"the target can't create it again: {describe(error)}"
+    return None
+
+
+@contextmanager
+def _in_use(title: str, schema: str, *others: type[psycopg.Error]) -> Iterator[None]:
+    """Have what a query reads, or somebody else replaces, be tried again."""
+    passing: tuple[type[psycopg.Error], ...] = (errors.LockNotAvailable, errors.DeadlockDetected, *others)
+    try:
+        yield
+    except passing:
+        raise _InUse(
+            f"target: {title} is in use, and schema {schema} can't be replaced without it; "
+            "end the queries that read it, then start again"
+        ) from None

@@ -1,0 +1,223 @@
+"""The raw schema of the target, where `dump` mode restores rows before they are masked: `public`, or the origin's schema."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import psycopg
+from psycopg import errors, sql
+
+from multischema.dumps import archives
+from multischema.errors import CheckError, DatabaseError, VerifyError
+from multischema.job import Job, hidden_pattern
+from multischema.plan.plan import Plan
+from multischema.postgres.connecting import Connection
+from multischema.postgres.dropping import drop_members
+from multischema.postgres.errors import describe, translated
+from multischema.postgres.locks import try_lock
+from multischema.postgres.questions import one_moment, query, read_server
+from multischema.stages.preconditions import exposed_problems, raw_problems
+from multischema.stages.reader import verify_readable
+from multischema.statements import building, raw
+
+# What a computed default may ask for and the target lacks: a function, a table (of nextval), a schema, another object
+_LACKING = ("42883", "42P01", "3F000", "42704")
+
+
+def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
+    """Return a line for each object in the raw schema that is not a run's, and that this run may not drop."""
+    # what another run makes between two questions would be a stranger's
+    with translated("target", f"reading the catalog of schema {schema}"), one_moment(connection):
+        if any(row["schema"] == schema for row in query(connection, "raw_schemas", marker=raw.MARKER)):
+            return []
+        exists = query(connection, "server", schema=schema)[0]["may_use_schema"] is not None
+        rows = query(connection, "members", schema=schema, marker=raw.MARKER)
+    if schema != "public":
+        problem = f"target: schema {schema} is there, and mode dump would fill and drop it; rename it, or use mode stream"
+        return [problem] if exists else []
+    if job.clear_raw:
+        return []
+    return [
+        f"target: {row['kind']} {row['name']} of role {row['owner']} stands in schema {schema}, which mode dump fills "
+        "with raw data and empties; move it to another schema, or drop it, or use clear_raw (--clear-raw), which drops it"
+        for row in rows
+    ]
+
+
+def rights_problems(connection: Connection, schema: str) -> list[str]:
+    """Return why this role can't make raw tables in the schema."""
+    with translated("target", f"reading the rights to schema {schema}"):
+        return raw_problems(read_server(connection, schema), schema)
+
+
+def enter(connection: Connection, job: Job, schema: str) -> None:
+    """Make the raw schema this run's: empty, marked, hidden from the reader. The session holds its lock.
+
+    Raises CheckError where others have something there, and the run was not told to drop it.
+    """
+    if missing := rights_problems(connection, schema):
+        raise CheckError(*missing)
+    if empty_abandoned(connection, schema):
+        raise CheckError(*_staying(connection, schema))
+    if found := strangers(connection, job, schema):
+        raise CheckError(*found)
+    with translated("target", f"preparing schema {schema}"), connection.transaction():
+        if schema != "public":
+            connection.execute(raw.create_schema(schema))
+        for statement in raw.mark(schema, job.restoring):
+            connection.execute(statement)
+    if job.clear_raw:
+        drop_members(connection, schema, others=True, keep_marker=True)
+    if left := _staying(connection, schema):
+        raise CheckError(*left)
+
+
+def create_tables(connection: Connection, job: Job, plan: Plan, schema: str) -> None:
+    """Create the raw tables, unlogged: what is in them is in no WAL and no backup of the target."""
+    with translated("target", f"creating types in schema {schema}"), connection.transaction():
+        for statement in raw.create_types(plan, schema):
+            connection.execute(statement)
+    for name, statement in raw.create_tables(plan, schema):
+        with translated("target", f"creating raw table {name}"):
+            connection.execute(statement)
+    made = [table.name for table in plan.copied]
+    if changed := verify_readable(connection, schema, job.reader, made, granted=False):
+        raise VerifyError(*changed)
+
+
+def execute_structure(connection: Connection, statements: Sequence[tuple[str, str, str, str]], schema: str) -> list[str]:
+    """Create what a backup's structure says, and return a warning for each key or index that can't be.
+
+    What only a default needs is left out. Raises DatabaseError with a line for each table and type that can't be created.
+    """
+    problems, warnings = [], []
+    with translated("target", "restoring the structure"):
+        connection.execute("SET check_function_bodies = off")  # they name what is created after them
+    names = [name for kind, within, name, _ in statements if within == schema and kind in ("CONSTRAINT", "FK CONSTRAINT")]
+    renaming = building.may_be_of_not_null(names)
+    for kind, within, name, statement in statements:
+        if within != schema:
+            continue
+        reason = _tried(connection, statement)
+        if reason is not None and kind == "TABLE" and reason.sqlstate in _LACKING:
+            reason = _tried(connection, archives.without_defaults(statement))
+        if reason is None and kind == "TABLE" and renaming:
+            _rename_not_null(connection, schema)
+        if reason is None:
+            continue
+        if isinstance(reason, psycopg.OperationalError) and reason.sqlstate is None:
+            with translated("target", "restoring the structure"):
+                raise reason
+        line = f"{kind.lower()} {name}: {describe(reason)}"
+        if kind in ("TABLE", "TABLE ATTACH"):
+            problems.append(f"target: the backup's {line}; create what is missing, such as the extension that has it")
+        elif kind in ("CONSTRAINT", "INDEX", "FK CONSTRAINT"):
+            warnings.append(f"of the backup, left out: {line}")
+    if problems:
+        raise DatabaseError(*problems)
+    return warnings
+
+
+def _rename_not_null(connection: Connection, schema: str) -> None:
+    """Give way to keys that have the names of NOT NULL: before tables are attached to others, and names are in families."""
+    with translated("target", "restoring the structure"):
+        for row in query(connection, "names_of_not_null", schema=schema, pattern=building.NAME_OF_NOT_NULL):
+            connection.execute(raw.rename_not_null(row["table"], row["name"], row["oid"]))
+
+
+def empty(connection: Connection, job: Job, plan: Plan) -> None:
+    """Take from the raw tables of a backup what a first attempt to restore it left, and end what still works at it."""
+    with translated("target", f"emptying schema {job.raw_schema}"):
+        query(connection, "end_sessions", application=job.restoring)
+        if plan.copied:
+            connection.execute(raw.truncate([sql.Identifier(job.raw_schema, table.name) for table in plan.copied]))
+
+
+def strip(connection: Connection, schema: str) -> None:
+    """Drop all keys and indexes of the raw tables, and have their rows in no WAL and in no statistics."""
+    with translated("target", f"dropping the keys of schema {schema}"):
+        for row in query(connection, "keys_of", schema=schema, others=False):
+            if row["what"] == "constraint":
+                connection.execute(raw.drop_constraint(row["table"], row["name"]))
+            elif row["what"] == "index":
+                connection.execute(raw.drop("INDEX", row["identity"]))
+            else:
+                connection.execute(raw.unanalyzed(row["table"]))
+                with suppress(errors.FeatureNotSupported):  # a column of another table is of its row type
+                    connection.execute(raw.unlogged(row["table"]))
+
+
+def hide(connection: Connection, schema: str) -> None:
+    """Take the raw tables, still empty, from all other roles: default privileges grant more often than people know.
+
+    A function of a backup's that ran with this role's rights would read them for whoever calls it.
+    """
+    with translated("target", f"hiding the tables of schema {schema}"):
+        granted = query(connection, "granted_raw", schema=schema)
+        for statement in raw.hide([(row["table"], row["role"]) for row in granted]):
+            connection.execute(statement)
+        for row in query(connection, "definers", schema=schema):
+            connection.execute(raw.disarm(row["routine"]))
+
+
+def exposed(connection: Connection, job: Job, schema: str) -> list[str]:
+    """Return what the reader could read of the raw schema."""
+    with translated("target", "reading the reader's rights"):
+        rows = query(connection, "reader_rights", reader=job.reader, hidden=hidden_pattern(), raw=schema)
+    return exposed_problems([row for row in rows if row["what"] == "table"], job.reader)
+
+
+def empty_abandoned(connection: Connection, schema: str | None = None) -> list[str]:
+    """Empty a raw schema, or all whose lock this session can have: a killed run left them. Return those still in use."""
+    with translated("target", "looking for raw data"):
+        found = query(connection, "raw_schemas", marker=raw.MARKER)
+    kept = []
+    for row in found:
+        if schema in (None, row["schema"]) and (schema or try_lock(connection, row["schema"])):
+            with translated("target", f"emptying schema {row['schema']}"):
+                query(connection, "end_sessions", application=row["application"])
+            if not leave(connection, row["schema"]):
+                kept.append(row["schema"])
+            if schema is None:
+                query(connection, "advisory_unlock", schema=row["schema"])
+    return kept
+
+
+def drop_own(connection: Connection, schema: str, application: str) -> None:
+    """Empty the raw schema if it is this run's."""
+    with translated("target", "looking for raw data"):
+        found = query(connection, "raw_schemas", marker=raw.MARKER)
+    if any(row["schema"] == schema and row["application"] == application for row in found):
+        leave(connection, schema)
+
+
+def leave(connection: Connection, schema: str) -> bool:
+    """Drop all that runs put into the raw schema, the marker last; tell whether all of it went."""
+    if schema == "public":
+        return drop_members(connection, schema)
+    if not drop_members(connection, schema, keep_marker=True):
+        return False
+    # at once: without its marker the schema would be taken for someone else's
+    with translated("target", f"dropping schema {schema}"), connection.transaction():
+        connection.execute(building.drop_domain(schema, raw.MARKER))
+        connection.execute(building.drop_schema(schema))
+    return True
+
+
+def _staying(connection: Connection, schema: str) -> list[str]:
+    """Return a line for each object but the marker that is still in the raw schema."""
+    with translated("target", f"reading the catalog of schema {schema}"):
+        rows = query(connection, "members", schema=schema, marker=raw.MARKER)
+    return [
+        f"target: {row['kind']} {row['name']} of role {row['owner']} stays in schema {schema}; drop it"
+        for row in rows
+        if not row["is_marker"]
+    ]
+
+
+def _tried(connection: Connection, statement: str) -> psycopg.Error | None:
+    """Execute a statement of a dump; return the error where the server refused."""
+    try:
+        connection.execute(statement.encode())
+    except psycopg.Error as error:
+        return error
+    return None

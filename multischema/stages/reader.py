@@ -1,0 +1,30 @@
+"""What the reader could read too much of, and what would keep it from reading what is published."""
+
+from collections.abc import Sequence
+
+from multischema.job import hidden_pattern
+from multischema.postgres.connecting import Connection
+from multischema.postgres.errors import translated
+from multischema.postgres.questions import query, read_server
+from multischema.stages.preconditions import exposed_problems, hidden_problems, reader_problems
+
+
+def verify_rights(connection: Connection, schema: str, reader: str, raw: str) -> list[str]:
+    """Return what the reader could read besides published schemas."""
+    with translated("target", "reading the reader's rights"):
+        facts = query(connection, "target", schema=schema, reader=reader)[0]
+        problems = reader_problems(read_server(connection, schema), facts, reader)
+        if not problems:
+            rights = query(connection, "reader_rights", reader=reader, hidden=hidden_pattern(), raw=raw)
+            problems = exposed_problems(rights, reader)
+        return problems
+
+
+def verify_readable(
+    connection: Connection, schema: str, reader: str, tables: Sequence[str] | None = None, *, granted: bool
+) -> list[str]:
+    """Return what would keep tables of a schema from being read whole; the reader's rights only once they are granted."""
+    with translated("target", f"reading what became of the tables of schema {schema}"):
+        found = query(connection, "hidden_tables", schema=schema, reader=reader, tables=tables)
+        triggers = query(connection, "event_triggers")
+    return hidden_problems(schema, found, triggers, reader, granted=granted)

@@ -1,0 +1,1 @@
+"""Every statement that we compose, as values. Pure: nothing is executed here."""

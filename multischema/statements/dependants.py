@@ -1,0 +1,273 @@
+"""Views and materialized views that others built on the published schema: they are created again whenever it is replaced.
+
+A view is bound to tables, not to their names: it would stay with the old schema, and keep that from being dropped. So it is
+dropped and created again, in the transaction that publishes, from what the catalog says of it. All are values here.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from multischema.words import place
+
+Row = Mapping[str, Any]
+REMEDY = "change it, or use drop_dependants (--drop-dependants), which drops it"
+
+
+@dataclass(frozen=True)
+class Column:
+    """What hangs on a column of a view; `settings` are what ALTER COLUMN … SET takes, in SQL."""
+
+    name: str
+    comment: str | None
+    default: str | None
+    options: Sequence[str]
+    settings: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """An index, extended statistics, a rule or a trigger of a view, as Postgres itself writes it, and what that leaves out.
+
+    `statistics` is the target of statistics, `clustered` tells the index by which a materialized view is clustered.
+    """
+
+    kind: str
+    schema: str
+    name: str
+    definition: str
+    comment: str | None
+    statistics: int | None
+    clustered: bool
+
+
+@dataclass(frozen=True)
+class Dependant:
+    """A view or a materialized view; `needs` are the published tables, each with a column or None, that it reads."""
+
+    oid: int
+    kind: str
+    schema: str
+    name: str
+    shown: str
+    owner: str
+    owner_is_superuser: bool
+    may_replace: bool
+    may_create: bool
+    stands_on: frozenset[int]
+    needs: tuple[tuple[str, str | None], ...]
+
+    @property
+    def title(self) -> str:
+        """Return how messages name it."""
+        return f"{self.kind} {self.shown}"
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Return its qualified name."""
+        return sql.Identifier(self.schema, self.name)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a dependant is created from."""
+
+    oid: int
+    query: str
+    options: tuple[str, ...]
+    method: str | None
+    populated: bool
+    comment: str | None
+    columns: tuple[Column, ...]
+    parts: tuple[Part, ...]
+
+
+def define(rows: Sequence[Row]) -> dict[int, Definition]:
+    """Return the definitions of dependants."""
+    return {
+        row["oid"]: Definition(
+            **{
+                **row,
+                "options": tuple(row["options"]),
+                "columns": tuple(Column(*column) for column in row["columns"]),
+                "parts": tuple(Part(*part) for part in row["parts"]),
+            }
+        )
+        for row in rows
+    }
+
+
+def assemble(rows: Sequence[Row]) -> tuple[Dependant, ...]:
+    """Return the dependants, each after those that it stands on."""
+    found = [
+        Dependant(
+            **{
+                **row,
+                "stands_on": frozenset(row["stands_on"]),
+                "needs": tuple((table, column) for table, column in row["needs"]),
+            }
+        )
+        for row in rows
+    ]
+    ordered: list[Dependant] = []
+    while found:
+        left = {dependant.oid for dependant in found}
+        # views that read one another (nothing can read them) come last, and the server says what is wrong
+        free = [dependant for dependant in found if not dependant.stands_on & left] or found
+        ordered += free
+        found = [dependant for dependant in found if dependant not in free]
+    return tuple(ordered)
+
+
+def rights_problems(dependants: Sequence[Dependant], schema: str, server: Row) -> list[str]:
+    """Return a line for each dependant that this role can't drop or create again, with the statement that mends it."""
+    role = server["role"]
+    options = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if server["major"] >= 16 else "")
+    lines = []
+    for dependant in dependants:
+        what, owner, own = sql.SQL(dependant.kind.upper()), sql.Identifier(dependant.owner), sql.Identifier(role)
+        if not dependant.may_replace and dependant.owner_is_superuser:
+            remedy = sql.SQL("ALTER {} {} OWNER TO {}").format(what, dependant.identifier, own)
+        elif not dependant.may_replace:
+            remedy = sql.SQL("GRANT {} TO {}{}").format(owner, own, options)
+        elif not dependant.may_create:
+            remedy = sql.SQL("GRANT CREATE ON SCHEMA {} TO {}").format(sql.Identifier(dependant.schema), owner)
+        else:
+            continue
+        lines.append(
+            f"target: {dependant.title} of role {dependant.owner} stands on schema {schema}, and role {role} may not create "
+            f"it again for that role; {place(server)}: {remedy.as_string()}"
+        )
+    return lines
+
+
+def missing(dependant: Dependant, columns: Mapping[str, Collection[str]]) -> str | None:
+    """Return which tables and columns a dependant reads that are not published any more, or None.
+
+    `columns` are those of each table that is published now.
+    """
+    tables = sorted({table for table, _ in dependant.needs if table not in columns})
+    lacking = [
+        f"{table}.{column}"
+        for table, column in dependant.needs
+        if column and table in columns and column not in columns[table]
+    ]
+    lists = (("table", tables), ("column", lacking))
+    gone = " and ".join(f"{noun}{'s'[: len(names) > 1]} {', '.join(names)}" for noun, names in lists if names)
+    return gone or None
+
+
+def missing_problems(dependants: Sequence[Dependant], schema: str, columns: Mapping[str, Collection[str]]) -> list[str]:
+    """Return a line for each dependant that can't be created again, as something that it reads is not published any more."""
+    gone = [(dependant, missing(dependant, columns)) for dependant in dependants]
+    return [
+        f"target: {dependant.title} of role {dependant.owner} reads {what} of schema {schema}, which is gone; {REMEDY}"
+        for dependant, what in gone
+        if what
+    ]
+
+
+def without(dependant: Dependant, gone: Collection[int], columns: Mapping[str, Collection[str]]) -> str | None:
+    """Return why a dependant can't be created again, where others are `gone` and these columns are published, or None."""
+    lacking = missing(dependant, columns)
+    if lacking:
+        return f"it reads {lacking}, which is gone"
+    return "it stands on one that was dropped" if dependant.stands_on & set(gone) else None
+
+
+def hold(dependant: Dependant) -> sql.Composed:
+    """Return the statement that locks a dependant and nothing else: LOCK TABLE would lock all that a view reads."""
+    return _alter(dependant, sql.SQL("OWNER TO {}").format(sql.Identifier(dependant.owner)))
+
+
+def drop(dependant: Dependant) -> sql.Composed:
+    """Return the statement that drops a dependant; RESTRICT, so that nothing of anyone else's goes with it."""
+    return sql.SQL("DROP {} {}").format(sql.SQL(dependant.kind.upper()), dependant.identifier)
+
+
+def create(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
+    """Return the statements that create a dependant again, with all but privileges and rows.
+
+    It gets its owner before anything of it may run: an expression of others must not run with the ETL's rights.
+    """
+    is_view = dependant.kind == "view"
+    statements = [
+        sql.SQL("CREATE {} {}{}{} AS {}{}").format(
+            sql.SQL(dependant.kind.upper()),
+            dependant.identifier,
+            sql.SQL(" USING {}").format(sql.Identifier(definition.method)) if definition.method else sql.SQL(""),
+            sql.SQL(" WITH {}").format(_options(definition.options)) if definition.options else sql.SQL(""),
+            sql.SQL(definition.query),
+            sql.SQL("" if is_view else " WITH NO DATA"),
+        ),
+        hold(dependant),
+        *_comment(sql.SQL(dependant.kind.upper()), dependant.identifier, definition.comment),
+    ]
+    for column in definition.columns:
+        name = sql.Identifier(column.name)
+        whole = sql.Identifier(dependant.schema, dependant.name, column.name)
+        statements += _comment(sql.SQL("COLUMN"), whole, column.comment)
+        if column.default is not None:
+            statements.append(
+                _alter(dependant, sql.SQL("ALTER COLUMN {} SET DEFAULT {}").format(name, sql.SQL(column.default)))
+            )
+        settings = [_options(column.options)] if column.options else []
+        settings += [sql.Composed([sql.SQL(setting)]) for setting in column.settings]
+        statements += [_alter(dependant, sql.SQL("ALTER COLUMN {} SET {}").format(name, setting)) for setting in settings]
+    for part in definition.parts:
+        statements.append(sql.Composed([sql.SQL(part.definition)]))
+        if part.kind == "STATISTICS":
+            name = sql.Identifier(part.schema, part.name)
+            statements.append(sql.SQL("ALTER STATISTICS {} OWNER TO {}").format(name, sql.Identifier(dependant.owner)))
+            if part.statistics is not None:
+                target = sql.Literal(part.statistics)
+                statements.append(sql.SQL("ALTER STATISTICS {} SET STATISTICS {}").format(name, target))
+        if part.clustered:
+            statements.append(_alter(dependant, sql.SQL("CLUSTER ON {}").format(sql.Identifier(part.name))))
+        statements += _comment(sql.SQL(part.kind), _named(part, dependant), part.comment)
+    return statements
+
+
+def fill(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
+    """Return the statements that fill a dependant with rows, if it held any; they run with its owner's rights."""
+    if dependant.kind == "view" or not definition.populated:
+        return []
+    return [
+        sql.SQL("REFRESH MATERIALIZED VIEW {}").format(dependant.identifier),
+        sql.SQL("ANALYZE {}").format(dependant.identifier),
+    ]
+
+
+def drop_stranger(row: Row) -> sql.Composed:
+    """Return the statement that drops what else stands on the published schema."""
+    if row["type"] == "table constraint":
+        return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
+            sql.Identifier(row["of_schema"], row["of_table"]), sql.Identifier(row["constraint_name"])
+        )
+    return sql.SQL("DROP {} {}").format(sql.SQL(row["type"].upper()), sql.SQL(row["identity"]))
+
+
+def _alter(dependant: Dependant, change: sql.Composed) -> sql.Composed:
+    return sql.SQL("ALTER {} {} {}").format(sql.SQL(dependant.kind.upper()), dependant.identifier, change)
+
+
+def _options(options: Sequence[str]) -> sql.Composed:
+    """Compose what the catalog keeps as `name=value`; one of a toast table is `toast.name`."""
+    pairs = (option.partition("=") for option in options)
+    return sql.SQL("({})").format(
+        sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(*name.split(".")), sql.Literal(value)) for name, _, value in pairs
+        )
+    )
+
+
+def _comment(kind: sql.SQL, name: sql.Composable, comment: str | None) -> list[sql.Composed]:
+    return [sql.SQL("COMMENT ON {} {} IS {}").format(kind, name, sql.Literal(comment))] if comment else []
+
+
+def _named(part: Part, dependant: Dependant) -> sql.Composable:
+    if part.kind in ("RULE", "TRIGGER"):
+        return sql.SQL("{} ON {}").format(sql.Identifier(part.name), dependant.identifier)
+    return sql.Identifier(part.schema, part.name)

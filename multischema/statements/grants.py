@@ -1,0 +1,136 @@
+"""Privileges of others on the published schema, its tables and their columns: granted again when it is replaced."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+
+def grantee(role: str | None) -> sql.Composable:
+    """Return a role as GRANT and REVOKE take it; PUBLIC is None."""
+    return sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
+
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A privilege of a role, None for PUBLIC, to a relation, or to one column of it."""
+
+    relation: str
+    column: str | None
+    role: str | None
+    privilege: str
+    grantable: bool
+
+
+def read(rows: Iterable[Row]) -> list[Grant]:
+    """Return the grants that rows tell of."""
+    return [Grant(row["relation"], row["column"], row["role"], row["privilege"], row["grantable"]) for row in rows]
+
+
+def to_tables(
+    old: Sequence[Row], new: Sequence[Row], columns: Mapping[str, Collection[str]], defaults: Sequence[Row], reader: str
+) -> tuple[list[Grant], list[str]]:
+    """Return what is to be granted on the new tables, and a warning for what can't be, as its table or column is gone.
+
+    `columns` are those of each new table. A table of the same name has the grants that the old one had, no more and no
+    fewer; one that was not published before has those that default privileges give.
+    """
+    held = read(row for row in old if not row["is_owner"])
+    added = columns.keys() - {row["relation"] for row in old}
+    wanted = [Grant(table, None, reader, "SELECT", False) for table in columns]
+    wanted += [grant for grant in held if _is_there(grant, columns)]
+    wanted += [grant for grant in read(row for row in new if not row["is_owner"]) if grant.relation in added]
+    wanted += [
+        Grant(table, None, row["role"], row["privilege"], row["grantable"])
+        for row in defaults
+        if row["is_own"] and row["kind"] == "TABLES"
+        for table in added
+    ]
+    gone: dict[str, set[str]] = {}
+    for grant in held:
+        if grant.role != reader and not _is_there(grant, columns):
+            what = f"column {grant.relation}.{grant.column}" if grant.relation in columns else f"table {grant.relation}"
+            gone.setdefault(what, set()).add(grant.role or "PUBLIC")
+    warnings = [
+        f"rights of {', '.join(sorted(roles))} to {what} ended: it is not published any more" for what, roles in gone.items()
+    ]
+    return wanted, warnings
+
+
+def changes(schema: str, wanted: Iterable[Grant], found: Iterable[Grant]) -> list[sql.Composed]:
+    """Return the statements that leave relations of a schema with the wanted grants where they have others."""
+    by_place = _strongest(wanted)
+    present = _strongest(found)
+    excess = [grant for place, grant in present.items() if by_place.get(place) != grant]
+    lacking = [grant for place, grant in by_place.items() if present.get(place) != grant]
+    return [_statement("REVOKE", schema, grant) for grant in excess] + [
+        _statement("GRANT", schema, grant) for grant in lacking
+    ]
+
+
+def to_schema(schema: str, rows: Iterable[Row]) -> list[sql.Composed]:
+    """Return the statements that grant a schema again."""
+    return [
+        sql.SQL("GRANT {} ON SCHEMA {} TO {}{}").format(
+            sql.SQL(row["privilege"]), sql.Identifier(schema), grantee(row["role"]), _option(row["grantable"])
+        )
+        for row in rows
+    ]
+
+
+def to_future(schema: str, rows: Iterable[Row]) -> tuple[list[sql.Composed], list[str]]:
+    """Return the statements that set default privileges of a schema again, and a warning for those of other roles."""
+    statements, lost = [], set()
+    for row in rows:
+        if not row["may_grant"]:
+            lost.add(row["creator"])
+            continue
+        statements.append(
+            sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}{}").format(
+                sql.Identifier(row["creator"]),
+                sql.Identifier(schema),
+                sql.SQL(row["privilege"]),
+                sql.SQL(row["kind"]),
+                grantee(row["role"]),
+                _option(row["grantable"]),
+            )
+        )
+    warnings = [
+        f"default privileges of role {role} in schema {schema} ended: only that role may set them" for role in sorted(lost)
+    ]
+    return statements, warnings
+
+
+def _strongest(grants: Iterable[Grant]) -> dict[tuple[str, str | None, str | None, str], Grant]:
+    """Return the grants by what they are of; one with grant option wins over the same without."""
+    found: dict[tuple[str, str | None, str | None, str], Grant] = {}
+    for grant in grants:
+        place = (grant.relation, grant.column, grant.role, grant.privilege)
+        if place not in found or grant.grantable:
+            found[place] = grant
+    return found
+
+
+def _statement(verb: str, schema: str, grant: Grant) -> sql.Composed:
+    column = sql.SQL(" ({})").format(sql.Identifier(grant.column)) if grant.column else sql.SQL("")
+    relation = sql.Identifier(schema, grant.relation)
+    if verb == "REVOKE":
+        return sql.SQL("REVOKE {}{} ON TABLE {} FROM {}").format(
+            sql.SQL(grant.privilege), column, relation, grantee(grant.role)
+        )
+    return sql.SQL("GRANT {}{} ON TABLE {} TO {}{}").format(
+        sql.SQL(grant.privilege), column, relation, grantee(grant.role), _option(grant.grantable)
+    )
+
+
+def _is_there(grant: Grant, columns: Mapping[str, Collection[str]]) -> bool:
+    """Tell whether what the grant is of is among the tables with these columns."""
+    return grant.relation in columns and (grant.column is None or grant.column in columns[grant.relation])
+
+
+def _option(grantable: bool) -> sql.SQL:
+    return sql.SQL(" WITH GRANT OPTION" if grantable else "")

@@ -1,0 +1,22 @@
+"""The statements of the publishing transaction."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from multischema.statements.building import hide
+
+
+def publish(staging: str, schema: str, old: str | None, reader: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
+    """Return the statements of the publishing transaction: none takes a lock on a table that is being read."""
+    published = sql.Identifier(schema)
+    statements: list[sql.Composed] = []
+    if old:
+        statements.append(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(published, sql.Identifier(old)))
+        statements += hide(old, grantees)
+    return [
+        *statements,
+        sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(staging), published),
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(published, sql.Identifier(reader)),
+        sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(published, sql.Identifier(reader)),
+    ]

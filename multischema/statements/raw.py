@@ -1,0 +1,221 @@
+"""Raw tables: where `dump` mode restores the origin's rows before they are masked. Statements, as values.
+
+They have the flattened types that the published ones have, so that the target needs no extension, and nothing else: no key,
+no index, no default. Two things are made besides: a composite type gets a stand-in with flattened fields, as to_jsonb() must
+know its fields; a generated column is computed again, as pg_dump leaves it out.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from psycopg import sql
+
+from multischema.catalog.flat import flatten, is_array_of_arrays, is_hstore
+from multischema.catalog.tables import Catalog, Column, Table, Type, fields_of, parts_of
+from multischema.plan.plan import Plan
+from multischema.statements import building, grants
+
+# A domain that says: what stands in this schema is a run's. Its comment is the name of its pg_restore's sessions.
+MARKER = "etl_raw_data"
+# Autovacuum would copy the commonest names into pg_statistic, which is in the WAL, and in each backup made of it.
+_NO_STATISTICS = sql.SQL("autovacuum_enabled = false")
+
+
+def problems(plan: Plan, locales: Sequence[str]) -> list[str]:
+    """Return a line for each column that a dump can't bring over; `locales` are those of origin and target."""
+    types = plan.catalog.types
+    lines = []
+    for table, published in _copied(plan):
+        if table.name == MARKER:
+            lines.append(f"table {MARKER} has the name of what marks raw data; use mode stream")
+        if table.is_partition:
+            # what pg_dump has of it would go into its root
+            lines.append(f"table {table.name} is a partition of a table in another schema; use mode stream")
+        if table.children:
+            child = table.children[0]
+            lines.append(
+                f"table {table.name} has rows in {child.schema}.{child.name}, which inherits from it; use mode stream"
+            )
+        for column in table.columns:
+            fields = list(fields_of(column.type_oid, types))
+            followed = next((type_.name for type_ in fields if type_.json_cast == "extension"), None)
+            if followed:  # the origin's to_jsonb() asks the extension; there is none in the target
+                lines.append(
+                    f"column {table.name}.{column.name} is of a composite type with {followed} in it; use mode stream"
+                )
+            if flatten(column.type_oid, column.type_text, types).conversion == "items":
+                lines.append(f"column {table.name}.{column.name} is an array whose items no comma parts; use mode stream")
+            if any(is_array_of_arrays(type_, types) for type_ in fields):
+                lines.append(
+                    f"column {table.name}.{column.name} is of a composite type with arrays of arrays; use mode stream"
+                )
+            if _is_computed(column, published) and (reason := _is_computed_otherwise(column, table, types, locales)):
+                lines.append(f"{reason}; use mode stream")
+    return lines
+
+
+def field_types(catalog: Catalog) -> dict[str, str]:
+    """Return the types of the fields that stand-ins of composite types have, each with a column that needs it."""
+    return {
+        flatten(field.type_oid, field.type_text, catalog.types).spelling: f"{table.name}.{column.name}"
+        for table in catalog.tables
+        for column in table.columns
+        for type_ in parts_of(column.type_oid, catalog.types)
+        for field in type_.fields
+    }
+
+
+def mark(schema: str, application: str) -> list[sql.Composed]:
+    """Return the statements that make the marker; nothing of a run's is made before."""
+    return [
+        building.create_domain(schema, MARKER),
+        sql.SQL("COMMENT ON DOMAIN {} IS {}").format(sql.Identifier(schema, MARKER), sql.Literal(application)),
+    ]
+
+
+def create_schema(schema: str) -> sql.Composed:
+    """Return the statement that makes a raw schema."""
+    return sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema))
+
+
+def create_types(plan: Plan, schema: str) -> list[sql.Composed]:
+    """Return the stand-ins of composite types, each after those that it is made of."""
+    types = plan.catalog.types
+    used = (column.type_oid for table, _ in _copied(plan) for column in table.columns)
+    composites: dict[int, Type] = {}
+    for oid in used:
+        composites |= {type_.oid: type_ for type_ in parts_of(oid, types) if type_.kind == "c"}
+    return [
+        sql.SQL("CREATE TYPE {} AS ({})").format(
+            _stand_in(type_, schema),
+            sql.SQL(", ").join(
+                sql.SQL("{} {}").format(
+                    sql.Identifier(field.name), _spelling(field.type_oid, field.type_text, types, schema)
+                )
+                for field in type_.fields
+            ),
+        )
+        for type_ in composites.values()
+    ]
+
+
+def create_tables(plan: Plan, schema: str) -> list[tuple[str, sql.Composed]]:
+    """Return each copied table's name and the statement that makes its raw table."""
+    return [
+        (
+            table.name,
+            sql.SQL("CREATE UNLOGGED TABLE {} ({}) WITH ({})").format(
+                sql.Identifier(schema, table.name),
+                sql.SQL(", ").join(
+                    _column(column, plan.catalog.types, schema)
+                    for column in table.columns
+                    if not column.generated or _is_computed(column, published)
+                ),
+                _NO_STATISTICS,
+            ),
+        )
+        for table, published in _copied(plan)
+    ]
+
+
+def drop(kind: str, identity: str) -> sql.Composed:
+    """Return the statement that drops what pg_identify_object() names so; never what others built on it."""
+    return sql.SQL("DROP {} {}").format(sql.SQL(kind), sql.SQL(identity))
+
+
+def truncate(tables: Sequence[sql.Composable]) -> sql.Composed:
+    """Return the statement that takes all rows from tables."""
+    return sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables))
+
+
+def unlogged(table: str) -> sql.Composed:
+    """Return the statement that keeps a table's rows out of the WAL; the table as the server spells it."""
+    return sql.SQL("ALTER TABLE {} SET UNLOGGED").format(sql.SQL(table))
+
+
+def unanalyzed(table: str) -> sql.Composed:
+    """Return the statement that keeps a table's commonest values out of the statistics, which are in the WAL."""
+    return sql.SQL("ALTER TABLE {} SET ({})").format(sql.SQL(table), _NO_STATISTICS)
+
+
+def hide(tables: Sequence[tuple[str, str | None]]) -> list[sql.Composed]:
+    """Return the statements that take tables, as the server spells them, from roles; PUBLIC is None."""
+    return [
+        sql.SQL("REVOKE ALL ON TABLE {} FROM {} CASCADE").format(sql.SQL(table), grants.grantee(role))
+        for table, role in tables
+    ]
+
+
+def disarm(routine: str) -> sql.Composed:
+    """Return the statement that has a routine, as the server spells it, run with the rights of who calls it."""
+    return sql.SQL("ALTER ROUTINE {} SECURITY INVOKER").format(sql.SQL(routine))
+
+
+def drop_constraint(table: str, name: str) -> sql.Composed:
+    """Return the statement that drops a key; the table as the server spells it."""
+    return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.SQL(table), sql.Identifier(name))
+
+
+def rename_not_null(table: str, name: str, oid: int) -> sql.Composed:
+    """Return the statement that gives a NOT NULL a name which no key has; the table as the server spells it."""
+    return sql.SQL("ALTER TABLE {} RENAME CONSTRAINT {} TO {}").format(
+        sql.SQL(table), sql.Identifier(name), sql.Identifier(f"etl_not_null_{oid}")
+    )
+
+
+def _copied(plan: Plan) -> Sequence[tuple[Table, frozenset[str]]]:
+    """Return the origin's tables whose rows are copied, each with the names of its published columns."""
+    published = {table.name: table.names for table in plan.copied}
+    return [(table, published[table.name]) for table in plan.catalog.tables if table.name in published]
+
+
+def _is_computed(column: Column, published: frozenset[str]) -> bool:
+    """Tell a generated column that is published; one that is left out is not computed."""
+    return bool(column.generated) and column.name in published
+
+
+def _is_computed_otherwise(column: Column, table: Table, types: Mapping[int, Type], locales: Sequence[str]) -> str | None:
+    """Return why the target, on flattened types, may compute another value than the origin did; None where it can't."""
+    name = f"{table.name}.{column.name}"
+    if column.generation is None:
+        return f"partitions of {table.name} compute column {column.name} each in its own way"
+    if column.generated_by:
+        return f"column {name} is computed by {', '.join(column.generated_by)}, which the target lacks"
+    used = [column, *(table.column(source) for source in column.generated_from)]
+    flats = [flatten(c.type_oid, c.type_text, types) for c in used]
+    for source, flat in zip(used, flats, strict=True):
+        if flat.conversion != "none":
+            what = f"{table.name}.{source.name} of type {source.type_text}"
+            return f"column {name} is computed from {what}, which is {flat.spelling} in the target"
+    if len({*locales}) > 1 and any(flat.family.startswith("text") for flat in flats):
+        return f"column {name} is computed from text, and origin and target have other locales ({' / '.join(locales)})"
+    return None
+
+
+def _column(column: Column, types: Mapping[int, Type], schema: str) -> sql.Composed:
+    spelling = _spelling(column.type_oid, column.type_text, types, schema)
+    name = sql.Identifier(column.name)
+    if column.generated:
+        expression = sql.SQL(column.generation or "NULL")
+        return sql.SQL("{} {} GENERATED ALWAYS AS ({}) STORED").format(name, spelling, expression)
+    return sql.SQL("{} {}").format(name, spelling)
+
+
+def _spelling(oid: int, text: str, types: Mapping[int, Type], schema: str) -> sql.Composable:
+    """Return the type of a raw column: it reads what the origin's type writes as text."""
+    type_ = types[oid]
+    if type_.kind == "d":
+        return _spelling(type_.base, type_.base_text, types, schema)
+    if type_.kind == "c":
+        return _stand_in(type_, schema)
+    if is_hstore(type_) or type_.name == "xml":  # a server without libxml reads none; the bytes are the same
+        return sql.SQL("text")
+    if type_.element:
+        flat = flatten(oid, text, types)
+        if flat.spelling != "jsonb[]" or flat.conversion == "none":
+            return sql.SQL(flat.spelling)
+        return sql.SQL("{}[]").format(_spelling(type_.element, text.removesuffix("[]"), types, schema))
+    return sql.SQL(flatten(oid, text, types).spelling)
+
+
+def _stand_in(type_: Type, schema: str) -> sql.Identifier:
+    return sql.Identifier(schema, f"etl_type_{type_.oid}")

@@ -1,0 +1,38 @@
+"""The least rights with which the origin can be read, as the statements that grant them."""
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from multischema.plan.tables import TablePlan
+
+
+def to_stream(database: str, schema: str, tables: Sequence[TablePlan], role: str) -> list[sql.Composed]:
+    """Return the grants for mode stream: of each table the columns that its SELECT reads."""
+    return [
+        *_entry(database, [schema], role),
+        *(select(schema, table.name, table.read, role) for table in sorted(tables, key=lambda table: table.name)),
+    ]
+
+
+def to_dump(
+    database: str, schema: str, tables: Sequence[TablePlan], leaves: Sequence[tuple[str, str]], role: str
+) -> list[sql.Composed]:
+    """Return the grants for mode dump: pg_dump reads whole tables. `leaves` are schema and name of what holds rows."""
+    whole = sorted({*leaves, *((schema, table.name) for table in tables)})
+    schemas = sorted({within for within, _ in whole})
+    return [*_entry(database, schemas, role), *(select(within, name, (), role) for within, name in whole)]
+
+
+def select(schema: str, table: str, columns: Sequence[str], role: str) -> sql.Composed:
+    """Return the grant to read these columns of a table, or the whole table where none is named."""
+    names = sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Identifier, columns))) if columns else sql.SQL("")
+    return sql.SQL("GRANT SELECT{} ON TABLE {} TO {}").format(names, sql.Identifier(schema, table), sql.Identifier(role))
+
+
+def _entry(database: str, schemas: Sequence[str], role: str) -> list[sql.Composed]:
+    to = sql.Identifier(role)
+    return [
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(database), to),
+        *(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), to) for schema in schemas),
+    ]

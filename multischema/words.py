@@ -1,0 +1,56 @@
+"""How things are said: names that break no line, numbers for people, and how many more there are."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_LONGEST = 63  # bytes
+# C0 and C1, DEL, the two separators that break lines, and what changes the direction of what is written
+_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def cut(name: str) -> str:
+    """Return a name from the rules, cut where it is longer than any that Postgres has."""
+    whole = name.encode()
+    return name if len(whole) <= _LONGEST else whole[: _LONGEST - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def escaped(text: str) -> str:
+    r"""Return a text as one line: what breaks lines or commands a terminal is an escape, such as `\n` and `\x1b`."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def place(server: Mapping[str, Any]) -> str:
+    """Return where a statement is to run: URLs may be swapped, and who pastes it must see on which server it is."""
+    return f"in database {server['database']} on {server['address']}"
+
+
+_SHOWN = 3  # of names in a warning: there may be a thousand partitions
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+_NBSP = "\N{NO-BREAK SPACE}"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun, as in `1,204 rows`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def size(bytes_: float) -> str:
+    """Return a size with a unit that keeps it short."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if bytes_ < 1000 or unit == "GB":
+            return f"{bytes_:.0f} {unit}" if unit == "B" or bytes_ >= 100 else f"{bytes_:.1f} {unit}"
+        bytes_ /= 1000
+    raise AssertionError
+
+
+def seconds(value: float) -> str:
+    """Return a duration in seconds."""
+    return f"{value:.1f} s"

@@ -1,0 +1,56 @@
+"""What may be told of client programs that fail: by their own words, which are English, never by a server's."""
+
+import pytest
+
+from multischema.dumps.archives import Command, Outcome, failure
+
+QUOTED = "its message may quote a row, and stands in the server's log only"
+RESTORE = Command("pg_restore", (), {"LC_ALL": "fr_FR.UTF-8", "PGHOST": "here"})
+
+
+def told(complaint: str) -> str:
+    """Return what is told of a pg_restore that complained so."""
+    return str(failure(RESTORE, "target", "restore", Outcome(1, "", f"pg_restore: error: {complaint}\nCONTEXT: Marie\n")))
+
+
+def test_client_programs_speak_english_whatever_their_user_does() -> None:
+    assert RESTORE.environment == {"LC_ALL": "C", "LANGUAGE": "C", "PGHOST": "here"}
+    assert Command("pg_restore", ("--list", "dump")).environment["LC_ALL"] == "C"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'ERROR:  invalid input syntax for type integer: "Marie"',
+        "ERREUR:  syntaxe en entrée invalide pour le type integer : « Marie »",
+        "FEHLER:  ungültige Eingabesyntax für Typ integer: »Marie«",
+        'ОШИБКА:  неверный синтаксис для типа integer: "Marie"',
+        'ERROR:  invalid input syntax for type integer: "permission denied for Marie"',
+        'ERROR:  invalid input syntax for type integer: "ERROR:  relation Marie does not exist"',
+        "ERREUR:  valeur invalide : « out of memory, column Marie does not exist »",
+    ],
+)
+def test_of_what_a_server_says_of_a_row_nothing_is_told_in_any_language(said: str) -> None:
+    assert told(f'COPY failed for table "users": {said}') == f"target: restore failed: table users: {QUOTED}"
+    assert told(f"could not execute query: {said}") == f"target: restore failed: {QUOTED}"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("permission denied for table users", "permission denied for table users"),
+        ('could not extend file "base/1": No space left on device', "could not extend file"),
+        ('relation "public.users" does not exist', 'relation "public.users" does not exist'),
+    ],
+)
+def test_what_an_english_server_says_of_no_row_is_told(said: str, reason: str) -> None:
+    assert told(f'COPY failed for table "users": ERROR:  {said}').startswith(
+        f"target: restore failed: table users: {reason}"
+    )
+
+
+def test_a_refused_connection_in_another_language_is_told_with_what_to_look_at() -> None:
+    said = 'connection to server at "::1", port 5432 failed: FATAL:  désolé, trop de clients sont déjà connectés'
+    assert told(said).startswith(
+        f"target: restore failed: {said}; see whether the URL's user, password and database are right"
+    )

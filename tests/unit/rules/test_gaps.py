@@ -1,0 +1,464 @@
+"""Rules against a catalog: every gap at once, a snippet that closes them, and what is only a warning."""
+
+import pytest
+import yaml
+
+from multischema.catalog.tables import Catalog, ForeignKey
+from multischema.errors import CheckError
+from multischema.rules.file import parse
+from multischema.rules.following import effective
+from multischema.rules.gaps import Findings, compare
+from multischema.words import escaped
+from tests.unit.origins import catalog, column, foreign_key, table
+
+ID = column("id", "integer", not_null=True)
+USERS = table("users", ID, column("name"), column("email"), column("city"), key=["id"])
+RDVS = table(
+    "rdvs",
+    ID,
+    column("user_id", "integer"),
+    column("starts_at", "date"),
+    column("notes"),
+    key=["id"],
+    foreign_keys=[foreign_key("rdvs", "user_id", "users")],
+)
+VERSIONS = table("versions", ID, column("item"), key=["id"])
+ORIGIN = catalog(USERS, RDVS, VERSIONS)
+
+
+def found(text: str) -> Findings:
+    """Return the findings of these rules about ORIGIN."""
+    return compare(parse(text), ORIGIN)
+
+
+def told(findings: Findings) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    """Return what there is to tell of findings."""
+    return findings.problems, findings.warnings, findings.snippet
+
+
+GAPS = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name]
+    non_anonymized_column_names: [city]
+  - table_name: rdvs
+    non_anonymized_column_names: []
+"""
+
+
+def test_all_gaps_are_told_at_once_table_by_table_and_keys_need_no_rule() -> None:
+    assert found(GAPS).problems == (
+        "missing rule for column users.email",
+        "missing rule for column rdvs.starts_at",
+        "missing rule for column rdvs.notes",
+        "missing rules for table versions",
+    )
+
+
+def test_a_column_that_is_no_key_lacks_a_rule_where_an_entry_has_a_name_and_nothing_else() -> None:
+    findings = found(
+        "tables: [{table_name: users}, {table_name: rdvs, truncated: false}, {table_name: versions, truncated: on}]"
+    )
+
+    assert findings.problems == (
+        *(f"missing rule for column users.{name}" for name in ("name", "email", "city")),
+        *(f"missing rule for column rdvs.{name}" for name in ("starts_at", "notes")),
+    )
+    assert found(findings.snippet + "  - {table_name: versions, truncated: true}").problems == ()
+
+
+def test_the_snippet_has_whole_entries_with_what_is_to_be_decided_among_the_anonymized() -> None:
+    assert (
+        found(GAPS).snippet
+        == """tables:
+  - table_name: users
+    anonymized_column_names:
+      - name
+      # decide:
+      - email
+    non_anonymized_column_names:
+      - city
+  - table_name: rdvs
+    anonymized_column_names:
+      # decide:
+      - starts_at
+      - notes
+    non_anonymized_column_names:
+  - table_name: versions
+    anonymized_column_names:
+      # decide:
+      - item
+    non_anonymized_column_names:
+"""
+    )
+
+
+def test_the_snippet_pasted_in_place_of_its_tables_closes_every_gap() -> None:
+    gaps = found(GAPS)
+    pasted = {entry["table_name"]: entry for text in (GAPS, gaps.snippet) for entry in yaml.safe_load(text)["tables"]}
+    closed = parse(yaml.safe_dump({"tables": list(pasted.values())}))
+    assert told(compare(closed, ORIGIN)) == ((), (), "")
+    assert closed.tables["users"].anonymized == {"name", "email"}
+    assert closed.tables["users"].non_anonymized == {"city"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "yes",
+        "123",
+        "a: b",
+        "# c",
+        "it's",
+        '"q"',
+        "- d",
+        "é à 日本 👩‍👩‍👧",
+        "null",
+        "2024-01-01",
+        "*x",
+        " y ",
+        "k" * 63,
+        "a\nb",
+        "\x1b[31m",
+        "a\u2028b",
+        "a\u202eb",
+        "\t",
+    ],
+)
+def test_the_snippet_parses_whatever_tables_and_columns_are_called(name: str) -> None:
+    origin = catalog(table(name, column(name), column(f"{name} 2")))
+    gaps = compare(parse("tables: []"), origin)
+    assert told(compare(parse(gaps.snippet), origin)) == ((), (), "")
+    assert str(CheckError(*gaps.lines("origin shop"))) == f"{escaped(gaps.lines('origin shop')[0])}\n{gaps.snippet[:-1]}"
+
+
+def test_complete_rules_have_no_finding() -> None:
+    complete = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name, email]
+    non_anonymized_column_names: [city]
+  - table_name: rdvs
+    anonymized_column_names: [notes]
+    non_anonymized_column_names: [starts_at, user_id]
+  - table_name: versions
+    truncated: true
+"""
+    assert told(found(complete)) == ((), (), "")
+
+
+def test_a_column_in_both_lists_and_rules_ahead_of_the_origin_are_warnings() -> None:
+    findings = found("""
+tables:
+  - table_name: users
+    anonymized_column_names: [name, email, phone]
+    non_anonymized_column_names: [email, city, fax]
+  - table_name: rdvs
+    anonymized_column_names: [notes]
+    non_anonymized_column_names: [starts_at]
+  - table_name: versions
+    truncated: true
+  - table_name: removed
+    truncated: true
+""")
+    assert findings.problems == ()
+    assert findings.warnings == (
+        "users.email is in both lists: anonymized",
+        "rules for columns of users that the origin does not have: fax, phone",
+        "rules for table removed, which the origin does not have",
+    )
+
+
+def test_a_natural_key_without_a_rule_is_a_warning_and_with_one_is_not() -> None:
+    countries = table("countries", column("code", "character varying(2)"), key=["code"])
+    regions = table(
+        "regions",
+        column("id", "bigint"),
+        column("number", "numeric"),
+        column("country", "citext"),
+        key=["id", "number"],
+        foreign_keys=[foreign_key("regions", "country", "countries", "code")],
+    )
+    silent = parse(
+        "tables: [{table_name: countries, non_anonymized_column_names: []}, "
+        "{table_name: regions, non_anonymized_column_names: []}]"
+    )
+    assert compare(silent, catalog(countries, regions)).warnings == (
+        "countries.code is a key without a rule, of type character varying(2): copied as it is",
+        "regions.country is a key without a rule, of type citext: copied as it is",
+        "regions.number is a key without a rule, of type numeric: copied as it is",
+    )
+    outspoken = parse(
+        "tables: [{table_name: countries, anonymized_column_names: [code]}, "
+        "{table_name: regions, non_anonymized_column_names: [number, country]}]"
+    )
+    assert told(compare(outspoken, catalog(countries, regions))) == (
+        (),
+        ("regions.country is published as it is, though it refers to countries.code, which is anonymized",),
+        "",
+    )
+
+
+def test_rules_ahead_of_the_origin_are_a_warning_for_all_tables_and_one_for_the_columns_of_each() -> None:
+    tables = [{"table_name": f"t{number}", "truncated": True} for number in range(3_900)]
+    columns = [f"c{number:04}" for number in range(3_900)]
+    users = {"table_name": "users", "anonymized_column_names": columns, "non_anonymized_column_names": ["name", *columns]}
+    rules = parse(yaml.safe_dump({"tables": [*tables, users]}))
+    assert compare(rules, catalog(table("users", column("name")))).warnings == (
+        "rules for columns of users that the origin does not have: c0000, c0001, c0002 and 3897 more",
+        "rules for tables t0, t1, t2 and 3897 more, which the origin does not have",
+    )
+    assert found("tables: [{table_name: users, non_anonymized_column_names: [fax]}]").warnings == (
+        "rule for column users.fax, which the origin does not have",
+    )
+
+
+def test_a_name_that_is_longer_than_any_of_postgres_is_cut_and_in_no_snippet() -> None:
+    long = "é" * 100_000
+    findings = found(
+        yaml.safe_dump({"tables": [{"table_name": name, "anonymized_column_names": [long]} for name in ("users", long)]})
+    )
+    cut = "é" * 30 + "…"
+    assert findings.warnings == (
+        f"rule for column users.{cut}, which the origin does not have",
+        f"rules for table {cut}, which the origin does not have",
+    )
+    assert len(findings.snippet) < 1000
+    whole = "é" * 31 + "e"  # 63 bytes
+    assert found(f"tables: [{{table_name: {whole}, truncated: true}}]").warnings == (
+        f"rules for table {whole}, which the origin does not have",
+    )
+
+
+CASES = table(
+    "cases",
+    ID,
+    column("ssn", "bigint"),
+    column("city"),
+    key=["id"],
+    foreign_keys=[
+        foreign_key("cases", "ssn", "users", "ssn"),
+        foreign_key("cases", "city", "users", "city", schema="other"),
+    ],
+)
+PROFILES = table(
+    "profiles",
+    column("ssn", "bigint", not_null=True),
+    column("note"),
+    key=["ssn"],
+    foreign_keys=[foreign_key("profiles", "ssn", "cases", "ssn")],
+)
+NOTES = table("notes", column("profile", "bigint"), foreign_keys=[foreign_key("notes", "profile", "profiles", "ssn")])
+WITH_SSN = table(
+    "users", ID, column("ssn", "bigint"), column("city"), column("twice", "bigint", generated_from=("ssn",)), key=["id"]
+)
+LAWSUITS = catalog(NOTES, PROFILES, CASES, WITH_SSN)
+OF_USERS = "tables:\n- {table_name: users, anonymized_column_names: [ssn, city], non_anonymized_column_names: [twice]}\n"
+OF_PROFILES = "- {table_name: profiles, anonymized_column_names: [note]}\n"
+OF_NOTES = "- {table_name: notes, anonymized_column_names: []}\n"
+
+
+def followed(text: str, origin: Catalog = LAWSUITS) -> tuple[dict[str, list[str]], tuple[str, ...]]:
+    """Return the columns that a run anonymizes, by table, and the warnings."""
+    findings = compare(parse(text), origin)
+    assert findings.problems == ()
+    assert effective(findings.rules, origin) == findings.rules
+    return {name: sorted(rules.anonymized) for name, rules in findings.rules.tables.items()}, findings.warnings
+
+
+def test_a_key_without_a_rule_that_refers_to_an_anonymized_column_is_anonymized_however_far_it_is() -> None:
+    assert followed(OF_USERS + "- {table_name: cases, anonymized_column_names: []}\n" + OF_PROFILES + OF_NOTES) == (
+        {"users": ["city", "ssn"], "cases": ["ssn"], "profiles": ["note", "ssn"], "notes": ["profile"]},
+        (
+            "notes.profile is anonymized: it refers to profiles.ssn, which is",
+            "profiles.ssn is anonymized: it refers to cases.ssn, which is",
+            "cases.city is a key without a rule, of type text: copied as it is",
+            "cases.ssn is anonymized: it refers to users.ssn, which is",
+        ),
+    )
+
+
+def test_a_key_that_the_rules_publish_stays_as_it_is_with_a_warning_and_so_does_what_refers_to_it() -> None:
+    of_cases = "- {table_name: cases, non_anonymized_column_names: [ssn, city]}\n"
+    assert followed(OF_USERS + of_cases + OF_PROFILES + OF_NOTES) == (
+        {"users": ["city", "ssn"], "cases": [], "profiles": ["note"], "notes": []},
+        ("cases.ssn is published as it is, though it refers to users.ssn, which is anonymized",),
+    )
+
+
+def test_a_key_that_the_rules_anonymize_and_a_truncated_table_are_told_nothing_of() -> None:
+    of_cases = "- {table_name: cases, anonymized_column_names: [ssn], non_anonymized_column_names: [city]}\n"
+    truncated = "- {table_name: profiles, truncated: true}\n"
+    assert followed(OF_USERS + of_cases + truncated + "- {table_name: notes, truncated: true}\n") == (
+        {"users": ["city", "ssn"], "cases": ["ssn"], "profiles": [], "notes": []},
+        (),
+    )
+
+
+def test_a_number_that_refers_to_an_anonymized_one_by_way_of_a_truncated_table_is_anonymized() -> None:
+    of_cases = "- {table_name: cases, anonymized_column_names: [ssn], non_anonymized_column_names: [city]}\n"
+    truncated = "- {table_name: profiles, truncated: true}\n"
+    assert followed(OF_USERS + of_cases + truncated + OF_NOTES) == (
+        {"users": ["city", "ssn"], "cases": ["ssn"], "profiles": [], "notes": ["profile"]},
+        ("notes.profile is anonymized: it refers to profiles.ssn and so to cases.ssn, which is",),
+    )
+
+
+TOKENS = table(
+    "tokens",
+    column("token"),
+    column("number", "bigint"),
+    column("nir", "numeric(15)"),
+    column("parent"),
+    key=["token"],
+    foreign_keys=[foreign_key("tokens", "parent", "tokens", "token")],
+)
+CALLS = table(
+    "calls",
+    column("token"),
+    column("number", "bigint"),
+    column("nir", "bigint"),
+    column("parent"),
+    column("elsewhere"),
+    key=["token"],
+    foreign_keys=[
+        ForeignKey("calls", "calls_key", ("number", "token"), "public", "tokens", ("number", "token")),
+        foreign_key("calls", "nir", "tokens", "nir"),
+        foreign_key("calls", "parent", "calls", "token"),
+        foreign_key("calls", "elsewhere", "tokens", "token", schema="other"),
+    ],
+)
+RETRIES = table("retries", column("call"), foreign_keys=[foreign_key("retries", "call", "calls_1", "token")])
+WITH_TOKENS = catalog(RETRIES, CALLS, TOKENS, partitions={"calls_1": "calls"})
+OF_TOKENS = "tables:\n- {table_name: tokens, truncated: true}\n- {table_name: retries, anonymized_column_names: []}\n"
+
+
+def test_a_natural_key_that_leads_to_a_truncated_table_is_anonymized_and_a_number_is_not() -> None:
+    assert followed(OF_TOKENS + "- {table_name: calls, anonymized_column_names: []}\n", WITH_TOKENS) == (
+        {"tokens": [], "retries": ["call"], "calls": ["nir", "parent", "token"]},
+        (
+            "retries.call is anonymized: it refers to calls.token, which is",
+            "calls.elsewhere is a key without a rule, of type text: copied as it is",
+            "calls.nir is anonymized: it refers to tokens.nir, which is truncated",
+            "calls.parent is anonymized: it refers to calls.token, which is",
+            "calls.token is anonymized: it refers to tokens.token, which is truncated",
+        ),
+    )
+
+
+def test_a_natural_key_towards_a_truncated_table_that_the_rules_publish_stays_as_it_is_with_a_warning() -> None:
+    listed = "- {table_name: calls, anonymized_column_names: [nir], non_anonymized_column_names: [token, elsewhere]}\n"
+    assert followed(OF_TOKENS + listed, WITH_TOKENS) == (
+        {"tokens": [], "retries": [], "calls": ["nir"]},
+        (
+            "retries.call is a key without a rule, of type text: copied as it is",
+            "calls.parent is a key without a rule, of type text: copied as it is",
+            "calls.token is published as it is, though it refers to tokens.token, which is truncated",
+        ),
+    )
+
+
+def test_truncated_tables_that_refer_to_each_other_hide_what_refers_to_them() -> None:
+    first = table("first", column("token"), key=["token"], foreign_keys=[foreign_key("first", "token", "second", "token")])
+    second = table("second", column("token"), key=["token"], foreign_keys=[foreign_key("second", "token", "first", "token")])
+    calls = table("calls", column("token"), foreign_keys=[foreign_key("calls", "token", "first", "token")])
+    text = "tables: [{table_name: first, truncated: true}, {table_name: second, truncated: true}, {table_name: calls}]"
+    text = text.replace("{table_name: calls}", "{table_name: calls, anonymized_column_names: []}")
+    assert followed(text, catalog(calls, first, second)) == (
+        {"first": [], "second": [], "calls": ["token"]},
+        ("calls.token is anonymized: it refers to first.token, which is truncated",),
+    )
+
+
+def test_keys_towards_what_is_computed_from_a_masked_column_and_towards_a_partition_are_followed_too() -> None:
+    twins = table("twins", column("twice", "bigint"), foreign_keys=[foreign_key("twins", "twice", "users", "twice")])
+    trips = table("trips", column("ssn", "bigint"), foreign_keys=[foreign_key("trips", "ssn", "users_1", "ssn")])
+    of_twins = "- {table_name: twins, anonymized_column_names: []}\n- {table_name: trips, anonymized_column_names: []}\n"
+    assert followed(OF_USERS + of_twins, catalog(twins, trips, WITH_SSN, partitions={"users_1": "users"})) == (
+        {"users": ["city", "ssn"], "twins": ["twice"], "trips": ["ssn"]},
+        (
+            "twins.twice is anonymized: it refers to users.twice, which is",
+            "trips.ssn is anonymized: it refers to users.ssn, which is",
+        ),
+    )
+
+
+def test_of_a_key_of_two_columns_the_one_that_refers_to_an_anonymized_one_is_anonymized() -> None:
+    key = ForeignKey("cases", "cases_key", ("user_id", "ssn"), "public", "users", ("id", "ssn"))
+    cases = table("cases", column("ssn", "bigint"), column("user_id", "integer"), foreign_keys=[key])
+    of_cases = "- {table_name: cases, anonymized_column_names: []}\n"
+    assert followed(OF_USERS + of_cases, catalog(cases, WITH_SSN))[0]["cases"] == ["ssn"]
+
+
+def test_tables_that_refer_to_themselves_and_to_each_other_come_to_an_end() -> None:
+    first = table(
+        "first",
+        ID,
+        column("second", "bigint"),
+        column("boss", "integer"),
+        key=["id"],
+        foreign_keys=[foreign_key("first", "second", "second"), foreign_key("first", "boss", "first")],
+    )
+    second = table("second", ID, key=["id"], foreign_keys=[foreign_key("second", "id", "first", "second")])
+    text = (
+        "tables: [{table_name: first, anonymized_column_names: [second]}, {table_name: second, anonymized_column_names: []}]"
+    )
+    assert followed(text, catalog(first, second)) == (
+        {"first": ["second"], "second": ["id"]},
+        ("second.id is anonymized: it refers to first.second, which is",),
+    )
+
+
+VISITS = catalog(
+    table("visits", ID, column("name"), column("city"), column("loud", generated_from=("name",)), key=["id"], kind="p"),
+    partitions={"visits_1": "visits", "visits_2": "visits"},
+)
+OF_VISITS = "tables:\n- {table_name: visits, anonymized_column_names: [%s], non_anonymized_column_names: [%s]}\n"
+
+
+def test_a_partition_with_stricter_rules_than_its_root_is_a_problem_that_names_both() -> None:
+    findings = compare(
+        parse(
+            OF_VISITS % ("", "name, city, loud") + "- {table_name: visits_1, anonymized_column_names: [city, name, gone]}\n"
+            "- {table_name: visits_2, truncated: true}\n"
+        ),
+        VISITS,
+    )
+    assert findings.problems == (
+        "partition visits_1 follows the rules of visits, which do not anonymize city, name as its own do; "
+        "anonymize that in visits too, or take it out of the entry of visits_1",
+        "partition visits_2 follows the rules of visits, which do not truncate it as its own do; "
+        "truncate visits too, or take it out of the entry of visits_2",
+    )
+    (visits,) = yaml.safe_load(findings.snippet)["tables"]
+    assert (visits["anonymized_column_names"], visits["non_anonymized_column_names"]) == (["city", "name"], ["loud"])
+
+
+@pytest.mark.parametrize(
+    ("root", "partition"),
+    [
+        (OF_VISITS % ("name", "city, loud"), "anonymized_column_names: [name, loud, gone]"),
+        (OF_VISITS % ("name, city", "loud"), "non_anonymized_column_names: [name, city]"),
+        ("tables:\n- {table_name: visits, truncated: true}\n", "truncated: true"),
+        ("tables:\n- {table_name: visits, truncated: true}\n", "anonymized_column_names: [name]"),
+    ],
+)
+def test_a_partition_whose_rules_are_not_stricter_than_its_root_s_is_accepted_in_silence(root: str, partition: str) -> None:
+    assert told(compare(parse(f"{root}- {{table_name: visits_1, {partition}}}\n"), VISITS)) == ((), (), "")
+
+
+def test_a_partition_is_not_compared_with_a_root_that_has_no_rules_yet() -> None:
+    findings = compare(parse("tables: [{table_name: visits_1, truncated: true}]"), VISITS)
+    assert findings.problems == ("missing rules for table visits",)
+
+
+def test_partitions_and_views_need_no_entry_and_may_have_one() -> None:
+    events = catalog(
+        table("events", ID, key=["id"], kind="p"), partitions={"events_2024": "events"}, others={"everyone": "view"}
+    )
+    without = "tables:\n- {table_name: events, non_anonymized_column_names: []}\n"
+    assert told(compare(parse(without), events)) == ((), (), "")
+    with_both = (
+        without + "- {table_name: events_2024, non_anonymized_column_names: []}\n- {table_name: everyone, truncated: true}\n"
+    )
+    assert told(compare(parse(with_both), events)) == ((), (), "")
