@@ -12,12 +12,15 @@ from dotenv import load_dotenv
 from rich.console import Console
 
 from blocks import urls
-from flows import progress, stages, temporary, terminal
+from flows import temporary, terminal
 from flows.apps import App, known_apps
+from flows.stages import checked, downloaded, log
+from multischema import download
 from multischema.errors import EtlError, UsageError
 from multischema.job import Job
 from multischema.postgres.database import Database
-from multischema.stages.run import new_run_id
+from multischema.stages.check import check
+from multischema.stages.run import new_run_id, open_run
 from multischema.words import escaped
 
 _NOTHING_PUBLISHED = "nothing was published, the published schema is as it was"
@@ -27,19 +30,21 @@ def main(etl: Callable[..., Any], arguments: Sequence[str] | None = None) -> int
     """Run the command; return its exit status: 0 published (or checked), 1 a failed run, 2 a usage error."""
     given = _parser().parse_args(arguments)
     load_dotenv(".env")
+    display: terminal.Display | None = None
     try:
         with _terminable():
             parameters = resolve(given, os.environ)
             if given.check:
                 _check(parameters)
             else:
-                with terminal.shown(Console(highlight=False)), temporary.settled():
+                with terminal.shown(Console(highlight=False)) as display, temporary.settled():
                     etl(**parameters)
     except EtlError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        done = f"schema {progress.published} was published before" if progress.published else _NOTHING_PUBLISHED
+        published = display.published if display else ""
+        done = f"schema {published} was published before" if published else _NOTHING_PUBLISHED
         print(f"interrupted: {done}", file=sys.stderr)
         return 1
     return 0
@@ -138,10 +143,13 @@ def _check(parameters: Mapping[str, Any]) -> None:
     )
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
     target = Database("target", job.app, urls.load(urls.TARGET))
-    with terminal.shown(Console(highlight=False)), stages.opened(job, origin, target):
-        plan = stages.check.fn(job, stages.download_rules.fn(parameters["rules"]), lock=False)
+    with terminal.shown(Console(highlight=False)), open_run(job, origin, target) as run:
+        rules_text = download.fetch(parameters["rules"])
+        log().info(downloaded(rules_text))
+        plan = check(run, rules_text, lock=False)
+        log().info(checked(job, plan))
         for warning in plan.warnings:
-            stages.log().warning(escaped(warning))
+            log().warning(escaped(warning))
 
 
 def _parser() -> argparse.ArgumentParser:

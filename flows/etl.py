@@ -7,9 +7,8 @@ from prefect import flow
 from pydantic import Field
 
 from blocks import urls
-from flows import stages
 from flows.logs import one_line_errors
-from flows.stages import unsearched
+from flows.stages import opened, unsearched
 from multischema.job import Job
 from multischema.postgres.database import Database
 from multischema.report import Report
@@ -83,18 +82,18 @@ def etl(
     )
     target = Database("target", app, urls.load(urls.TARGET))
     origin = target.backup() if from_dump else Database("origin", app, urls.load(urls.origin_block(app)))
-    with stages.opened(job, origin, target):
+    with opened(job, origin, target) as stages:
         rules_text = stages.download_rules(rules)
-        plan = stages.check(job, rules_text)
-        notes = stages.dump(job, unsearched(plan)) if job.dumps else []
-        plan = stages.restore(job, unsearched(plan)) if job.restores else plan
-        copied = stages.anonymize(job, plan)
-        indexed = stages.index(job, unsearched(plan))
+        plan = stages.check(rules_text)
+        dumped = stages.dump(unsearched(plan)) if job.dumps else None
+        plan = stages.restore(unsearched(plan), unsearched(dumped)) if job.restores else plan
+        copied = stages.anonymize(plan, dumped)
+        indexed = stages.index(unsearched(plan))
         rows = {name: table.rows for name, table in copied.items()}
-        sizes = stages.verify(job, unsearched(plan), unsearched(rows))
-        published = stages.publish(job)
-        notes += [*published.warnings, *stages.clean(job)]
-        return stages.make_report(job, plan, copied, indexed, sizes, notes, published.recreated)
+        sizes = stages.verify(unsearched(plan), unsearched(rows))
+        published = stages.publish()
+        notes = [*(dumped.warnings if dumped else ()), *published.warnings, *stages.clean()]
+        return stages.make_report(plan, copied, indexed, sizes, notes, published.recreated)
 
 
 if __name__ == "__main__":

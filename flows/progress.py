@@ -1,5 +1,6 @@
 """How far a run is: bytes copied, an artifact in Prefect's UI that follows them, and what a terminal can draw."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from multischema.errors import EtlError
 
+_LOG = logging.getLogger("flows.progress")
 INTERVAL = 5.0  # seconds between two updates of the artifact: each is a call to Prefect's server
 
 
@@ -28,17 +30,15 @@ class Progress:
         self._artifact: Any = None
 
     def __enter__(self) -> "Progress":
-        global current
         self._artifact = create_progress_artifact(
             0.0, key=f"{self._app}-progress", description=f"how much of {self._app} is {self._done}, in percent"
         )
         self._thread.start()
-        current = self
+        tell(running=self)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        global current
-        current = None
+        tell(running=None)
         self._over.set()
         self._thread.join(INTERVAL)
 
@@ -100,6 +100,6 @@ class Measured(Progress):
         return min(99.0, 100.0 * self._measured[1] / self._expected)
 
 
-current: Progress | None = None
-stage: str = ""  # the one that is going on
-published: str = ""  # the schema, once the publishing transaction is committed
+def tell(**facts: Any) -> None:
+    """Tell terminals that show this process how far its run is: `stage`, `running` (a Progress), `published` (a schema)."""
+    _LOG.info("", extra={"progress": facts})

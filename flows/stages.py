@@ -3,11 +3,11 @@
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from prefect import State, Task, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
@@ -40,17 +40,16 @@ from multischema.stages import index as indexing
 from multischema.stages import publish as publishing
 from multischema.stages import restore as restoring
 from multischema.stages import verify as verifying
+from multischema.stages.dump import Dumped
 from multischema.stages.index import Indexed
 from multischema.stages.publish import Publication
-from multischema.stages.run import Doors, open_doors, stopping_others
+from multischema.stages.run import Run, open_run, stopping_others
 from multischema.words import count, seconds, size
 
 Item = TypeVar("Item")
+Arguments = ParamSpec("Arguments")
 
 _CODE = Path(__file__).parent.parent
-_doors: ContextVar[Doors] = ContextVar("doors")
-_seconds: ContextVar[dict[str, float]] = ContextVar("seconds")
-_bytes: ContextVar[dict[str, int]] = ContextVar("bytes")
 
 
 def may_pass(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -80,26 +79,230 @@ def unsearched(argument: Item) -> Item:
     return cast(Item, opaque(argument))
 
 
-@contextmanager
-def opened(job: Job, origin: Database, target: Database) -> Iterator[None]:
-    """Open the doors for the stages of this run; they are never an argument, for Prefect looks into arguments."""
-    with open_doors(job, origin, target, run_program) as doors:
-        tokens = _doors.set(doors), _seconds.set({}), _bytes.set({})
-        try:
-            yield
-        finally:
-            _doors.reset(tokens[0])
-            _seconds.reset(tokens[1])
-            _bytes.reset(tokens[2])
+def as_task(
+    name: str, options: Mapping[str, Any]
+) -> Callable[[Callable[Concatenate["Stages", Arguments], Item]], Callable[Concatenate["Stages", Arguments], Item]]:
+    """Have a stage be a Prefect task of that name and the app's, told in the log how long it takes."""
+
+    def decorate(
+        work: Callable[Concatenate["Stages", Arguments], Item],
+    ) -> Callable[Concatenate["Stages", Arguments], Item]:
+        @wraps(work)
+        def call(stages: "Stages", /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Item:
+            @wraps(partial(work, stages))
+            def timed(*arguments: Arguments.args, **named: Arguments.kwargs) -> Item:
+                with stages.timed(name):
+                    return work(stages, *arguments, **named)
+
+            # what a run has open is never an argument, for Prefect looks into arguments: the task knows it by itself
+            named_after = name if name == "download rules" else f"{name} {stages.job.app}"
+            made = task(name=name, task_run_name=named_after, description=work.__doc__, **options)(timed)
+            return made(*arguments, **named)
+
+        return call
+
+    return decorate
 
 
-@task(name="download rules", task_run_name="download rules", **retried)
-def download_rules(source: str) -> bytes:
-    """Return the rules file from an https URL or a path. Raises RulesError."""
-    with _timed("download rules"):
+class Stages:
+    """The stages of one run as Prefect tasks: names, retries, log lines and artifacts around the work of `multischema`."""
+
+    run: Run
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.seconds: dict[str, float] = {}
+        self.bytes: dict[str, int] = {}
+
+    @as_task("download rules", retried)
+    def download_rules(self, source: str) -> bytes:
+        """Return the rules file from an https URL or a path. Raises RulesError."""
         content = download.fetch(source, _rules_folders())
-    log().info(f"downloaded rules: {size(len(content))}")
-    return content
+        log().info(downloaded(content))
+        return content
+
+    @as_task("check", retried)
+    def check(self, rules_text: bytes) -> Plan:
+        """Check all that can be checked before a row is read or anything written, and return the plan."""
+        plan = checking.check(self.run, rules_text, on_wait=self._say_waiting)
+        log().info(checked(self.job, plan))
+        return plan
+
+    @as_task("dump", retried)
+    def dump(self, plan: Plan) -> Dumped:
+        """Dump the origin with pg_dump into a private directory; the origin is released then."""
+        archive = self.run.directory.archive
+        with Measured(self.job.app, "dumped", plan.dump_bytes, lambda: size_of(archive)):
+            dumped = dumping.dump(self.run, plan)
+        self.bytes["dump"] = dumped.bytes
+        log().info(f"dumped {self.job.app}: {count(len(plan.copied), 'table')}, {size(dumped.bytes)}")
+        return dumped
+
+    @as_task("restore", retried)
+    def restore(self, plan: Plan, dumped: Dumped | None) -> Plan:
+        """Restore the dump's rows with pg_restore into raw tables of the target; return the plan with their sizes."""
+        with Measured(self.job.app, "restored", plan.bytes, lambda: sum(restoring.raw_sizes(self.run).values())):
+            restored = restoring.restore(self.run, plan, dumped, on_wait=self._say_waiting)
+        self.bytes["restore"] = restored.bytes
+        log().info(f"restored {self.job.app}: {count(len(plan.copied), 'table')}, {size(restored.bytes)}")
+        return restored.plan
+
+    def anonymize(self, plan: Plan, dumped: Dumped | None) -> dict[str, Copied]:
+        """Copy every table, masked by the origin, into the staging schema: one task per table, largest first."""
+        app = self.job.app
+        with self.timed("anonymize"), Progress(app, {table.name: table.bytes for table in plan.copied}) as shown:
+
+            def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
+                return self._copy_all(plan, snapshot, shown)
+
+            def begin_again(lost: SnapshotLost) -> None:
+                log().warning(f"{lost}; copying again from a new snapshot")
+                shown.restart()
+
+            copied = anonymizing.anonymize(self.run, plan, dumped, copy_all, begin_again)
+        rows, bytes_ = sum(table.rows for table in copied.values()), sum(table.bytes for table in copied.values())
+        log().info(f"anonymized {app}: {count(len(copied), 'table')}, {count(rows, 'row')}, {size(bytes_)}")
+        return copied
+
+    def _copy_all(self, plan: Plan, snapshot: Snapshot, shown: Progress) -> dict[str, Copied]:
+        """Submit a task per table, `jobs` at a time; the first failure ends the others, unless a new snapshot can help."""
+
+        def copy_one(table: TablePlan) -> Copied:
+            copied = anonymizing.copy(self.run, table, snapshot.identifier, lambda size: shown.add(table.name, size))
+            shown.complete(table.name)
+            log().info(
+                f"copied {table.name}: {count(copied.rows, 'row')}, {size(copied.bytes)}, "
+                f"{seconds(copied.seconds)}, {count(len(table.masked), 'masked column')}",
+                extra=DETAIL,
+            )
+            return copied
+
+        copy = task(
+            name="copy",
+            task_run_name="copy {table.name}",
+            description="Copy one table from the snapshot into the staging schema.",
+            **retried,
+        )(copy_one)
+        runner: ThreadPoolTaskRunner[Copied] = ThreadPoolTaskRunner(max_workers=self.job.jobs)
+        with runner:
+            futures: dict[PrefectFuture[Copied], str] = {}
+            for table in plan.copied:
+                futures[runner.submit(copy, parameters={"table": unsearched(table)})] = table.name
+            with stopping_others(self.run, SnapshotLost):
+                return {futures[future]: future.result() for future in as_completed(list(futures))}
+
+    @as_task("index", retried)
+    def index(self, plan: Plan) -> Indexed:
+        """Build indexes in parallel, then keys, foreign keys, comments and statistics."""
+        indexed = indexing.index(self.run, plan)
+        log().info(
+            f"indexed {self.job.app}: {count(indexed.indexes, 'index', 'indexes')}, "
+            f"{count(len(plan.keys.foreign_keys), 'foreign key')}"
+        )
+        return indexed
+
+    @as_task("verify", retried)
+    def verify(self, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
+        """Verify row counts, masked columns and the reader's rights; return the tables' sizes in bytes."""
+        sizes = verifying.verify(self.run, plan, rows)
+        masked = sum(len(table.masked) for table in plan.copied)
+        log().info(
+            f"verified {self.job.app}: {count(sum(rows.values()), 'row')}, {count(masked, 'masked column')}, "
+            "the reader's rights"
+        )
+        return sizes
+
+    @as_task("publish", once)
+    def publish(self) -> Publication:
+        """Swap yesterday's schema for the staging schema, in one transaction, with the views that others built on it.
+
+        It is not tried again: with the session that holds the app's lock, the lock is lost, and another run may have begun.
+        """
+        publication = publishing.publish(self.run)
+        progress.tell(published=self.job.schema)
+        log().info(f"published schema {self.job.schema} for {self.job.reader}")
+        return publication
+
+    @as_task("clean", retried)
+    def clean(self) -> list[str]:
+        """Drop the old schema and what killed runs left, patiently; return warnings."""
+        warnings = cleaning.clean(self.run)
+        log().info(f"cleaned {self.job.app}")
+        return warnings
+
+    def make_report(
+        self,
+        plan: Plan,
+        copied: dict[str, Copied],
+        indexed: Indexed,
+        sizes: dict[str, int],
+        warnings: Sequence[str],
+        recreated: Sequence[str],
+    ) -> report.Report:
+        """Gather the report of the run, show it in the log and keep it as the artifact `<app>-report`."""
+        made = report.make_report(
+            self.job,
+            plan,
+            rows={name: table.rows for name, table in copied.items()},
+            copy_seconds={name: table.seconds for name, table in copied.items()},
+            index_seconds=indexed.seconds,
+            sizes=sizes,
+            warnings=[*plan.without(indexed.missing).warnings, *indexed.warnings, *warnings],
+            recreated=recreated,
+            stages=self.seconds,
+            stage_bytes=self.bytes,
+        )
+        log().info(f"report of {self.job.app}\n{report.plain(made)}")
+        create_markdown_artifact(report.markdown(made), key=f"{self.job.app}-report", description=made.headline())
+        return made
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Note how many seconds a stage takes, and have terminals show that it goes on."""
+        progress.tell(stage=name)
+        try:
+            with pipeline.timed(name, self.seconds):
+                yield
+        finally:
+            progress.tell(stage="")
+
+    def execute(self, command: Command, on_start: Callable[[int], None]) -> Outcome:
+        """Run a program as Prefect runs shell commands; what it complains of may quote rows, and goes to a private file."""
+        complaints = self.run.directory.path / "complaints"
+        line = f"{shlex.join([command.program, *command.arguments])} 2> {shlex.quote(str(complaints))}"
+        operation: Any = ShellOperation(
+            commands=["set -euo pipefail", f"exec {line}"], env=dict(command.environment), stream_output=False
+        )
+        with operation:
+            process = operation.trigger()
+            on_start(process.pid)  # the number of its process group too
+            with suppress(RuntimeError):  # it says no more than the exit status does
+                process.wait_for_completion()
+            return Outcome(process.return_code, "", complaints.read_text(errors="replace"))
+
+    def _say_waiting(self, schema: str) -> None:
+        log().info(f"waiting for another run of schema {schema}, at most {self.job.lock_wait} s")
+
+
+@contextmanager
+def opened(job: Job, origin: Database, target: Database) -> Iterator[Stages]:
+    """Open a run, and give its stages."""
+    stages = Stages(job)
+    with open_run(job, origin, target, stages.execute) as stages.run:
+        yield stages
+
+
+def downloaded(rules_text: bytes) -> str:
+    """Return the line that tells how big the rules are."""
+    return f"downloaded rules: {size(len(rules_text))}"
+
+
+def checked(job: Job, plan: Plan) -> str:
+    """Return the line that tells what a check found."""
+    return (
+        f"checked {job.app}: {count(len(plan.copied), 'table')} to copy, {len(plan.tables) - len(plan.copied)} truncated, "
+        f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.warnings), 'warning')}"
+    )
 
 
 def _rules_folders() -> list[Path] | None:
@@ -114,192 +317,9 @@ def _rules_folders() -> list[Path] | None:
     return [_CODE, *([Path(configured)] if configured else [])]
 
 
-@task(name="check", task_run_name="check {job.app}", **retried)
-def check(job: Job, rules_text: bytes, *, lock: bool = True) -> Plan:
-    """Check all that can be checked before a row is read or anything written, and return the plan."""
-
-    with _timed("check"):
-        plan = checking.check(job, _doors.get(), rules_text, lock=lock, on_wait=lambda schema: _say_waiting(job, schema))
-    log().info(
-        f"checked {job.app}: {count(len(plan.copied), 'table')} to copy, {len(plan.tables) - len(plan.copied)} truncated, "
-        f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.warnings), 'warning')}"
-    )
-    return plan
-
-
-@task(name="dump", task_run_name="dump {job.app}", **retried)
-def dump(job: Job, plan: Plan) -> list[str]:
-    """Dump the origin with pg_dump into a private directory; return warnings. The origin is released then."""
-    doors = _doors.get()
-    with _timed("dump"), Measured(job.app, "dumped", plan.dump_bytes, lambda: size_of(doors.directory.archive)):
-        dumped = dumping.dump(job, doors, plan)
-    _bytes.get()["dump"] = dumped.bytes
-    log().info(f"dumped {job.app}: {count(len(plan.copied), 'table')}, {size(dumped.bytes)}")
-    return list(dumped.warnings)
-
-
-@task(name="restore", task_run_name="restore {job.app}", **retried)
-def restore(job: Job, plan: Plan) -> Plan:
-    """Restore the dump's rows with pg_restore into raw tables of the target; return the plan with their sizes."""
-    doors = _doors.get()
-    with (
-        _timed("restore"),
-        Measured(job.app, "restored", plan.bytes, lambda: sum(restoring.raw_sizes(job, doors).values())),
-    ):
-        restored = restoring.restore(job, doors, plan, on_wait=lambda schema: _say_waiting(job, schema))
-    _bytes.get()["restore"] = restored.bytes
-    log().info(f"restored {job.app}: {count(len(plan.copied), 'table')}, {size(restored.bytes)}")
-    return restored.plan
-
-
-def run_program(command: Command, on_start: Callable[[int], None]) -> Outcome:
-    """Run a program as Prefect runs shell commands; what it complains of may quote rows, and goes to a private file."""
-    complaints = _doors.get().directory.path / "complaints"
-    line = f"{shlex.join([command.program, *command.arguments])} 2> {shlex.quote(str(complaints))}"
-    operation: Any = ShellOperation(
-        commands=["set -euo pipefail", f"exec {line}"], env=dict(command.environment), stream_output=False
-    )
-    with operation:
-        process = operation.trigger()
-        on_start(process.pid)  # the number of its process group too
-        with suppress(RuntimeError):  # it says no more than the exit status does
-            process.wait_for_completion()
-        return Outcome(process.return_code, "", complaints.read_text(errors="replace"))
-
-
-def anonymize(job: Job, plan: Plan) -> dict[str, Copied]:
-    """Copy every table, masked by the origin, into the staging schema: one task per table, largest first."""
-    with _timed("anonymize"), Progress(job.app, {table.name: table.bytes for table in plan.copied}) as shown:
-
-        def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
-            return _copy_all(job, plan, snapshot, shown)
-
-        def begin_again(lost: SnapshotLost) -> None:
-            log().warning(f"{lost}; copying again from a new snapshot")
-            shown.restart()
-
-        copied = anonymizing.anonymize(job, _doors.get(), plan, copy_all, begin_again)
-    rows, bytes_ = sum(table.rows for table in copied.values()), sum(table.bytes for table in copied.values())
-    log().info(f"anonymized {job.app}: {count(len(copied), 'table')}, {count(rows, 'row')}, {size(bytes_)}")
-    return copied
-
-
-@task(name="copy", task_run_name="copy {table.name}", **retried)
-def copy(job: Job, table: TablePlan, snapshot: str, shown: Progress) -> Copied:
-    """Copy one table from the snapshot into the staging schema."""
-    copied = anonymizing.copy(job, _doors.get(), table, snapshot, lambda size: shown.add(table.name, size))
-    shown.complete(table.name)
-    log().info(
-        f"copied {table.name}: {count(copied.rows, 'row')}, {size(copied.bytes)}, "
-        f"{seconds(copied.seconds)}, {count(len(table.masked), 'masked column')}",
-        extra=DETAIL,
-    )
-    return copied
-
-
-@task(name="index", task_run_name="index {job.app}", **retried)
-def index(job: Job, plan: Plan) -> Indexed:
-    """Build indexes in parallel, then keys, foreign keys, comments and statistics."""
-    with _timed("index"):
-        indexed = indexing.index(job, _doors.get(), plan)
-    log().info(
-        f"indexed {job.app}: {count(indexed.indexes, 'index', 'indexes')}, "
-        f"{count(len(plan.keys.foreign_keys), 'foreign key')}"
-    )
-    return indexed
-
-
-@task(name="verify", task_run_name="verify {job.app}", **retried)
-def verify(job: Job, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
-    """Verify row counts, masked columns and the reader's rights; return the tables' sizes in bytes."""
-    with _timed("verify"):
-        sizes = verifying.verify(job, _doors.get(), plan, rows)
-    masked = sum(len(table.masked) for table in plan.copied)
-    log().info(
-        f"verified {job.app}: {count(sum(rows.values()), 'row')}, {count(masked, 'masked column')}, the reader's rights"
-    )
-    return sizes
-
-
-@task(name="publish", task_run_name="publish {job.app}", **once)
-def publish(job: Job) -> Publication:
-    """Swap yesterday's schema for the staging schema, in one transaction, with the views that others built on it.
-
-    It is not tried again: with the session that holds the app's lock, the lock is lost, and another run may have begun.
-    """
-    progress.published = ""
-    with _timed("publish"):
-        publication = publishing.publish(job, _doors.get())
-        progress.published = job.schema
-    log().info(f"published schema {job.schema} for {job.reader}")
-    return publication
-
-
-@task(name="clean", task_run_name="clean {job.app}", **retried)
-def clean(job: Job) -> list[str]:
-    """Drop the old schema and what killed runs left, patiently; return warnings."""
-    with _timed("clean"):
-        warnings = cleaning.clean(job, _doors.get())
-    log().info(f"cleaned {job.app}")
-    return warnings
-
-
-def make_report(
-    job: Job,
-    plan: Plan,
-    copied: dict[str, Copied],
-    indexed: Indexed,
-    sizes: dict[str, int],
-    warnings: Sequence[str],
-    recreated: Sequence[str],
-) -> report.Report:
-    """Gather the report of the run, show it in the log and keep it as the artifact `<app>-report`."""
-    made = report.make_report(
-        job,
-        plan,
-        rows={name: table.rows for name, table in copied.items()},
-        copy_seconds={name: table.seconds for name, table in copied.items()},
-        index_seconds=indexed.seconds,
-        sizes=sizes,
-        warnings=[*plan.without(indexed.missing).warnings, *indexed.warnings, *warnings],
-        recreated=recreated,
-        stages=_seconds.get(),
-        stage_bytes=_bytes.get(),
-    )
-    log().info(f"report of {job.app}\n{report.plain(made)}")
-    create_markdown_artifact(report.markdown(made), key=f"{job.app}-report", description=made.headline())
-    return made
-
-
-def _say_waiting(job: Job, schema: str) -> None:
-    log().info(f"waiting for another run of schema {schema}, at most {job.lock_wait} s")
-
-
 def log() -> Any:
     """Return the logger of the task or flow that runs; outside of both (a check from the command line) a plain one."""
     try:
         return get_run_logger()
     except MissingContextError:
         return logging.getLogger("flows")
-
-
-def _copy_all(job: Job, plan: Plan, snapshot: Snapshot, shown: Progress) -> dict[str, Copied]:
-    """Submit a task per table, `jobs` at a time; the first failure ends the others, unless a new snapshot can help."""
-    runner: ThreadPoolTaskRunner[Copied] = ThreadPoolTaskRunner(max_workers=job.jobs)
-    with runner:
-        futures: dict[PrefectFuture[Copied], str] = {}
-        for table in plan.copied:
-            parameters = {"job": job, "table": unsearched(table), "snapshot": snapshot.identifier, "shown": shown}
-            futures[runner.submit(copy, parameters=parameters)] = table.name
-        with stopping_others(_doors.get(), SnapshotLost):
-            return {futures[future]: future.result() for future in as_completed(list(futures))}
-
-
-@contextmanager
-def _timed(name: str) -> Iterator[None]:
-    progress.stage = name
-    try:
-        with pipeline.timed(name, _seconds.get()):
-            yield
-    finally:
-        progress.stage = ""

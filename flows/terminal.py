@@ -13,8 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows import progress
 from flows.logs import is_told_elsewhere
+from flows.progress import Progress
 from multischema.words import escaped
 
 _PREFECT = str(Path(prefect.__file__).parent)
@@ -24,9 +24,9 @@ _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "r
 
 
 @contextmanager
-def shown(console: Console) -> Iterator[None]:
+def shown(console: Console) -> Iterator["Display"]:
     """Show the run's own lines and all warnings, without Prefect's notes on each task; draw a bar on a terminal."""
-    lines = _Lines(console)
+    lines = Display(console)
     quieted = [
         (logger, handler)
         for logger in [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
@@ -38,24 +38,35 @@ def shown(console: Console) -> Iterator[None]:
     logging.getLogger().addHandler(lines)
     logging.getLogger("flows").setLevel(logging.INFO)
     try:
-        with Live(get_renderable=_bar, console=console, refresh_per_second=4, transient=True):
-            yield
+        with Live(get_renderable=lines.bar, console=console, refresh_per_second=4, transient=True):
+            yield lines
     finally:
         logging.getLogger().removeHandler(lines)
         for logger, handler in quieted:
             logger.addHandler(handler)
 
 
-class _Lines(logging.Handler):
-    """Print the time and what happened; the report takes as many lines as it has."""
+class Display(logging.Handler):
+    """Print the time and what happened; the report takes as many lines as it has.
+
+    It knows the stage that goes on, and the schema once the publishing transaction is committed.
+    """
 
     _clock = logging.Formatter()
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.INFO)
         self._console = console
+        self._running: Progress | None = None
+        self._stage = ""
+        self.published = ""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if facts := getattr(record, "progress", None):
+            self._stage = facts.get("stage", self._stage)
+            self._running = facts.get("running", self._running)
+            self.published = facts.get("published", self.published)
+            return
         if is_told_elsewhere(record) or record.pathname in _ENGINES:
             return
         if record.pathname.startswith(_PREFECT) and record.levelno < logging.WARNING:
@@ -67,16 +78,15 @@ class _Lines(logging.Handler):
         line = f"{self._clock.formatTime(record, '%H:%M:%S')}  {level}{message}"
         self._console.print(Text(line, style=_STYLES.get(record.levelno, "")), soft_wrap=True)
 
-
-def _bar() -> Group | Table:
-    """Draw the stage that is going on and, while rows are copied, how much is done and which tables are under way."""
-    if not progress.stage:
-        return Group()
-    line = Table.grid(padding=(0, 1))
-    running = progress.current
-    if running:
-        bar = ProgressBar(total=100, completed=running.percent, width=30)
-        line.add_row(progress.stage, bar, f"{running.percent:.0f} %", escaped(", ".join(running.tables)))
-    else:
-        line.add_row(progress.stage, "…")
-    return line
+    def bar(self) -> Group | Table:
+        """Draw the stage that goes on and, while rows are copied, how much is done and which tables are under way."""
+        if not self._stage:
+            return Group()
+        line = Table.grid(padding=(0, 1))
+        running = self._running
+        if running:
+            bar = ProgressBar(total=100, completed=running.percent, width=30)
+            line.add_row(self._stage, bar, f"{running.percent:.0f} %", escaped(", ".join(running.tables)))
+        else:
+            line.add_row(self._stage, "…")
+        return line

@@ -19,7 +19,7 @@ from multischema.stages.publish import publish
 from multischema.stages.restore import restore
 from multischema.stages.run import (
     in_parallel,
-    open_doors,
+    open_run,
 )
 from multischema.stages.verify import verify
 
@@ -41,31 +41,33 @@ def run(job: Job, rules_source: str, origin: Database, target: Database) -> Publ
     """Publish an app without Prefect: the same work, with the threads of the standard library."""
     seconds: dict[str, float] = {}
     notes: list[str] = []
-    with open_doors(job, origin, target) as doors:
+    dumped = None
+    with open_run(job, origin, target) as run:
         with timed("check", seconds):
-            plan = check(job, doors, download.fetch(rules_source))
+            plan = check(run, download.fetch(rules_source))
         if job.dumps:
             with timed("dump", seconds):
-                notes += dump(job, doors, plan).warnings
+                dumped = dump(run, plan)
+                notes += dumped.warnings
         if job.restores:
             with timed("restore", seconds):
-                plan = restore(job, doors, plan).plan
+                plan = restore(run, plan, dumped).plan
 
         def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
-            results = in_parallel(doors, job.jobs, lambda table: copy(job, doors, table, snapshot.identifier), plan.copied)
+            results = in_parallel(run, lambda table: copy(run, table, snapshot.identifier), plan.copied)
             return {table.name: copied for table, copied in zip(plan.copied, results, strict=True)}
 
         with timed("anonymize", seconds):
-            copied = anonymize(job, doors, plan, copy_all)
+            copied = anonymize(run, plan, dumped, copy_all)
         with timed("index", seconds):
-            indexed = index(job, doors, plan)
+            indexed = index(run, plan)
             plan = plan.without(indexed.missing)
         with timed("verify", seconds):
-            sizes = verify(job, doors, plan, {name: table.rows for name, table in copied.items()})
+            sizes = verify(run, plan, {name: table.rows for name, table in copied.items()})
         with timed("publish", seconds):
-            publication = publish(job, doors)
+            publication = publish(run)
         with timed("clean", seconds):
-            notes += [*publication.warnings, *clean(job, doors)]
+            notes += [*publication.warnings, *clean(run)]
         return Published(plan, copied, indexed, sizes, tuple(notes), seconds, publication.recreated)
 
 

@@ -46,7 +46,8 @@ class PrivateDirectory:
         return str(file)
 
     def unpacked(self, file: Path) -> Path:
-        """Return the dump that a file holds: itself, or what stands in a .tar.gz. Raises EtlError."""
+        """Return the dump that a file holds: itself, or what stands in a .tar.gz, unpacked once. Raises EtlError."""
+        unpacking = self.path / "unpacking"
         try:
             if is_tar(file):
                 with tarfile.open(file) as whole:
@@ -54,17 +55,19 @@ class PrivateDirectory:
                 return file
             if not _is_gzip(file):
                 return file
+            if self.archive.exists():
+                return self.archive
             with tarfile.open(file, "r:gz") as packed:
                 inside = [member for member in packed if member.isfile()]
                 if len(inside) != 1:
                     raise EtlError(f"dump {file}: the .tar.gz holds {len(inside)} files; want one, a dump of pg_dump")
                 self.refuse_if_full(inside[0].size, f"unpacking {file}")
-                with cast(IO[bytes], packed.extractfile(inside[0])) as source, self.archive.open("wb") as target:
+                with cast(IO[bytes], packed.extractfile(inside[0])) as source, unpacking.open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is cut short, or no tar"
             raise EtlError(f"dump {file}: can't be read: {reason}") from None
-        return self.archive
+        return unpacking.rename(self.archive)
 
     def refuse_if_full(self, wanted: int, doing: str) -> None:
         """Raise EtlError where the disk has not so many bytes to spare."""

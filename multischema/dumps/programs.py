@@ -8,11 +8,11 @@ from contextlib import suppress
 
 from multischema.dumps.archives import Command, Outcome
 
-Run = Callable[[Command, Callable[[int], None]], Outcome]
+RunCommand = Callable[[Command, Callable[[int], None]], Outcome]
 
 
 def run_command(command: Command, on_start: Callable[[int], None] = lambda group: None) -> Outcome:
-    """Run a command to its end; a program that is not there has exit status 127.
+    """RunCommand a command to its end; a program that is not there has exit status 127.
 
     `on_start` is told the number of its process group, for `end`.
     """

@@ -87,7 +87,8 @@ def _is_useless(index: Index, plan: TablePlan) -> bool:
     if index.constraint_kind or not index.valid or plan.truncated:
         return False
     keys = [name for name in index.key_columns if name] + ([*index.columns] if None in index.key_columns else [])
-    return bool(keys) and all(plan.mask(name) for name in keys)
+    masks = [plan.mask(name) for name in keys]
+    return bool(masks) and all(mask and not mask.is_searchable for mask in masks)
 
 
 def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan | None, str | None]:
@@ -164,7 +165,7 @@ def _stays_unique(index: Index, table: Table, plan: TablePlan) -> bool:
         mask = plan.mask(name)
         if not mask or not name or (nulls_equal and not table.column(name).not_null):
             continue
-        if mask.kind == "null" or (mask.is_keyed and _key_is_unique(table, plan)):
+        if mask.is_unique(key_is_unique=_key_is_unique(table, plan)):
             return True
     # a column that is only INCLUDEd has no part in it
     whole = None not in index.key_columns and " WHERE " not in index.definition
@@ -189,11 +190,15 @@ def _drops_foreign_key(
         return f"{key.referenced_schema}.{key.referenced_table} is not published"
     if other.truncated:
         return f"{key.referenced_table} is truncated"
+    pairs = list(zip(key.columns, key.referenced_columns, strict=True))
     for plan, columns in ((own, key.columns), (other, key.referenced_columns)):
         for column in columns:
             if column not in plan.names:
                 return f"column {plan.name}.{column} is not published"
-            if plan.mask(column):
+    for plan, other_plan, sides in ((own, other, pairs), (other, own, [(b, a) for a, b in pairs])):
+        for column, its in sides:
+            mask = plan.mask(column)
+            if mask and not mask.joins(other_plan.mask(its)):
                 return f"column {plan.name}.{column} is masked"
     if (key.referenced_table, frozenset(key.referenced_columns)) not in unique:
         return f"{key.referenced_table} has no such key any more"

@@ -9,20 +9,85 @@ from multischema.catalog.flat import Flat, as_text, literal_default
 from multischema.catalog.tables import Column
 
 _PIECES = {"email": ("email_anonymise_", "@exemple.fr"), "text": ("[valeur unique anonymisée ", "]")}
-TEXT_ARRAY = "{valeur anonymisée}"
+_TEXT_ARRAY = "{valeur anonymisée}"
 
 
 @dataclass(frozen=True)
 class Mask:
-    """What replaces the values of a column: text around the row's key (email, text), a constant, or nothing but NULL."""
+    """What replaces the values of a column: text around the row's key (email, text), a constant, or nothing but NULL.
+
+    What a mask does to keys, indexes, rights and widths is asked of the mask; nobody else looks at its kind.
+    """
 
     kind: Literal["email", "text", "constant", "null"]
-    constant: str = ""
+    text: str = ""
 
     @property
     def is_keyed(self) -> bool:
-        """Tell whether masked values differ from row to row."""
+        """Tell whether masked values are made of the row's key, and differ with it."""
         return self.kind in _PIECES
+
+    @property
+    def is_searchable(self) -> bool:
+        """Tell whether anybody can search by masked values: none of today's leaves anything to search for."""
+        return False
+
+    @property
+    def constant(self) -> str | None:
+        """Return what every masked value is, None where they differ or are NULL."""
+        return self.text if self.kind == "constant" else None
+
+    @property
+    def width(self) -> int:
+        """Return the bytes that a masked value keeps in its row once it is moved out of line; 0 for what stays small."""
+        return 18 if self.is_keyed or self.text == _TEXT_ARRAY else 0
+
+    def joins(self, other: "Mask | None") -> bool:
+        """Tell whether a masked column still refers to the right rows of another: no mask of today's keeps that."""
+        return False
+
+    def is_unique(self, *, key_is_unique: bool) -> bool:
+        """Tell whether no two masked values are equal; NULLs are not."""
+        return self.kind == "null" or (self.is_keyed and key_is_unique)
+
+    def reads_value(self, *, not_null: bool) -> bool:
+        """Tell whether the origin must read the column for it: to tell NULL from the rest."""
+        return self.kind != "null" and not not_null
+
+    def writes_documents(self, type_: str) -> bool:
+        """Tell whether a masked value of a type of documents, or of an array of such, holds one."""
+        return not (self.kind == "null" or (type_.endswith("[]") and self.constant == "{}"))
+
+    def expression(
+        self, name: sql.Composable, flat: Flat, type_: str, key: sql.Composable, *, not_null: bool
+    ) -> sql.Composable:
+        """Compose the mask; NULL stays NULL, and so does what is empty where the column may be NULL."""
+        as_type = sql.SQL(type_)
+        if self.kind == "null":
+            return sql.SQL("NULL::{}").format(as_type)
+        value = sql.SQL("({})::{}").format(self._around(key) if self.is_keyed else sql.Literal(self.text), as_type)
+        if not_null:
+            return value
+        present = {"text": "{} <> ''", "text array": "cardinality({}) > 0"}.get(flat.family, "{} IS NOT NULL")
+        return sql.SQL("CASE WHEN {} THEN {} END").format(sql.SQL(present).format(_compared(name, flat)), value)
+
+    def violation(self, name: sql.Composable, type_: str, key: sql.Composable | None) -> sql.Composable:
+        """Compose what is true of a row of the staging schema that holds anything but the masked value or NULL."""
+        if self.kind == "null":
+            return sql.SQL("{} IS NOT NULL").format(name)
+        if self.is_keyed and key is None:
+            pieces = (piece.replace("[", r"\[").replace("]", r"\]").replace(".", r"\.") for piece in _PIECES[self.kind])
+            before, after = pieces
+            return sql.SQL("{} !~ {}").format(name, sql.Literal(f"^{before}[0-9]+{after}$"))
+        if self.is_keyed and key is not None:
+            return sql.SQL("{} <> {}").format(name, self._around(key))
+        constant = sql.SQL("{}::{}").format(sql.Literal(self.text), sql.SQL(type_))
+        # a query of its own is asked once, not for each row
+        return sql.SQL("{} IS NOT NULL AND {} <> (SELECT {})").format(name, as_text(name), as_text(constant))
+
+    def _around(self, key: sql.Composable) -> sql.Composable:
+        before, after = _PIECES[self.kind]
+        return sql.SQL("{} || {} || {}").format(sql.Literal(before), key, sql.Literal(after))
 
 
 def choose_mask(column: Column, flat: Flat) -> Mask:
@@ -30,7 +95,7 @@ def choose_mask(column: Column, flat: Flat) -> Mask:
     if flat.family == "text":
         return Mask("email" if "email" in column.name.lower() else "text")
     if flat.family == "text array":
-        return Mask("constant", TEXT_ARRAY)
+        return Mask("constant", _TEXT_ARRAY)
     if flat.family == "jsonb":
         return Mask("constant", "{}")
     default = literal_default(column.default) if flat.takes_default else None
@@ -39,39 +104,8 @@ def choose_mask(column: Column, flat: Flat) -> Mask:
     return Mask("constant", flat.neutral) if column.not_null else Mask("null")
 
 
-def masked(mask: Mask, name: sql.Composable, not_null: bool, flat: Flat, type_: str, key: sql.Composable) -> sql.Composable:
-    """Compose the mask; NULL stays NULL, and so does what is empty where the column may be NULL."""
-    as_type = sql.SQL(type_)
-    if mask.kind == "null":
-        return sql.SQL("NULL::{}").format(as_type)
-    value = sql.SQL("({})::{}").format(_around(mask, key) if mask.is_keyed else sql.Literal(mask.constant), as_type)
-    if not_null:
-        return value
-    present = {"text": "{} <> ''", "text array": "cardinality({}) > 0"}.get(flat.family, "{} IS NOT NULL")
-    return sql.SQL("CASE WHEN {} THEN {} END").format(sql.SQL(present).format(_compared(name, flat)), value)
-
-
 def _compared(name: sql.Composable, flat: Flat) -> sql.Composable:
     """Compose what tells a text that is empty: of char(n), Postgres's own cast takes the blanks from its end."""
     if flat.family != "text":
         return name
     return as_text(name) if flat.conversion == "text" else sql.SQL("{}::text").format(name)
-
-
-def violation(mask: Mask, name: sql.Composable, type_: str, key: sql.Composable | None) -> sql.Composable:
-    """Compose what is true of a row of the staging schema that holds anything but the masked value or NULL."""
-    if mask.kind == "null":
-        return sql.SQL("{} IS NOT NULL").format(name)
-    if mask.is_keyed and key is None:
-        before, after = (piece.replace("[", r"\[").replace("]", r"\]").replace(".", r"\.") for piece in _PIECES[mask.kind])
-        return sql.SQL("{} !~ {}").format(name, sql.Literal(f"^{before}[0-9]+{after}$"))
-    if mask.is_keyed and key is not None:
-        return sql.SQL("{} <> {}").format(name, _around(mask, key))
-    constant = sql.SQL("{}::{}").format(sql.Literal(mask.constant), sql.SQL(type_))
-    # a query of its own is asked once, not for each row
-    return sql.SQL("{} IS NOT NULL AND {} <> (SELECT {})").format(name, as_text(name), as_text(constant))
-
-
-def _around(mask: Mask, key: sql.Composable) -> sql.Composable:
-    before, after = _PIECES[mask.kind]
-    return sql.SQL("{} || {} || {}").format(sql.Literal(before), key, sql.Literal(after))

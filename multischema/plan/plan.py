@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from multischema.catalog.flat import flatten
 from multischema.catalog.tables import Catalog
 from multischema.plan.keys import IndexPlan, Keys, plan_keys
-from multischema.plan.tables import ColumnPlan, TablePlan, plan_table, too_wide
+from multischema.plan.tables import TablePlan, plan_table, too_wide
 from multischema.rules.file import Rules
 from multischema.words import some
 
@@ -102,7 +102,7 @@ def xml_columns(plan: Plan) -> list[str]:
         f"{table.name}.{column.name} of type {column.type}"
         for table in plan.copied
         for column in table.columns
-        if column.type in ("xml", "xml[]") and not _is_without_document(column)
+        if column.type in ("xml", "xml[]") and (not column.mask or column.mask.writes_documents(column.type))
     ]
 
 
@@ -114,11 +114,6 @@ def width_problems(plan: Plan) -> list[str]:
         for table in plan.copied
         if too_wide(table)
     ]
-
-
-def _is_without_document(column: ColumnPlan) -> bool:
-    mask = column.mask
-    return bool(mask and (mask.kind == "null" or (column.type == "xml[]" and mask.constant == "{}")))
 
 
 def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozenset[str]) -> list[str]:

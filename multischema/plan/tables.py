@@ -7,7 +7,7 @@ from psycopg import sql
 
 from multischema.catalog.flat import Flat, as_text, convert, flatten
 from multischema.catalog.tables import Catalog, Column, Table
-from multischema.plan.masks import TEXT_ARRAY, Mask, choose_mask, masked, violation
+from multischema.plan.masks import Mask, choose_mask
 from multischema.rules.file import TableRules
 
 
@@ -32,7 +32,7 @@ class ColumnPlan:
     @property
     def is_read(self) -> bool:
         """Tell whether the expression reads the column: a mask does where it must tell NULL from the rest."""
-        return not self.mask or not (self.mask.kind == "null" or self.not_null)
+        return not self.mask or self.mask.reads_value(not_null=self.not_null)
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,8 @@ def row_key(table: Table, flats: Mapping[str, Flat], anonymized: frozenset[str])
 
 def too_wide(table: TablePlan) -> bool:
     """Tell whether the masks, each moved out of line, fill more than a page (8 kB, of which 8,160 bytes are a row's)."""
-    texts = sum(1 for column in table.masked if column.mask and (column.mask.is_keyed or column.mask.constant == TEXT_ARRAY))
-    return 24 + len(table.columns) / 8 + 18 * texts > 8160
+    widths = sum(column.mask.width for column in table.columns if column.mask)
+    return 24 + len(table.columns) / 8 + widths > 8160
 
 
 def _plan_column(
@@ -142,8 +142,10 @@ def _plan_column(
         collation=collation if collation in collations and flat.family.startswith("text") else None,
         comment=column.comment,
         mask=mask,
-        expression=masked(mask, name, column.not_null, flat, type_, key) if mask else convert(flat, name, raw=raw),
-        violation=violation(mask, name, type_, key if has_key else None) if mask else None,
+        expression=mask.expression(name, flat, type_, key, not_null=column.not_null)
+        if mask
+        else convert(flat, name, raw=raw),
+        violation=mask.violation(name, type_, key if has_key else None) if mask else None,
     )
 
 

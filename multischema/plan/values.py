@@ -104,11 +104,12 @@ def money_problems(side: str, plan: Plan, digits: int) -> list[str]:
 def masked_constants(plan: Plan) -> dict[tuple[str, str], str]:
     """Return the constants that masks put in place of values, each with its type and a column that gets it."""
     return {
-        (column.type, column.mask.constant): f"{table.name}.{column.name}"
+        (column.type, constant): f"{table.name}.{column.name}"
         for table in plan.copied
         for column in table.masked
         # of documents the check tells whether the target reads any
-        if column.mask and column.mask.kind == "constant" and column.type not in ("xml", "xml[]")
+        if column.type not in ("xml", "xml[]")
+        if column.mask and (constant := column.mask.constant) is not None
     }
 
 
@@ -167,7 +168,7 @@ def _shows_amount(plan: TablePlan, column: Column) -> bool:
     found = next((c for c in plan.columns if c.name == column.name), None)
     if found is None:
         return False
-    return not found.mask or (found.mask.kind == "constant" and bool(set(found.mask.constant) & set("123456789")))
+    return not found.mask or bool(set(found.mask.constant or "") & set("123456789"))
 
 
 def _unique(types: Iterator[Type]) -> list[Type]:

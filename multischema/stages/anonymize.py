@@ -13,9 +13,10 @@ from multischema.postgres.copying import Copied, Route, Snapshot, copy_table
 from multischema.postgres.errors import translated
 from multischema.postgres.questions import query
 from multischema.stages import raw_schema
+from multischema.stages.dump import Dumped
 from multischema.stages.reader import verify_readable
 from multischema.stages.run import (
-    Doors,
+    Run,
     held_snapshot,
     naming_triggers,
     refuse_changes,
@@ -56,30 +57,31 @@ SNAPSHOTS = 3  # how many snapshots a run takes before it gives up
 
 
 def anonymize(
-    job: Job,
-    doors: Doors,
+    run: Run,
     plan: Plan,
+    dumped: Dumped | None,
     copy_all: Callable[[Snapshot], dict[str, Copied]],
     on_lost: Callable[[SnapshotLost], None] = lambda lost: None,
 ) -> dict[str, Copied]:
     """Build the staging schema and copy every table into it, masked by the origin, all from one snapshot.
 
     The snapshot is given back as soon as the last row is in. When it is lost, `copy_all` starts again with a new one, a few
-    times, after `on_lost`. Raises OriginChanged where a table was altered, rewritten or truncated meanwhile.
+    times, after `on_lost`. What was `dumped` is compared with what leaves the raw tables. Raises OriginChanged where a table
+    was altered, rewritten or truncated meanwhile.
     """
-    refuse_origin_as_target(job, doors)
-    with naming_triggers(doors):
-        dropping.drop_leftovers(doors.holder, job.schema)
-        if not job.restores:
-            raw_schema.empty_abandoned(doors.holder)
-        build_staging(doors.holder, job, plan)
+    refuse_origin_as_target(run)
+    with naming_triggers(run):
+        dropping.drop_leftovers(run.holder, run.job.schema)
+        if not run.job.restores:
+            raw_schema.empty_abandoned(run.holder)
+        build_staging(run.holder, run.job, plan)
     for attempt in range(1, SNAPSHOTS + 1):
         try:
-            with held_snapshot(doors, doors.source(job), plan) as snapshot:
+            with held_snapshot(run, run.source, plan) as snapshot:
                 copied = copy_all(snapshot)
-                if not job.restores:
-                    refuse_changes(doors, plan, snapshot, "copied")
-                _refuse_losses(doors, copied)
+                if not run.job.restores:
+                    refuse_changes(run, plan, snapshot, "copied")
+                _refuse_losses(dumped, copied)
                 return copied
         except SnapshotLost as lost:
             if attempt == SNAPSHOTS:
@@ -88,24 +90,22 @@ def anonymize(
     raise AssertionError
 
 
-def copy(
-    job: Job, doors: Doors, table: TablePlan, snapshot: str, on_bytes: Callable[[int], None] = lambda size: None
-) -> Copied:
+def copy(run: Run, table: TablePlan, snapshot: str, on_bytes: Callable[[int], None] = lambda size: None) -> Copied:
     """Copy one table from the snapshot into the staging schema; `on_bytes` is told of every chunk."""
-    source = doors.source(job)
-    route = Route(source.side, job.origin_schema, snapshot, job.staging)
+    source = run.source
+    route = Route(source.side, run.job.origin_schema, snapshot, run.job.staging)
     with (
-        doors.sessions.lend(source) as reading,
-        doors.sessions.lend(doors.target) as writing,
+        run.sessions.lend(source) as reading,
+        run.sessions.lend(run.target) as writing,
     ):
         return copy_table(reading, writing, table, route, on_bytes)
 
 
-def _refuse_losses(doors: Doors, copied: Mapping[str, Copied]) -> None:
+def _refuse_losses(dumped: Dumped | None, copied: Mapping[str, Copied]) -> None:
     """Compare the rows of raw tables with those that the origin had when it was dumped."""
     losses = [
         f"target: raw table {name} holds {copied[name].rows} rows; {rows} left the origin; start again"
-        for name, rows in doors.dumped.items()
+        for name, rows in (dumped.rows if dumped else {}).items()
         if copied[name].rows != rows
     ]
     if losses:

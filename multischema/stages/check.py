@@ -8,7 +8,7 @@ from multischema.catalog.tables import Catalog
 from multischema.dumps import archives
 from multischema.dumps.programs import run_command
 from multischema.errors import CheckError, EtlError
-from multischema.job import Job, illegal_raw
+from multischema.job import illegal_raw
 from multischema.plan import record, values
 from multischema.plan.plan import Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import locks
@@ -20,13 +20,11 @@ from multischema.rules.file import Rules
 from multischema.rules.gaps import Findings, compare
 from multischema.stages import documents, others, preconditions, raw_schema, reader
 from multischema.stages.restore import restore_structure
-from multischema.stages.run import Doors, refuse_origin_as_target
+from multischema.stages.run import Run, refuse_origin_as_target
 from multischema.statements import raw
 
 
-def check(
-    job: Job, doors: Doors, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[str], None] = lambda schema: None
-) -> Plan:
+def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[str], None] = lambda schema: None) -> Plan:
     """Check all that can be checked before a row is read or anything written, and return the plan.
 
     With `lock`, the app's lock is taken first, on a session that the run keeps, so that what was checked stays true;
@@ -34,38 +32,38 @@ def check(
     LockTimeout, and EtlError for a dump that can't be read.
     """
     parsed = file.parse(rules_text)
-    unusable = _check_servers(job, doors)
+    unusable = _check_servers(run)
     notes: list[str] = []
     relatives: list[archives.Relative] = []
-    if lock and not unusable and not (doors.lock and not doors.lock.closed):
-        doors.lock = doors.sessions.open(doors.target)
-        locks.take_lock(doors.lock, job.schema, job.lock_wait, on_wait)
-        doors.sessions.keep_alive(doors.lock)
-    if job.from_dump and not unusable:
-        notes, relatives = restore_structure(job, doors, Path(job.from_dump), on_wait)
-    plan, problems = _check_schemas(job, doors, parsed, unusable)
-    problems += preconditions.backup_problems(job.from_dump, plan, relatives) if plan else []
-    if job.restores:
-        problems = [*_check_dump(job, doors, plan, unusable), *problems]  # a snippet to paste comes last
+    if lock and not unusable and not (run.lock and not run.lock.closed):
+        run.lock = run.sessions.open(run.target)
+        locks.take_lock(run.lock, run.job.schema, run.job.lock_wait, on_wait)
+        run.sessions.keep_alive(run.lock)
+    if run.job.from_dump and not unusable:
+        notes, relatives = restore_structure(run, Path(run.job.from_dump), on_wait)
+    plan, problems = _check_schemas(run, parsed, unusable)
+    problems += preconditions.backup_problems(run.job.from_dump, plan, relatives) if plan else []
+    if run.job.restores:
+        problems = [*_check_dump(run, plan, unusable), *problems]  # a snippet to paste comes last
     if plan is None or problems:
         raise CheckError(*problems)
-    if job.from_dump:
-        raw_schema.strip(doors.holder, job.raw_schema)
+    if run.job.from_dump:
+        raw_schema.strip(run.holder, run.job.raw_schema)
     return replace(plan, warnings=(*plan.warnings, *notes))
 
 
-def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
+def _check_servers(run: Run) -> dict[str, list[str]]:
     """Return, for each side that can't be used at all, why: no connection, a transaction pooler, a version.
 
     A backup stands in the target, of which it is told once.
     """
     unusable: dict[str, list[str]] = {}
-    sides = {"origin": (doors.origin, job.origin_schema), "target": (doors.target, job.schema)}
-    if job.from_dump:
+    sides = {"origin": (run.origin, run.job.origin_schema), "target": (run.target, run.job.schema)}
+    if run.job.from_dump:
         del sides["origin"]
     for side, (database, schema) in sides.items():
         try:
-            with doors.sessions.lend(database) as connection:
+            with run.sessions.lend(database) as connection:
                 with translated(database.side, "reading the server's settings"):
                     server = query(connection, "server", schema=schema)[0]
             problems = preconditions.server_problems(database.side, server)
@@ -75,113 +73,111 @@ def _check_servers(job: Job, doors: Doors) -> dict[str, list[str]]:
             unusable[side] = problems
     if not unusable:
         try:
-            refuse_origin_as_target(job, doors)
+            refuse_origin_as_target(run)
         except CheckError as error:
             unusable["target"] = list(error.problems)
-    return {"origin": [], **unusable} if job.from_dump and unusable else unusable
+    return {"origin": [], **unusable} if run.job.from_dump and unusable else unusable
 
 
-def _check_schemas(
-    job: Job, doors: Doors, parsed: Rules, unusable: Mapping[str, list[str]]
-) -> tuple[Plan | None, list[str]]:
+def _check_schemas(run: Run, parsed: Rules, unusable: Mapping[str, list[str]]) -> tuple[Plan | None, list[str]]:
     """Return the plan and all problems, of each side that can be used too; the plan is None where one keeps it from us."""
-    found, gaps, problems = (None, None, unusable["origin"]) if "origin" in unusable else _check_origin(job, doors, parsed)
-    problems = problems + (unusable["target"] if "target" in unusable else _check_target(job, doors))
+    found, gaps, problems = (None, None, unusable["origin"]) if "origin" in unusable else _check_origin(run, parsed)
+    problems = problems + (unusable["target"] if "target" in unusable else _check_target(run))
     absent: set[str] = set()
     if found and "target" not in unusable:
-        absent, unknown = _check_types(job, doors, found)
+        absent, unknown = _check_types(run, found)
         problems += unknown
 
     def standing(plan: Plan | None) -> list[str]:
-        return [] if "target" in unusable else _check_standing(job, doors, plan)
+        return [] if "target" in unusable else _check_standing(run, plan)
 
     if not found or not gaps:
         return None, problems + standing(None)
     if gaps.problems:
-        return None, [*problems, *standing(None), *gaps.lines(doors.origin.side)]
+        return None, [*problems, *standing(None), *gaps.lines(run.origin.side)]
     collations = frozenset(collations_of(found)) - absent
-    plan = make_plan(found, gaps.rules, gaps.warnings, collations, raw=job.dumps, all_indexes=job.indexes == "all")
+    plan = make_plan(found, gaps.rules, gaps.warnings, collations, raw=run.job.dumps, all_indexes=run.job.indexes == "all")
     if "target" not in unusable:
-        plan, unlike = _check_values(job, doors, plan)
+        plan, unlike = _check_values(run, plan)
         problems += unlike
-    plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(job, doors, plan)), *plan.warnings))
-    return plan, problems + standing(plan) + [f"{doors.origin.side}: {line}" for line in width_problems(plan)]
+    plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(run, plan)), *plan.warnings))
+    return plan, problems + standing(plan) + [f"{run.origin.side}: {line}" for line in width_problems(plan)]
 
 
-def _check_origin(job: Job, doors: Doors, parsed: Rules) -> tuple[Catalog | None, Findings | None, list[str]]:
+def _check_origin(run: Run, parsed: Rules) -> tuple[Catalog | None, Findings | None, list[str]]:
     """Return the origin's catalog, if there is such a schema, how the rules fit it, and what the role may not read."""
-    side = doors.origin.side
-    with doors.sessions.lend(doors.origin) as connection, translated(side, "reading the catalog"):
-        server = read_server(connection, job.origin_schema)
-        missing = preconditions.origin_problems(side, server, job.origin_schema)
+    side = run.origin.side
+    with run.sessions.lend(run.origin) as connection, translated(side, "reading the catalog"):
+        server = read_server(connection, run.job.origin_schema)
+        missing = preconditions.origin_problems(side, server, run.job.origin_schema)
         if missing:
             return None, None, missing
-        found = read_catalog(connection, job.origin_schema)
+        found = read_catalog(connection, run.job.origin_schema)
     gaps = compare(parsed, found)
     return found, gaps, preconditions.rights_problems(side, server, found, gaps.rules)
 
 
-def _check_target(job: Job, doors: Doors) -> list[str]:
+def _check_target(run: Run) -> list[str]:
     """Return why the target can't be published to: the role, the schema, the reader."""
-    with doors.sessions.lend(doors.target) as connection, translated("target", "reading the catalog"):
-        server = read_server(connection, job.schema)
-        facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
-    problems = preconditions.target_problems(server, facts, job.schema, job.reader)
-    if preconditions.reader_problems(server, facts, job.reader):
+    with run.sessions.lend(run.target) as connection, translated("target", "reading the catalog"):
+        server = read_server(connection, run.job.schema)
+        facts = query(connection, "target", schema=run.job.schema, reader=run.job.reader)[0]
+    problems = preconditions.target_problems(server, facts, run.job.schema, run.job.reader)
+    if preconditions.reader_problems(server, facts, run.job.reader):
         return problems
-    with doors.sessions.lend(doors.target) as connection:  # what it can read already, it is told before hours of copying
-        return problems + reader.verify_rights(connection, job.schema, job.reader, job.raw_schema)
+    with run.sessions.lend(run.target) as connection:  # what it can read already, it is told before hours of copying
+        return problems + reader.verify_rights(connection, run.job.schema, run.job.reader, run.job.raw_schema)
 
 
-def _changes_of_rules(job: Job, doors: Doors, plan: Plan) -> list[str]:
+def _changes_of_rules(run: Run, plan: Plan) -> list[str]:
     """Return warnings of what the last run masked or copied, and this one will not: the rules come from the internet."""
-    with doors.sessions.lend(doors.target) as connection, translated("target", "reading the last run's record"):
-        facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
+    with run.sessions.lend(run.target) as connection, translated("target", "reading the last run's record"):
+        facts = query(connection, "target", schema=run.job.schema, reader=run.job.reader)[0]
     return record.warnings(record.read(facts["published_comment"]), plan)
 
 
-def _check_standing(job: Job, doors: Doors, plan: Plan | None) -> list[str]:
+def _check_standing(run: Run, plan: Plan | None) -> list[str]:
     """Return what others built on the published schema that a run can't keep, and what of the plan the server can't read.
 
     What lacks columns only a plan tells.
     """
-    with doors.sessions.lend(doors.target) as connection:
+    with run.sessions.lend(run.target) as connection:
         unreadable = documents.obstacles(connection, plan) if plan else []
-        return unreadable + others.obstacles(connection, job, plan.columns if plan else None)
+        return unreadable + others.obstacles(connection, run.job, plan.columns if plan else None)
 
 
-def _check_types(job: Job, doors: Doors, found: Catalog) -> tuple[set[str], list[str]]:
+def _check_types(run: Run, found: Catalog) -> tuple[set[str], list[str]]:
     """Return the collations that the target has not, and a problem for each type that it has not."""
-    types = published_types(found) | (raw.field_types(found) if job.dumps else {})
-    with doors.sessions.lend(doors.target) as connection, translated("target", "looking up types"):
-        server = query(connection, "server", schema=job.schema)[0]
+    types = published_types(found) | (raw.field_types(found) if run.job.dumps else {})
+    with run.sessions.lend(run.target) as connection, translated("target", "looking up types"):
+        server = query(connection, "server", schema=run.job.schema)[0]
         absent = lacking(connection, list(types), collations_of(found))
     collations = {row["name"] for row in absent if row["what"] == "collation"}
     return collations, preconditions.lacking_problems(absent, types, server["major"])
 
 
-def _check_values(job: Job, doors: Doors, plan: Plan) -> tuple[Plan, list[str]]:
+def _check_values(run: Run, plan: Plan) -> tuple[Plan, list[str]]:
     """Return the plan that keeps off values which the target can't hold, and a line for each column of another meaning."""
-    side = doors.origin.side
-    with doors.sessions.lend(doors.origin) as connection, translated(side, "reading settings"):
-        server = query(connection, "server", schema=job.origin_schema)[0]
+    side = run.origin.side
+    with run.sessions.lend(run.origin) as connection, translated(side, "reading settings"):
+        server = query(connection, "server", schema=run.job.origin_schema)[0]
         digits = values.MONEY_DIGITS
-        if not job.from_dump and values.has_money(plan.catalog):
+        if not run.job.from_dump and values.has_money(plan.catalog):
             digits = read_money_digits(connection)
-    with doors.sessions.lend(doors.target) as connection, translated("target", "reading settings"):
-        major = query(connection, "server", schema=job.schema)[0]["major"]
+    with run.sessions.lend(run.target) as connection, translated("target", "reading settings"):
+        major = query(connection, "server", schema=run.job.schema)[0]["major"]
     problems = values.money_problems(side, plan, digits)
-    problems += [] if job.dumps else values.cast_problems(side, plan)
+    problems += [] if run.job.dumps else values.cast_problems(side, plan)
     if server["major"] != major:
-        problems += _check_constants(doors, plan, major)
-    return values.guarded(plan, server["major"], major, in_text=job.dumps), problems
+        problems += _check_constants(run, plan, major)
+    return values.guarded(plan, server["major"], major, in_text=run.job.dumps), problems
 
 
-def _check_constants(doors: Doors, plan: Plan, major: int) -> list[str]:
+def _check_constants(run: Run, plan: Plan, major: int) -> list[str]:
     """Return a line for each default in place of a masked value that the target can't read, or reads otherwise."""
     with (
-        doors.sessions.lend(doors.origin) as origin,
-        doors.sessions.lend(doors.target) as target,
+        run.sessions.lend(run.origin) as origin,
+        run.sessions.lend(run.target) as target,
         translated("target", "reading the defaults of masked columns"),
     ):
         return [
@@ -192,32 +188,32 @@ def _check_constants(doors: Doors, plan: Plan, major: int) -> list[str]:
         ]
 
 
-def _check_dump(job: Job, doors: Doors, plan: Plan | None, unusable: Mapping[str, list[str]]) -> list[str]:
+def _check_dump(run: Run, plan: Plan | None, unusable: Mapping[str, list[str]]) -> list[str]:
     """Return why this machine can't dump or restore, and what stands in the way of raw data on the target."""
     problems: list[str] = []
-    reason = illegal_raw(job.raw_schema, job.schema)
+    reason = illegal_raw(run.job.raw_schema, run.job.schema)
     if reason:
-        return [*problems, f"target: schema {job.raw_schema} can't hold raw data: {reason}"]
+        return [*problems, f"target: schema {run.job.raw_schema} can't hold raw data: {reason}"]
     if not unusable:
-        for database in [doors.target] if job.from_dump else [doors.origin, doors.target]:
-            refused = refused_settings(doors.sessions, database)
+        for database in [run.target] if run.job.from_dump else [run.origin, run.target]:
+            refused = refused_settings(run.sessions, database)
             problems += [preconditions.settings_problem(database.side, refused)] if refused else []
-    if not unusable and not job.from_dump:
+    if not unusable and not run.job.from_dump:
         with (
-            doors.sessions.lend(doors.origin) as connection,
-            translated(doors.origin.side, "reading settings"),
+            run.sessions.lend(run.origin) as connection,
+            translated(run.origin.side, "reading settings"),
         ):
-            server = read_server(connection, job.origin_schema)
+            server = read_server(connection, run.job.origin_schema)
             leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied]) if plan else []
-        problems += preconditions.dump_problems(doors.origin.side, server, leaves)
+        problems += preconditions.dump_problems(run.origin.side, server, leaves)
         for program in ("pg_dump", "pg_restore"):
             said = run_command(archives.Command(program, ("--version",))).output
-            problem = archives.version_problem(program, archives.version_of(said), doors.origin.side, server["major"])
+            problem = archives.version_problem(program, archives.version_of(said), run.origin.side, server["major"])
             problems += [problem] if problem else []
-        with doors.sessions.lend(doors.target) as connection:
+        with run.sessions.lend(run.target) as connection:
             with translated("target", "reading settings"):
-                locales = [server["locale"], query(connection, "server", schema=job.schema)[0]["locale"]]
-            problems += [f"{doors.origin.side}: {line}" for line in raw.problems(plan, locales)] if plan else []
-            problems += raw_schema.rights_problems(connection, job.raw_schema)
-            problems += raw_schema.strangers(connection, job, job.raw_schema)
+                locales = [server["locale"], query(connection, "server", schema=run.job.schema)[0]["locale"]]
+            problems += [f"{run.origin.side}: {line}" for line in raw.problems(plan, locales)] if plan else []
+            problems += raw_schema.rights_problems(connection, run.job.raw_schema)
+            problems += raw_schema.strangers(connection, run.job, run.job.raw_schema)
     return problems

@@ -1,20 +1,19 @@
 """The clean stage: what a run, and runs that were killed, left in the target."""
 
-from multischema.job import Job
 from multischema.postgres import dropping
 from multischema.stages import raw_schema
 from multischema.stages.run import (
-    Doors,
+    Run,
     naming_triggers,
 )
 
 
-def clean(job: Job, doors: Doors) -> list[str]:
+def clean(run: Run) -> list[str]:
     """Drop raw data, the old schema and what killed runs left, patiently; return a warning for what is still in use."""
     kept = []
-    with naming_triggers(doors):
-        if job.restores and not raw_schema.leave(doors.holder, job.raw_schema):
-            kept.append(job.raw_schema)
-        with doors.sessions.lend(doors.target) as connection:
-            kept += dropping.drop_leftovers(connection, job.schema)
+    with naming_triggers(run):
+        if run.job.restores and not raw_schema.leave(run.holder, run.job.raw_schema):
+            kept.append(run.job.raw_schema)
+        with run.sessions.lend(run.target) as connection:
+            kept += dropping.drop_leftovers(connection, run.job.schema)
     return [f"schema {name} stays: it is in use, or others made something in it; the next run tries again" for name in kept]

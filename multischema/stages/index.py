@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors
 
-from multischema.job import Job
 from multischema.plan.keys import IndexPlan
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
@@ -16,7 +15,7 @@ from multischema.postgres.connecting import Connection, quoted_path
 from multischema.postgres.errors import describe, translated
 from multischema.postgres.questions import query
 from multischema.stages.run import (
-    Doors,
+    Run,
     in_parallel,
     naming_triggers,
 )
@@ -106,33 +105,33 @@ class Indexed:
     missing: frozenset[str] = frozenset()
 
 
-def index(job: Job, doors: Doors, plan: Plan) -> Indexed:
+def index(run: Run, plan: Plan) -> Indexed:
     """Build the indexes, each a unit of work, biggest table first; then keys, foreign keys, comments and statistics.
 
     What a first attempt has built is not built again.
     """
     place = {table.name: number for number, table in enumerate(plan.tables)}
     seconds = dict.fromkeys(place, 0.0)
-    with doors.sessions.lend(doors.target) as connection:
-        built = already_built(connection, job.staging)
+    with run.sessions.lend(run.target) as connection:
+        built = already_built(connection, run.job.staging)
     wanted = sorted((i for i in plan.keys.indexes if i.name not in built), key=lambda i: place[i.table])
 
     def build(number: int) -> str | None:
         started = time.monotonic()
-        with doors.sessions.lend(doors.target, quoted_path(job.staging)) as connection:
-            reason = build_index(connection, job.staging, wanted[number])
+        with run.sessions.lend(run.target, quoted_path(run.job.staging)) as connection:
+            reason = build_index(connection, run.job.staging, wanted[number])
         seconds[wanted[number].table] += time.monotonic() - started
         return reason
 
     def gather(table: TablePlan) -> None:
-        with doors.sessions.lend(doors.target) as connection:
-            analyze(connection, job.staging, table)
+        with run.sessions.lend(run.target) as connection:
+            analyze(connection, run.job.staging, table)
 
-    with naming_triggers(doors):
-        reasons = in_parallel(doors, job.jobs, build, range(len(wanted)))
+    with naming_triggers(run):
+        reasons = in_parallel(run, build, range(len(wanted)))
         missing = frozenset(index.name for index, reason in zip(wanted, reasons, strict=True) if reason)
-        with doors.sessions.lend(doors.target) as connection:
-            warnings = build_keys(connection, job.staging, plan, built, missing)
-        in_parallel(doors, job.jobs, gather, plan.tables)
+        with run.sessions.lend(run.target) as connection:
+            warnings = build_keys(connection, run.job.staging, plan, built, missing)
+        in_parallel(run, gather, plan.tables)
     left_out = (*(reason for reason in reasons if reason), *warnings)
     return Indexed(seconds, len(plan.keys.indexes) - len(missing), left_out, missing)

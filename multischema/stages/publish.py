@@ -18,7 +18,7 @@ from multischema.stages.others import Standing, obstacles_of, published_columns,
 from multischema.stages.preconditions import stranger_title
 from multischema.stages.reader import verify_readable, verify_rights
 from multischema.stages.run import (
-    Doors,
+    Run,
     naming_triggers,
 )
 from multischema.statements import building, dependants, grants, publishing
@@ -56,10 +56,10 @@ class _InUse(DatabaseError):
     """Others read what is to be replaced, or are replacing it themselves."""
 
 
-def publish(job: Job, doors: Doors) -> Publication:
+def publish(run: Run) -> Publication:
     """Swap yesterday's schema for the staging schema, on the session that holds the app's lock."""
-    with naming_triggers(doors):
-        return swap(doors.holder, job)
+    with naming_triggers(run):
+        return swap(run.holder, run.job)
 
 
 def swap(connection: Connection, job: Job) -> Publication:

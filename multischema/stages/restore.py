@@ -8,14 +8,14 @@ from multischema.dumps import archives
 from multischema.dumps.directory import is_tar
 from multischema.dumps.programs import run_command
 from multischema.errors import CheckError, EtlError
-from multischema.job import Job
 from multischema.plan.plan import Plan
 from multischema.postgres import locks
 from multischema.postgres.errors import translated
 from multischema.postgres.questions import query
 from multischema.stages import raw_schema
+from multischema.stages.dump import Dumped
 from multischema.stages.run import (
-    Doors,
+    Run,
     naming_triggers,
     refuse_origin_as_target,
     run_program,
@@ -30,41 +30,40 @@ class Restored:
     bytes: int
 
 
-def restore(job: Job, doors: Doors, plan: Plan, on_wait: Callable[[str], None] = lambda schema: None) -> Restored:
-    """Restore rows into raw tables of the target, without keys and indexes.
+def restore(run: Run, plan: Plan, dumped: Dumped | None, on_wait: Callable[[str], None] = lambda schema: None) -> Restored:
+    """Restore rows into raw tables of the target, without keys and indexes: those that were dumped, or a backup's.
 
     Before the first row arrives, the reader's rights are checked. The dump is deleted as soon as it is restored.
     Raises CheckError, ConnectionLost, EtlError.
     """
-    schema = job.raw_schema
-    refuse_origin_as_target(job, doors)
-    with naming_triggers(doors):
-        if job.from_dump:
-            raw_schema.empty(doors.holder, job, plan)
+    schema = run.job.raw_schema
+    refuse_origin_as_target(run)
+    with naming_triggers(run):
+        if run.job.from_dump:
+            raw_schema.empty(run.holder, run.job, plan)
         else:
-            _enter_raw(job, doors, on_wait)
-            raw_schema.create_tables(doors.holder, job, plan, schema)
-        raw_schema.hide(doors.holder, schema)
-    exposed = raw_schema.exposed(doors.holder, job, schema)
+            _enter_raw(run, on_wait)
+            raw_schema.create_tables(run.holder, run.job, plan, schema)
+        raw_schema.hide(run.holder, schema)
+    exposed = raw_schema.exposed(run.holder, run.job, schema)
     if exposed:
         raise CheckError(*exposed)
-    if doors.archive:
-        _restore_rows(job, doors, plan, doors.archive)
-    sizes = raw_sizes(job, doors)
-    if not job.keep_dump:
-        doors.directory.drop_archive()
+    archive = dumped.archive if dumped else run.directory.unpacked(Path(run.job.from_dump))
+    if archive:
+        _restore_rows(run, plan, archive)
+    sizes = raw_sizes(run)
+    if not run.job.keep_dump:
+        run.directory.drop_archive()
     return Restored(plan.measured(sizes), sum(sizes.values()))
 
 
-def raw_sizes(job: Job, doors: Doors) -> dict[str, int]:
+def raw_sizes(run: Run) -> dict[str, int]:
     """Return the bytes of each raw table."""
-    with doors.sessions.lend(doors.target) as connection, translated("target", "measuring tables"):
-        return {row["name"]: int(row["bytes"] or 0) for row in query(connection, "sizes", schema=job.raw_schema)}
+    with run.sessions.lend(run.target) as connection, translated("target", "measuring tables"):
+        return {row["name"]: int(row["bytes"] or 0) for row in query(connection, "sizes", schema=run.job.raw_schema)}
 
 
-def restore_structure(
-    job: Job, doors: Doors, file: Path, on_wait: Callable[[str], None]
-) -> tuple[list[str], list[archives.Relative]]:
+def restore_structure(run: Run, file: Path, on_wait: Callable[[str], None]) -> tuple[list[str], list[archives.Relative]]:
     """Create the tables of a backup in the raw schema, empty, with their keys and indexes.
 
     Return warnings, and what stands elsewhere with rows of these tables, which is not restored.
@@ -73,47 +72,47 @@ def restore_structure(
     """
     if not file.exists():
         raise EtlError(f"dump {file}: there is no such file")
-    doors.archive = doors.directory.unpacked(file)
-    entries = contents_of(doors.archive, str(file))
-    wanted = [entry for entry in entries if entry.kind in archives.STRUCTURE and entry.within(job.raw_schema)]
+    archive = run.directory.unpacked(file)
+    entries = contents_of(archive, str(file))
+    wanted = [entry for entry in entries if entry.kind in archives.STRUCTURE and entry.within(run.job.raw_schema)]
     if not any(entry.kind == "TABLE" for entry in wanted):
         found = ", ".join(sorted({entry.names.split(" ")[0] for entry in entries if entry.kind == "TABLE"})) or "none"
-        raise EtlError(f"dump {file}: it holds no table of schema {job.raw_schema}; its schemas with tables: {found}")
+        raise EtlError(f"dump {file}: it holds no table of schema {run.job.raw_schema}; its schemas with tables: {found}")
     related = [entry for entry in entries if entry.kind in ("TABLE", "FOREIGN TABLE", "TABLE ATTACH")]
     asked = [entry for entry in entries if entry in wanted or entry in related]
-    listed = doors.directory.write("structure", "".join(f"{entry.line}\n" for entry in asked))
-    printed = run_command(archives.structure(str(doors.archive), listed))
+    listed = run.directory.write("structure", "".join(f"{entry.line}\n" for entry in asked))
+    printed = run_command(archives.structure(str(archive), listed))
     if printed.status:
         raise archives.unreadable(str(file), printed)
-    _enter_raw(job, doors, on_wait)
-    connection = doors.sessions.open(doors.target)
+    _enter_raw(run, on_wait)
+    connection = run.sessions.open(run.target)
     try:
         statements = archives.statements_of(printed.output)
         wanted_kinds = [statement for statement in statements if statement[0] in archives.STRUCTURE]
-        warnings = raw_schema.execute_structure(connection, wanted_kinds, job.raw_schema)
-        return warnings, archives.relatives_of(statements, job.raw_schema)
+        warnings = raw_schema.execute_structure(connection, wanted_kinds, run.job.raw_schema)
+        return warnings, archives.relatives_of(statements, run.job.raw_schema)
     finally:
-        doors.sessions.close(connection)
+        run.sessions.close(connection)
 
 
-def _enter_raw(job: Job, doors: Doors, on_wait: Callable[[str], None]) -> None:
+def _enter_raw(run: Run, on_wait: Callable[[str], None]) -> None:
     """Take the raw schema, which one run at a time can have, and empty it."""
-    locks.take_lock(doors.holder, job.raw_schema, job.lock_wait, on_wait)
-    raw_schema.empty_abandoned(doors.holder)
-    raw_schema.enter(doors.holder, job, job.raw_schema)
+    locks.take_lock(run.holder, run.job.raw_schema, run.job.lock_wait, on_wait)
+    raw_schema.empty_abandoned(run.holder)
+    raw_schema.enter(run.holder, run.job, run.job.raw_schema)
 
 
-def _restore_rows(job: Job, doors: Doors, plan: Plan, archive: Path) -> None:
+def _restore_rows(run: Run, plan: Plan, archive: Path) -> None:
     """Have pg_restore fill the raw tables with the rows that a dump has of the copied ones."""
-    entries = _rows_of_dump(job, doors, plan, archive)
-    listed = doors.directory.write("entries", "".join(f"{entry.line}\n" for entry in entries))
-    environment = {**doors.target.environment(), "PGAPPNAME": job.restoring}
-    jobs = 1 if is_tar(archive) else job.jobs  # pg_restore reads a tar in one go
-    command = archives.restore(environment, doors.target.connection_string(), str(archive), listed, jobs)
-    outcome = run_program(doors, doors.target, command, "restore") if entries else archives.Outcome(0, "", "")
+    entries = _rows_of_dump(run, plan, archive)
+    listed = run.directory.write("entries", "".join(f"{entry.line}\n" for entry in entries))
+    environment = {**run.target.environment(), "PGAPPNAME": run.job.restoring}
+    jobs = 1 if is_tar(archive) else run.job.jobs  # pg_restore reads a tar in one go
+    command = archives.restore(environment, run.target.connection_string(), str(archive), listed, jobs)
+    outcome = run_program(run, run.target, command, "restore") if entries else archives.Outcome(0, "", "")
     failed = outcome.status and (archives.errors_of(outcome) or not archives.ignored_errors(outcome))
     if failed and archives.is_broken(outcome):
-        raise archives.unreadable(job.from_dump or str(archive), outcome)
+        raise archives.unreadable(run.job.from_dump or str(archive), outcome)
     if failed:
         raise archives.failure(command, "target", "restore", outcome)
 
@@ -125,19 +124,19 @@ def contents_of(archive: Path, name: str) -> list[archives.Entry]:
     return archives.read_contents(listed.output)
 
 
-def _rows_of_dump(job: Job, doors: Doors, plan: Plan, archive: Path) -> list[archives.Entry]:
+def _rows_of_dump(run: Run, plan: Plan, archive: Path) -> list[archives.Entry]:
     """Return the entries of a dump with the rows of the copied tables. Raises EtlError where some are not in it."""
-    entries = contents_of(archive, job.from_dump or str(archive))
-    if not job.from_dump:
+    entries = contents_of(archive, run.job.from_dump or str(archive))
+    if not run.job.from_dump:
         return [entry for entry in entries if entry.kind == "TABLE DATA"]
-    with doors.sessions.lend(doors.origin) as connection, translated("target", "reading the catalog"):
+    with run.sessions.lend(run.origin) as connection, translated("target", "reading the catalog"):
         leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
         tables = query(connection, "leaves", tables=[table.oid for table in plan.catalog.tables])
-    all_rows = archives.rows_of(entries, job.raw_schema, [row["name"] for row in tables])
+    all_rows = archives.rows_of(entries, run.job.raw_schema, [row["name"] for row in tables])
     found = {row["name"]: all_rows[row["name"]] for row in leaves}
     absent = [name for name, rows in found.items() if not rows]
     if absent:
         raise EtlError(
-            *(f"dump {job.from_dump}: it holds no rows of table {name}; truncate it in the rules" for name in absent)
+            *(f"dump {run.job.from_dump}: it holds no rows of table {name}; truncate it in the rules" for name in absent)
         )
     return [entry for rows in found.values() for entry in rows]

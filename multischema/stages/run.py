@@ -2,17 +2,16 @@
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from multischema.catalog.tables import changes
 from multischema.dumps import archives
 from multischema.dumps.directory import PrivateDirectory, drop_abandoned
-from multischema.dumps.programs import Run, kill, run_command
+from multischema.dumps.programs import RunCommand, kill, run_command
 from multischema.errors import CheckError, ConnectionLost, DatabaseError, EtlError, OriginChanged, SnapshotLost
 from multischema.job import Job
 from multischema.plan.plan import Plan
@@ -42,17 +41,16 @@ Result = TypeVar("Result")
 
 
 @dataclass
-class Doors:
-    """What a run has open: the two databases, its sessions, and the session that holds the app's lock."""
+class Run:
+    """A run that goes on: what it is asked to do, the two databases, its sessions, and the one that holds the app's lock."""
 
+    job: Job
     origin: Database
     target: Database
     sessions: Sessions
-    run: Run = run_command
+    execute: RunCommand = run_command
     lock: Connection | None = None
     private: PrivateDirectory | None = None
-    archive: Path | None = None
-    dumped: Mapping[str, int] = field(default_factory=dict)  # rows of each table that was dumped
     _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -68,50 +66,51 @@ class Doors:
             self.private = self.private or PrivateDirectory()
             return self.private
 
-    def source(self, job: Job) -> Database:
+    @property
+    def source(self) -> Database:
         """Return where rows are read from: the origin, or raw tables of the target."""
-        return self.target.raw() if job.dumps else self.origin
+        return self.target.raw() if self.job.dumps else self.origin
 
 
 @contextmanager
-def open_doors(job: Job, origin: Database, target: Database, run: Run = run_command) -> Iterator[Doors]:
-    """Open the doors of a run. At its end, however it ends, every statement is cancelled and every session closed.
+def open_run(job: Job, origin: Database, target: Database, execute: RunCommand = run_command) -> Iterator[Run]:
+    """Open a run. At its end, however it ends, every statement is cancelled and every session closed.
 
     A run that did not publish takes its staging schema and its raw data with it; where it can't (killed, target gone), the
-    next run does. `run` runs other programs.
+    next run does. `execute` runs other programs.
     """
     drop_abandoned()
     with Sessions(job.application) as sessions:
-        doors = Doors(origin, target, sessions, run)
+        run = Run(job, origin, target, sessions, execute)
         try:
-            yield doors
+            yield run
         except BaseException:
-            sessions.end(spare=doors.lock)
-            if doors.lock:
-                _drop_staging(job, doors)
+            sessions.end(spare=run.lock)
+            if run.lock:
+                _drop_staging(run)
             raise
         finally:
-            if doors.private:
-                doors.private.remove()
+            if run.private:
+                run.private.remove()
 
 
-def refuse_origin_as_target(job: Job, doors: Doors) -> None:
+def refuse_origin_as_target(run: Run) -> None:
     """Raise CheckError where the target is the origin's own database: what is written there would be production's.
 
     It is asked before the first write too, and not in the check alone: an address may lead elsewhere by then.
     """
-    if job.from_dump:
+    if run.job.from_dump:
         return  # a backup stands in the target, and no origin is contacted
     facts = []
-    for database, schema in ((doors.origin, job.origin_schema), (doors.target, job.schema)):
-        with doors.sessions.lend(database) as connection, translated(database.side, "reading the server's settings"):
+    for database, schema in ((run.origin, run.job.origin_schema), (run.target, run.job.schema)):
+        with run.sessions.lend(database) as connection, translated(database.side, "reading the server's settings"):
             facts.append({**read_server(connection, schema), "system": read_system(connection)})
     if problems := preconditions.same_database_problems(*facts):
         raise CheckError(*problems)
 
 
 @contextmanager
-def naming_triggers(doors: Doors) -> Iterator[None]:
+def naming_triggers(run: Run) -> Iterator[None]:
     """Have an error that a function of the target's raised name the event triggers which call that function."""
     try:
         yield
@@ -120,7 +119,7 @@ def naming_triggers(doors: Doors) -> Iterator[None]:
             raise
         triggers = []
         with suppress(EtlError, AssertionError), translated("target", "reading event triggers"):
-            triggers = [row for row in query(doors.holder, "event_triggers") if row["function"] in error.raised_in]
+            triggers = [row for row in query(run.holder, "event_triggers") if row["function"] in error.raised_in]
         if not triggers:
             raise
         names = ", ".join(row["name"] for row in triggers)
@@ -130,21 +129,21 @@ def naming_triggers(doors: Doors) -> Iterator[None]:
 
 
 @contextmanager
-def stopping_others(doors: Doors, *passing: type[EtlError]) -> Iterator[None]:
+def stopping_others(run: Run, *passing: type[EtlError]) -> Iterator[None]:
     """On a failure, end what the other threads are doing; for good, unless it is a passing one that is tried again."""
     try:
         yield
     except passing:
-        doors.sessions.interrupt(spare=doors.lock)
+        run.sessions.interrupt(spare=run.lock)
         raise
     except BaseException:
-        doors.sessions.end(spare=doors.lock)
+        run.sessions.end(spare=run.lock)
         raise
 
 
-def in_parallel(doors: Doors, jobs: int, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Do the work for each item, `jobs` at a time; the first failure is raised, and ends the rest."""
-    with ThreadPoolExecutor(max_workers=jobs) as executor, stopping_others(doors, ConnectionLost, SnapshotLost):
+def in_parallel(run: Run, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Do the work for each item, as many at a time as the job says; the first failure is raised, and ends the rest."""
+    with ThreadPoolExecutor(max_workers=run.job.jobs) as executor, stopping_others(run, ConnectionLost, SnapshotLost):
         futures: list[Future[Result]] = [executor.submit(work, item) for item in items]
         try:
             for future in as_completed(futures):
@@ -155,31 +154,31 @@ def in_parallel(doors: Doors, jobs: int, work: Callable[[Item], Result], items: 
 
 
 @contextmanager
-def held_snapshot(doors: Doors, source: Database, plan: Plan) -> Iterator[Snapshot]:
+def held_snapshot(run: Run, source: Database, plan: Plan) -> Iterator[Snapshot]:
     """Hold a snapshot of the copied tables, on a session that says something every minute."""
-    connection = doors.sessions.open(source)
+    connection = run.sessions.open(source)
     try:
         snapshot = export_snapshot(connection, source, [table.oid for table in plan.copied])
-        doors.sessions.keep_alive(connection)
+        run.sessions.keep_alive(connection)
         yield snapshot
     finally:
-        doors.sessions.close(connection)
+        run.sessions.close(connection)
 
 
-def refuse_changes(doors: Doors, plan: Plan, snapshot: Snapshot, done: str) -> None:
+def refuse_changes(run: Run, plan: Plan, snapshot: Snapshot, done: str) -> None:
     """Compare the catalog of the copied tables with the plan's and the snapshot's, in a new transaction.
 
     Within the snapshot pg_class shows the file of before: a table truncated meanwhile reads as empty, without an error.
     Later than now, after the snapshot is released, good runs would fail.
     """
     oids = [table.oid for table in plan.copied]
-    with doors.sessions.lend(doors.origin) as connection, translated(doors.origin.side, "reading the catalog"):
+    with run.sessions.lend(run.origin) as connection, translated(run.origin.side, "reading the catalog"):
         after = read_fingerprints(connection, oids)
     if found := changes(plan.catalog, snapshot.fingerprints, after, oids):
-        raise OriginChanged(*(f"{doors.origin.side}: table {line} while it was {done}; start again" for line in found))
+        raise OriginChanged(*(f"{run.origin.side}: table {line} while it was {done}; start again" for line in found))
 
 
-def run_program(doors: Doors, database: Database, command: archives.Command, doing: str) -> archives.Outcome:
+def run_program(run: Run, database: Database, command: archives.Command, doing: str) -> archives.Outcome:
     """Run a client program; it is killed when its server does not answer any more. Raises ConnectionLost then."""
     groups: list[int] = []
     is_silent = threading.Event()
@@ -189,38 +188,38 @@ def run_program(doors: Doors, database: Database, command: archives.Command, doi
         for group in groups:
             kill(group)
 
-    with doors.sessions.watched(database, end):
-        outcome = doors.run(command, groups.append)
+    with run.sessions.watched(database, end):
+        outcome = run.execute(command, groups.append)
     if is_silent.is_set():
         raise ConnectionLost(f"{database.side}: {doing} failed: {SILENT}")
     return outcome
 
 
-def _drop_staging(job: Job, doors: Doors) -> None:
+def _drop_staging(run: Run) -> None:
     """Drop the staging schema and the raw data of a run that ends, on a new session where the one with the locks is lost.
 
     The name of the staging schema is this run's own, so no lock is needed; raw data is dropped by who holds its lock.
     A target that does not answer any more must not hold up Ctrl-C.
     """
-    with Sessions(job.application) as parting:
+    with Sessions(run.job.application) as parting:
 
         def drop() -> None:
             with suppress(EtlError):
                 try:
-                    if job.restores:
-                        raw_schema.drop_own(doors.holder, job.raw_schema, job.restoring)
-                    dropping.drop_schema(doors.holder, job.staging)
+                    if run.job.restores:
+                        raw_schema.drop_own(run.holder, run.job.raw_schema, run.job.restoring)
+                    dropping.drop_schema(run.holder, run.job.staging)
                 except ConnectionLost:
-                    with parting.lend(doors.target) as connection:
-                        dropping.drop_schema(connection, job.staging)
-                        if job.restores:
-                            locks.take_lock(connection, job.raw_schema, _RELEASE, lambda schema: None)
-                            raw_schema.drop_own(connection, job.raw_schema, job.restoring)
+                    with parting.lend(run.target) as connection:
+                        dropping.drop_schema(connection, run.job.staging)
+                        if run.job.restores:
+                            locks.take_lock(connection, run.job.raw_schema, _RELEASE, lambda schema: None)
+                            raw_schema.drop_own(connection, run.job.raw_schema, run.job.restoring)
 
         ending = threading.Thread(target=drop, name="drop staging", daemon=True)
         ending.start()
         ending.join(PARTING)
         if ending.is_alive():
             parting.end()
-            doors.sessions.end()
+            run.sessions.end()
             ending.join(1)

@@ -1,7 +1,6 @@
 """The verify stage: what the staging schema holds, before anybody reads it."""
 
 from multischema.errors import VerifyError
-from multischema.job import Job
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection
@@ -9,7 +8,7 @@ from multischema.postgres.errors import translated
 from multischema.postgres.questions import query
 from multischema.stages import others, reader
 from multischema.stages.run import (
-    Doors,
+    Run,
     in_parallel,
 )
 from multischema.statements import building
@@ -29,27 +28,27 @@ def verify_table(connection: Connection, staging: str, table: TablePlan, rows: i
     return problems
 
 
-def verify(job: Job, doors: Doors, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
+def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
     """Verify row counts, that masked columns hold masks only, and the reader's rights; return the tables' sizes in bytes.
 
     Raises VerifyError with every problem.
     """
 
     def look(table: TablePlan) -> list[str]:
-        with doors.sessions.lend(doors.target) as connection:
-            return verify_table(connection, job.staging, table, rows.get(table.name, 0))
+        with run.sessions.lend(run.target) as connection:
+            return verify_table(connection, run.job.staging, table, rows.get(table.name, 0))
 
-    problems = [line for lines in in_parallel(doors, job.jobs, look, plan.tables) for line in lines]
-    with doors.sessions.lend(doors.target) as connection:
-        problems += reader.verify_rights(connection, job.schema, job.reader, job.raw_schema)
-        problems += reader.verify_readable(connection, job.staging, job.reader, granted=False)
-        problems += others.obstacles(connection, job, plan.columns)
+    problems = [line for lines in in_parallel(run, look, plan.tables) for line in lines]
+    with run.sessions.lend(run.target) as connection:
+        problems += reader.verify_rights(connection, run.job.schema, run.job.reader, run.job.raw_schema)
+        problems += reader.verify_readable(connection, run.job.staging, run.job.reader, granted=False)
+        problems += others.obstacles(connection, run.job, plan.columns)
         with translated("target", "measuring tables"):
-            measured = query(connection, "sizes", schema=job.staging)
+            measured = query(connection, "sizes", schema=run.job.staging)
     # a run that has lost its lock may find its tables gone, under another run's hands
     sizes = {row["name"]: int(row["bytes"]) for row in measured if row["bytes"] is not None}
     problems += [
-        f"target: table {t.name} is gone from {job.staging}; start again" for t in plan.tables if t.name not in sizes
+        f"target: table {t.name} is gone from {run.job.staging}; start again" for t in plan.tables if t.name not in sizes
     ]
     if problems:
         raise VerifyError(*problems)

@@ -107,8 +107,8 @@ def test_without_any_one_of_these_rights_the_origin_refuses_and_the_check_says_w
     statements = printed(place, capsys)
     place.in_origin("\n".join(statements), superuser=True)
     job, target = place.job(), place.databases()[1]
-    with pipeline.open_doors(job, origin, target) as doors:
-        plan = pipeline.check(job, doors, RULES.encode(), lock=False)
+    with pipeline.open_run(job, origin, target) as run:
+        plan = pipeline.check(run, RULES.encode(), lock=False)
     for table in plan.copied:
         for column in table.read:
             change = [

@@ -84,8 +84,8 @@ def check(
         Database("origin", "shop", origin or place.origin_url),
         Database("target", "shop", target or place.target_url),
     )
-    with pipeline.open_doors(job, *databases) as doors:
-        return pipeline.check(job, doors, download.fetch(place.rules(rules)), lock=lock)
+    with pipeline.open_run(job, *databases) as run:
+        return pipeline.check(run, download.fetch(place.rules(rules)), lock=lock)
 
 
 def problems(place: Place, rules: str = RULES, **changes: object) -> list[str]:
@@ -125,8 +125,8 @@ def test_a_target_that_a_backup_can_t_be_restored_into_is_named_once(shop: Place
     broken = Database("target", "shop", UNREACHABLE)
     for reached, wanted in ((broken, f"target: {REFUSED}"), (target, "dump /nowhere: there is no such file")):
         job = shop.job(from_dump="/nowhere")
-        with pytest.raises(EtlError) as failed, pipeline.open_doors(job, reached.backup(), reached) as doors:
-            pipeline.check(job, doors, RULES.encode())
+        with pytest.raises(EtlError) as failed, pipeline.open_run(job, reached.backup(), reached) as run:
+            pipeline.check(run, RULES.encode())
         assert failed.value.problems == (wanted,)
 
 
@@ -790,8 +790,8 @@ def test_a_check_waits_for_no_run_and_keeps_none_waiting(shop: Place) -> None:
 
 def test_a_check_asks_for_no_lock(shop: Place) -> None:
     job = shop.job()
-    with pipeline.open_doors(job, *shop.databases()) as doors:
-        pipeline.check(job, doors, RULES.encode(), lock=False)
+    with pipeline.open_run(job, *shop.databases()) as run:
+        pipeline.check(run, RULES.encode(), lock=False)
         held = shop.read("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", as_="superuser")
-        assert doors.lock is None
+        assert run.lock is None
     assert held == [(0,)]

@@ -27,13 +27,13 @@ from multischema.postgres import dropping, sessions
 from multischema.postgres.database import Database
 from multischema.postgres.sessions import Sessions
 from multischema.stages import raw_schema
-from multischema.stages.run import Doors
+from multischema.stages.run import Run
 from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
 from tests.postgres.gates import PATIENCE, eventually
 from tests.postgres.processes import process
 from tests.postgres.test_cases import Case, runs, seen
-from tests.postgres.test_faults import Run, behind_proxy, session_of, terminate
+from tests.postgres.test_faults import Running, behind_proxy, session_of, terminate
 
 pytestmark = pytest.mark.slow
 
@@ -509,11 +509,11 @@ def test_a_backup_whose_restore_is_tried_again_has_each_row_once(place: Place, t
     file = backup(place, tmp_path / "backup", "--format=custom")
     job = place.job(mode="dump", from_dump=str(file))
     _, target = place.databases()
-    with pipeline.open_doors(job, target.backup(), target) as doors:
-        plan = pipeline.check(job, doors, rules)
-        assert pipeline.restore(job, doors, plan).bytes == pipeline.restore(job, doors, plan).bytes
+    with pipeline.open_run(job, target.backup(), target) as run:
+        plan = pipeline.check(run, rules)
+        assert pipeline.restore(run, plan, None).bytes == pipeline.restore(run, plan, None).bytes
         assert place.read("SELECT count(*) FROM public.notes", as_="etl") == [(1,)]
-        pipeline.clean(job, doors)
+        pipeline.clean(run)
     assert place.read(MEMBERS, as_="superuser") == []
     assert left_in(private) == []
 
@@ -645,12 +645,12 @@ def test_threads_that_ask_for_the_private_directory_at_once_get_the_same_and_it_
 ) -> None:
     together = threading.Barrier(8)
 
-    def ask(doors: Doors) -> Path:
+    def ask(run: Run) -> Path:
         together.wait()
-        return doors.directory.path
+        return run.directory.path
 
-    with pipeline.open_doors(place.job(mode="dump"), *place.databases()) as doors, ThreadPoolExecutor(8) as executor:
-        assert len(set(executor.map(ask, [doors] * 8))) == 1
+    with pipeline.open_run(place.job(mode="dump"), *place.databases()) as run, ThreadPoolExecutor(8) as executor:
+        assert len(set(executor.map(ask, [run] * 8))) == 1
     assert left_in(private) == []
 
 
@@ -731,7 +731,7 @@ def test_a_client_program_whose_session_is_ended_in_the_middle_of_a_table_is_an_
     side, server = ("origin", place.origin_server) if name == "pg_dump" else ("target", place.target_server)
     with behind_proxy(place, side) as (proxy, databases):
         (proxy.stall_at_answer if name == "pg_dump" else proxy.stall_at_request)(b"x" * 1000)
-        run = Run(place, *databases, text=RULES, mode="dump")
+        run = Running(place, *databases, text=RULES, mode="dump")
         assert proxy.stalled.wait(PATIENCE)
         terminate(server, place.name, session_of(server, place.name, "state = 'active' AND query LIKE 'COPY %users%'"))
         proxy.go_on()
@@ -760,7 +760,7 @@ def test_a_pg_dump_that_is_told_to_end_in_the_middle_of_a_table_is_an_error_that
         ((index,),) = holder.execute(index_of_long).fetchall()
         reindex = sql.SQL("REINDEX INDEX pg_toast.{}").format(sql.Identifier(index))
         in_stage(monkeypatch, "dump", lambda: holder.execute(reindex))
-        run = Run(place, text=RULES, mode="dump")
+        run = Running(place, text=RULES, mode="dump")
         waiting = "wait_event_type = 'Lock' AND query LIKE 'COPY %users%'"
         terminate(server, place.name, session_of(server, place.name, waiting))
         result = run.ended()

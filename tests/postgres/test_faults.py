@@ -21,12 +21,11 @@ from psycopg import sql
 from demo.servers import Server
 from multischema import pipeline
 from multischema.errors import ConnectionLost, DatabaseError, EtlError, RunEnded, SnapshotLost
-from multischema.job import Job
 from multischema.postgres import connecting, database, sessions
 from multischema.postgres.database import Database
 from multischema.postgres.sessions import Sessions
 from multischema.stages import anonymize as anonymizing
-from multischema.stages.run import Doors, export_snapshot
+from multischema.stages.run import Run, export_snapshot
 from tests.conftest import PROGRAMS, TEMPORARY, Place
 from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, PATIENCE, Gate, eventually, gate_at, gate_in_copy
 from tests.postgres.processes import process
@@ -71,7 +70,7 @@ def no_sessions(place: Place) -> None:
     eventually(lambda: place.sessions() == {"origin": 0, "target": 0}, "no session of a run")
 
 
-class Run(threading.Thread):
+class Running(threading.Thread):
     """A run in a thread of its own; `result` is what it returned or raised."""
 
     def __init__(self, place: Place, *databases: Database, text: str = RULES, **changes: Any) -> None:
@@ -233,7 +232,7 @@ def test_a_copy_whose_session_is_lost_fails_the_run_in_one_line_that_names_side_
     published(place)
     server = place.origin_server if side == "origin" else place.target_server
     with gate_in_copy(place) as gate:
-        run = Run(place)
+        run = Running(place)
         gate.reached()
         terminate(server, place.name, session_of(server, place.name, "state = 'active' AND query LIKE 'COPY%gated%'"))
         gate.open()
@@ -252,7 +251,7 @@ HOLDER = "state = 'idle in transaction' AND query NOT LIKE '%pg_try_advisory_loc
 def test_a_lost_snapshot_is_replaced_by_a_new_one_and_everything_comes_from_that(place: Place) -> None:
     published(place)
     with gate_in_copy(place) as gate:
-        run = Run(place, jobs=1)
+        run = Running(place, jobs=1)
         gate.reached()
         terminate(place.origin_server, place.name, session_of(place.origin_server, place.name, HOLDER))
         # of one snapshot, or not at all: gated was copied from the lost one
@@ -268,8 +267,8 @@ def test_a_lost_snapshot_is_replaced_by_a_new_one_and_everything_comes_from_that
 def test_a_snapshot_whose_transaction_ends_as_it_is_imported_is_a_lost_one(place: Place) -> None:
     place.in_origin(UNGATED)
     origin, target = place.databases()
-    with pipeline.open_doors(place.job(), origin, target) as doors:
-        plan = pipeline.check(place.job(), doors, RULES.encode())
+    with pipeline.open_run(place.job(), origin, target) as run:
+        plan = pipeline.check(run, RULES.encode())
         # its file is there for a moment longer: here for ever
         with psycopg.connect(place.origin_url) as exporting:
             ((name,),) = exporting.execute("SELECT pg_export_snapshot()").fetchall()
@@ -279,7 +278,7 @@ def test_a_snapshot_whose_transaction_ends_as_it_is_imported_is_a_lost_one(place
             kept.chmod(0o644)
         try:
             with pytest.raises(SnapshotLost):
-                pipeline.copy(place.job(), doors, plan.copied[0], kept.name)
+                pipeline.copy(run, plan.copied[0], kept.name)
         finally:
             kept.unlink()
 
@@ -344,7 +343,7 @@ def test_a_server_that_is_restarted_amid_a_run_fails_it_and_the_next_one_succeed
     place = published(make_place(own="faults"))
     server = place.origin_server if side == "origin" else place.target_server
     with gate_in(place, stage) as gate:
-        run = Run(place)
+        run = Running(place)
         gate.reached()
         if stage == "copy":  # else the other thread may be opening a session, and it is that which fails
             eventually(lambda: rows(place, "users") == 20, "users is copied")
@@ -384,7 +383,7 @@ def test_when_a_run_is_ended_every_thread_returns_though_a_link_has_stalled(
     side: str, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.in_origin(UNGATED)
-    opened: list[Doors] = []
+    opened: list[Run] = []
     copy_table = anonymizing.copy_table
 
     with behind_proxy(place, side) as (proxy, databases), monkeypatch.context() as patched:
@@ -399,12 +398,12 @@ def test_when_a_run_is_ended_every_thread_returns_though_a_link_has_stalled(
         patched.setattr(anonymizing, "copy_table", copy_until_stalled)
         anonymize = pipeline.anonymize
 
-        def anonymize_noting(job: Job, doors: Doors, *others: Any) -> Any:
-            opened.append(doors)
-            return anonymize(job, doors, *others)
+        def anonymize_noting(run: Run, *others: Any) -> Any:
+            opened.append(run)
+            return anonymize(run, *others)
 
         patched.setattr(pipeline, "anonymize", anonymize_noting)
-        run = Run(place, *databases)
+        run = Running(place, *databases)
         assert proxy.stalled.wait(PATIENCE)
         opened[0].sessions.end()
         result = run.ended()
@@ -521,7 +520,7 @@ def test_no_thread_of_a_run_that_failed_is_left(place: Place) -> None:
     published(place)
     before = set(threading.enumerate())
     with gate_in_copy(place) as gate:
-        run = Run(place)
+        run = Running(place)
         terminate(place.origin_server, place.name, gate.reached())
         run.ended()
     eventually(lambda: set(threading.enumerate()) <= before, "no thread is left")
@@ -651,7 +650,7 @@ def test_a_server_at_its_limit_of_connections_fails_the_run_in_lines_that_say_so
                 taken.append(psycopg.connect(url, autocommit=True))
         assert 0 < len(taken) <= 11  # the limit is in force; three are the superuser's
         while taken and not (results and isinstance(results[-1], pipeline.Published)):
-            results.append(Run(place, mode=mode).ended())
+            results.append(Running(place, mode=mode).ended())
             taken.pop().close()
     finally:
         for connection in taken:

@@ -27,7 +27,7 @@ from tests.conftest import Place
 from tests.postgres.gates import PATIENCE, eventually
 from tests.postgres.proxy import Proxy, proxied
 from tests.postgres.test_dump import MEMBERS, left_in, private  # noqa: F401 - a fixture, for each test
-from tests.postgres.test_faults import RULES, UNGATED, Run, behind_proxy, no_sessions, run_of_users
+from tests.postgres.test_faults import RULES, UNGATED, Running, behind_proxy, no_sessions, run_of_users
 
 ROWS = b"x" * 99  # of table gated
 
@@ -145,7 +145,7 @@ def test_a_fault_leaves_one_run_published_as_a_whole_and_nothing_that_the_next_d
             impatient(patched)
             patched.setattr(sessions, "SILENCES", 1)
         moment.hold(proxy)
-        run = Run(here, *databases, mode=moment.mode)
+        run = Running(here, *databases, mode=moment.mode)
         assert proxy.stalled.wait(PATIENCE)
         if moment.run == 2:  # the server may be committing yet
             eventually(lambda: run_of_users(here) == 2, "run 2")
@@ -187,7 +187,7 @@ def test_a_link_that_stalls_for_a_while_fails_no_run(
         monkeypatch.setattr(Sessions, "_answers", go_on_after_the_first_silence)
         proxy.stall_at_answer(ROWS)
         # one table at a time: no other session is opened meanwhile, which would be given up after two seconds
-        assert isinstance(Run(here, *databases, jobs=1).ended(), Published)
+        assert isinstance(Running(here, *databases, jobs=1).ended(), Published)
         assert proxy.stalled.is_set()
     assert run_of_users(here) == 2
     clean(here)
@@ -211,7 +211,7 @@ def test_a_run_over_slow_links_takes_longer_and_publishes_the_same(
         with delayed(urls[0], 0.01) as far_origin, delayed(urls[1], 0.01) as far_target:
             if link == "delay":
                 urls = far_origin, far_target
-            run = Run(here, Database("origin", "shop", urls[0]), Database("target", "shop", urls[1]), mode=mode)
+            run = Running(here, Database("origin", "shop", urls[0]), Database("target", "shop", urls[1]), mode=mode)
             assert isinstance(run.ended(3 * PATIENCE), Published), run.result
     assert run_of_users(here) == 2
     clean(here)
@@ -229,7 +229,7 @@ def test_limits_that_the_servers_put_on_time_end_no_run(mode: str, here: Place) 
     here.in_target(f"ALTER ROLE {here.etl} SET transaction_timeout = '500ms'", superuser=True)
     with behind_proxy(here, "origin") as (proxy, databases):
         proxy.throttle(1_000_000)  # gated takes a second
-        assert isinstance(Run(here, *databases, mode=mode).ended(), Published)
+        assert isinstance(Running(here, *databases, mode=mode).ended(), Published)
     assert run_of_users(here) == 2
     clean(here)
 
@@ -244,7 +244,7 @@ def test_a_server_without_a_connection_to_spare_fails_the_run_in_lines_that_say_
     results = []
     for limit in range(12):
         change(f"ALTER ROLE {role} CONNECTION LIMIT {limit}", superuser=True)
-        results.append(Run(here, mode=mode).ended())
+        results.append(Running(here, mode=mode).ended())
         change(f"ALTER ROLE {role} CONNECTION LIMIT -1", superuser=True)
         if isinstance(results[-1], Published):
             break
@@ -262,7 +262,7 @@ def test_a_server_without_a_connection_to_spare_fails_the_run_in_lines_that_say_
 def test_rules_that_change_after_the_check_are_those_of_the_next_run(mode: str, here: Place) -> None:
     with behind_proxy(here, "target") as (proxy, databases):
         proxy.stall_at_request(b"CREATE TABLE")
-        run = Run(here, *databases, mode=mode)
+        run = Running(here, *databases, mode=mode)
         assert proxy.stalled.wait(PATIENCE)
         here.rules(RULES.replace("anonymized_column_names: [name]", "non_anonymized_column_names: [name]"))
         proxy.go_on()
@@ -290,7 +290,7 @@ CHANGES = {
 def test_a_table_that_is_altered_between_the_check_and_the_dump_fails_the_run_by_name(change: str, here: Place) -> None:
     with behind_proxy(here, "origin") as (proxy, databases):
         proxy.stall_at_request(b"pg_catalog.set_config")  # of pg_dump, which has locked nothing yet
-        run = Run(here, *databases, mode="dump")
+        run = Running(here, *databases, mode="dump")
         assert proxy.stalled.wait(PATIENCE)
         for statement in change.split(";"):
             here.in_origin(statement)

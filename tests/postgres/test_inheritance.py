@@ -10,7 +10,7 @@ import pytest
 from multischema.errors import CheckError, EtlError
 from tests.conftest import PROGRAMS, Place
 from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, gate_in_copy
-from tests.postgres.test_faults import Run
+from tests.postgres.test_faults import Running
 
 METRICS = """
 CREATE SCHEMA chunks;
@@ -122,7 +122,9 @@ def test_a_column_that_a_child_may_leave_null_is_published_without_not_null(make
 def test_a_child_that_is_truncated_while_its_parent_is_copied_fails_the_run(place: Place) -> None:
     place.in_origin(GATED_ORIGIN + METRICS)
     with gate_in_copy(place) as gate:
-        run = Run(place, text=f"tables:{GATED_RULES}" + "  - " + (RULES % "").removeprefix("tables: [").removesuffix("]"))
+        run = Running(
+            place, text=f"tables:{GATED_RULES}" + "  - " + (RULES % "").removeprefix("tables: [").removesuffix("]")
+        )
         gate.reached()
         with psycopg.connect(place.origin_url, autocommit=True) as connection:
             connection.execute("TRUNCATE chunks.c2")

@@ -20,11 +20,10 @@ import pytest
 from demo.servers import Server
 from multischema import pipeline
 from multischema.errors import DatabaseError
-from multischema.job import Job
 from multischema.plan.plan import Plan
 from multischema.postgres.database import Database
 from multischema.stages.index import Indexed
-from multischema.stages.run import Doors
+from multischema.stages.run import Run
 from tests.conftest import PASSWORD, PROGRAMS, Place
 from tests.postgres.gates import eventually, gate_at, have_rows_call
 from tests.postgres.proxy import proxied
@@ -313,8 +312,8 @@ def test_in_mode_dump_no_marker_is_in_wal_logs_or_statistics_and_none_anywhere_a
     index = pipeline.index
     midway: list[bytes] = []
 
-    def index_then_wait(job: Job, doors: Doors, plan: Plan) -> Indexed:
-        indexed = index(job, doors, plan)
+    def index_then_wait(run: Run, plan: Plan) -> Indexed:
+        indexed = index(run, plan)
         assert place.read("SELECT count(*) FROM public.people", as_="superuser") == [(300,)]
         autovacuum_comes(place)  # its statistics would hold the commonest names
         midway.extend(contents(place.target_server.data / "pg_wal"))

@@ -30,7 +30,7 @@ LOCKS = (
 )
 
 
-class Run(threading.Thread):
+class Running(threading.Thread):
     """A run in a thread of its own; `result` is what it returned or raised."""
 
     def __init__(self, place: Place, rules: str = RULES, **changes: Any) -> None:
@@ -54,8 +54,8 @@ def lock_is_free(place: Place) -> None:
 
 def check_lock(place: Place, job: Job, waiting: Callable[[str], None]) -> None:
     """Run the check stage alone, lock and all."""
-    with pipeline.open_doors(job, *place.databases()) as doors:
-        pipeline.check(job, doors, download.fetch(place.rules(RULES)), on_wait=waiting)
+    with pipeline.open_run(job, *place.databases()) as run:
+        pipeline.check(run, download.fetch(place.rules(RULES)), on_wait=waiting)
 
 
 def test_a_second_run_of_an_app_waits_says_so_once_and_then_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,9 +69,9 @@ def test_a_second_run_of_an_app_waits_says_so_once_and_then_runs(place: Place, m
 
     monkeypatch.setattr(pipeline, "check", check_saying_so)
     with gate_at(place, "CREATE INDEX") as gate:
-        first = Run(place)
+        first = Running(place)
         gate.reached()
-        second = Run(place, lock_wait=60)
+        second = Running(place, lock_wait=60)
         assert waits.acquire(timeout=60)
         # it waits: nothing but the first one's staging schema is there
         assert len(place.schemas()) == 1
@@ -87,7 +87,7 @@ def test_a_second_run_of_an_app_waits_says_so_once_and_then_runs(place: Place, m
 def test_a_second_run_of_an_app_gives_up_after_its_patience_and_leaves_the_first_alone(place: Place) -> None:
     place.in_origin(ORIGIN)
     with gate_at(place, "CREATE INDEX") as gate:
-        first = Run(place)
+        first = Running(place)
         gate.reached()
         staging = place.schemas()
         said: list[str] = []
@@ -134,9 +134,9 @@ def test_runs_of_different_apps_go_side_by_side_on_one_target(place: Place) -> N
 def test_runs_of_different_apps_do_not_wait_for_each_other(place: Place) -> None:
     place.in_origin(ORIGIN)
     with gate_at(place, "CREATE INDEX") as gate:
-        first = Run(place)
+        first = Running(place)
         gate.reached()
-        second = Run(place, app="other", schema="other")
+        second = Running(place, app="other", schema="other")
         eventually(lambda: len(gate.waiting()) == 2, "both runs build their index")
         gate.open()
         first.join()
@@ -150,7 +150,7 @@ def test_a_staging_schema_that_another_app_publishes_meanwhile_is_not_taken_for_
     place.in_origin(ORIGIN)
     looking = {"raw": "public", "reader": place.reader, "hidden": hidden_pattern()}
     with gate_at(place, "CREATE INDEX") as gate, psycopg.connect(place.target_url, row_factory=dict_row) as connection:
-        run = Run(place)
+        run = Running(place)
         gate.reached()
         # the names that a statement sees are of its snapshot, here as old as can be; the rights must be so too
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -182,7 +182,7 @@ def gates(place: Place, stage: str) -> Iterator[Gate]:
 def test_a_run_whose_lock_is_lost_fails_and_publishes_nothing(stage: str, place: Place) -> None:
     place.in_origin(GATED_ORIGIN)
     with gates(place, stage) as gate:
-        run = Run(place, "tables:" + GATED_RULES)
+        run = Running(place, "tables:" + GATED_RULES)
         gate.reached()
         kill_lock(place)
         gate.open()
@@ -197,12 +197,12 @@ def test_a_run_whose_lock_is_lost_fails_and_publishes_nothing(stage: str, place:
 def test_a_run_that_begins_where_another_lost_its_lock_is_the_one_that_publishes(place: Place) -> None:
     place.in_origin(ORIGIN)
     with gate_at(place, "CREATE INDEX") as gate:
-        first = Run(place)
+        first = Running(place)
         gate.reached()
         (of_first,) = place.schemas()
         kill_lock(place)
         # The second drops what the first has built as soon as the first's statement is over.
-        second = Run(place, lock_wait=0)
+        second = Running(place, lock_wait=0)
         eventually(lambda: place.read(LOCKS, as_="superuser") != [], "the second run has the lock")
         gate.open()
         first.join()

@@ -15,7 +15,7 @@ from multischema.job import Job
 from multischema.plan.plan import Plan
 from multischema.postgres.copying import Snapshot
 from multischema.stages import anonymize as anonymizing
-from multischema.stages.run import Doors
+from multischema.stages.run import Run
 from tests.conftest import Place
 from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_in_copy, leave_detaching
 
@@ -43,7 +43,7 @@ tables:{GATED_RULES}
 """
 
 
-class Run(threading.Thread):
+class Running(threading.Thread):
     """A run in a thread of its own; `result` is what it returned or raised."""
 
     def __init__(self, place: Place, **changes: Any) -> None:
@@ -61,10 +61,10 @@ class Run(threading.Thread):
 
 
 @contextmanager
-def amid(place: Place, jobs: int) -> Iterator[tuple[Run, Gate]]:
+def amid(place: Place, jobs: int) -> Iterator[tuple[Running, Gate]]:
     """Give a run that is amid the copy of `gated`: with one job no other table was read yet, with two all of them were."""
     with gate_in_copy(place) as gate:
-        run = Run(place, jobs=jobs)
+        run = Running(place, jobs=jobs)
         gate.reached()
         if jobs > 1:
             eventually(lambda: rows(place, "users") == 20 and rows(place, "visits") == 60, "the small tables are copied")
@@ -144,7 +144,7 @@ def test_a_table_that_is_changed_in_any_way_while_a_run_copies_fails_it_by_name(
 
 
 def see_changes(place: Place, jobs: int, changes: Sequence[tuple[str, str, str]]) -> None:
-    """Run once for each change, make it amid the copy, and see the run fail as it should, with nothing left behind."""
+    """Running once for each change, make it amid the copy, and see the run fail as it should, with nothing left behind."""
     place.in_origin(ORIGIN)
     for change, copied_before, copied_after in changes:
         with amid(place, jobs) as (run, _):
@@ -206,9 +206,9 @@ def test_the_tables_are_compared_after_the_last_row_and_before_the_snapshot_is_r
     compare = anonymizing.refuse_changes
     seen: list[Any] = []
 
-    def look(doors: Doors, plan: Plan, snapshot: Snapshot, done: str) -> None:
+    def look(run: Run, plan: Plan, snapshot: Snapshot, done: str) -> None:
         seen.append((rows(place, "gated"), rows(place, "users"), rows(place, "visits")))
-        compare(doors, plan, snapshot, done)
+        compare(run, plan, snapshot, done)
         with psycopg.connect(place.origin_server.url(place.name)) as connection:
             seen.append(connection.execute(holders).fetchall())
 
@@ -316,7 +316,7 @@ def test_a_truncation_that_is_under_way_when_the_snapshot_is_taken_is_caught(
     place.in_origin(ORIGIN.replace("WHEN 900 THEN 'wait'", "WHEN 900 THEN 'go'"))
     truncating = psycopg.connect(place.origin_url)
     before_snapshot(monkeypatch, lambda: truncating.execute("TRUNCATE users").close())
-    run = Run(place)
+    run = Running(place)
     with psycopg.connect(place.origin_server.url(place.name), autocommit=True) as connection:
         eventually(
             lambda: connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchall() == [(1,)],

@@ -27,7 +27,7 @@ from multischema.pipeline import Published
 from tests.conftest import PROGRAMS, Place
 from tests.postgres.gates import eventually
 from tests.postgres.test_dump import MEMBERS, left_in, private  # noqa: F401 - a fixture, for each test
-from tests.postgres.test_faults import Run, behind_proxy, no_sessions
+from tests.postgres.test_faults import Running, behind_proxy, no_sessions
 
 # Personal values are made of these, and no others are: one search finds any of them.
 TEXT, NUMBER, DAY, UUID = "zqp", "91827364", "1871-03", "deadbeef"
@@ -407,7 +407,7 @@ def check(place: Place, origin: list[Table], fault: tuple[str, bytes] | None, mo
     side, pattern = fault or ("target", b"^$")
     with behind_proxy(place, side) as (proxy, databases):
         proxy.stall_at_request(pattern)
-        run = Run(place, *databases, text=rules, mode=mode)
+        run = Running(place, *databases, text=rules, mode=mode)
         eventually(lambda: proxy.stalled.is_set() or not run.is_alive(), "the fault, or the end")
         proxy.cut()
         proxy.go_on()

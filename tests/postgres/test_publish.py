@@ -21,6 +21,7 @@ from multischema.stages import index as indexing
 from multischema.stages import publish as publishing
 from multischema.stages import run
 from multischema.stages import verify as verifying
+from multischema.stages.run import Run
 from multischema.statements import publishing as transaction
 from tests.conftest import Place
 from tests.postgres.gates import eventually, gate_at
@@ -271,9 +272,9 @@ def before(monkeypatch: pytest.MonkeyPatch, stage: str, act: Callable[[Job], Non
     """Have something happen right before a stage."""
     work = getattr(pipeline, stage)
 
-    def act_then_work(job: Job, *others: Any) -> Any:
-        act(job)
-        return work(job, *others)
+    def act_then_work(run: Run, *others: Any) -> Any:
+        act(run.job)
+        return work(run, *others)
 
     monkeypatch.setattr(pipeline, stage, act_then_work)
 

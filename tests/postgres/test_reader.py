@@ -11,10 +11,9 @@ from psycopg import errors, sql
 
 from multischema import pipeline
 from multischema.errors import EtlError
-from multischema.job import Job
 from multischema.plan.plan import Plan
 from multischema.stages.index import Indexed
-from multischema.stages.run import Doors
+from multischema.stages.run import Run
 from tests.conftest import PROGRAMS, Place
 from tests.postgres.test_leaks import Markers, found, rules
 
@@ -144,8 +143,8 @@ def test_nothing_that_the_reader_can_read_or_try_shows_what_is_personal_or_in_th
     index = pipeline.index
     attacked = False
 
-    def index_then_attack(job: Job, doors: Doors, plan: Plan) -> Indexed:
-        indexed = index(job, doors, plan)
+    def index_then_attack(run: Run, plan: Plan) -> Indexed:
+        indexed = index(run, plan)
         # all is there now: staging, yesterday's schema, in mode dump raw tables in public
         raw = place.read("SELECT count(*) FROM pg_class WHERE relname = 'people' AND relnamespace = 'public'::regnamespace")
         assert raw == [(1 if mode == "dump" else 0,)]
@@ -153,7 +152,7 @@ def test_nothing_that_the_reader_can_read_or_try_shows_what_is_personal_or_in_th
             with pytest.raises(errors.InsufficientPrivilege):
                 place.read("SELECT * FROM public.people")
         assert found(personal, everything(place)) == set()
-        assert unrefused(place, job.staging) == []
+        assert unrefused(place, run.job.staging) == []
         nonlocal attacked
         attacked = True
         return indexed

@@ -3,7 +3,7 @@
 from multischema.pipeline import Published
 from tests.conftest import Place
 from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, gate_in_copy
-from tests.postgres.test_faults import Run
+from tests.postgres.test_faults import Running
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
@@ -46,7 +46,7 @@ def test_autovacuum_keeps_off_each_table_until_its_indexes_are_built_and_its_sta
         WHERE relnamespace::regnamespace::text ~ 'shop' AND relkind = 'r' ORDER BY relname
     """
     with gate_in_copy(place) as gate:
-        run = Run(place, text=rules + "  - {table_name: visits, truncated: true}\n")
+        run = Running(place, text=rules + "  - {table_name: visits, truncated: true}\n")
         gate.reached()
         off = ["autovacuum_enabled=false"]
         names = ["bare", "gated", "users", "visits"]

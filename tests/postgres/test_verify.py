@@ -10,8 +10,9 @@ from psycopg import sql
 from multischema import pipeline
 from multischema.errors import CheckError, EtlError, VerifyError
 from multischema.job import Job
-from multischema.plan import masks, tables
+from multischema.plan import masks
 from multischema.postgres.database import Database
+from multischema.stages.run import Run
 from tests.conftest import PASSWORD, Place
 
 ORIGIN = """
@@ -60,10 +61,10 @@ def published(place: Place) -> Place:
 def test_columns_that_come_unmasked_are_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
 
-    def unmasked(mask: masks.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
-        return sql.SQL("{}::{}").format(name, sql.SQL(others[2]))
+    def unmasked(mask: masks.Mask, name: sql.Composable, *others: Any, **more: Any) -> sql.Composable:
+        return sql.SQL("{}::{}").format(name, sql.SQL(others[1]))
 
-    monkeypatch.setattr(tables, "masked", unmasked)
+    monkeypatch.setattr(masks.Mask, "expression", unmasked)
 
     # where a value is NULL there is nothing to mask
     rows = {"name": 2, "email": 3, "tags": 2, "details": 2, "born": 2, "score": 3, "mood": 3}
@@ -76,45 +77,45 @@ def test_columns_that_come_unmasked_are_refused(place: Place, monkeypatch: pytes
 
 def test_a_single_row_that_comes_unmasked_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    masked = masks.masked
+    expression = masks.Mask.expression
 
-    def almost_masked(mask: masks.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
+    def almost_masked(mask: masks.Mask, name: sql.Composable, *others: Any, **more: Any) -> sql.Composable:
         if name != sql.Identifier("name"):
-            return masked(mask, name, *others)
-        return sql.SQL("CASE WHEN {} = 'Paul' THEN 'Paul' ELSE {} END").format(name, masked(mask, name, *others))
+            return expression(mask, name, *others, **more)
+        return sql.SQL("CASE WHEN {} = 'Paul' THEN 'Paul' ELSE {} END").format(name, expression(mask, name, *others, **more))
 
-    monkeypatch.setattr(tables, "masked", almost_masked)
+    monkeypatch.setattr(masks.Mask, "expression", almost_masked)
 
     refuse(place, "target: column users.name holds 1 rows that are not masked")
 
 
 def test_a_mask_with_the_key_of_another_row_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    masked = masks.masked
+    expression = masks.Mask.expression
 
-    def swapped(mask: masks.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
+    def swapped(mask: masks.Mask, name: sql.Composable, *others: Any, **more: Any) -> sql.Composable:
         if name != sql.Identifier("email"):
-            return masked(mask, name, *others)
+            return expression(mask, name, *others, **more)
         return sql.SQL("'email_anonymise_' || (id % 3) + 1 || '@exemple.fr'")
 
-    monkeypatch.setattr(tables, "masked", swapped)
+    monkeypatch.setattr(masks.Mask, "expression", swapped)
 
     refuse(place, "target: column users.email holds 3 rows that are not masked")
 
 
 def test_a_value_around_a_mask_without_a_key_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    masked = masks.masked
+    expression = masks.Mask.expression
 
-    def around(mask: masks.Mask, name: sql.Composable, *others: Any) -> sql.Composable:
+    def around(mask: masks.Mask, name: sql.Composable, *others: Any, **more: Any) -> sql.Composable:
         if name != sql.Identifier("note"):
-            return masked(mask, name, *others)
+            return expression(mask, name, *others, **more)
         return sql.SQL(
             "CASE city WHEN 'Lyon' THEN '[valeur unique anonymisée 1] ' || note"
             " WHEN 'Nice' THEN note || E'\\n[valeur unique anonymisée 1]' ELSE '[valeur unique anonymisée ]' END"
         )
 
-    monkeypatch.setattr(tables, "masked", around)
+    monkeypatch.setattr(masks.Mask, "expression", around)
 
     refuse(place, "target: column notes.note holds 3 rows that are not masked")
 
@@ -123,9 +124,9 @@ def before(stage: str, monkeypatch: pytest.MonkeyPatch, act: Callable[[Job], Non
     """Have something happen to the staging schema as a stage begins."""
     work = getattr(pipeline, stage)
 
-    def act_then_work(job: Job, *arguments: Any) -> Any:
-        act(job)
-        return work(job, *arguments)
+    def act_then_work(run: Run, *arguments: Any) -> Any:
+        act(run.job)
+        return work(run, *arguments)
 
     monkeypatch.setattr(pipeline, stage, act_then_work)
 
