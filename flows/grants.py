@@ -17,7 +17,7 @@ from multischema.postgres.questions import query, read_catalog, read_server
 from multischema.rules import file
 from multischema.rules.gaps import compare
 from multischema.statements import rights
-from multischema.words import escaped, place
+from multischema.words import escaped
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,12 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise CheckError(*gaps.lines(origin.side))
             plan = make_plan(catalog, gaps.rules, (), frozenset())
             leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
-        where, role = (server["database"], schema), given.role or server["role"]
+        where, role = (server.database, schema), given.role or server.role
         if given.mode == "dump":
             statements = rights.to_dump(*where, plan.copied, [(row["schema"], row["name"]) for row in leaves], role)
         else:
             statements = rights.to_stream(*where, plan.copied, role)
-        print(f"-- {escaped(place(server))}")
+        print(f"-- {escaped(server.place)}")
         print("".join(f"{statement.as_string()};\n" for statement in statements), end="")
     except EtlError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,8 +1,7 @@
 """How things are said: names that break no line, numbers for people, and how many more there are."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 _LONGEST = 63  # bytes
 # C0 and C1, DEL, the two separators that break lines, and what changes the direction of what is written
@@ -18,11 +17,6 @@ def cut(name: str) -> str:
 def escaped(text: str) -> str:
     r"""Return a text as one line: what breaks lines or commands a terminal is an escape, such as `\n` and `\x1b`."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def place(server: Mapping[str, Any]) -> str:
-    """Return where a statement is to run: URLs may be swapped, and who pastes it must see on which server it is."""
-    return f"in database {server['database']} on {server['address']}"
 
 
 _SHOWN = 3  # of names in a warning: there may be a thousand partitions

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import errors, sql
 
 from multischema.catalog.flat import as_text
+from multischema.catalog.servers import Server, Target
 from multischema.catalog.tables import Catalog, Fingerprint, assemble
 
 _SQL = Path(__file__).parent.parent / "sql"
@@ -36,12 +37,19 @@ def one_moment(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]
     connection.execute("COMMIT")
 
 
-def read_server(connection: psycopg.Connection[dict[str, Any]], schema: str) -> dict[str, Any]:
+def read_server(connection: psycopg.Connection[dict[str, Any]], schema: str) -> Server:
     """Read what a run must know of a server and of its role there, with its address as host and port."""
     info = connection.info
     host = info.host or info.hostaddr
     address = f"[{host}]:{info.port}" if ":" in host else f"{host}:{info.port}"
-    return {**query(connection, "server", schema=schema)[0], "address": address}
+    return Server(**query(connection, "server", schema=schema)[0], address=address)
+
+
+def read_target(connection: psycopg.Connection[dict[str, Any]], schema: str, reader: str) -> Target:
+    """Read whose the published schema is, and who the reader is."""
+    (row,) = query(connection, "target", schema=schema, reader=reader)
+    lists = {name: tuple(row[name]) for name in ("reader_powers", "reader_attributes")}
+    return Target(**{**row, **lists})
 
 
 def read_system(connection: psycopg.Connection[dict[str, Any]]) -> str | None:

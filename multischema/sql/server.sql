@@ -1,7 +1,6 @@
 -- What a run must know of a server and of its own role there, on either side.
 SELECT current_setting('server_version_num')::int / 10000 AS major,
        current_setting('server_encoding') AS encoding,
-       current_setting('max_locks_per_transaction')::int AS max_locks,
        current_database()::text AS database,
        (SELECT d.oid::int8 FROM pg_database AS d WHERE d.datname = current_database()) AS database_oid,
        pg_postmaster_start_time()::text AS started,
@@ -12,8 +11,7 @@ SELECT current_setting('server_version_num')::int / 10000 AS major,
        pg_is_in_recovery() AS in_recovery,
        has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
        has_schema_privilege_of.usage AS may_use_schema,
-       has_schema_privilege_of.create AS may_fill_schema,
-       pg_backend_pid() AS backend
+       has_schema_privilege_of.create AS may_fill_schema
 FROM (SELECT (SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = %(schema)s) AS usage,
              (SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = %(schema)s) AS create)
      AS has_schema_privilege_of

@@ -11,7 +11,7 @@ from multischema.postgres import dropping
 from multischema.postgres.connecting import Connection
 from multischema.postgres.copying import Copied, Route, Snapshot, copy_table
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query
+from multischema.postgres.questions import query, read_target
 from multischema.stages import raw_schema
 from multischema.stages.dump import Dumped
 from multischema.stages.reader import verify_readable
@@ -39,7 +39,7 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
         grantees = [row["role"] for row in query(connection, "grantees", schema=job.staging)]
         for statement in building.hide(job.staging, grantees):
             connection.execute(statement)
-        published = query(connection, "target", schema=job.schema, reader=job.reader)[0]["published_comment"]
+        published = read_target(connection, job.schema, job.reader).published_comment
         connection.execute(building.comment_on_schema(job.staging, record.written(plan, job.app, record.read(published))))
         for name in plan.domains:
             connection.execute(building.create_domain(job.staging, name))

@@ -13,7 +13,15 @@ from multischema.plan import record, values
 from multischema.plan.plan import Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import locks
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import lacking, query, read_catalog, read_constant, read_money_digits, read_server
+from multischema.postgres.questions import (
+    lacking,
+    query,
+    read_catalog,
+    read_constant,
+    read_money_digits,
+    read_server,
+    read_target,
+)
 from multischema.postgres.sessions import refused_settings
 from multischema.rules import file
 from multischema.rules.file import Rules
@@ -65,7 +73,7 @@ def _check_servers(run: Run) -> dict[str, list[str]]:
         try:
             with run.sessions.lend(database) as connection:
                 with translated(database.side, "reading the server's settings"):
-                    server = query(connection, "server", schema=schema)[0]
+                    server = read_server(connection, schema)
             problems = preconditions.server_problems(database.side, server)
         except EtlError as error:
             problems = list(error.problems)
@@ -121,7 +129,7 @@ def _check_target(run: Run) -> list[str]:
     """Return why the target can't be published to: the role, the schema, the reader."""
     with run.sessions.lend(run.target) as connection, translated("target", "reading the catalog"):
         server = read_server(connection, run.job.schema)
-        facts = query(connection, "target", schema=run.job.schema, reader=run.job.reader)[0]
+        facts = read_target(connection, run.job.schema, run.job.reader)
     problems = preconditions.target_problems(server, facts, run.job.schema, run.job.reader)
     if preconditions.reader_problems(server, facts, run.job.reader):
         return problems
@@ -132,8 +140,8 @@ def _check_target(run: Run) -> list[str]:
 def _changes_of_rules(run: Run, plan: Plan) -> list[str]:
     """Return warnings of what the last run masked or copied, and this one will not: the rules come from the internet."""
     with run.sessions.lend(run.target) as connection, translated("target", "reading the last run's record"):
-        facts = query(connection, "target", schema=run.job.schema, reader=run.job.reader)[0]
-    return record.warnings(record.read(facts["published_comment"]), plan)
+        facts = read_target(connection, run.job.schema, run.job.reader)
+    return record.warnings(record.read(facts.published_comment), plan)
 
 
 def _check_standing(run: Run, plan: Plan | None) -> list[str]:
@@ -150,27 +158,27 @@ def _check_types(run: Run, found: Catalog) -> tuple[set[str], list[str]]:
     """Return the collations that the target has not, and a problem for each type that it has not."""
     types = published_types(found) | (raw.field_types(found) if run.job.dumps else {})
     with run.sessions.lend(run.target) as connection, translated("target", "looking up types"):
-        server = query(connection, "server", schema=run.job.schema)[0]
+        server = read_server(connection, run.job.schema)
         absent = lacking(connection, list(types), collations_of(found))
     collations = {row["name"] for row in absent if row["what"] == "collation"}
-    return collations, preconditions.lacking_problems(absent, types, server["major"])
+    return collations, preconditions.lacking_problems(absent, types, server.major)
 
 
 def _check_values(run: Run, plan: Plan) -> tuple[Plan, list[str]]:
     """Return the plan that keeps off values which the target can't hold, and a line for each column of another meaning."""
     side = run.origin.side
     with run.sessions.lend(run.origin) as connection, translated(side, "reading settings"):
-        server = query(connection, "server", schema=run.job.origin_schema)[0]
+        server = read_server(connection, run.job.origin_schema)
         digits = values.MONEY_DIGITS
         if not run.job.from_dump and values.has_money(plan.catalog):
             digits = read_money_digits(connection)
     with run.sessions.lend(run.target) as connection, translated("target", "reading settings"):
-        major = query(connection, "server", schema=run.job.schema)[0]["major"]
+        major = read_server(connection, run.job.schema).major
     problems = values.money_problems(side, plan, digits)
     problems += [] if run.job.dumps else values.cast_problems(side, plan)
-    if server["major"] != major:
+    if server.major != major:
         problems += _check_constants(run, plan, major)
-    return values.guarded(plan, server["major"], major, in_text=run.job.dumps), problems
+    return values.guarded(plan, server.major, major, in_text=run.job.dumps), problems
 
 
 def _check_constants(run: Run, plan: Plan, major: int) -> list[str]:
@@ -208,11 +216,11 @@ def _check_dump(run: Run, plan: Plan | None, unusable: Mapping[str, list[str]]) 
         problems += preconditions.dump_problems(run.origin.side, server, leaves)
         for program in ("pg_dump", "pg_restore"):
             said = run_command(archives.Command(program, ("--version",))).output
-            problem = archives.version_problem(program, archives.version_of(said), run.origin.side, server["major"])
+            problem = archives.version_problem(program, archives.version_of(said), run.origin.side, server.major)
             problems += [problem] if problem else []
         with run.sessions.lend(run.target) as connection:
             with translated("target", "reading settings"):
-                locales = [server["locale"], query(connection, "server", schema=run.job.schema)[0]["locale"]]
+                locales = [server.locale, read_server(connection, run.job.schema).locale]
             problems += [f"{run.origin.side}: {line}" for line in raw.problems(plan, locales)] if plan else []
             problems += raw_schema.rights_problems(connection, run.job.raw_schema)
             problems += raw_schema.strangers(connection, run.job, run.job.raw_schema)

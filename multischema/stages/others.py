@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from multischema.catalog.servers import Server, Target
 from multischema.job import Job, illegal_schema
 from multischema.plan import record
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query, read_server
+from multischema.postgres.questions import query, read_server, read_target
 from multischema.stages.preconditions import may_go, ownership_problems, stranger_problems
 from multischema.statements import dependants
 from multischema.statements.dependants import Dependant
@@ -20,8 +21,8 @@ class Standing:
 
     dependants: tuple[Dependant, ...]
     strangers: Sequence[Mapping[str, Any]]
-    server: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    server: Server
+    facts: Target
 
 
 def obstacles(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> list[str]:
@@ -36,8 +37,8 @@ def obstacles(connection: Connection, job: Job, columns: Mapping[str, Collection
 
 
 def read_standing(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> Standing:
-    facts = query(connection, "target", schema=job.schema, reader=job.reader)[0]
-    made = record.read(facts["published_comment"])
+    facts = read_target(connection, job.schema, job.reader)
+    made = record.read(facts.published_comment)
     adopts = job.adopt and not made
     found = dependants.assemble(query(connection, "dependants", schema=job.schema))
     strangers = query(

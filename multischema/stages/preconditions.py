@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg import sql
 
+from multischema.catalog.servers import Server, Target
 from multischema.catalog.tables import Catalog, Table
 from multischema.dumps.archives import Relative
 from multischema.job import illegal_schema
@@ -14,7 +15,7 @@ from multischema.plan.tables import plan_table
 from multischema.rules.file import Rules
 from multischema.rules.gaps import missing_columns
 from multischema.statements import rights
-from multischema.words import place, some
+from multischema.words import some
 
 SUPPORTED = range(13, 19)
 Row = Mapping[str, Any]
@@ -26,11 +27,11 @@ _WITHOUT = {
 _WITHOUT_DATA = ("function", "procedure", "aggregate", "policy", "rule", "trigger", "table constraint")
 
 
-def server_problems(side: str, server: Row) -> list[str]:
+def server_problems(side: str, server: Server) -> list[str]:
     """Return what is wrong with a server, on either side."""
     problems = []
-    if server["major"] not in SUPPORTED:
-        problems.append(f"{side}: Postgres {server['major']} is not supported; want {SUPPORTED[0]} to {SUPPORTED[-1]}")
+    if server.major not in SUPPORTED:
+        problems.append(f"{side}: Postgres {server.major} is not supported; want {SUPPORTED[0]} to {SUPPORTED[-1]}")
     return problems
 
 
@@ -42,19 +43,19 @@ def settings_problem(side: str, reason: str) -> str:
     )
 
 
-def origin_problems(side: str, server: Row, schema: str) -> list[str]:
+def origin_problems(side: str, server: Server, schema: str) -> list[str]:
     """Return why the origin schema can't be read at all."""
-    if server["may_use_schema"] is None:
-        return [f"{side}: schema {schema} does not exist in database {server['database']}; name another origin schema"]
-    if not server["may_use_schema"]:
+    if server.may_use_schema is None:
+        return [f"{side}: schema {schema} does not exist in database {server.database}; name another origin schema"]
+    if not server.may_use_schema:
         return [
-            f"{side}: role {server['role']} may not use schema {schema}; "
-            + _remedy(server, "GRANT USAGE ON SCHEMA {} TO {}", schema, server["role"])
+            f"{side}: role {server.role} may not use schema {schema}; "
+            + _remedy(server, "GRANT USAGE ON SCHEMA {} TO {}", schema, server.role)
         ]
     return []
 
 
-def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> list[str]:
+def rights_problems(side: str, server: Server, catalog: Catalog, rules: Rules) -> list[str]:
     """Return a line for each table that will be copied and can't be read whole.
 
     Truncated tables need no right, and no column does that its mask says all of, or that the rules do not decide on yet:
@@ -72,8 +73,8 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
             whole = len(unreadable) == len(table.columns)
             what = "" if whole else f"column{'s'[: len(unreadable) > 1]} {', '.join(unreadable)} of "
             problems.append(
-                f"{side}: role {server['role']} may not SELECT {what}table {table.name}; {place(server)}: "
-                + rights.select(catalog.schema, table.name, () if whole else unreadable, server["role"]).as_string()
+                f"{side}: role {server.role} may not SELECT {what}table {table.name}; {server.place}: "
+                + rights.select(catalog.schema, table.name, () if whole else unreadable, server.role).as_string()
             )
         elif table.detaching:
             problems += [
@@ -83,18 +84,18 @@ def rights_problems(side: str, server: Row, catalog: Catalog, rules: Rules) -> l
             ]
         elif table.row_security:
             problems.append(
-                f"{side}: row security hides rows of table {table.name} from role {server['role']}; "
-                + _remedy(server, "ALTER ROLE {} BYPASSRLS", server["role"])
+                f"{side}: row security hides rows of table {table.name} from role {server.role}; "
+                + _remedy(server, "ALTER ROLE {} BYPASSRLS", server.role)
                 + ", or truncate the table in the rules"
             )
-        elif table.unlogged and server["in_recovery"]:
+        elif table.unlogged and server.in_recovery:
             problems.append(
                 f"{side}: the server is a standby, which has no row of the unlogged table {table.name}; use the primary, "
                 "or truncate the table in the rules"
             )
     if not catalog.tables:
         problems.append(
-            f"{side}: schema {catalog.schema} of database {server['database']} holds no table; name another origin schema"
+            f"{side}: schema {catalog.schema} of database {server.database} holds no table; name another origin schema"
         )
     return problems
 
@@ -116,17 +117,17 @@ def _family_problems(table: Table, schema: str) -> list[str]:
     return problems
 
 
-def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[str]:
+def target_problems(server: Server, facts: Target, schema: str, reader: str) -> list[str]:
     """Return why the target can't be published to."""
     problems = []
-    if server["encoding"] != "UTF8":
-        problems.append(f"target: database {server['database']} is encoded in {server['encoding']}; want UTF8")
-    if server["in_recovery"]:
+    if server.encoding != "UTF8":
+        problems.append(f"target: database {server.database} is encoded in {server.encoding}; want UTF8")
+    if server.in_recovery:
         problems.append("target: the server is a standby, which can't be written; use the primary")
-    if not server["may_create_schemas"]:
+    if not server.may_create_schemas:
         problems.append(
-            f"target: role {server['role']} may not create schemas in database {server['database']}; "
-            + _remedy(server, "GRANT CREATE ON DATABASE {} TO {}", server["database"], server["role"])
+            f"target: role {server.role} may not create schemas in database {server.database}; "
+            + _remedy(server, "GRANT CREATE ON DATABASE {} TO {}", server.database, server.role)
         )
     reason = illegal_schema(schema)
     if reason:
@@ -134,40 +135,40 @@ def target_problems(server: Row, facts: Row, schema: str, reader: str) -> list[s
     return problems + reader_problems(server, facts, reader)
 
 
-def same_database_problems(origin: Row, target: Row) -> list[str]:
+def same_database_problems(origin: Server, target: Server) -> list[str]:
     """Return why the target can't be written where it is the origin itself, or a standby or copy of its server's files.
 
     Two databases of one server are a legal set-up. Where a server does not tell what system it is, addresses are compared.
     """
-    if origin["system"] and target["system"]:
-        is_same = origin["system"] == target["system"] and origin["database_oid"] == target["database_oid"]
+    if origin.system and target.system:
+        is_same = origin.system == target.system and origin.database_oid == target.database_oid
     else:
-        is_same = (origin["address"], origin["database"]) == (target["address"], target["database"]) or (
-            origin["started"],
-            origin["database_oid"],
-        ) == (target["started"], target["database_oid"])
+        is_same = (origin.address, origin.database) == (target.address, target.database) or (
+            origin.started,
+            origin.database_oid,
+        ) == (target.started, target.database_oid)
     if not is_same:
         return []
     return [
-        f"target: database {target['database']} on {target['address']} is the origin's own ({origin['database']} on "
-        f"{origin['address']}), which a run would overwrite; give the ETL a database of its own, and see whether the two "
+        f"target: database {target.database} on {target.address} is the origin's own ({origin.database} on "
+        f"{origin.address}), which a run would overwrite; give the ETL a database of its own, and see whether the two "
         "URLs are swapped"
     ]
 
 
-def ownership_problems(server: Row, facts: Row, app: str, schema: str, *, adopt: bool) -> list[str]:
+def ownership_problems(server: Server, facts: Target, app: str, schema: str, *, adopt: bool) -> list[str]:
     """Return why a schema that is there may not be replaced: no run of this app made it, or it is another role's.
 
     With `adopt` it may lack our record: the tool before this one wrote none.
     """
-    if not facts["published_exists"]:
+    if not facts.published_exists:
         return []
-    if not facts["owns_published"]:
+    if not facts.owns_published:
         return [
-            f"target: schema {schema} belongs to {facts['published_owner']}, not to {server['role']}; publish under another "
-            f"name, or if a run made it, {_remedy(server, 'ALTER SCHEMA {} OWNER TO {}', schema, server['role'])}"
+            f"target: schema {schema} belongs to {facts.published_owner}, not to {server.role}; publish under another "
+            f"name, or if a run made it, {_remedy(server, 'ALTER SCHEMA {} OWNER TO {}', schema, server.role)}"
         ]
-    found = record.read(facts["published_comment"])
+    found = record.read(facts.published_comment)
     if not found and not adopt:
         return [
             f"target: schema {schema} is there, and no run of this tool made it: its comment holds no record; publish under "
@@ -197,15 +198,15 @@ def hidden_problems(schema: str, tables: Sequence[Row], triggers: Sequence[Row],
     return lines
 
 
-def dump_problems(side: str, server: Row, leaves: Sequence[Row]) -> list[str]:
+def dump_problems(side: str, server: Server, leaves: Sequence[Row]) -> list[str]:
     """Return a line for each table or partition that pg_dump can't read: rights to columns or to a root are too few."""
     return [
         f"{side}: partition {row['schema']}.{row['name']} is a foreign table, of which pg_dump reads no row; use mode stream"
         for row in leaves
         if row["elsewhere"]
     ] + [
-        f"{side}: role {server['role']} may not SELECT all of table {row['schema']}.{row['name']}, as pg_dump must; "
-        + _remedy(server, "GRANT SELECT ON TABLE {}.{} TO {}", row["schema"], row["name"], server["role"])
+        f"{side}: role {server.role} may not SELECT all of table {row['schema']}.{row['name']}, as pg_dump must; "
+        + _remedy(server, "GRANT SELECT ON TABLE {}.{} TO {}", row["schema"], row["name"], server.role)
         + ", or use mode stream"
         for row in leaves
         if not row["readable"]
@@ -223,49 +224,49 @@ def backup_problems(file: str, plan: Plan, relatives: Sequence[Relative]) -> lis
     ]
 
 
-def raw_problems(server: Row, schema: str) -> list[str]:
+def raw_problems(server: Server, schema: str) -> list[str]:
     """Return why raw tables can't be made in a schema of the target that is there."""
-    if server["may_fill_schema"] is not False:
+    if server.may_fill_schema is not False:
         return []
     return [
-        f"target: role {server['role']} may not create tables in schema {schema}, which mode dump fills with raw data; "
-        + _remedy(server, "GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, server["role"])
+        f"target: role {server.role} may not create tables in schema {schema}, which mode dump fills with raw data; "
+        + _remedy(server, "GRANT USAGE, CREATE ON SCHEMA {} TO {}", schema, server.role)
     ]
 
 
-def reader_problems(server: Row, facts: Row, reader: str) -> list[str]:
+def reader_problems(server: Server, facts: Target, reader: str) -> list[str]:
     """Return why the reader is absent, could read more than what is published, or can't read that."""
-    if not facts["reader_exists"]:
+    if not facts.reader_exists:
         return [f"target: the reader {reader} does not exist; create the role, or name the one that Metabase connects as"]
-    if facts["reader_is_superuser"]:
+    if facts.reader_is_superuser:
         return [f"target: the reader {reader} is a superuser, who reads everything; use a role without rights of its own"]
-    if facts["reader_is_self"]:
+    if facts.reader_is_self:
         return [f"target: the reader {reader} is the ETL's own role; use a role of its own for Metabase"]
-    if facts["reader_powers"]:
+    if facts.reader_powers:
         return [
-            f"target: the reader {reader} is too powerful: it is a member of {', '.join(facts['reader_powers'])}, "
+            f"target: the reader {reader} is too powerful: it is a member of {', '.join(facts.reader_powers)}, "
             "itself or through another role; revoke that"
         ]
-    if facts["reader_attributes"]:
+    if facts.reader_attributes:
         return [
             f"target: the reader {reader} is too powerful: it has {name}; {_remedy(server, _WITHOUT[name], reader)}"
-            for name in facts["reader_attributes"]
+            for name in facts.reader_attributes
         ]
     problems = []
-    if not facts["reader_may_log_in"]:
+    if not facts.reader_may_log_in:
         problems.append(
             f"target: nobody can log in as the reader {reader}; {_remedy(server, 'ALTER ROLE {} LOGIN', reader)}, "
             "or name the role that Metabase connects as"
         )
-    if facts["reader_expired"]:
+    if facts.reader_expired:
         problems.append(
             f"target: the password of the reader {reader} has expired; "
             + _remedy(server, "ALTER ROLE {} VALID UNTIL 'infinity'", reader)
         )
-    if not facts["reader_may_connect"]:
+    if not facts.reader_may_connect:
         problems.append(
-            f"target: the reader {reader} may not connect to database {server['database']}; "
-            + _remedy(server, "GRANT CONNECT ON DATABASE {} TO {}", server["database"], reader)
+            f"target: the reader {reader} may not connect to database {server.database}; "
+            + _remedy(server, "GRANT CONNECT ON DATABASE {} TO {}", server.database, reader)
         )
     return problems
 
@@ -326,6 +327,6 @@ def _stranger_problem(schema: str, row: Row) -> str:
     return f"target: {what} stands on schema {schema} and would stay with the old one; {remedy}{option}"
 
 
-def _remedy(server: Row, statement: str, *names: str) -> str:
+def _remedy(server: Server, statement: str, *names: str) -> str:
     """Return a statement that is ready to paste, after the place where it is to run: URLs may be swapped."""
-    return f"{place(server)}: {sql.SQL(statement).format(*map(sql.Identifier, names)).as_string()}"
+    return f"{server.place}: {sql.SQL(statement).format(*map(sql.Identifier, names)).as_string()}"

@@ -97,8 +97,8 @@ def _publish(connection: Connection, job: Job) -> Publication:
         raise VerifyError(*exposed)
     columns = published_columns(connection, job.staging)
     standing = _held(connection, job, columns)
-    replaced = standing.facts["published_exists"]
-    was_adopted = replaced and record.read(standing.facts["published_comment"]) is None
+    replaced = standing.facts.published_exists
+    was_adopted = replaced and record.read(standing.facts.published_comment) is None
     to_schema = query(connection, "schema_privileges", schema=job.schema)
     to_future = query(connection, "default_privileges", schema=job.schema)
     to_tables = query(connection, "privileges", schema=job.schema, relation=None)

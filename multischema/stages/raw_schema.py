@@ -29,7 +29,7 @@ def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
     with translated("target", f"reading the catalog of schema {schema}"), one_moment(connection):
         if any(row["schema"] == schema for row in query(connection, "raw_schemas", marker=raw.MARKER)):
             return []
-        exists = query(connection, "server", schema=schema)[0]["may_use_schema"] is not None
+        exists = read_server(connection, schema).may_use_schema is not None
         rows = query(connection, "members", schema=schema, marker=raw.MARKER)
     if schema != "public":
         problem = f"target: schema {schema} is there, and mode dump would fill and drop it; rename it, or use mode stream"

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from multischema.job import hidden_pattern
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query, read_server
+from multischema.postgres.questions import query, read_server, read_target
 from multischema.stages.preconditions import exposed_problems, hidden_problems, reader_problems
 
 
 def verify_rights(connection: Connection, schema: str, reader: str, raw: str) -> list[str]:
     """Return what the reader could read besides published schemas."""
     with translated("target", "reading the reader's rights"):
-        facts = query(connection, "target", schema=schema, reader=reader)[0]
+        facts = read_target(connection, schema, reader)
         problems = reader_problems(read_server(connection, schema), facts, reader)
         if not problems:
             rights = query(connection, "reader_rights", reader=reader, hidden=hidden_pattern(), raw=raw)

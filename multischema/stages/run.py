@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from multischema.catalog.tables import changes
@@ -104,7 +104,7 @@ def refuse_origin_as_target(run: Run) -> None:
     facts = []
     for database, schema in ((run.origin, run.job.origin_schema), (run.target, run.job.schema)):
         with run.sessions.lend(database) as connection, translated(database.side, "reading the server's settings"):
-            facts.append({**read_server(connection, schema), "system": read_system(connection)})
+            facts.append(replace(read_server(connection, schema), system=read_system(connection)))
     if problems := preconditions.same_database_problems(*facts):
         raise CheckError(*problems)
 

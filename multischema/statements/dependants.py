@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg import sql
 
-from multischema.words import place
+from multischema.catalog.servers import Server
 
 Row = Mapping[str, Any]
 REMEDY = "change it, or use drop_dependants (--drop-dependants), which drops it"
@@ -121,10 +121,10 @@ def assemble(rows: Sequence[Row]) -> tuple[Dependant, ...]:
     return tuple(ordered)
 
 
-def rights_problems(dependants: Sequence[Dependant], schema: str, server: Row) -> list[str]:
+def rights_problems(dependants: Sequence[Dependant], schema: str, server: Server) -> list[str]:
     """Return a line for each dependant that this role can't drop or create again, with the statement that mends it."""
-    role = server["role"]
-    options = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if server["major"] >= 16 else "")
+    role = server.role
+    options = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if server.major >= 16 else "")
     lines = []
     for dependant in dependants:
         what, owner, own = sql.SQL(dependant.kind.upper()), sql.Identifier(dependant.owner), sql.Identifier(role)
@@ -138,7 +138,7 @@ def rights_problems(dependants: Sequence[Dependant], schema: str, server: Row) -
             continue
         lines.append(
             f"target: {dependant.title} of role {dependant.owner} stands on schema {schema}, and role {role} may not create "
-            f"it again for that role; {place(server)}: {remedy.as_string()}"
+            f"it again for that role; {server.place}: {remedy.as_string()}"
         )
     return lines
 

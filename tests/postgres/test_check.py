@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
 import psycopg
@@ -19,6 +20,7 @@ from multischema.stages import preconditions
 from tests.conftest import PASSWORD, PROGRAMS, Place
 from tests.postgres.gates import eventually
 from tests.postgres.pooler import pooled
+from tests.unit.origins import SERVER
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
@@ -227,14 +229,14 @@ def test_a_password_may_hold_anything_as_it_is_or_escaped(written: str, meant: s
 
 @pytest.mark.parametrize("major", [9, 12, 19])
 def test_a_version_that_nobody_tested_is_refused(major: int) -> None:
-    assert preconditions.server_problems("origin shop", {"major": major}) == [
+    assert preconditions.server_problems("origin shop", replace(SERVER, major=major)) == [
         f"origin shop: Postgres {major} is not supported; want 13 to 18"
     ]
 
 
 @pytest.mark.parametrize("major", [13, 18])
 def test_the_oldest_and_the_newest_version_are_supported(major: int) -> None:
-    assert preconditions.server_problems("target", {"major": major}) == []
+    assert preconditions.server_problems("target", replace(SERVER, major=major)) == []
 
 
 # Poolers.

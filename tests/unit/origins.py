@@ -4,9 +4,25 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from multischema.catalog.servers import Server
 from multischema.catalog.tables import Catalog, Column, Fingerprint, ForeignKey, Index, Table, Type
 from multischema.plan.tables import TablePlan, plan_table
 from multischema.rules.file import Rules, TableRules
+
+SERVER = Server(
+    major=16,
+    encoding="UTF8",
+    database="analytics",
+    database_oid=16384,
+    started="2026-01-01 00:00:00+00",
+    locale="C.UTF-8 C.UTF-8 c",
+    role="etl",
+    in_recovery=False,
+    may_create_schemas=True,
+    may_use_schema=True,
+    may_fill_schema=True,
+    address="db.example.org:5432",
+)
 
 
 def _type(oid: int, name: str, **values: Any) -> Type:

@@ -1,41 +1,30 @@
 """What must hold before a run: each thing that does not is one line, with its side, and what to do."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from multischema.catalog.servers import Target
 from multischema.postgres import connecting
 from multischema.rules.file import TableRules
 from multischema.stages import preconditions
-from tests.unit.origins import all_rules, catalog, column, table, truncating
+from tests.unit.origins import SERVER, all_rules, catalog, column, table, truncating
 
-SERVER: dict[str, Any] = {
-    "major": 16,
-    "encoding": "UTF8",
-    "max_locks": 64,
-    "database": "analytics",
-    "database_oid": 16384,
-    "started": "2026-01-01 00:00:00+00",
-    "address": "db.example.org:5432",
-    "role": "etl",
-    "in_recovery": False,
-    "may_create_schemas": True,
-    "may_use_schema": True,
-}
-FACTS: dict[str, Any] = {
-    "published_exists": True,
-    "owns_published": True,
-    "published_owner": "etl",
-    "reader_exists": True,
-    "reader_is_superuser": False,
-    "reader_is_self": False,
-    "reader_powers": [],
-    "reader_attributes": [],
-    "reader_may_log_in": True,
-    "reader_expired": False,
-    "reader_may_connect": True,
-    "published_comment": 'multi-schema-postgres-etl masked {"copied": {"users": []}, "app": "rdvs"}',
-}
+FACTS = Target(
+    published_exists=True,
+    owns_published=True,
+    published_owner="etl",
+    published_comment='multi-schema-postgres-etl masked {"copied": {"users": []}, "app": "rdvs"}',
+    reader_exists=True,
+    reader_is_superuser=False,
+    reader_is_self=False,
+    reader_powers=(),
+    reader_attributes=(),
+    reader_may_log_in=True,
+    reader_expired=False,
+    reader_may_connect=True,
+)
 HERE = "in database analytics on db.example.org:5432: "
 
 
@@ -46,13 +35,13 @@ def is_said(lines: list[str], *words: str) -> bool:
 
 @pytest.mark.parametrize("major", range(13, 19))
 def test_postgres_13_to_18_are_supported(major: int) -> None:
-    assert preconditions.server_problems("target", {**SERVER, "major": major}) == []
+    assert preconditions.server_problems("target", replace(SERVER, major=major)) == []
 
 
 @pytest.mark.parametrize("major", [9, 12, 19])
 def test_other_versions_are_not(major: int) -> None:
     assert is_said(
-        preconditions.server_problems("origin rdvs", {**SERVER, "major": major}), "origin rdvs: ", f" {major} ", "13 to 18"
+        preconditions.server_problems("origin rdvs", replace(SERVER, major=major)), "origin rdvs: ", f" {major} ", "13 to 18"
     )
 
 
@@ -64,7 +53,7 @@ def test_other_versions_are_not(major: int) -> None:
     ],
 )
 def test_an_origin_schema_that_is_absent_or_closed_is_named(allowed: bool | None, words: list[str]) -> None:
-    lines = preconditions.origin_problems("origin rdvs", {**SERVER, "may_use_schema": allowed}, "Odd Schema")
+    lines = preconditions.origin_problems("origin rdvs", replace(SERVER, may_use_schema=allowed), "Odd Schema")
     assert is_said(lines, "origin rdvs: ", *words)
     assert preconditions.origin_problems("origin rdvs", SERVER, "public") == []
 
@@ -107,7 +96,7 @@ def test_a_right_to_a_column_is_suggested_only_once_the_rules_decide_on_it() -> 
     assert is_said(said("city", "birth_date"), 'GRANT SELECT ("city", "birth_date") ON TABLE')
 
 
-SYSTEM: dict[str, Any] = {**SERVER, "system": "7581"}
+SYSTEM = replace(SERVER, system="7581")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +113,7 @@ SYSTEM: dict[str, Any] = {**SERVER, "system": "7581"}
     ],
 )
 def test_the_target_is_never_the_origin_s_own_database_whatever_its_address(origin: dict[str, Any], is_same: bool) -> None:
-    lines = preconditions.same_database_problems({**SYSTEM, **origin}, SYSTEM)
+    lines = preconditions.same_database_problems(replace(SYSTEM, **origin), SYSTEM)
     assert (is_said(lines, "target: database analytics on db.example.org:5432 is the origin's own", "swapped")) == is_same
     assert bool(lines) == is_same
 
@@ -153,7 +142,7 @@ def test_the_target_is_never_the_origin_s_own_database_whatever_its_address(orig
 def test_a_schema_is_replaced_where_the_app_s_runs_made_it_or_it_is_adopted(
     facts: dict[str, Any], adopt: bool, words: list[str]
 ) -> None:
-    lines = preconditions.ownership_problems(SERVER, {**FACTS, **facts}, "rdvs", "rdvs", adopt=adopt)
+    lines = preconditions.ownership_problems(SERVER, replace(FACTS, **facts), "rdvs", "rdvs", adopt=adopt)
     assert is_said(lines, "target: schema rdvs", *words) if words else lines == []
 
 
@@ -189,14 +178,14 @@ def test_an_origin_schema_without_tables_is_a_mistake() -> None:
 def test_a_target_that_can_not_be_published_to_says_why(
     server: dict[str, Any], facts: dict[str, Any], schema: str, words: list[str]
 ) -> None:
-    lines = preconditions.target_problems({**SERVER, **server}, {**FACTS, **facts}, schema, "metabase")
+    lines = preconditions.target_problems(replace(SERVER, **server), replace(FACTS, **facts), schema, "metabase")
     assert is_said(lines, "target: ", *words)
 
 
 def test_a_target_in_order_has_no_problem_and_one_with_several_says_them_all() -> None:
     assert preconditions.target_problems(SERVER, FACTS, "rdvs", "metabase") == []
-    bad = {**SERVER, "encoding": "LATIN1", "in_recovery": True, "may_create_schemas": False}
-    assert len(preconditions.target_problems(bad, {**FACTS, "reader_exists": False}, "public", "metabase")) == 5
+    bad = replace(SERVER, encoding="LATIN1", in_recovery=True, may_create_schemas=False)
+    assert len(preconditions.target_problems(bad, replace(FACTS, reader_exists=False), "public", "metabase")) == 5
 
 
 def test_what_others_built_in_or_on_the_published_schema_is_named_each_on_a_line() -> None:

@@ -1,11 +1,14 @@
 """What others built on the published schema: the order in which it is created again, what it lacks, and its statements."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from multischema.catalog.servers import Server
 from multischema.statements import dependants
 from multischema.statements.dependants import Definition, Dependant
+from tests.unit.origins import SERVER
 
 VIEW: dict[str, Any] = {
     "oid": 1,
@@ -70,18 +73,18 @@ def test_what_a_view_reads_and_is_gone_is_named(columns: dict[str, list[str]], l
     assert [lacking in line and view.title in line for line in lines] == ([True] if lacking else [])
 
 
-def server(major: int) -> dict[str, Any]:
+def server(major: int) -> Server:
     """Return what is known of a target of this version."""
-    return {"role": "etl", "major": major, "database": "analytics", "address": "db:5432"}
+    return replace(SERVER, major=major)
 
 
 def test_the_grant_that_lets_a_run_create_a_view_again_is_that_of_the_server_s_version() -> None:
     foreign = assembled({"may_replace": False})
     assert [line.partition("; ")[2] for line in dependants.rights_problems(foreign, "rdvs", server(15))] == [
-        'in database analytics on db:5432: GRANT "Bob" TO "etl"'
+        'in database analytics on db.example.org:5432: GRANT "Bob" TO "etl"'
     ]
     assert [line.partition("; ")[2] for line in dependants.rights_problems(foreign, "rdvs", server(16))] == [
-        'in database analytics on db:5432: GRANT "Bob" TO "etl" WITH INHERIT TRUE, SET TRUE'
+        'in database analytics on db.example.org:5432: GRANT "Bob" TO "etl" WITH INHERIT TRUE, SET TRUE'
     ]
     assert dependants.rights_problems(assembled({}), "rdvs", server(16)) == []
 
