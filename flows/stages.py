@@ -55,7 +55,7 @@ _CODE = Path(__file__).parent.parent
 def may_pass(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Have Prefect try again after an error that may pass, such as a lost connection; never after any other."""
     error = state.result(raise_on_failure=False)
-    if not isinstance(error, EtlError) or not error.passing:
+    if not isinstance(error, EtlError) or not error.transient:
         return False
     log().warning("%s; trying again", error)
     return True

@@ -9,6 +9,7 @@ EtlError                 the run failed, nothing was published
  │    └── ConnectionLost the connection broke: worth another try
  ├── SnapshotLost        the origin's snapshot is gone: copy again from a new one
  ├── OriginChanged       a table was altered, rewritten or truncated while it was copied
+ ├── DumpError           a dump or a backup can't be made, kept or read
  ├── RunEnded            the run is being stopped: its threads stop too
  ├── LockTimeout         another run of the same app held the lock for too long
  └── VerifyError         the staging schema holds what must not be published
@@ -44,7 +45,7 @@ class EtlError(Exception):
     """Say in one line why the run failed, or in one line per problem."""
 
     exit_status = 1
-    passing = False  # whether the same work may succeed a moment later
+    transient = False  # whether the same work may succeed a moment later
 
     def __init__(self, *problems: str) -> None:
         super().__init__(*problems)
@@ -67,7 +68,7 @@ class RulesError(EtlError):
 class RulesUnavailable(RulesError):
     """The server that has the rules did not answer, or answered that it can't just now."""
 
-    passing = True
+    transient = True
 
 
 class CheckError(EtlError):
@@ -86,7 +87,7 @@ class DatabaseError(EtlError):
 class ConnectionLost(DatabaseError):
     """A connection broke or could not be made; the same work may succeed on a new one."""
 
-    passing = True
+    transient = True
 
 
 class SnapshotLost(EtlError):
@@ -95,6 +96,10 @@ class SnapshotLost(EtlError):
 
 class OriginChanged(EtlError):
     """Tables of the origin were altered, rewritten or truncated while they were copied."""
+
+
+class DumpError(EtlError):
+    """A dump or a backup can't be made, kept or read."""
 
 
 class RunEnded(EtlError):

@@ -42,7 +42,7 @@ class Denied(ScalewayError):
 class Unanswered(ScalewayError):
     """Scaleway did not answer, or could not just now. `unsure`: what it was asked may have been done all the same."""
 
-    passing = True
+    transient = True
 
     def __init__(self, problem: str, *, unsure: bool, wait: float = 0.0) -> None:
         super().__init__(problem)

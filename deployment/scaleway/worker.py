@@ -143,7 +143,7 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
             except NotFound as error:
                 raise InfrastructureNotFound(str(error)) from None
             except ScalewayError as error:
-                if not error.passing or time.monotonic() > deadline:
+                if not error.transient or time.monotonic() > deadline:
                     raise InfrastructureNotAvailable(str(error)) from None
             failures += 1
             await anyio.sleep(backoff(0.5, failures))

@@ -40,9 +40,7 @@ class Column:
     """A column of a table; `type_text` is the server's own spelling, with length and precision."""
 
     name: str
-    number: int
     type_oid: int
-    typmod: int
     type_text: str
     not_null: bool
     default: str | None

@@ -13,6 +13,7 @@ from multischema.errors import (
     UNREAD,
     ConnectionLost,
     DatabaseError,
+    DumpError,
     EtlError,
     is_foreign,
 )
@@ -267,7 +268,7 @@ def failure(command: Command, side: str, doing: str, outcome: Outcome) -> EtlErr
         hint = f"; {UNREAD}" if "connection to server" in text and is_foreign(text) and not _quotes_rows(text) else ""
         return ConnectionLost(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}{hint}")
     if "No space left on device" in text and command.program == "pg_dump":
-        return EtlError(
+        return DumpError(
             f"{side}: {doing} failed: the disk of this machine is full; free space in TMPDIR, or use mode stream"
         )
     hint = f"; {FREE_SPACE}" if any(word in text for word in FULL) else ""
@@ -293,12 +294,12 @@ def unreadable(file: str, outcome: Outcome) -> EtlError:
     """Return our error for a file that is no dump, or not a whole one."""
     said = next(iter(errors_of(outcome)), "")
     if "unsupported version" in said or outcome.status == _NO_PROGRAM:
-        return EtlError(
+        return DumpError(
             f"dump {file}: can't be read: {said}; want a pg_restore as new as the pg_dump that made it on the PATH: "
             "`apt-get install postgresql-client-18`, on Scalingo `dbclient-fetcher pgsql 18`"
         )
     hint = "; it is a script for psql" if "text format dump" in said else ""
-    return EtlError(
+    return DumpError(
         f"dump {file}: can't be read: {said or 'it is empty'}{hint}; want a whole dump of pg_dump in custom, directory or "
         "tar format, or a .tar.gz around one"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import quote
 
-from multischema.errors import EtlError
+from multischema.errors import DumpError, EtlError
 
 _NAME = "multi-schema-postgres-etl"
 _RUN, _NEW, _KEPT = f"{_NAME}-run-", f"{_NAME}-new-", f"{_NAME}-kept-"
@@ -46,7 +46,7 @@ class PrivateDirectory:
         return str(file)
 
     def unpacked(self, file: Path) -> Path:
-        """Return the dump that a file holds: itself, or what stands in a .tar.gz, unpacked once. Raises EtlError."""
+        """Return the dump that a file holds: itself, or what stands in a .tar.gz, unpacked once. Raises DumpError."""
         unpacking = self.path / "unpacking"
         try:
             if is_tar(file):
@@ -60,20 +60,20 @@ class PrivateDirectory:
             with tarfile.open(file, "r:gz") as packed:
                 inside = [member for member in packed if member.isfile()]
                 if len(inside) != 1:
-                    raise EtlError(f"dump {file}: the .tar.gz holds {len(inside)} files; want one, a dump of pg_dump")
+                    raise DumpError(f"dump {file}: the .tar.gz holds {len(inside)} files; want one, a dump of pg_dump")
                 self.refuse_if_full(inside[0].size, f"unpacking {file}")
                 with cast(IO[bytes], packed.extractfile(inside[0])) as source, unpacking.open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is cut short, or no tar"
-            raise EtlError(f"dump {file}: can't be read: {reason}") from None
+            raise DumpError(f"dump {file}: can't be read: {reason}") from None
         return unpacking.rename(self.archive)
 
     def refuse_if_full(self, wanted: int, doing: str) -> None:
         """Raise EtlError where the disk has not so many bytes to spare."""
         free = shutil.disk_usage(self.path).free
         if free < wanted:
-            raise EtlError(
+            raise DumpError(
                 f"{doing}: {free >> 20} MiB are free in {self.path.parent}, want about {wanted >> 20}; free space, set "
                 "TMPDIR to another disk, or use mode stream, which needs none"
             )
@@ -111,12 +111,12 @@ def kept_archive(schema: str) -> Path:
 
 
 def kept_dump(schema: str) -> dict[str, Any] | None:
-    """Return what must be known of a kept dump, None where there is none. Raises EtlError for what is not ours."""
+    """Return what must be known of a kept dump, None where there is none. Raises DumpError for what is not ours."""
     kept = kept_path(schema)
     try:
         found = kept.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
-            raise EtlError(f"dump {kept}: is no directory that this user alone can read; delete it")
+            raise DumpError(f"dump {kept}: is no directory that this user alone can read; delete it")
         facts: dict[str, Any] = json.loads((kept / _FACTS).read_text())
     except (FileNotFoundError, ValueError):
         return None
@@ -162,7 +162,7 @@ def _forbid_core_dumps() -> None:
 
 
 def _folder() -> Path:
-    """Return where dumps lie: TMPDIR, or the system's own where it is not set. Raises EtlError; it never takes another."""
+    """Return where dumps lie: TMPDIR, or the system's own where it is not set. Raises DumpError; it never takes another."""
     wanted = os.environ.get("TMPDIR")
     try:
         found = tempfile.gettempdir()
@@ -170,7 +170,7 @@ def _folder() -> Path:
         found = ""
     if not found or (wanted and found != os.path.abspath(wanted)):
         what = f"TMPDIR is {wanted}, which" if wanted else "the folder of temporary files"
-        raise EtlError(f"dump: {what} can't be written; set TMPDIR to a folder that can, or use mode stream")
+        raise DumpError(f"dump: {what} can't be written; set TMPDIR to a folder that can, or use mode stream")
     return Path(found)
 
 

@@ -45,10 +45,10 @@ def drop_members(connection: Connection, schema: str, *, others: bool = False, k
     deadline = time.monotonic() + _PATIENCE
     with translated("target", f"emptying schema {schema}"), short_lock_timeout(connection):
         while True:
-            for row in query(connection, "keys_of", schema=schema, others=others):
+            for row in query(connection, "raw_keys", schema=schema, others=others):
                 if row["what"] == "constraint":
                     _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
-            found = query(connection, "members", schema=schema, marker=raw.MARKER)
+            found = query(connection, "schema_members", schema=schema, marker=raw.MARKER)
             found = [row for row in found if row["owned" if others else "own"]]
             members = [row for row in found if not row["is_marker"]]
             if not members and not keep_marker:

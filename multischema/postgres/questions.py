@@ -71,7 +71,7 @@ def read_catalog(connection: psycopg.Connection[dict[str, Any]], schema: str) ->
             columns=query(connection, "columns", tables=oids),
             types=query(connection, "types", tables=oids),
             foreign_keys=query(connection, "foreign_keys", tables=oids),
-            left_out=query(connection, "left_out", schema=schema),
+            left_out=query(connection, "not_copied", schema=schema),
             fingerprints=read_fingerprints(connection, oids),
             indexes=(indexes := query(connection, "indexes", tables=oids)),
             definitions=_definitions(connection, schema, [row["oid"] for row in indexes]),
@@ -99,12 +99,12 @@ def lacking(
 ) -> list[dict[str, Any]]:
     """Read which types and collations a server has none of; for a type with limits that it does not know it has an error."""
     try:
-        return query(connection, "lacking", types=list(types), collations=list(collations))
+        return query(connection, "missing_types", types=list(types), collations=list(collations))
     except psycopg.DataError:
-        found = query(connection, "lacking", types=[], collations=list(collations))
+        found = query(connection, "missing_types", types=[], collations=list(collations))
     for type_ in types:
         try:
-            found += query(connection, "lacking", types=[type_], collations=[])
+            found += query(connection, "missing_types", types=[type_], collations=[])
         except psycopg.DataError:
             found.append({"what": "type", "name": type_})
     return found
@@ -119,7 +119,7 @@ def read_fingerprints(connection: psycopg.Connection[dict[str, Any]], tables: Se
 def _definitions(connection: psycopg.Connection[dict[str, Any]], schema: str, indexes: Sequence[int]) -> dict[int, str]:
     """Read the definitions of indexes as the origin schema's own code would write them, until the transaction ends."""
     connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(schema)))
-    return {row["oid"]: row["definition"] for row in query(connection, "definitions_of_indexes", indexes=indexes)}
+    return {row["oid"]: row["definition"] for row in query(connection, "index_definitions", indexes=indexes)}
 
 
 @cache

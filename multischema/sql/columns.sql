@@ -2,9 +2,7 @@
 -- nothing about the rows that are there; nor does one that a child has not whose rows are read too. `generation` is the expression of a generated column, where all partitions agree. A domain's collation is the column's: the published type is what it stands for.
 SELECT a.attrelid::int8 AS table_oid,
        a.attname::text AS name,
-       a.attnum AS number,
        a.atttypid::int8 AS type_oid,
-       a.atttypmod AS typmod,
        format_type(a.atttypid, a.atttypmod) AS type_text,
        a.attnotnull AND NOT EXISTS (
            SELECT FROM pg_attribute AS own

@@ -36,7 +36,7 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
         for statement in building.create_staging(job.staging, job.reader):
             connection.execute(statement)
         # default privileges may show it to a role that the reader is a member of
-        grantees = [row["role"] for row in query(connection, "grantees", schema=job.staging)]
+        grantees = list(dict.fromkeys(row["role"] for row in query(connection, "schema_privileges", schema=job.staging)))
         for statement in building.hide(job.staging, grantees):
             connection.execute(statement)
         published = read_target(connection, job.schema, job.reader).published_comment

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from multischema.dumps import archives
 from multischema.dumps.directory import kept_archive, kept_dump, size_of
-from multischema.errors import ConnectionLost, EtlError, SnapshotLost
+from multischema.errors import ConnectionLost, DumpError, SnapshotLost
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.copying import Route, count_rows
@@ -44,7 +44,7 @@ def dump(run: Run, plan: Plan) -> Dumped:
     if job.keep_dump and (kept := kept_dump(job.schema)) is not None:
         archive = kept_archive(job.schema)
         if kept["structure"] != structure:
-            raise EtlError(f"{side}: the kept dump {archive.parent} is of other tables than there are now; delete it")
+            raise DumpError(f"{side}: the kept dump {archive.parent} is of other tables than there are now; delete it")
         warning = f"the dump {archive.parent} of an earlier run was restored"
         return Dumped(archive, kept["rows"], size_of(archive), (warning,))
     run.directory.drop_archive()

@@ -29,7 +29,7 @@ _LEFT_OUT = ("0A", "22", "23", "42", "54")
 def already_built(connection: Connection, staging: str) -> frozenset[str]:
     """Return what a first attempt has built: indexes by name, keys as `name of table`."""
     with translated("target", f"reading the catalog of {staging}"):
-        return frozenset(row["name"] for row in query(connection, "built", schema=staging))
+        return frozenset(row["name"] for row in query(connection, "staging_built", schema=staging))
 
 
 def build_index(connection: Connection, staging: str, index: IndexPlan) -> str | None:

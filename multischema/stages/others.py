@@ -33,7 +33,7 @@ def obstacles(connection: Connection, job: Job, columns: Mapping[str, Collection
     if illegal_schema(job.schema):
         return []
     with translated("target", f"reading what stands on schema {job.schema}"), connection.transaction():
-        return obstacles_of(connection, job, read_standing(connection, job, columns), columns)
+        return obstacles_of(job, read_standing(connection, job, columns), columns)
 
 
 def read_standing(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> Standing:
@@ -59,9 +59,8 @@ def published_columns(connection: Connection, schema: str) -> dict[str, list[str
     return {row["name"]: row["columns"] for row in query(connection, "table_columns", schema=schema)}
 
 
-def obstacles_of(
-    connection: Connection, job: Job, standing: Standing, columns: Mapping[str, Collection[str]] | None
-) -> list[str]:
+def obstacles_of(job: Job, standing: Standing, columns: Mapping[str, Collection[str]] | None) -> list[str]:
+    """Return a line for each thing of others in what stands there that a run can neither leave nor create again."""
     foreign = ownership_problems(standing.server, standing.facts, job.app, job.schema, adopt=job.adopt)
     if foreign:
         return foreign

@@ -131,7 +131,7 @@ def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str
     held: set[int] = set()
     while True:
         standing = read_standing(connection, job, columns)
-        problems = obstacles_of(connection, job, standing, columns)
+        problems = obstacles_of(job, standing, columns)
         if problems:
             raise VerifyError(*problems)
         new = [view for view in standing.dependants if view.oid not in held]
@@ -147,7 +147,7 @@ def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str
 def _copies(connection: Connection, views: Sequence[Dependant]) -> list[_Copy]:
     """Read what views are created from, and what is granted on them."""
     connection.execute("SET LOCAL search_path = pg_catalog")  # names come out with their schemas
-    definitions = dependants.define(query(connection, "definitions", dependants=[view.oid for view in views]))
+    definitions = dependants.define(query(connection, "view_definitions", dependants=[view.oid for view in views]))
     return [
         _Copy(
             view, definitions[view.oid], grants.read(query(connection, "privileges", schema=view.schema, relation=view.name))
@@ -206,10 +206,10 @@ def _recreated(connection: Connection, job: Job, copy: _Copy) -> str | None:
 @contextmanager
 def _in_use(title: str, schema: str, *others: type[psycopg.Error]) -> Iterator[None]:
     """Have what a query reads, or somebody else replaces, be tried again."""
-    passing: tuple[type[psycopg.Error], ...] = (errors.LockNotAvailable, errors.DeadlockDetected, *others)
+    transient: tuple[type[psycopg.Error], ...] = (errors.LockNotAvailable, errors.DeadlockDetected, *others)
     try:
         yield
-    except passing:
+    except transient:
         raise _InUse(
             f"target: {title} is in use, and schema {schema} can't be replaced without it; "
             "end the queries that read it, then start again"

@@ -30,7 +30,7 @@ def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
         if any(row["schema"] == schema for row in query(connection, "raw_schemas", marker=raw.MARKER)):
             return []
         exists = read_server(connection, schema).may_use_schema is not None
-        rows = query(connection, "members", schema=schema, marker=raw.MARKER)
+        rows = query(connection, "schema_members", schema=schema, marker=raw.MARKER)
     if schema != "public":
         problem = f"target: schema {schema} is there, and mode dump would fill and drop it; rename it, or use mode stream"
         return [problem] if exists else []
@@ -135,7 +135,7 @@ def empty(connection: Connection, job: Job, plan: Plan) -> None:
 def strip(connection: Connection, schema: str) -> None:
     """Drop all keys and indexes of the raw tables, and have their rows in no WAL and in no statistics."""
     with translated("target", f"dropping the keys of schema {schema}"):
-        for row in query(connection, "keys_of", schema=schema, others=False):
+        for row in query(connection, "raw_keys", schema=schema, others=False):
             if row["what"] == "constraint":
                 connection.execute(raw.drop_constraint(row["table"], row["name"]))
             elif row["what"] == "index":
@@ -152,10 +152,10 @@ def hide(connection: Connection, schema: str) -> None:
     A function of a backup's that ran with this role's rights would read them for whoever calls it.
     """
     with translated("target", f"hiding the tables of schema {schema}"):
-        granted = query(connection, "granted_raw", schema=schema)
+        granted = query(connection, "raw_grants", schema=schema)
         for statement in raw.hide([(row["table"], row["role"]) for row in granted]):
             connection.execute(statement)
-        for row in query(connection, "definers", schema=schema):
+        for row in query(connection, "raw_security_definers", schema=schema):
             connection.execute(raw.disarm(row["routine"]))
 
 
@@ -206,7 +206,7 @@ def leave(connection: Connection, schema: str) -> bool:
 def _staying(connection: Connection, schema: str) -> list[str]:
     """Return a line for each object but the marker that is still in the raw schema."""
     with translated("target", f"reading the catalog of schema {schema}"):
-        rows = query(connection, "members", schema=schema, marker=raw.MARKER)
+        rows = query(connection, "schema_members", schema=schema, marker=raw.MARKER)
     return [
         f"target: {row['kind']} {row['name']} of role {row['owner']} stays in schema {schema}; drop it"
         for row in rows

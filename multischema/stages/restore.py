@@ -7,7 +7,7 @@ from pathlib import Path
 from multischema.dumps import archives
 from multischema.dumps.directory import is_tar
 from multischema.dumps.programs import run_command
-from multischema.errors import CheckError, EtlError
+from multischema.errors import CheckError, DumpError
 from multischema.plan.plan import Plan
 from multischema.postgres import locks
 from multischema.postgres.errors import translated
@@ -68,16 +68,16 @@ def restore_structure(run: Run, file: Path, on_wait: Callable[[str], None]) -> t
 
     Return warnings, and what stands elsewhere with rows of these tables, which is not restored.
 
-    Raises EtlError for a file that is no dump, DatabaseError for what the target can't create.
+    Raises DumpError for a file that is no dump, DatabaseError for what the target can't create.
     """
     if not file.exists():
-        raise EtlError(f"dump {file}: there is no such file")
+        raise DumpError(f"dump {file}: there is no such file")
     archive = run.directory.unpacked(file)
     entries = contents_of(archive, str(file))
     wanted = [entry for entry in entries if entry.kind in archives.STRUCTURE and entry.within(run.job.raw_schema)]
     if not any(entry.kind == "TABLE" for entry in wanted):
         found = ", ".join(sorted({entry.names.split(" ")[0] for entry in entries if entry.kind == "TABLE"})) or "none"
-        raise EtlError(f"dump {file}: it holds no table of schema {run.job.raw_schema}; its schemas with tables: {found}")
+        raise DumpError(f"dump {file}: it holds no table of schema {run.job.raw_schema}; its schemas with tables: {found}")
     related = [entry for entry in entries if entry.kind in ("TABLE", "FOREIGN TABLE", "TABLE ATTACH")]
     asked = [entry for entry in entries if entry in wanted or entry in related]
     listed = run.directory.write("structure", "".join(f"{entry.line}\n" for entry in asked))
@@ -125,7 +125,7 @@ def contents_of(archive: Path, name: str) -> list[archives.Entry]:
 
 
 def _rows_of_dump(run: Run, plan: Plan, archive: Path) -> list[archives.Entry]:
-    """Return the entries of a dump with the rows of the copied tables. Raises EtlError where some are not in it."""
+    """Return the entries of a dump with the rows of the copied tables. Raises DumpError where some are not in it."""
     entries = contents_of(archive, run.job.from_dump or str(archive))
     if not run.job.from_dump:
         return [entry for entry in entries if entry.kind == "TABLE DATA"]
@@ -136,7 +136,7 @@ def _rows_of_dump(run: Run, plan: Plan, archive: Path) -> list[archives.Entry]:
     found = {row["name"]: all_rows[row["name"]] for row in leaves}
     absent = [name for name, rows in found.items() if not rows]
     if absent:
-        raise EtlError(
+        raise DumpError(
             *(f"dump {run.job.from_dump}: it holds no rows of table {name}; truncate it in the rules" for name in absent)
         )
     return [entry for rows in found.values() for entry in rows]

@@ -129,11 +129,11 @@ def naming_triggers(run: Run) -> Iterator[None]:
 
 
 @contextmanager
-def stopping_others(run: Run, *passing: type[EtlError]) -> Iterator[None]:
-    """On a failure, end what the other threads are doing; for good, unless it is a passing one that is tried again."""
+def stopping_others(run: Run, *transient: type[EtlError]) -> Iterator[None]:
+    """On a failure, end what the other threads are doing; for good, unless it is a transient one that is tried again."""
     try:
         yield
-    except passing:
+    except transient:
         run.sessions.interrupt(spare=run.lock)
         raise
     except BaseException:

@@ -738,7 +738,7 @@ def test_a_client_program_whose_session_is_ended_in_the_middle_of_a_table_is_an_
         result = run.ended()
     assert isinstance(result, ConnectionLost), result
     assert str(result).startswith("origin shop: dump failed: " if name == "pg_dump" else "target: restore failed: ")
-    assert result.passing
+    assert result.transient
     assert run_of_users(place) == 1
     nothing_left(place, private)
 
@@ -766,7 +766,7 @@ def test_a_pg_dump_that_is_told_to_end_in_the_middle_of_a_table_is_an_error_that
         result = run.ended()
     assert isinstance(result, ConnectionLost), result
     assert str(result) == "origin shop: dump failed: table users: terminating connection"
-    assert result.passing
+    assert result.transient
     assert run_of_users(place) == 1
     nothing_left(place, private)
 
@@ -842,7 +842,7 @@ def test_what_pg_restore_says_of_a_row_is_told_to_nobody(
     assert failed.value.problems == (
         "target: restore failed: table users: its message may quote a row, and stands in the server's log only",
     )
-    assert not failed.value.passing
+    assert not failed.value.transient
     assert run_of_users(place) == 1
     nothing_left(place, private)
 

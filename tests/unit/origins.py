@@ -97,8 +97,6 @@ def oid(spelling: str) -> int:
 def column(name: str, spelling: str = "text", *, default: str | None = None, **values: Any) -> Column:
     """Return a column, nullable and without more to say of it unless `values` do."""
     known: dict[str, Any] = {
-        "number": 1,
-        "typmod": -1,
         "not_null": False,
         "generated": "s" if "generated_from" in values else "",
         "generation": None,

@@ -152,7 +152,7 @@ def test_a_refusal_is_one_line_and_of_the_kind_that_says_whether_to_ask_again(
     assert wanted in str(caught.value)
     assert str(caught.value).startswith("start of job definition abc in fr-par: ")
     assert "\n" not in str(caught.value)
-    assert caught.value.passing is (kind is Unanswered)
+    assert caught.value.transient is (kind is Unanswered)
 
 
 @pytest.mark.parametrize(
