@@ -13,7 +13,7 @@ from multischema.errors import EtlError, RulesError
 from multischema.postgres import database, sessions
 from multischema.postgres.sessions import Sessions
 from tests.conftest import PROGRAMS
-from tests.flows.conftest import SLOW, SLOW_RULES, Shop, blocked, busy, fill_slow
+from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy, fill_slow
 from tests.flows.servers import eventually
 from tests.postgres.proxy import proxied
 
@@ -35,17 +35,6 @@ def end_sessions(shop: Shop, side: str, which: str) -> int:
     with psycopg.connect(server.url(), autocommit=True) as connection:
         ((ended,),) = connection.execute(ENDED.format(which).encode(), [shop.place.name]).fetchall()
     return int(ended)
-
-
-def waiting_for_lock(shop: Shop) -> int:
-    """Return how many runs have asked for the app's lock and do not have it."""
-    with psycopg.connect(shop.place.target_server.url(), autocommit=True) as connection:
-        ((waiting,),) = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity AS a WHERE datname = %s AND query LIKE '%%pg_try_advisory_lock%%' "
-            "AND NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.locktype = 'advisory')",
-            [shop.place.name],
-        ).fetchall()
-    return int(waiting)
 
 
 def names_of_children() -> set[str]:
@@ -224,25 +213,7 @@ def test_a_link_that_stalls_is_given_up_and_the_work_done_again_on_another(
     assert "pg_dump" not in names_of_children()
 
 
-def test_a_second_run_of_an_app_says_that_it_waits_and_then_runs(shop: Shop) -> None:
-    fill_slow(shop.place, rows=3)
-    with blocked(shop.place) as release:
-
-        def release_the_first_once_the_second_waits() -> None:
-            eventually(lambda: waiting_for_lock(shop))
-            release()
-
-        first = shop.command(rules=SLOW_RULES)
-        eventually(lambda: busy(shop.place, "origin", "COPY"))
-        with meanwhile(release_the_first_once_the_second_waits):
-            assert shop.run(SLOW_RULES, lock_wait=120).is_completed()
-    assert first.wait() == 0
-    assert shop.read("SELECT count(*) FROM {}.users") == [(3,)]
-    lines = [line["message"] for line in shop.server.logs(shop.last(), "report of")]
-    assert f"waiting for another run of schema {shop.app}, at most 120 s" in lines
-
-
-def test_a_run_that_waited_long_enough_gives_up(shop: Shop) -> None:
+def test_a_run_says_that_it_waits_for_another_and_gives_up_after_its_patience(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     with psycopg.connect(shop.place.target_url) as other:
         other.execute("SELECT pg_advisory_lock(6648940, hashtext(%s))", [shop.app])
@@ -251,3 +222,5 @@ def test_a_run_that_waited_long_enough_gives_up(shop: Shop) -> None:
         f"target: another run of schema {shop.app} is still going on after 1 s; start again when it has ended"
     )
     assert shop.place.schemas() == set()
+    lines = [line["message"] for line in shop.server.logs(shop.last(), "waiting for another run")]
+    assert f"waiting for another run of schema {shop.app}, at most 1 s" in lines

@@ -370,22 +370,6 @@ def test_a_second_run_waits_for_the_worker_and_then_runs(shop: Shop) -> None:
     assert ended[0]["end_time"] <= ended[1]["start_time"]
 
 
-def test_a_second_run_on_another_worker_waits_for_the_first_and_then_runs(shop: Shop) -> None:
-    shop.host.worker("worker-2")
-    with blocked(shop.place) as release:
-        first = shop.run()
-        eventually(lambda: busy(shop.place, *COPY))
-        shop.place.in_origin("INSERT INTO users (name, mood) VALUES ('Marie', 'bad')")
-        second = shop.run()
-        shop.server.logs(second, f"waiting for another run of schema {APP}")
-        assert [shop.now(run)["state_name"] for run in (first, second)] == ["Running", "Running"]
-        release()
-    ended = [shop.wait(first), shop.wait(second)]
-    assert [run["state_name"] for run in ended] == ["Completed", "Completed"]
-    assert ended[0]["end_time"] <= ended[1]["end_time"]
-    assert shop.users() == 5
-
-
 def test_a_worker_that_is_told_to_stop_as_a_run_starts_hands_it_to_the_next(shop: Shop) -> None:
     run = shop.run()
     shop.wait(run, "PENDING")
