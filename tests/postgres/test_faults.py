@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,41 +100,6 @@ def gate_in(place: Place, stage: str) -> Iterator[Gate]:
     """Close a gate: `copy`, or a command tag of the target."""
     with gate_in_copy(place) if stage == "copy" else gate_at(place, stage) as gate:
         yield gate
-
-
-STAGES = ["after check", "CREATE SCHEMA", "CREATE TABLE", "copy", "CREATE INDEX", "ALTER TABLE", "COMMENT"]
-STAGES += ["before verify", "after verify", "ALTER SCHEMA", "GRANT", "DROP TABLE", "after publish", "after clean"]
-QUICK = ("copy", "ALTER SCHEMA")
-
-
-@pytest.mark.parametrize(
-    "stage", [stage if stage in QUICK else pytest.param(stage, marks=pytest.mark.slow) for stage in STAGES]
-)
-def test_a_run_killed_in_any_stage_leaves_what_is_published_as_it_was_and_the_next_one_needs_no_help(
-    stage: str, place: Place
-) -> None:
-    published(place)
-    dies = stage if stage.startswith(("before", "after")) else ""
-    with nullcontext() if dies else gate_in(place, stage) as gate:
-        with process(place, RULES, dies=dies) as running:
-            if gate:
-                gate.reached()
-                running.kill()
-            assert running.wait(PATIENCE) == -signal.SIGKILL
-        if gate:
-            gate.open()
-        no_sessions(place)
-    is_published = stage in ("DROP TABLE", "after publish", "after clean")
-    assert run_of_users(place) == (2 if is_published else 1)
-    left = place.schemas() - {"shop"}
-    for name in left:
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            place.read(f'SELECT * FROM "{name}".users')
-    if stage in ("copy", "COMMENT", "before verify"):
-        assert [name[:17] for name in left] == ["etl_staging_shop_"]
-    place.run(RULES)
-    assert run_of_users(place) == 2
-    assert place.schemas() == {"shop"}
 
 
 @pytest.mark.slow

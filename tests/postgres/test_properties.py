@@ -24,9 +24,10 @@ from psycopg.types.json import Json, Jsonb
 
 from multischema.errors import EtlError
 from multischema.pipeline import Published
+from tests.clients import left_in
 from tests.conftest import PROGRAMS, Place
 from tests.postgres.gates import eventually
-from tests.postgres.test_dump import MEMBERS, left_in, private  # noqa: F401 - a fixture, for each test
+from tests.postgres.test_dump import MEMBERS
 from tests.postgres.test_faults import Run, behind_proxy, no_sessions
 
 # Personal values are made of these, and no others are: one search finds any of them.
@@ -429,6 +430,7 @@ def check(place: Place, origin: list[Table], fault: tuple[str, bytes] | None, mo
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("private")
 def test_what_is_published_is_what_the_rules_say_whatever_the_origin_and_the_fault(
     place: Place, pytestconfig: pytest.Config
 ) -> None:
