@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flows import command_line
+from flows.apps import known_apps
 from flows.etl import etl
 from tests.conftest import PASSWORD
 from tests.flows.conftest import PATIENCE, SLOW_RULES, Shop, busy, fill_slow
@@ -205,7 +206,7 @@ def test_without_rules_an_app_that_nobody_knows_is_a_usage_error(main: Main, sho
     status, _, err = main()
     assert status == 2
     assert err == (
-        f"error: unknown app {shop.app}: known are aei, rdvi, rdvs, rdvsp; "
+        f"error: unknown app {shop.app}: known are {', '.join(sorted(known_apps()))}; "
         "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml\n"
     )
 
