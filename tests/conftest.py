@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
-import xdist
+import xdist  # type: ignore[import-untyped]
 from psycopg import sql
 
 from demo import alone

@@ -12,13 +12,12 @@ import pytest
 from multischema.errors import EtlError, RulesError
 from multischema.postgres import database, sessions
 from multischema.postgres.sessions import Sessions
-from tests.conftest import PROGRAMS
+from tests.conftest import PROGRAMS, Place
 from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy, fill_slow
 from tests.flows.servers import eventually
 from tests.postgres.proxy import proxied
 
-# pytest undoes the filter of flows/etl.py
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Field name")]
+pytestmark = pytest.mark.slow
 
 ORIGIN = "CREATE TABLE users (id serial PRIMARY KEY, name text); INSERT INTO users (name) VALUES ('Marie')"
 RULES = "tables: [{table_name: users, anonymized_column_names: [name]}]"
@@ -29,11 +28,11 @@ QUICK = """CREATE OR REPLACE FUNCTION slow(mood) RETURNS json LANGUAGE sql AS $$
 ENDED = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND {}"
 
 
-def end_sessions(shop: Shop, side: str, which: str) -> int:
+def end_sessions(place: Place, side: str, which: str) -> int:
     """End the sessions of a run on one side and return how many there were: what is to be cut may not have begun."""
-    server = shop.place.origin_server if side == "origin" else shop.place.target_server
+    server = place.origin_server if side == "origin" else place.target_server
     with psycopg.connect(server.url(), autocommit=True) as connection:
-        ((ended,),) = connection.execute(ENDED.format(which).encode(), [shop.place.name]).fetchall()
+        ((ended,),) = connection.execute(ENDED.format(which).encode(), [place.name]).fetchall()
     return int(ended)
 
 
@@ -116,7 +115,7 @@ def test_a_lost_connection_to_the_target_copies_that_table_again(shop: Shop) -> 
     fill_slow(shop.place, rows=100)
 
     def cut() -> None:
-        eventually(lambda: end_sessions(shop, "target", "state = 'active' AND query LIKE 'COPY%%users%%'"))
+        eventually(lambda: end_sessions(shop.place, "target", "state = 'active' AND query LIKE 'COPY%%users%%'"))
 
     with meanwhile(cut):
         state = shop.run(SLOW_RULES)
@@ -141,7 +140,7 @@ def test_a_lost_snapshot_copies_everything_again_from_a_new_one(shop: Shop) -> N
         eventually(lambda: busy(shop.place, "origin", "COPY"))
         shop.place.in_origin("INSERT INTO users (name, mood) VALUES ('Jean', 'good')")
         shop.place.in_origin(QUICK)
-        assert end_sessions(shop, "origin", "application_name LIKE 'multi-schema%%'")
+        assert end_sessions(shop.place, "origin", "application_name LIKE 'multi-schema%%'")
 
     with meanwhile(cut):
         state = shop.run(SLOW_RULES, jobs=1)
@@ -162,7 +161,7 @@ def test_a_snapshot_that_is_lost_each_time_fails_the_run(shop: Shop) -> None:
     def cut() -> None:
         while not over.wait(0.2):
             if busy(shop.place, "origin", "COPY"):
-                end_sessions(shop, "origin", "application_name LIKE 'multi-schema%%'")
+                end_sessions(shop.place, "origin", "application_name LIKE 'multi-schema%%'")
 
     with meanwhile(cut):
         try:

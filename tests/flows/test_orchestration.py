@@ -310,7 +310,7 @@ def rows(shop: Shop, number: int) -> None:
     shop.place.in_origin(f"INSERT INTO users (name, mood) SELECT 'Marie', 'bad' FROM generate_series(1, {number} - 4)")
 
 
-WRONG = [
+WRONG: list[dict[str, Any]] = [
     {"jobs": 99},
     {"jobs": "many"},
     {"app": "RDVS!"},
@@ -499,7 +499,7 @@ def test_a_run_goes_on_while_the_server_is_restarted(shop: Shop) -> None:
 def test_a_task_that_loses_its_connection_is_tried_again_and_the_server_shows_it(shop: Shop) -> None:
     rows(shop, 150)
     run = shop.run()
-    eventually(lambda: end_sessions(shop, "target", "state = 'active' AND query LIKE 'COPY%%users%%'"))
+    eventually(lambda: end_sessions(shop.place, "target", "state = 'active' AND query LIKE 'COPY%%users%%'"))
     assert shop.wait(run)["state_name"] == "Completed"
     tasks = shop.server.tasks(run, f"clean {APP}")
     assert tasks["copy users"]["run_count"] == 2

@@ -77,7 +77,8 @@ class Run(threading.Thread):
     def __init__(self, place: Place, *databases: Database, text: str = RULES, **changes: Any) -> None:
         super().__init__()
         job, rules = place.job(**changes), place.rules(text)
-        self._work = lambda: pipeline.run(job, rules, *(databases or place.databases()))
+        origin, target = databases or place.databases()
+        self._work: Callable[[], pipeline.Published] = lambda: pipeline.run(job, rules, origin, target)
         self.result: Any = None
         self.start()
 
@@ -609,7 +610,7 @@ def test_a_server_at_its_limit_of_connections_fails_the_run_in_lines_that_say_so
     place = published(make_place(own=own))
     url = place.origin_url if side == "origin" else place.target_url
     taken: list[psycopg.Connection] = []
-    results = []
+    results: list[Any] = []
     try:
         with suppress(psycopg.OperationalError):
             while True:

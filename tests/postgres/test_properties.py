@@ -256,10 +256,10 @@ def tables(draw: st.DrawFn) -> list[Table]:
                 references=table.name,
                 refers_to_masked=table.column("id").is_masked,
             )
-            for table in (draw(st.sampled_from(referred)) for _ in range(1 if referred and draw(st.booleans()) else 0))
+            for table in (draw(st.sampled_from(referred)) for _ in range(1 if referred and bool(draw(st.booleans())) else 0))
         ]
         sources = [column.name for column in plain if column.kind == "text"]
-        loud = [Column("loud", "text", "kept", upper_of=sources[0])] if sources and draw(st.booleans()) else []
+        loud = [Column("loud", "text", "kept", upper_of=sources[0])] if sources and bool(draw(st.booleans())) else []
         # of what is truncated the rules say nothing more
         all_columns = tuple(replace(c, rule="") if hidden else c for c in (*of_key, *plain, *refers, *loud))
         indexed = st.lists(st.sampled_from([c.name for c in plain if c.kind != "json"] or ["-"]), min_size=1, unique=True)
@@ -381,7 +381,7 @@ def check_clean(place: Place) -> None:
     no_sessions(place)
 
 
-def execute(url: str, *statements: sql.Composable) -> None:
+def execute(url: str, *statements: sql.SQL | sql.Composed) -> None:
     """Execute statements in one transaction."""
     with psycopg.connect(url) as connection:
         for statement in statements:

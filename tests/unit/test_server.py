@@ -1,6 +1,6 @@
 """The Prefect server of one's own: what it refuses to start with, and what it starts with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 from cryptography.fernet import Fernet
@@ -16,7 +16,7 @@ GOOD = {
 }
 
 
-def refused(environment: Mapping[str, str]) -> tuple[str, ...]:
+def refused(environment: Mapping[str, str]) -> Sequence[str]:
     """Return why the server does not start."""
     with pytest.raises(UsageError) as caught:
         server.settings(environment)
