@@ -1,6 +1,7 @@
 # `make` lists the targets. Those that need it install what the project needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 3
 
 .PHONY: help demo ui install test test-all bench check audit deploy lock clean
 
@@ -16,10 +17,16 @@ ui: .venv/installed  ## open Prefect's UI on the demo's runs
 install: .venv/installed  ## what the ETL, the tests and the demo need, into .venv
 
 test: .venv/installed  ## all tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(call tests,not slow)
 
 test-all: .venv/installed  ## all tests: faults, orchestration and properties too
-	@$(BIN)/python -m pytest
+	@$(call tests,slow or not slow)
+
+# Side by side first, then those that want the machine for themselves; both run, and either fails the target.
+tests = failed=0; \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "($(1)) and not alone" || failed=1; \
+	$(BIN)/python -m pytest -m "($(1)) and alone" || failed=1; \
+	exit $$failed
 
 bench: .venv/installed  ## compare the ETL with other ways of copying; make bench OPTIONS="--size 5"
 	@$(BIN)/python -m bench $(OPTIONS)

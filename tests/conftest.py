@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import xdist  # type: ignore[import-untyped]
 from psycopg import sql
 
 from demo import alone
@@ -46,9 +47,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--examples", type=int, help="how many random examples a property test tries; else 25, always the same")
 
 
-def pytest_sessionstart() -> None:
-    """Leave the directory that pytest was started in, which has been looked at for options and tests by now."""
-    os.chdir(OWN)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Leave the directory that pytest was started in, which has been looked at for options and tests by now.
+
+    What runs no test itself, but starts processes that do, stays: they look at it too.
+    """
+    if not xdist.is_xdist_controller(session):
+        os.chdir(OWN)
 
 
 @pytest.fixture(scope="session")

@@ -421,7 +421,7 @@ class _Handler(BaseHTTPRequestHandler):
         identifier = found["id"] if found else None
         if what in ("run", "stop"):
             run = self.server.runs.get(identifier or "")
-            return run and run.definition
+            return run.definition if run else None
         return self.server.definitions.get((query.get("job_definition_id") if what == "list" else identifier) or "")
 
     def _fault(self, what: str, definition: Definition | None) -> Fault | None:

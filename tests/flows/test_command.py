@@ -8,16 +8,16 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows import command_line
+from flows.apps import known_apps
 from flows.etl import etl
 from tests.conftest import PASSWORD
-from tests.flows.conftest import PATIENCE, SLOW_RULES, Shop, busy, fill_slow
-from tests.flows.servers import eventually, furnish
-
-pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
+from tests.flows.conftest import SLOW_RULES, Shop, busy, fill_slow
+from tests.flows.servers import PATIENCE, eventually, furnish
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
@@ -205,7 +205,7 @@ def test_without_rules_an_app_that_nobody_knows_is_a_usage_error(main: Main, sho
     status, _, err = main()
     assert status == 2
     assert err == (
-        f"error: unknown app {shop.app}: known are aei, rdvi, rdvs, rdvsp; "
+        f"error: unknown app {shop.app}: known are {', '.join(sorted(known_apps()))}; "
         "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml\n"
     )
 
@@ -214,7 +214,7 @@ def test_variables_are_read_from_a_file_of_the_directory_and_the_environment_sta
     shop.place.in_origin(ORIGIN)
     file = "\n".join(f"{name}='{value}'" for name, value in {**shop.environment, "METABASE_USERNAME": "nobody"}.items())
     (shop.directory / ".env").write_text(file)
-    unset = dict.fromkeys(shop.environment, None)
+    unset: dict[str, Any] = dict.fromkeys(shop.environment)
     command = shop.command("--check", rules=RULES, **{**unset, "METABASE_USERNAME": shop.place.reader})
     assert command.wait() == 0, command.text
 
@@ -251,7 +251,7 @@ def test_without_a_server_a_run_starts_one_ends_in_silence_and_keeps_its_task_ru
     home = tmp_path / "home"
     home.mkdir()
     furnish(home)
-    alone = {"PREFECT_API_URL": None, "PREFECT_HOME": str(home)}
+    alone: dict[str, Any] = {"PREFECT_API_URL": None, "PREFECT_HOME": str(home)}
     command = shop.command(rules=RULES, **alone)
     assert command.wait(5 * PATIENCE) == 0
     assert command.err == ""

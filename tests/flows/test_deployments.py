@@ -12,8 +12,6 @@ from flows.apps import known_apps
 from flows.etl import etl
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
-
 FILE = ROOT / "prefect.yaml"
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load(FILE.read_text())["deployments"]
 

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -13,8 +14,7 @@ from tests.conftest import PASSWORD, PROGRAMS
 from tests.flows.conftest import Shop
 from tests.flows.servers import eventually
 
-# pytest undoes the filter of flows/etl.py
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Field name")]
+pytestmark = pytest.mark.slow
 
 SOON = 25  # seconds on a busy machine; what waits for a thread that hangs takes 30 or more
 ORIGIN = """
@@ -36,7 +36,7 @@ def programs(tmp_path: Path) -> Path:
     return folder
 
 
-def variables(programs: Path, tmp_path: Path) -> dict[str, str]:
+def variables(programs: Path, tmp_path: Path) -> dict[str, Any]:
     """Return the environment in which dumps lie in a folder of the test's."""
     temporary = tmp_path / "temporary"
     temporary.mkdir(exist_ok=True)

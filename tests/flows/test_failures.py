@@ -12,13 +12,12 @@ import pytest
 from multischema.errors import EtlError, RulesError
 from multischema.postgres import database, sessions
 from multischema.postgres.sessions import Sessions
-from tests.conftest import PROGRAMS
-from tests.flows.conftest import SLOW, SLOW_RULES, Shop, blocked, busy, fill_slow
+from tests.conftest import PROGRAMS, Place
+from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy, fill_slow
 from tests.flows.servers import eventually
 from tests.postgres.proxy import proxied
 
-# pytest undoes the filter of flows/etl.py
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Field name")]
+pytestmark = pytest.mark.slow
 
 ORIGIN = "CREATE TABLE users (id serial PRIMARY KEY, name text); INSERT INTO users (name) VALUES ('Marie')"
 RULES = "tables: [{table_name: users, anonymized_column_names: [name]}]"
@@ -29,23 +28,12 @@ QUICK = """CREATE OR REPLACE FUNCTION slow(mood) RETURNS json LANGUAGE sql AS $$
 ENDED = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s AND {}"
 
 
-def end_sessions(shop: Shop, side: str, which: str) -> int:
+def end_sessions(place: Place, side: str, which: str) -> int:
     """End the sessions of a run on one side and return how many there were: what is to be cut may not have begun."""
-    server = shop.place.origin_server if side == "origin" else shop.place.target_server
+    server = place.origin_server if side == "origin" else place.target_server
     with psycopg.connect(server.url(), autocommit=True) as connection:
-        ((ended,),) = connection.execute(ENDED.format(which).encode(), [shop.place.name]).fetchall()
+        ((ended,),) = connection.execute(ENDED.format(which).encode(), [place.name]).fetchall()
     return int(ended)
-
-
-def waiting_for_lock(shop: Shop) -> int:
-    """Return how many runs have asked for the app's lock and do not have it."""
-    with psycopg.connect(shop.place.target_server.url(), autocommit=True) as connection:
-        ((waiting,),) = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity AS a WHERE datname = %s AND query LIKE '%%pg_try_advisory_lock%%' "
-            "AND NOT EXISTS (SELECT FROM pg_locks AS l WHERE l.pid = a.pid AND l.locktype = 'advisory')",
-            [shop.place.name],
-        ).fetchall()
-    return int(waiting)
 
 
 def names_of_children() -> set[str]:
@@ -127,7 +115,7 @@ def test_a_lost_connection_to_the_target_copies_that_table_again(shop: Shop) -> 
     fill_slow(shop.place, rows=100)
 
     def cut() -> None:
-        eventually(lambda: end_sessions(shop, "target", "state = 'active' AND query LIKE 'COPY%%users%%'"))
+        eventually(lambda: end_sessions(shop.place, "target", "state = 'active' AND query LIKE 'COPY%%users%%'"))
 
     with meanwhile(cut):
         state = shop.run(SLOW_RULES)
@@ -152,7 +140,7 @@ def test_a_lost_snapshot_copies_everything_again_from_a_new_one(shop: Shop) -> N
         eventually(lambda: busy(shop.place, "origin", "COPY"))
         shop.place.in_origin("INSERT INTO users (name, mood) VALUES ('Jean', 'good')")
         shop.place.in_origin(QUICK)
-        assert end_sessions(shop, "origin", "application_name LIKE 'multi-schema%%'")
+        assert end_sessions(shop.place, "origin", "application_name LIKE 'multi-schema%%'")
 
     with meanwhile(cut):
         state = shop.run(SLOW_RULES, jobs=1)
@@ -173,7 +161,7 @@ def test_a_snapshot_that_is_lost_each_time_fails_the_run(shop: Shop) -> None:
     def cut() -> None:
         while not over.wait(0.2):
             if busy(shop.place, "origin", "COPY"):
-                end_sessions(shop, "origin", "application_name LIKE 'multi-schema%%'")
+                end_sessions(shop.place, "origin", "application_name LIKE 'multi-schema%%'")
 
     with meanwhile(cut):
         try:
@@ -224,25 +212,7 @@ def test_a_link_that_stalls_is_given_up_and_the_work_done_again_on_another(
     assert "pg_dump" not in names_of_children()
 
 
-def test_a_second_run_of_an_app_says_that_it_waits_and_then_runs(shop: Shop) -> None:
-    fill_slow(shop.place, rows=3)
-    with blocked(shop.place) as release:
-
-        def release_the_first_once_the_second_waits() -> None:
-            eventually(lambda: waiting_for_lock(shop))
-            release()
-
-        first = shop.command(rules=SLOW_RULES)
-        eventually(lambda: busy(shop.place, "origin", "COPY"))
-        with meanwhile(release_the_first_once_the_second_waits):
-            assert shop.run(SLOW_RULES, lock_wait=120).is_completed()
-    assert first.wait() == 0
-    assert shop.read("SELECT count(*) FROM {}.users") == [(3,)]
-    lines = [line["message"] for line in shop.server.logs(shop.last(), "report of")]
-    assert f"waiting for another run of schema {shop.app}, at most 120 s" in lines
-
-
-def test_a_run_that_waited_long_enough_gives_up(shop: Shop) -> None:
+def test_a_run_says_that_it_waits_for_another_and_gives_up_after_its_patience(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     with psycopg.connect(shop.place.target_url) as other:
         other.execute("SELECT pg_advisory_lock(6648940, hashtext(%s))", [shop.app])
@@ -251,3 +221,5 @@ def test_a_run_that_waited_long_enough_gives_up(shop: Shop) -> None:
         f"target: another run of schema {shop.app} is still going on after 1 s; start again when it has ended"
     )
     assert shop.place.schemas() == set()
+    lines = [line["message"] for line in shop.server.logs(shop.last(), "waiting for another run")]
+    assert f"waiting for another run of schema {shop.app}, at most 1 s" in lines

@@ -12,8 +12,6 @@ from flows import stages
 from flows.etl import etl
 from tests.flows.conftest import Shop
 
-pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
-
 ORIGIN = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE TABLE users (id serial PRIMARY KEY, name text, email text, mood mood, city text);

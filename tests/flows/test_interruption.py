@@ -8,8 +8,7 @@ import pytest
 from tests.flows.conftest import SLOW_RULES, Shop, busy, fill_slow
 from tests.flows.servers import eventually
 
-# pytest undoes the filter of flows/etl.py
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Field name")]
+pytestmark = pytest.mark.slow
 
 SOON = 25  # seconds on a busy machine; what waits for a thread that hangs takes 30 or more
 

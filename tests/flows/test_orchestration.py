@@ -310,7 +310,7 @@ def rows(shop: Shop, number: int) -> None:
     shop.place.in_origin(f"INSERT INTO users (name, mood) SELECT 'Marie', 'bad' FROM generate_series(1, {number} - 4)")
 
 
-WRONG = [
+WRONG: list[dict[str, Any]] = [
     {"jobs": 99},
     {"jobs": "many"},
     {"app": "RDVS!"},
@@ -368,22 +368,6 @@ def test_a_second_run_waits_for_the_worker_and_then_runs(shop: Shop) -> None:
     ended = sorted((shop.wait(run) for run in runs), key=lambda run: str(run["start_time"]))
     assert [run["state_name"] for run in ended] == ["Completed", "Completed"]
     assert ended[0]["end_time"] <= ended[1]["start_time"]
-
-
-def test_a_second_run_on_another_worker_waits_for_the_first_and_then_runs(shop: Shop) -> None:
-    shop.host.worker("worker-2")
-    with blocked(shop.place) as release:
-        first = shop.run()
-        eventually(lambda: busy(shop.place, *COPY))
-        shop.place.in_origin("INSERT INTO users (name, mood) VALUES ('Marie', 'bad')")
-        second = shop.run()
-        shop.server.logs(second, f"waiting for another run of schema {APP}")
-        assert [shop.now(run)["state_name"] for run in (first, second)] == ["Running", "Running"]
-        release()
-    ended = [shop.wait(first), shop.wait(second)]
-    assert [run["state_name"] for run in ended] == ["Completed", "Completed"]
-    assert ended[0]["end_time"] <= ended[1]["end_time"]
-    assert shop.users() == 5
 
 
 def test_a_worker_that_is_told_to_stop_as_a_run_starts_hands_it_to_the_next(shop: Shop) -> None:
@@ -515,7 +499,7 @@ def test_a_run_goes_on_while_the_server_is_restarted(shop: Shop) -> None:
 def test_a_task_that_loses_its_connection_is_tried_again_and_the_server_shows_it(shop: Shop) -> None:
     rows(shop, 150)
     run = shop.run()
-    eventually(lambda: end_sessions(shop, "target", "state = 'active' AND query LIKE 'COPY%%users%%'"))
+    eventually(lambda: end_sessions(shop.place, "target", "state = 'active' AND query LIKE 'COPY%%users%%'"))
     assert shop.wait(run)["state_name"] == "Completed"
     tasks = shop.server.tasks(run, f"clean {APP}")
     assert tasks["copy users"]["run_count"] == 2

@@ -9,8 +9,6 @@ from flows.etl import etl
 from tests.conftest import ROOT
 from tests.flows.conftest import Command, Shop
 
-pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
-
 ORIGIN = "CREATE TABLE users (id serial PRIMARY KEY, name text); INSERT INTO users (name) VALUES ('Marie')"
 RULES = "tables: [{table_name: users, anonymized_column_names: [name]}]"
 

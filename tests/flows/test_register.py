@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.blocks.system import Secret
@@ -48,9 +49,10 @@ def forget() -> None:
 def saved(name: str) -> str | None:
     """Return the value of a block, None where there is none."""
     try:
-        return str(Secret.load(name).get())
+        secret: Any = Secret.load(name)
     except ValueError:
         return None
+    return str(secret.get())
 
 
 def test_what_the_environment_provides_is_saved_and_named_and_no_value_is_said(register: Register) -> None:

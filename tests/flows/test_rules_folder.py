@@ -13,8 +13,6 @@ from flows.etl import etl
 from tests.conftest import ROOT
 from tests.flows.conftest import Shop
 
-pytestmark = pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
-
 ORIGIN = "CREATE TABLE users (id integer PRIMARY KEY, name text);"
 RULES = "tables: [{table_name: users, anonymized_column_names: [name]}]"
 REFUSED = "outside of the folders that rules of a deployment are read from"
@@ -33,7 +31,7 @@ def run(shop: Shop, deployment: UUID, **changes: Any) -> State[Any]:
     with get_client(sync_client=True) as client:
         parameters = {**shop.parameters(RULES), **changes}
         flow_run = client.create_flow_run_from_deployment(deployment, parameters=parameters)
-    state: State[Any] = run_flow(etl, flow_run=flow_run, parameters=flow_run.parameters, return_type="state")  # type: ignore[assignment]
+    state: State[Any] = run_flow(etl, flow_run=flow_run, parameters=flow_run.parameters, return_type="state")  # type: ignore[arg-type, assignment]
     return state
 
 

@@ -143,7 +143,7 @@ class Prefect(PrefectServer):
         found = self.wait(flow_run, *FINAL)
         return found["state_type"], found["state"]["message"] or ""
 
-    def states(self, flow_run: str) -> list[str]:
+    def states_of(self, flow_run: str) -> list[str]:
         """Return the names of the states that a flow run went through."""
         return [state["name"] for state in self.ask("GET", f"flow_run_states/?flow_run_id={flow_run}")]
 
@@ -361,7 +361,7 @@ def own(make_case: Callable[[str], Case]) -> Case:
 def test_a_flow_run_goes_from_scheduled_to_completed(case: Case) -> None:
     flow_run = case.small(name="Marie")
     assert case.prefect.end(flow_run)[0] == "COMPLETED"
-    assert case.prefect.states(flow_run) == ["Scheduled", "Pending", "Submitting", "Running", "Completed"]
+    assert case.prefect.states_of(flow_run) == ["Scheduled", "Pending", "Submitting", "Running", "Completed"]
     (run,) = case.scaleway.runs_of(case.definition)
     assert run.command == ["tini", "--", "prefect", "flow-run", "execute"]
     assert case.prefect.flow_run(flow_run)["infrastructure_pid"] == f"scaleway:fr-par:{run.id}"
@@ -407,7 +407,7 @@ def test_an_app_is_published_through_a_job(case: Case, place: Place) -> None:
     parameters = {"app": app, "rules": rules, "reader": place.reader, "jobs": 2}
     flow_run = case.prefect.run(deployment, case.variables(), parameters)
     assert case.prefect.end(flow_run)[0] == "COMPLETED", case.prefect.log(flow_run, "")
-    assert case.prefect.states(flow_run) == ["Scheduled", "Pending", "Submitting", "Running", "Completed"]
+    assert case.prefect.states_of(flow_run) == ["Scheduled", "Pending", "Submitting", "Running", "Completed"]
     assert place.read(f'SELECT id, name FROM "{app}".users') == [(1, "[valeur unique anonymisée 1]")]
     assert case.ended(case.made()) == "succeeded"
 
@@ -529,7 +529,7 @@ def test_a_flow_run_that_has_ended_keeps_its_state_whatever_becomes_of_its_job(c
     flow_run = case.job("Running Completed exit=3")
     log = case.prefect.log(flow_run, "its command ended with exit code 3")
     assert "Traceback" not in log
-    assert case.prefect.states(flow_run)[-1] == "Completed"
+    assert case.prefect.states_of(flow_run)[-1] == "Completed"
 
 
 def test_a_job_whose_flow_run_is_deleted_is_followed_to_its_end(case: Case, shared_worker: Worker) -> None:
@@ -639,7 +639,7 @@ def test_a_flow_run_that_has_ended_since_it_was_seen_to_be_left_is_not_scheduled
 
     with temporary_settings({PREFECT_API_URL: own.prefect.url, PREFECT_API_AUTH_STRING: AUTH}):
         asyncio.run(crash_what_was_seen())
-    assert own.prefect.states(flow_run) == ["Scheduled", "Pending", "Crashed"]
+    assert own.prefect.states_of(flow_run) == ["Scheduled", "Pending", "Crashed"]
 
 
 def test_a_region_that_is_none_is_refused_before_anything_starts(case: Case) -> None:
@@ -726,7 +726,7 @@ def test_a_second_attempt_is_not_crashed_by_the_end_of_the_first_job(case: Case,
     flags[1].touch()
     assert case.prefect.end(flow_run)[0] == "COMPLETED"
     assert (case.ended(first), case.ended(second)) == ("failed", "succeeded")
-    assert "Crashed" not in case.prefect.states(flow_run)
+    assert "Crashed" not in case.prefect.states_of(flow_run)
 
 
 def test_a_flow_run_that_is_being_submitted_elsewhere_is_not_crashed_by_the_end_of_its_last_job(
@@ -741,7 +741,7 @@ def test_a_flow_run_that_is_being_submitted_elsewhere_is_not_crashed_by_the_end_
     eventually(lambda: f"{run.id} in fr-par: failed" in shared_worker.said())
     case.prefect.ask("PATCH", f"flow_runs/{flow_run}", {"infrastructure_pid": "scaleway:starting:another"})
     eventually(lambda: f"job run {run.id} has ended, its flow run goes on elsewhere" in shared_worker.said())
-    assert case.prefect.states(flow_run)[-1] == "Pending"
+    assert case.prefect.states_of(flow_run)[-1] == "Pending"
 
 
 @pytest.mark.slow
@@ -758,7 +758,7 @@ def test_a_job_that_scaleway_moves_is_run_again_from_its_start(case: Case) -> No
     flag.touch()
     assert case.prefect.end(flow_run)[0] == "COMPLETED"
     assert case.ended(second) == "succeeded"
-    assert "Crashed" not in case.prefect.states(flow_run)
+    assert "Crashed" not in case.prefect.states_of(flow_run)
 
 
 # The worker ends.

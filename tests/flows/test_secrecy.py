@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -41,7 +42,11 @@ tables:
 """
 # What a worker does, and no line of ours in between.
 WORKER = "import json, sys; from flows.etl import etl; print(etl(**json.loads(sys.argv[1]), return_state=True).name)"
-DEBUG = {"PREFECT_LOGGING_LEVEL": "DEBUG", "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG", "PREFECT_LOGGING_SERVER_LEVEL": "DEBUG"}
+DEBUG: dict[str, Any] = {
+    "PREFECT_LOGGING_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
+    "PREFECT_LOGGING_SERVER_LEVEL": "DEBUG",
+}
 
 
 def found(text: str) -> list[str]:
@@ -132,11 +137,11 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum
     parameters = shop.parameters(RULES, mode=mode)
     temporary = shop.directory / "temporary"
     temporary.mkdir()
-    around = {**DEBUG, "PATH": f"{shop.directory}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
+    around: dict[str, Any] = {**DEBUG, "PATH": f"{shop.directory}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
     (shop.directory / "worker.py").write_text(WORKER)
     with watched_processes(temporary) as command_lines:
         if way.startswith("worker"):
-            environment = {"PREFECT_API_URL": shop.server.url, **around}
+            environment: dict[str, Any] = {"PREFECT_API_URL": shop.server.url, **around}
             command = Command.start(shop.directory, "worker", [json.dumps(parameters)], environment)
         else:
             command = shop.command("--mode", mode, rules=RULES, **around)
@@ -171,7 +176,8 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum
         control["ps"] = f"-m flows.etl --rules {parameters['rules']}"
     assert {name for name, wanted in control.items() if wanted not in places[name]} == set()
     # and the passwords were there to be found
-    assert PASSWORD.split()[0] in Secret.load(f"{shop.app}-db-url").get()
+    secret: Any = Secret.load(f"{shop.app}-db-url")
+    assert PASSWORD.split()[0] in secret.get()
 
 
 SLOW = """
@@ -192,7 +198,7 @@ def test_a_run_that_is_killed_at_its_worst_moment_leaves_nothing_of_either_with_
         have_rows_call(shop.place, "to_json", "mood")
     else:
         program(shop.directory, "pg_restore", '[[ "$*" == *--dbname* ]] && exec sleep 600; exec "$real" "$@"')
-    around = {**DEBUG, "PATH": f"{shop.directory}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
+    around: dict[str, Any] = {**DEBUG, "PATH": f"{shop.directory}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
     command = shop.command("--mode", mode, rules=RULES, **around)
     if mode == "stream":
         eventually(lambda: busy(shop.place, "origin", "COPY"))

@@ -14,6 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from psycopg import pq
+from psycopg.pq.abc import PGconn
 
 _ENCRYPTION_REQUESTS = (80877103, 80877104)
 _CANCEL_REQUEST = 80877102
@@ -35,7 +36,7 @@ _TOLD = (b"server_version", b"server_encoding", b"client_encoding", b"DateStyle"
 class Backend:
     """A server connection that libpq logged in; from then on its socket carries what clients say."""
 
-    login: pq.PGconn
+    login: PGconn
     socket: socket.socket
 
     @classmethod

@@ -13,9 +13,9 @@ from tests.conftest import ROOT, Place
 SCRIPT = """
 import importlib, json, os, signal, sys
 from multischema import pipeline
-from multischema.planning import Job
-from multischema.postgres import sessions
-from multischema.postgres.sessions import Database
+from multischema.job import Job
+from multischema.postgres import connecting
+from multischema.postgres.database import Database
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 asked = json.load(sys.stdin)
@@ -33,7 +33,7 @@ for name, value in asked["constants"].items():
     module, _, constant = name.rpartition(".")
     assert hasattr(importlib.import_module(module), constant), name
     setattr(sys.modules[module], constant, value)
-for of_one_side in sessions._SETTINGS.values():
+for of_one_side in connecting._SETTINGS.values():
     of_one_side.update(asked["settings"])
 origin, target = (Database(kind, "shop", asked[kind]) for kind in ("origin", "target"))
 pipeline.run(Job(**asked["job"]), asked["rules"], origin, target)

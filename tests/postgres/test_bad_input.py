@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from demo.servers import Server
+from flows.apps import known_apps
 from multischema.errors import DatabaseError
 from tests.conftest import PASSWORD, ROOT, Place
 from tests.postgres.gates import have_rows_call
@@ -153,14 +154,14 @@ CASES = [
     Case(
         "the app is unknown and the variables are missing",
         [
-            "error: unknown app other: known are aei, rdvi, rdvs, rdvsp; "
+            f"error: unknown app nobody: known are {', '.join(sorted(known_apps()))}; "
             "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml",
-            "missing variable ORIGIN_DB_URL: want the URL of the origin other",
+            "missing variable ORIGIN_DB_URL: want the URL of the origin nobody",
             "missing variable ETL_DB_URL: want the URL of the target",
             "missing variable METABASE_USERNAME: want the role that Metabase reads with",
         ],
         missing=["APP", "CONFIG_PATH", "ORIGIN_DB_URL", "ETL_DB_URL", "METABASE_USERNAME"],
-        arguments=["--app", "other"],
+        arguments=["--app", "nobody"],
         status=2,
     ),
     Case(

@@ -102,8 +102,8 @@ def problems(place: Place, rules: str = RULES, **changes: object) -> list[str]:
     assert quote(PASSWORD, safe="") not in text
     assert "s3cr" not in text
     assert all("\n" not in line for line in caught.value.problems)
-    before, tables, after = text.partition("\ntables:\n")
-    return [*before.split("\n"), *([f"{tables[1:]}{after}\n"] if tables else [])]
+    head, tables, after = text.partition("\ntables:\n")
+    return [*head.split("\n"), *([f"{tables[1:]}{after}\n"] if tables else [])]
 
 
 # Reaching the servers.

@@ -3,7 +3,6 @@
 import gzip
 import resource
 import shutil
-import signal
 import stat
 import subprocess
 import tarfile
@@ -31,11 +30,10 @@ from multischema.stages.run import Run
 from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
 from tests.postgres.gates import PATIENCE, eventually
-from tests.postgres.processes import process
 from tests.postgres.test_cases import Case, runs, seen
 from tests.postgres.test_faults import Running, behind_proxy, session_of, terminate
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("private")]
 
 # What a dump can't bring over.
 REFUSED = {
@@ -61,17 +59,6 @@ MEMBERS = """
 SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'public'
 UNION ALL SELECT t.typname FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace WHERE n.nspname = 'public'
 """
-
-
-@pytest.fixture(autouse=True)
-def private(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Have the newest pg_dump and pg_restore come first on the PATH; return the folder where dumps lie."""
-    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
-    directory = tmp_path / "temporary"
-    directory.mkdir()
-    monkeypatch.setenv("TMPDIR", str(directory))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    return directory
 
 
 def lines(place: Place, case: Case) -> tuple[list[str], list[str]]:
@@ -116,10 +103,8 @@ def backup(place: Place, file: Path, *options: str) -> Path:
 
 
 def dumps() -> list[Any]:
-    """Return the runs of cases, those with the system's server only where a case runs on no other: dumps take long."""
-    embedded = [run for run in runs() if {*run.values[1:]} == {"16", "18"}]
-    cases = {run.values[0] for run in embedded}
-    return embedded + [run for run in runs() if run.values[0] not in cases]
+    """Return every case with the first pair of servers that it runs on: streams go on all pairs, and dumps take long."""
+    return list({run.values[0]: run for run in reversed(runs())}.values())[::-1]
 
 
 @pytest.mark.parametrize(("case", "origin", "target"), dumps())
@@ -1158,33 +1143,3 @@ def test_a_kept_dump_is_told_of_and_the_next_run_starts_from_it(place: Place, pr
     place.run(RULES.replace("[run]", "[run, phone]"), mode="dump")
     assert run_of_users(place) == 3
     assert left_in(private) == [kept.name]
-
-
-# Killed runs.
-
-STAGES = ["after check", "pg_dump", "after dump", "pg_restore", "after restore", "before index", "before verify"]
-STAGES += ["before publish", "after publish", "after clean"]
-
-
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("next_mode", ["dump", "stream"])
-def test_after_a_run_killed_in_any_stage_the_next_leaves_no_raw_row_and_no_file(
-    stage: str, next_mode: str, place: Place, private: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    published(place)
-    if stage.startswith("pg_"):
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-        # the run is killed when all rows are written, before it hears of it
-        program(tmp_path, stage, '"$real" "$@"; status=$?; [[ "$*" == *--data-only* ]] && kill -9 $PPID; exit $status')
-    with process(place, RULES, dies="" if stage.startswith("pg_") else stage, mode="dump") as running:
-        assert running.wait(PATIENCE) == -signal.SIGKILL
-    if stage.startswith("pg_"):
-        (tmp_path / stage).unlink()
-    assert run_of_users(place) == (2 if stage in ("after publish", "after clean") else 1)
-    if stage == "after restore":
-        assert place.read("SELECT count(*) FROM public.users WHERE name = 'Marie'", as_="etl") == [(20,)]
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            place.read("SELECT * FROM public.users")
-    place.run(RULES, mode=next_mode)
-    assert run_of_users(place) == 2
-    nothing_left(place, private)

@@ -23,11 +23,14 @@ from multischema.pipeline import Published
 from multischema.postgres import database, sessions
 from multischema.postgres.database import Database
 from multischema.postgres.sessions import Sessions
+from tests.clients import left_in
 from tests.conftest import Place
 from tests.postgres.gates import PATIENCE, eventually
 from tests.postgres.proxy import Proxy, proxied
-from tests.postgres.test_dump import MEMBERS, left_in, private  # noqa: F401 - a fixture, for each test
+from tests.postgres.test_dump import MEMBERS
 from tests.postgres.test_faults import RULES, UNGATED, Running, behind_proxy, no_sessions, run_of_users
+
+pytestmark = pytest.mark.usefixtures("private")
 
 ROWS = b"x" * 99  # of table gated
 

@@ -206,7 +206,7 @@ def test_a_backup_whose_tables_have_rows_elsewhere_is_refused_by_name(place: Pla
         """
     )
     file = tmp_path / "backup"
-    command = [PROGRAMS["18"] / "pg_dump", "--format=custom", f"--file={file}", "--dbname", place.origin_url]
+    command = [str(PROGRAMS["18"] / "pg_dump"), "--format=custom", f"--file={file}", "--dbname", place.origin_url]
     subprocess.run(command, check=True)
     rest = (
         ", {table_name: vis its, non_anonymized_column_names: [id]}, {table_name: alone, non_anonymized_column_names: [id]}"

@@ -35,7 +35,7 @@ class Running(threading.Thread):
 
     def __init__(self, place: Place, rules: str = RULES, **changes: Any) -> None:
         super().__init__()
-        self._work = lambda: place.run(rules, **changes)
+        self._work: Callable[[], pipeline.Published] = lambda: place.run(rules, **changes)
         self.result: Any = None
         self.start()
 

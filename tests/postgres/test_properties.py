@@ -24,9 +24,10 @@ from psycopg.types.json import Json, Jsonb
 
 from multischema.errors import EtlError
 from multischema.pipeline import Published
+from tests.clients import left_in
 from tests.conftest import PROGRAMS, Place
 from tests.postgres.gates import eventually
-from tests.postgres.test_dump import MEMBERS, left_in, private  # noqa: F401 - a fixture, for each test
+from tests.postgres.test_dump import MEMBERS
 from tests.postgres.test_faults import Running, behind_proxy, no_sessions
 
 # Personal values are made of these, and no others are: one search finds any of them.
@@ -255,10 +256,10 @@ def tables(draw: st.DrawFn) -> list[Table]:
                 references=table.name,
                 refers_to_masked=table.column("id").is_masked,
             )
-            for table in (draw(st.sampled_from(referred)) for _ in range(1 if referred and draw(st.booleans()) else 0))
+            for table in (draw(st.sampled_from(referred)) for _ in range(1 if referred and bool(draw(st.booleans())) else 0))
         ]
         sources = [column.name for column in plain if column.kind == "text"]
-        loud = [Column("loud", "text", "kept", upper_of=sources[0])] if sources and draw(st.booleans()) else []
+        loud = [Column("loud", "text", "kept", upper_of=sources[0])] if sources and bool(draw(st.booleans())) else []
         # of what is truncated the rules say nothing more
         all_columns = tuple(replace(c, rule="") if hidden else c for c in (*of_key, *plain, *refers, *loud))
         indexed = st.lists(st.sampled_from([c.name for c in plain if c.kind != "json"] or ["-"]), min_size=1, unique=True)
@@ -380,7 +381,7 @@ def check_clean(place: Place) -> None:
     no_sessions(place)
 
 
-def execute(url: str, *statements: sql.Composable) -> None:
+def execute(url: str, *statements: sql.SQL | sql.Composed) -> None:
     """Execute statements in one transaction."""
     with psycopg.connect(url) as connection:
         for statement in statements:
@@ -429,6 +430,7 @@ def check(place: Place, origin: list[Table], fault: tuple[str, bytes] | None, mo
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("private")
 def test_what_is_published_is_what_the_rules_say_whatever_the_origin_and_the_fault(
     place: Place, pytestconfig: pytest.Config
 ) -> None:

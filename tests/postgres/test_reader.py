@@ -110,7 +110,7 @@ def unrefused(place: Place, staging: str) -> list[str]:
         for statement in REFUSED:
             try:
                 with connection.transaction(force_rollback=True):
-                    composed = sql.SQL(statement).format(**names)  # type: ignore[arg-type]
+                    composed = sql.SQL(statement).format(**names)
                     if statement.startswith("COPY") and "STDOUT" in statement:
                         with connection.cursor().copy(composed) as copy:
                             copy.read()

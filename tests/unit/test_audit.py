@@ -1,12 +1,13 @@
 """The audit of the locked packages: a known hole fails the check, and a network that is not there does not."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deployment import audit
 
-TOLD = [
+TOLD: list[dict[str, Any]] = [
     {"name": "requests", "version": "2.19.0", "vulns": [{"id": "PYSEC-2018-28", "fix_versions": ["2.20.0"]}]},
     {"name": "rich", "version": "14.0.0", "vulns": []},
     {"name": "odd", "version": "1", "vulns": [{"id": "X-1", "fix_versions": []}]},

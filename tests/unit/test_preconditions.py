@@ -59,7 +59,8 @@ def test_an_origin_schema_that_is_absent_or_closed_is_named(allowed: bool | None
 
 
 def test_every_table_that_will_be_copied_must_be_readable_and_whole() -> None:
-    closed, open_ = {"readable": False}, column("id", "integer")
+    closed: dict[str, Any] = {"readable": False}
+    open_ = column("id", "integer")
     origin = catalog(
         table("closed", column("id", "integer", **closed), column("name", **closed)),
         table("partly", open_, column("name", **closed)),
@@ -82,7 +83,7 @@ def test_every_table_that_will_be_copied_must_be_readable_and_whole() -> None:
 
 
 def test_a_right_to_a_column_is_suggested_only_once_the_rules_decide_on_it() -> None:
-    closed = {"readable": False}
+    closed: dict[str, Any] = {"readable": False}
     origin = catalog(
         table("users", column("id", "integer"), column("city", **closed), column("birth_date", "date", **closed))
     )

@@ -70,7 +70,7 @@ def test_what_a_view_reads_and_is_gone_is_named(columns: dict[str, list[str]], l
     (view,) = assembled({})
     assert dependants.missing(view, columns) == lacking
     lines = dependants.missing_problems([view], "rdvs", columns)
-    assert [lacking in line and view.title in line for line in lines] == ([True] if lacking else [])
+    assert [f"{lacking}" in line and view.title in line for line in lines] == ([True] if lacking else [])
 
 
 def server(major: int) -> Server:
