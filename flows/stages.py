@@ -98,7 +98,7 @@ def download_rules(source: str) -> bytes:
     """Return the rules file from an https URL or a path. Raises RulesError."""
     with _timed("download rules"):
         content = download.fetch(source, _rules_folders())
-    log().info(f"downloaded rules: {size(len(content))}")
+    log().info(report.downloaded(content))
     return content
 
 
@@ -115,15 +115,11 @@ def _rules_folders() -> list[Path] | None:
 
 
 @task(name="check", task_run_name="check {job.app}", **retried)
-def check(job: Job, rules_text: bytes, *, lock: bool = True) -> Plan:
+def check(job: Job, rules_text: bytes) -> Plan:
     """Check all that can be checked before a row is read or anything written, and return the plan."""
-
     with _timed("check"):
-        plan = checking.check(job, _doors.get(), rules_text, lock=lock, on_wait=lambda schema: _say_waiting(job, schema))
-    log().info(
-        f"checked {job.app}: {count(len(plan.copied), 'table')} to copy, {len(plan.tables) - len(plan.copied)} truncated, "
-        f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.warnings), 'warning')}"
-    )
+        plan = checking.check(job, _doors.get(), rules_text, on_wait=lambda schema: _say_waiting(job, schema))
+    log().info(report.checked(job.app, plan))
     return plan
 
 
