@@ -45,13 +45,19 @@ audit: .venv/installed  ## known holes in the locked packages
 deploy: .venv/installed  ## bring the Prefect server to what prefect.yaml and the environment say
 	@$(BIN)/python -m deployment.setup
 
-lock: .venv/installed  ## pin every dependency, with hashes
-	@$(BIN)/pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements.in -o requirements.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header requirements-dev.in -o requirements-dev.txt
+lock: .venv/installed  ## pin every dependency of pyproject.toml, with hashes
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@$(call pin,requirements.txt)
+	@$(call pin,requirements-dev.txt,--group dev --constraint requirements.txt)
 
-clean:  ## remove the demo and the virtual environment
-	@rm -rf .demo .venv
+# $(1) the lock, $(2) what of pyproject.toml is in it besides the dependencies
+define pin
+$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header $(2) pyproject.toml -o .venv/pylock.toml && \
+$(BIN)/python -m deployment.lock .venv/pylock.toml $(1)
+endef
+
+clean:  ## remove the demo, the virtual environment and what pip built
+	@rm -rf .demo .venv build *.egg-info
 
 .venv/installed: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "want Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.12")'

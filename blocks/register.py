@@ -6,11 +6,11 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import httpx
-from dotenv import load_dotenv
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
 from blocks import urls
+from multischema import command
 from multischema.errors import EtlError, UsageError
 
 
@@ -46,19 +46,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Save the Secret blocks with the database URLs that the environment provides on the Prefect server.",
         epilog="The environment (or .env) has the URLs and PREFECT_API_URL: see .env.example. Safe to repeat.",
     ).parse_args(arguments)
-    load_dotenv(".env")
+    return command.ended(_register)
+
+
+def _register() -> None:
+    """Save the blocks, and print a line for each. Raises EtlError."""
     try:
         print("\n".join(register(os.environ)))
-    except EtlError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
     except httpx.HTTPStatusError as error:
-        print(f"error: {urls.refusal(error.response.status_code)}", file=sys.stderr)
-        return 1
+        raise EtlError(urls.refusal(error.response.status_code)) from None
     except httpx.TransportError:
-        print(f"error: {urls.SILENT_SERVER}", file=sys.stderr)
-        return 1
-    return 0
+        raise EtlError(urls.SILENT_SERVER) from None
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from prefect.utilities.templating import PlaceholderType, find_placeholders
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from deployment import declared, pools
-from multischema.errors import UsageError
+from multischema import command
+from multischema.errors import EtlError, UsageError
 
 # what Prefect knows and `make deploy` does not do
 _NOT_DONE = {
@@ -71,16 +72,17 @@ def problems(content: Mapping[str, Any], environment: Mapping[str, str] | None =
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the file that is given, else prefect.yaml; return the exit status."""
+    """Check the file that is given, else prefect.yaml; return the exit status: 1 it is wrong, 2 it can't be read."""
     parser = argparse.ArgumentParser(prog="python -m deployment.check", description="Check what `make deploy` would read.")
     parser.add_argument("file", nargs="?", type=Path, default=declared.FILE, help="what is checked (default: prefect.yaml)")
-    try:
-        found = problems(declared.read(parser.parse_args(arguments).file))
-    except UsageError as error:
-        found = list(error.problems)
-    for problem in found:
-        print(f"error: {problem}", file=sys.stderr)
-    return 1 if found else 0
+    file = parser.parse_args(arguments).file
+    return command.ended(lambda: _check(file), variables=None)
+
+
+def _check(file: Path) -> None:
+    """Check a file. Raises EtlError with everything that is wrong with it, UsageError where it can't be read."""
+    if found := problems(declared.read(file)):
+        raise EtlError(*found)
 
 
 def _shape(content: Mapping[str, Any]) -> Iterator[str]:

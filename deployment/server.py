@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from cryptography.fernet import Fernet
-from dotenv import load_dotenv
 
 from blocks import urls
+from multischema.command import ended
 from multischema.errors import UsageError
 
 COMMANDS = ("start", "status", "stop", "database", "services")  # of `prefect server`
@@ -81,16 +81,13 @@ def database_url(variable: str, url: str) -> str:
 def main(given: Sequence[str] | None = None) -> int:
     """Become the server; return an exit status only where it can't start."""
     arguments = passed_on(sys.argv[1:] if given is None else given)
-    load_dotenv(".env")
-    try:
-        environment = settings(os.environ)
-    except UsageError as error:
-        problems, status = error.problems, error.exit_status
-    else:
-        os.execve(sys.executable, [sys.executable, "-m", *command(environment, arguments)], environment)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    return status
+    return ended(lambda: _become(arguments))
+
+
+def _become(arguments: Sequence[str]) -> None:
+    """Replace this process by the server's. Raises UsageError."""
+    environment = settings(os.environ)
+    os.execve(sys.executable, [sys.executable, "-m", *command(environment, arguments)], environment)
 
 
 def passed_on(given: Sequence[str]) -> Sequence[str]:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dotenv import load_dotenv
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
@@ -20,7 +19,8 @@ from blocks import register, urls
 from deployment import automations, declared, deployments, pools
 from deployment.answers import answering, api_url, without_login
 from deployment.check import problems
-from multischema.errors import EtlError, UsageError
+from multischema import command
+from multischema.errors import UsageError
 
 
 def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
@@ -82,15 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "deployments, automations.",
         epilog="The environment (or .env) has PREFECT_API_URL and the variables of prefect.yaml. Safe to repeat.",
     ).parse_args(arguments)
-    load_dotenv(".env")
-    try:
-        for line in set_up(declared.read(), os.environ):
-            print(line, flush=True)
-    except EtlError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
-        return error.exit_status
-    return 0
+    return command.ended(_set_up)
+
+
+def _set_up() -> None:
+    """Set up the server, and print what was done as it is done. Raises EtlError."""
+    for line in set_up(declared.read(), os.environ):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

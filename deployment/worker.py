@@ -22,6 +22,7 @@ from prefect.states import AwaitingRetry
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from deployment.answers import answering, api_url, without_login
+from multischema import command
 from multischema.errors import EtlError
 
 POOL = "scalingo"
@@ -106,14 +107,15 @@ class _Started:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command until it is told to stop; return its exit status."""
     given = _parser().parse_args(arguments)
-    try:
-        _check()
-    except EtlError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    anyio.run(_work, Worker(given.name))
-    _say(f"worker {given.name} stopped")
-    return 0
+    # Prefect reads .env itself; what else is in it is no business of the runs
+    return command.ended(lambda: _run(given.name), variables=None)
+
+
+def _run(name: str) -> None:
+    """Work until the worker is told to stop. Raises EtlError."""
+    _check()
+    anyio.run(_work, Worker(name))
+    _say(f"worker {name} stopped")
 
 
 async def _work(worker: Worker) -> None:

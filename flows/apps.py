@@ -21,7 +21,9 @@ class App:
 
 
 def known_apps() -> dict[str, App]:
-    """Return the apps by name. Raises UsageError where the file can't be read."""
+    """Return the apps by name; none where the file is not installed. Raises UsageError where it can't be read."""
+    if not _FILE.exists():
+        return {}
     try:
         deployments = yaml.safe_load(_FILE.read_text())["deployments"]
         parameters = [deployment["parameters"] for deployment in deployments]

@@ -49,37 +49,22 @@ def etl(
     The target's URL is in the Secret block `etl-db-url`. A run that fails leaves the published schema as it was.
 
     Args:
-        app: The app; its database's URL is in the Secret block `<app>-db-url`
-        rules: The app's rules: the https URL of its anonymizer.yml, or its path, in the code's folder or RULES_FOLDER
+        app: The app's name; a deployment reads its database's URL from the Secret block `<app>-db-url`
+        rules: URL (https) or path of the app's anonymizer.yml; a deployment reads paths in its code's folder or RULES_FOLDER
         schema: The published schema; where it is empty, the app's name
         origin_schema: The schema of the origin that is copied
         reader: The role that Metabase reads with
         jobs: How many tables, then indexes, are worked on at a time
-        lock_wait: Seconds to wait for another run of this app
+        lock_wait: How many seconds to wait for another run of this app
         mode: stream reads the origin; dump restores a pg_dump of it into `public` of the target first, and reads that
-        from_dump: Publish from this file, a backup by pg_dump, on the machine of the worker: the origin is not contacted
+        from_dump: Publish from this file, a backup by pg_dump, on the machine that runs this; the origin is not contacted
         keep_dump: Keep the dump, with its personal data; the next run with it starts from there
         clear_raw: Drop what others have in `public` of the target, which mode dump refuses to do
-        indexes: useful leaves out indexes that nobody can search by, as all their columns are masked; all builds them too
+        indexes: useful leaves out indexes whose columns are all masked, as nobody can search by them; all builds them too
         drop_dependants: Drop, with a warning, what others built on the published schema and can't be created again on it
         adopt: Replace, once, a schema of the published one's name that the tool before this one made
     """
-    job = Job(
-        app=app,
-        schema=schema or app,
-        origin_schema=origin_schema,
-        reader=reader,
-        jobs=jobs,
-        lock_wait=lock_wait,
-        id=new_run_id(),
-        mode=mode,
-        from_dump=from_dump,
-        keep_dump=keep_dump,
-        clear_raw=clear_raw,
-        indexes=indexes,
-        drop_dependants=drop_dependants,
-        adopt=adopt,
-    )
+    job = Job.of(locals(), new_run_id())
     target = Database("target", app, urls.load(urls.TARGET))
     origin = target.backup() if from_dump else Database("origin", app, urls.load(urls.origin_block(app)))
     with opened(job, origin, target) as stages:
@@ -96,7 +81,12 @@ def etl(
         return stages.make_report(plan, copied, indexed, sizes, notes, published.recreated)
 
 
-if __name__ == "__main__":
-    from flows.command_line import main
+def main(prog: str = "multischema-etl") -> int:
+    """Run the command line; return its exit status."""
+    from flows import command_line
 
-    raise SystemExit(main(etl))
+    return command_line.main(etl, prog=prog)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main("python -m flows.etl"))

@@ -1,15 +1,14 @@
 """Print the least rights that an app's role needs in its origin: `python -m flows.grants --app shop --role etl`."""
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
 
-from dotenv import load_dotenv
-
 from flows import origins
 from flows.apps import App, known_apps
-from multischema import download
-from multischema.errors import CheckError, EtlError, UsageError
+from multischema import command, download
+from multischema.errors import CheckError, UsageError
 from multischema.plan.plan import make_plan
 from multischema.postgres.connecting import connect
 from multischema.postgres.errors import translated
@@ -31,38 +30,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--role", metavar="NAME", help="the role that gets the rights (default: the URL's)")
     given = parser.parse_args(arguments)
-    load_dotenv(".env")
-    try:
-        origin = origins.origin_of(given.app, os.environ)
-        app = known_apps().get(origin.app) or App(origin.app, os.environ.get("CONFIG_PATH", ""))
-        source, schema = given.rules or app.rules, given.origin_schema or app.origin_schema or "public"
-        if not source:
-            raise UsageError(f"unknown app {app.name}: it needs --rules, or CONFIG_PATH, or an entry in prefect.yaml")
-        parsed = file.parse(download.fetch(source))
-        with (
-            connect(origin, "multi-schema-postgres-etl grants") as connection,
-            translated(origin.side, "reading the catalog"),
-        ):
-            server = read_server(connection, schema)
-            catalog = read_catalog(connection, schema)
-            if not catalog.tables:
-                raise origins.no_table(origin, schema)
-            gaps = compare(parsed, catalog)
-            if gaps.problems:
-                raise CheckError(*gaps.lines(origin.side))
-            plan = make_plan(catalog, gaps.rules, (), frozenset())
-            leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
-        where, role = (server.database, schema), given.role or server.role
-        if given.mode == "dump":
-            statements = rights.to_dump(*where, plan.copied, [(row["schema"], row["name"]) for row in leaves], role)
-        else:
-            statements = rights.to_stream(*where, plan.copied, role)
-        print(f"-- {escaped(server.place)}")
-        print("".join(f"{statement.as_string()};\n" for statement in statements), end="")
-    except EtlError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    return 0
+    return command.ended(lambda: _print_grants(given))
+
+
+def _print_grants(given: argparse.Namespace) -> None:
+    """Print the statements, after the place where they are to run. Raises UsageError, CheckError, and more."""
+    origin = origins.origin_of(given.app, os.environ)
+    app = known_apps().get(origin.app) or App(origin.app, os.environ.get("CONFIG_PATH", ""))
+    source, schema = given.rules or app.rules, given.origin_schema or app.origin_schema or "public"
+    if not source:
+        raise UsageError(f"unknown app {app.name}: it needs --rules, or CONFIG_PATH, or an entry in prefect.yaml")
+    parsed = file.parse(download.fetch(source))
+    with (
+        connect(origin, "multi-schema-postgres-etl grants") as connection,
+        translated(origin.side, "reading the catalog"),
+    ):
+        server = read_server(connection, schema)
+        catalog = read_catalog(connection, schema)
+        if not catalog.tables:
+            raise origins.no_table(origin, schema)
+        gaps = compare(parsed, catalog)
+        if gaps.problems:
+            raise CheckError(*gaps.lines(origin.side))
+        plan = make_plan(catalog, gaps.rules, (), frozenset())
+        leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
+    where, role = (server.database, schema), given.role or server.role
+    if given.mode == "dump":
+        statements = rights.to_dump(*where, plan.copied, [(row["schema"], row["name"]) for row in leaves], role)
+    else:
+        statements = rights.to_stream(*where, plan.copied, role)
+    print(f"-- {escaped(server.place)}")
+    print("".join(f"{statement.as_string()};\n" for statement in statements), end="")
 
 
 if __name__ == "__main__":

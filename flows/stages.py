@@ -118,14 +118,14 @@ class Stages:
     def download_rules(self, source: str) -> bytes:
         """Return the rules file from an https URL or a path. Raises RulesError."""
         content = download.fetch(source, _rules_folders())
-        log().info(downloaded(content))
+        log().info(report.downloaded(content))
         return content
 
     @as_task("check", retried)
     def check(self, rules_text: bytes) -> Plan:
         """Check all that can be checked before a row is read or anything written, and return the plan."""
         plan = checking.check(self.run, rules_text, on_wait=self._say_waiting)
-        log().info(checked(self.job, plan))
+        log().info(report.checked(self.job.app, plan))
         return plan
 
     @as_task("dump", retried)
@@ -290,19 +290,6 @@ def opened(job: Job, origin: Database, target: Database) -> Iterator[Stages]:
     stages = Stages(job)
     with open_run(job, origin, target, stages.execute) as stages.run:
         yield stages
-
-
-def downloaded(rules_text: bytes) -> str:
-    """Return the line that tells how big the rules are."""
-    return f"downloaded rules: {size(len(rules_text))}"
-
-
-def checked(job: Job, plan: Plan) -> str:
-    """Return the line that tells what a check found."""
-    return (
-        f"checked {job.app}: {count(len(plan.copied), 'table')} to copy, {len(plan.tables) - len(plan.copied)} truncated, "
-        f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.warnings), 'warning')}"
-    )
 
 
 def _rules_folders() -> list[Path] | None:

@@ -41,6 +41,10 @@ def is_foreign(text: str) -> bool:
     return bool(said) and not _ENGLISH.search(said[1] if said else "")
 
 
+class Snippet(str):
+    """A line of what is ready to paste: it follows the problems, and nothing stands before it."""
+
+
 class EtlError(Exception):
     """Say in one line why the run failed, or in one line per problem."""
 
@@ -53,6 +57,10 @@ class EtlError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(map(escaped, self.problems))
+
+    def lines(self) -> list[str]:
+        """Return the lines that a command prints."""
+        return [f"{'' if isinstance(problem, Snippet) else 'error: '}{escaped(problem)}" for problem in self.problems]
 
 
 class UsageError(EtlError):

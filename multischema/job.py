@@ -1,7 +1,8 @@
 """What a run is asked to do, and what its schemas are called."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,13 @@ class Job:
     indexes: Literal["useful", "all"] = "useful"
     drop_dependants: bool = False
     adopt: bool = False
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any], run_id: str) -> "Job":
+        """Return the job that parameters of the flow describe; the rules are none of it."""
+        names = {field.name for field in fields(cls)} - {"id"}
+        given = {name: value for name, value in parameters.items() if name in names}
+        return cls(**{**given, "schema": given["schema"] or given["app"], "id": run_id})
 
     @property
     def staging(self) -> str:

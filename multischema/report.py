@@ -10,6 +10,19 @@ from multischema.words import _NBSP, count, escaped, seconds, size
 _HEAD = ("table", "rows", "size", "copy s", "index s", "masked columns")
 
 
+def downloaded(rules: bytes) -> str:
+    """Return the line about a rules file."""
+    return f"downloaded rules: {size(len(rules))}"
+
+
+def checked(app: str, plan: Plan) -> str:
+    """Return the line about a check that found no problem."""
+    return (
+        f"checked {app}: {count(len(plan.copied), 'table')} to copy, {len(plan.tables) - len(plan.copied)} truncated, "
+        f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.warnings), 'warning')}"
+    )
+
+
 @dataclass(frozen=True)
 class TableReport:
     """One published table: rows, bytes in the target with indexes, seconds to copy and to index."""

@@ -6,27 +6,28 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from dotenv import load_dotenv
+from multischema import command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command until it is told to stop; return its exit status."""
     given = _parser().parse_args(arguments)
-    # Before Prefect is imported, which reads its settings as it is.
-    load_dotenv(".env")
+    return command.ended(lambda: _run(given))
+
+
+def _run(given: argparse.Namespace) -> None:
+    """Work until the worker is told to stop. Raises UsageError.
+
+    Prefect is imported here, once .env is read: it reads its settings as it is imported.
+    """
     import anyio
 
     from deployment.answers import api_url
     from deployment.scaleway import ScalewayWorker
     from deployment.scaleway.api import Jobs
-    from multischema.errors import EtlError
 
-    try:
-        Jobs.from_environment(os.environ)
-        api_url()
-    except EtlError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
+    Jobs.from_environment(os.environ)
+    api_url()
     worker = ScalewayWorker(work_pool_name=given.pool, name=given.name, limit=given.limit)
     # As hosts stop a container. The jobs go on; the next worker follows them.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
@@ -34,7 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         anyio.run(worker.start, given.run_once, given.with_healthcheck, _say)
     except KeyboardInterrupt:
         _say(f"worker {given.name} stopped; jobs under way go on, and are taken up by the next worker")
-    return 0
 
 
 def _say(*words: object) -> None:

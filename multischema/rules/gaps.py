@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from multischema.catalog.tables import Catalog, Table
+from multischema.errors import Snippet
 from multischema.rules.file import Rules, TableRules
 from multischema.rules.following import Reference, effective, hidden_columns, is_number, referring
 from multischema.rules.writing import entry
@@ -25,7 +26,7 @@ class Findings:
     def lines(self, side: str) -> list[str]:
         """Return a line for each problem, which is of this side, then the lines of the snippet."""
         snippet = self.snippet.removesuffix("\n").split("\n") if self.snippet else []
-        return [*(f"{side}: {line}" for line in self.problems), *snippet]
+        return [*(f"{side}: {line}" for line in self.problems), *map(Snippet, snippet)]
 
 
 def compare(rules: Rules, catalog: Catalog) -> Findings:

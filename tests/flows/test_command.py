@@ -154,7 +154,7 @@ def test_a_check_of_incomplete_rules_gives_what_is_ready_to_paste(shop: Shop, ma
     head, snippet = err.split("tables:\n")
     assert head.splitlines() == [
         f"error: origin {shop.app}: missing rule for column users.city",
-        f"origin {shop.app}: missing rules for table visits",
+        f"error: origin {shop.app}: missing rules for table visits",
     ]
     status, _, err = main("--check", rules="tables:\n" + snippet)
     assert (status, err) == (0, "")

@@ -42,6 +42,7 @@ USERS = [
     (2, "[valeur unique anonymisée 2]", None, None, "Brest"),
 ]
 TASKS = [task for task in vars(stages).values() if isinstance(task, Task)]
+RECORD = 'multi-schema-postgres-etl masked {"copied": {}, "truncated": {}}'
 READ_USERS = "SELECT id, name, email, mood, city FROM {}.users ORDER BY id"
 
 
@@ -154,10 +155,8 @@ def test_with_results_kept_by_default_a_second_run_still_does_everything(shop: S
     with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: True}):
         shop.run(RULES)
         shop.place.in_origin("UPDATE users SET city = 'Nice'; INSERT INTO users (name, city) VALUES ('Zoe', 'Nice')")
-        shop.place.in_target(
-            f'CREATE SCHEMA "etl_old_{shop.app}_0000abcd";'
-            f"COMMENT ON SCHEMA \"etl_old_{shop.app}_0000abcd\" IS 'multi-schema-postgres-etl masked {{}}'"
-        )
+        old = f'"etl_old_{shop.app}_0000abcd"'  # of a run that was killed
+        shop.place.in_target(f"CREATE SCHEMA {old}; COMMENT ON SCHEMA {old} IS '{RECORD}'")
         assert shop.run(RULES).is_completed()
     assert [city for *_, city in shop.read(READ_USERS)] == ["Nice"] * 3
     assert shop.place.schemas() == {shop.app}

@@ -360,7 +360,7 @@ def test_a_server_that_does_not_answer_as_it_should_is_one_line(
         monkeypatch.setenv(name, value)
     place = url.format(server=server.url.removesuffix("/api"), port=free_port())
     with temporary_settings({PREFECT_API_URL: place, PREFECT_API_AUTH_STRING: auth}):
-        assert setup.main() == status
+        assert setup.main([]) == status
     out, err = capsys.readouterr()
     (line,) = err.splitlines()
     assert line.startswith("error: Prefect server http://")

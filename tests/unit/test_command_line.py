@@ -1,13 +1,17 @@
 """The command line: whose database, whose rules, and what is missing."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from blocks import urls
-from flows import command_line
+from flows import apps, command_line
 from flows.apps import known_apps
+from flows.etl import etl
 from multischema.errors import UsageError
+from multischema.job import Job
 
 TARGET = {"ETL_DB_URL": "postgresql://etl@target/analytics", "METABASE_USERNAME": "metabase"}
 ORIGIN = {"ORIGIN_DB_URL": "postgresql://origin"}
@@ -37,7 +41,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 def resolve(environment: Mapping[str, str], *arguments: str) -> dict[str, object]:
     """Return the flow's parameters for a command in an environment."""
-    return command_line.resolve(command_line._parser().parse_args(arguments), environment)
+    return command_line.resolve(etl, command_line.parser(etl, "python -m flows.etl").parse_args(arguments), environment)
 
 
 def problems(environment: Mapping[str, str], *arguments: str) -> list[str]:
@@ -63,6 +67,7 @@ def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: 
         "origin_schema": "public",
         "reader": "metabase",
         "jobs": 4,
+        "lock_wait": 3600,
         "mode": "stream",
         "from_dump": "",
         "keep_dump": False,
@@ -161,15 +166,17 @@ def test_a_name_that_no_app_can_have_is_refused(name: str) -> None:
 
 
 def test_names_and_numbers_of_the_command_become_parameters() -> None:
-    arguments = ["--app", "nobody", "--rules", "mine.yml", "--schema", "Shop 2", "--origin-schema", "sales", "--jobs", "32"]
+    arguments = ["--app", "shop", "--rules", "mine.yml", "--schema", "Shop 2", "--origin-schema", "sales", "--jobs", "32"]
+    arguments += ["--reader", "analyst", "--lock-wait", "5"]
     arguments += ["--mode", "dump", "--keep-dump", "--clear-raw", "--indexes", "all", "--drop-dependants", "--adopt"]
     assert resolve({**TARGET, **ORIGIN}, *arguments) == {
         "app": "nobody",
         "rules": "mine.yml",
         "schema": "Shop 2",
         "origin_schema": "sales",
-        "reader": "metabase",
+        "reader": "analyst",
         "jobs": 32,
+        "lock_wait": 5,
         "mode": "dump",
         "from_dump": "",
         "keep_dump": True,
@@ -195,3 +202,35 @@ def test_a_number_of_jobs_that_makes_no_sense_is_a_usage_error(jobs: str, capsys
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"python -m flows.etl: error: argument --jobs: {jobs!r}: want a number from 1 to 32"
     )
+
+
+def test_every_parameter_of_the_flow_is_an_option_with_its_line_of_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        resolve({}, "--help")
+    said = " ".join(capsys.readouterr().out.split())
+    for name, shown in etl.parameters.properties.items():
+        option = f"--{name.replace('_', '-')}"
+        assert option in said
+        assert f"{' '.join(shown['description'].split())}" in said.replace(f"{option} ", "")
+
+
+def test_what_the_command_does_not_say_is_as_the_flow_has_it() -> None:
+    parameters = resolve({**TARGET, **ORIGIN}, "--app", "shop", "--rules", "mine.yml")
+    defaults = {name: shown["default"] for name, shown in etl.parameters.properties.items() if "default" in shown}
+    assert {name: parameters[name] for name in defaults} == {**defaults, "schema": "shop"}
+    assert set(parameters) == set(etl.parameters.properties)
+
+
+def test_a_job_takes_all_parameters_of_the_flow_but_the_rules() -> None:
+    parameters = resolve({**TARGET, **ORIGIN}, "--app", "shop", "--rules", "mine.yml", "--schema", "sales", "--adopt")
+    job = Job.of(parameters, "0123abcd")
+    assert asdict(job) == {**{k: v for k, v in parameters.items() if k != "rules"}, "id": "0123abcd"}
+    assert Job.of({**parameters, "schema": ""}, "0123abcd").schema == "shop"
+
+
+def test_without_prefect_yaml_no_app_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apps, "_FILE", tmp_path / "prefect.yaml")
+    assert problems({**TARGET, **ORIGIN, "APP": "shop"}) == [
+        "unknown app shop: known are none; another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"
+    ]
+    assert resolve({**TARGET, **ORIGIN}, "--app", "shop", "--rules", "mine.yml")["rules"] == "mine.yml"
