@@ -166,7 +166,7 @@ def test_a_name_that_no_app_can_have_is_refused(name: str) -> None:
 
 
 def test_names_and_numbers_of_the_command_become_parameters() -> None:
-    arguments = ["--app", "shop", "--rules", "mine.yml", "--schema", "Shop 2", "--origin-schema", "sales", "--jobs", "32"]
+    arguments = ["--app", "nobody", "--rules", "mine.yml", "--schema", "Shop 2", "--origin-schema", "sales", "--jobs", "32"]
     arguments += ["--reader", "analyst", "--lock-wait", "5"]
     arguments += ["--mode", "dump", "--keep-dump", "--clear-raw", "--indexes", "all", "--drop-dependants", "--adopt"]
     assert resolve({**TARGET, **ORIGIN}, *arguments) == {
@@ -215,14 +215,14 @@ def test_every_parameter_of_the_flow_is_an_option_with_its_line_of_help(capsys: 
 
 
 def test_what_the_command_does_not_say_is_as_the_flow_has_it() -> None:
-    parameters = resolve({**TARGET, **ORIGIN}, "--app", "shop", "--rules", "mine.yml")
+    parameters = resolve({**TARGET, **ORIGIN}, "--app", "nobody", "--rules", "mine.yml")
     defaults = {name: shown["default"] for name, shown in etl.parameters.properties.items() if "default" in shown}
     assert {name: parameters[name] for name in defaults} == {**defaults, "schema": "shop"}
     assert set(parameters) == set(etl.parameters.properties)
 
 
 def test_a_job_takes_all_parameters_of_the_flow_but_the_rules() -> None:
-    parameters = resolve({**TARGET, **ORIGIN}, "--app", "shop", "--rules", "mine.yml", "--schema", "sales", "--adopt")
+    parameters = resolve({**TARGET, **ORIGIN}, "--app", "nobody", "--rules", "mine.yml", "--schema", "sales", "--adopt")
     job = Job.of(parameters, "0123abcd")
     assert asdict(job) == {**{k: v for k, v in parameters.items() if k != "rules"}, "id": "0123abcd"}
     assert Job.of({**parameters, "schema": ""}, "0123abcd").schema == "shop"
@@ -233,4 +233,4 @@ def test_without_prefect_yaml_no_app_is_known(tmp_path: Path, monkeypatch: pytes
     assert problems({**TARGET, **ORIGIN, "APP": "shop"}) == [
         "unknown app shop: known are none; another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"
     ]
-    assert resolve({**TARGET, **ORIGIN}, "--app", "shop", "--rules", "mine.yml")["rules"] == "mine.yml"
+    assert resolve({**TARGET, **ORIGIN}, "--app", "nobody", "--rules", "mine.yml")["rules"] == "mine.yml"
