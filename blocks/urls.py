@@ -58,6 +58,14 @@ def give(urls: dict[str, str]) -> None:
     _given.update(urls)
 
 
+def find(block: str) -> str | None:
+    """Return the URL that a block holds, None where there is no such block."""
+    try:
+        return load(block)
+    except UsageError:
+        return None
+
+
 def load(block: str) -> str:
     """Return the URL that a block holds. Raises UsageError where there is no such block, or it is empty."""
     if block in _given:

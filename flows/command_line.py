@@ -89,13 +89,15 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
             f"unknown app {name}: known are {', '.join(sorted(known)) or 'none'}; "
             "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"
         )
+    foreign = urls.foreign_origin(name, environment.get("APP"))
     found, missing = _urls(name, environment, backup=bool(parameters["from_dump"]))
     problems += missing
+    if parameters["from_dump"] and not foreign and environment.get(urls.origin_variable(name)):
+        found[urls.origin_block(name)] = environment[urls.origin_variable(name)]  # what the target must not be
     if given.check and parameters["from_dump"]:
         problems.append(
             "--check writes nothing, and can't read a dump's catalog without restoring its structure: leave one out"
         )
-    foreign = urls.foreign_origin(name, environment.get("APP"))
     if foreign and not parameters["from_dump"]:
         problems.append(foreign)
     if not parameters["reader"]:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from blocks import urls
 from flows.logs import one_line_errors
+from flows.origins import refuse_as_target
 from flows.stages import opened, unsearched
 from multischema.job import Job
 from multischema.postgres.database import Database
@@ -66,6 +67,8 @@ def etl(
     """
     job = Job.of(locals(), new_run_id())
     target = Database("target", app, urls.load(urls.TARGET))
+    if from_dump:
+        refuse_as_target(app, target)
     origin = target.backup() if from_dump else Database("origin", app, urls.load(urls.origin_block(app)))
     with opened(job, origin, target) as stages:
         rules_text = stages.download_rules(rules)

@@ -2,9 +2,10 @@
 
 import argparse
 from collections.abc import Mapping
+from contextlib import suppress
 
 from blocks import urls
-from multischema.errors import UsageError
+from multischema.errors import DatabaseError, UsageError
 from multischema.postgres.database import Database
 
 
@@ -27,6 +28,18 @@ def origin_of(app: str | None, environment: Mapping[str, str]) -> Database:
     if foreign := urls.foreign_origin(name, environment.get("APP")):
         raise UsageError(foreign)
     return Database("origin", name, environment[variable])
+
+
+def refuse_as_target(app: str, target: Database) -> None:
+    """Raise UsageError where the target's URL is that of the app's own database: a backup is published without asking it."""
+    known = urls.find(urls.origin_block(app))
+    with suppress(DatabaseError):  # it is not used
+        if known and Database("origin", app, known).place == target.place:
+            host, port, database = target.place
+            raise UsageError(
+                f"target: the URL leads to database {database} on {host}:{port}, which is the origin {app}; "
+                "see whether the two URLs are swapped"
+            )
 
 
 def no_table(origin: Database, schema: str) -> UsageError:

@@ -1,7 +1,7 @@
 """The record of a run, in the comment of the schema that it made: what tells our schemas, and what the last run masked."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 from multischema.plan.plan import Plan
@@ -14,19 +14,25 @@ _MARK = "multi-schema-postgres-etl masked "
 class Record:
     """The masked columns of each table, names alone; of truncated tables those of their last copy.
 
-    `app` is whose schema it is; versions before 1.0 did not record it. `adopted` tells a schema that the tool before this
-    one made, and this one may drop.
+    `app` is whose schema it is, `domains` are those in it; versions before 1.0 recorded neither. `adopted` tells a schema
+    that the tool before this one made, and this one may drop.
     """
 
     copied: Mapping[str, Sequence[str]] = field(default_factory=dict)
     truncated: Mapping[str, Sequence[str]] = field(default_factory=dict)
     app: str = ""
+    domains: Sequence[str] | None = None
     adopted: bool = False
 
     @property
     def tables(self) -> frozenset[str]:
         """Return the names of the tables that the run made."""
         return frozenset([*self.copied, *self.truncated])
+
+    @property
+    def recorded_domains(self) -> list[str] | None:
+        """Return the names of the domains that the run made, None where it did not record them."""
+        return None if self.domains is None else list(self.domains)
 
     def masked(self, table: str) -> Sequence[str]:
         """Return the columns of a table that were masked when it was last copied."""
@@ -40,13 +46,14 @@ def written(plan: Plan, app: str, before: Record | None) -> str:
             copied={table.name: sorted(column.name for column in table.masked) for table in plan.copied},
             truncated={table.name: before.masked(table.name) if before else () for table in plan.tables if table.truncated},
             app=app,
+            domains=plan.domains,
         )
     )
 
 
 def adopting(tables: Collection[str], app: str) -> str:
     """Return the comment of a schema with these tables that the tool before this one made for an app."""
-    return _comment(Record(copied=dict.fromkeys(sorted(tables), ()), app=app, adopted=True))
+    return _comment(Record(copied=dict.fromkeys(sorted(tables), ()), app=app, domains=(), adopted=True))
 
 
 def read(comment: str | None) -> Record | None:
@@ -60,7 +67,25 @@ def read(comment: str | None) -> Record | None:
     if not isinstance(found, dict):
         return None
     # one that a newer version wrote may hold more
-    return Record(**{known.name: found[known.name] for known in fields(Record) if known.name in found})
+    values = {known.name: found[known.name] for known in fields(Record) if known.name in found}
+    return Record(**values) if all(_SHAPES[name](value) for name, value in values.items()) else None
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_tables(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_names, value.values()))
+
+
+_SHAPES: Mapping[str, Callable[[object], bool]] = {
+    "copied": _is_tables,
+    "truncated": _is_tables,
+    "app": lambda value: isinstance(value, str),
+    "domains": lambda value: value is None or _is_names(value),
+    "adopted": lambda value: isinstance(value, bool),
+}
 
 
 def warnings(before: Record | None, plan: Plan) -> list[str]:

@@ -46,6 +46,13 @@ class Database:
         return f"{self.kind} {self.app}" if self.kind in ("origin", "backup") else "target"
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Return host, port and database that the URL names. Raises DatabaseError."""
+        parts = self.parameters()
+        host, database = parts.get("host") or parts.get("hostaddr"), parts.get("dbname") or parts.get("user")
+        return str(host or ""), str(parts.get("port") or 5432), str(database or "")
+
+    @property
     def connect_timeout(self) -> int:
         """Return how many seconds a connection may take to be made."""
         return CONNECT_TIMEOUT

@@ -1,7 +1,7 @@
 """Dropping what runs made in the target, object by object, patiently."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -37,19 +37,23 @@ def drop_schema(connection: Connection, schema: str) -> bool:
     return all(row["own"] and _drop_recorded(connection, schema, row["comment"]) for row in rows)
 
 
-def drop_members(connection: Connection, schema: str, *, others: bool = False, keep_marker: bool = False) -> bool:
-    """Drop what this role itself owns in a schema, round after round: one thing stands on another, and some are in use.
+def drop_members(
+    connection: Connection, schema: str, made: Sequence[str] | None, *, others: bool = False, keep_marker: bool = False
+) -> bool:
+    """Drop what this role itself made in a schema, round after round: one thing stands on another, and some are in use.
 
-    With `others` also what it may drop as a member of another role. Tell whether all of it went.
+    `made` are the names of that; None means all of the role's. With `others` also what it may drop as a member of another
+    role. Tell whether all of it went.
     """
     deadline = time.monotonic() + _PATIENCE
     with translated("target", f"emptying schema {schema}"), short_lock_timeout(connection):
         while True:
+            found = query(connection, "schema_members", schema=schema, marker=raw.MARKER, made=made)
+            found = [row for row in found if row["owned" if others else "own"] and row["made"]]
+            tables = {row["name"] for row in found}
             for row in query(connection, "raw_keys", schema=schema, others=others):
-                if row["what"] == "constraint":
+                if row["what"] == "constraint" and row["table"] in tables:
                     _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
-            found = query(connection, "schema_members", schema=schema, marker=raw.MARKER)
-            found = [row for row in found if row["owned" if others else "own"]]
             members = [row for row in found if not row["is_marker"]]
             if not members and not keep_marker:
                 members = found
@@ -76,7 +80,7 @@ def _drop_recorded(connection: Connection, schema: str, comment: str | None) -> 
     if not made:
         return None
     deadline = time.monotonic() + _PATIENCE
-    if made.adopted and not drop_members(connection, schema):
+    if made.adopted and not drop_members(connection, schema, None):
         return False
     with translated("target", f"dropping schema {schema}"), short_lock_timeout(connection):
         while (kept := _drop_objects(connection, schema, made, deadline)) and time.monotonic() < deadline:
@@ -89,7 +93,8 @@ def _drop_objects(connection: Connection, schema: str, made: Record, deadline: f
     """Drop what can be dropped, then the schema; return why something stays."""
     kept: list[psycopg.Error] = []
     for row in query(connection, "schema_objects", schema=schema):
-        if row["what"] != "type" and row["table"] not in made.tables:
+        own = row["table"] in made.tables if row["what"] != "type" else made.domains is None or row["name"] in made.domains
+        if not own:
             continue
         if kept and time.monotonic() >= deadline:
             return kept

@@ -2,6 +2,9 @@
 -- that are created, and to grants. All of its tables where none are named.
 SELECT c.relname::text AS name,
        c.relrowsecurity AS row_security,
+       coalesce((SELECT format('trigger %%s', t.tgname) FROM pg_trigger AS t
+                 WHERE t.tgrelid = c.oid AND NOT t.tgisinternal ORDER BY 1 LIMIT 1),
+                (SELECT format('rule %%s', r.rulename) FROM pg_rewrite AS r WHERE r.ev_class = c.oid ORDER BY 1 LIMIT 1)) AS guest,
        CASE WHEN o.rolname <> current_user THEN o.rolname::text END AS other_owner,
        NOT (has_schema_privilege(reader.oid, n.oid, 'USAGE') AND has_table_privilege(reader.oid, c.oid, 'SELECT')) AS refused
 FROM pg_class AS c

@@ -1,5 +1,8 @@
--- The schemas with raw data of the ETL's: those with a marker of its own, whose comment is the name of the run's pg_restore's sessions.
-SELECT n.nspname::text AS schema, obj_description(t.oid, 'pg_type') AS application
+-- The schemas with raw data of the ETL's: those with a marker of its own. Its comment is the name of the run's pg_restore's
+-- sessions and, on a line of its own, what the run makes there; versions before 1.0 did not write that.
+SELECT n.nspname::text AS schema,
+       split_part(obj_description(t.oid, 'pg_type'), E'\n', 1) AS application,
+       nullif(split_part(obj_description(t.oid, 'pg_type'), E'\n', 2), '')::json AS made
 FROM pg_type AS t
 JOIN pg_namespace AS n ON n.oid = t.typnamespace
 WHERE t.typname = %(marker)s AND t.typtype = 'd' AND pg_get_userbyid(t.typowner) = current_user

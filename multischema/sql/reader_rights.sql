@@ -12,7 +12,7 @@ UNION ALL
 SELECT 'table', format('%%I.%%I', n.nspname, c.relname)
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE n.nspname IN ('public', %(raw)s) AND c.relkind IN ('r', 'p', 'm', 'f', 'v')
+WHERE n.nspname = ANY (%(raw)s::text[]) AND c.relkind IN ('r', 'p', 'm', 'f', 'v')
   AND c.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
   AND EXISTS (SELECT FROM who WHERE has_schema_privilege(who.oid, n.oid, 'USAGE'))
   AND EXISTS (SELECT FROM who WHERE has_any_column_privilege(who.oid, c.oid, 'SELECT'))

@@ -1,12 +1,19 @@
 -- What stands in a schema, members of extensions aside: what it is and its name, both as DROP takes them, and whose it is.
 -- The server's own superuser has no entry in pg_shdepend. The marker of raw data must outlive the rest. What has been dropped
--- since the transaction's snapshot has no identity.
+-- since the transaction's snapshot has no identity. `made` tells what a run made, by the names in its marker: all, where it has
+-- none.
 SELECT what.type AS kind,
        what.identity AS name,
        coalesce(o.refobjid, 10)::regrole::text AS owner,
        pg_get_userbyid(coalesce(o.refobjid, 10)) = current_user AS own,
        pg_has_role(coalesce(o.refobjid, 10), 'USAGE') AS owned,
-       what.identity = format('%%I.%%I', %(schema)s::text, %(marker)s::text) AS is_marker
+       what.identity = format('%%I.%%I', %(schema)s::text, %(marker)s::text) AS is_marker,
+       %(made)s::text[] IS NULL OR what.identity = format('%%I.%%I', %(schema)s::text, %(marker)s::text)
+           OR EXISTS (SELECT FROM unnest(%(made)s::text[]) AS own (name)
+                      CROSS JOIN LATERAL (VALUES (own.name), (quote_ident(own.name))) AS written (name)
+                      CROSS JOIN LATERAL (SELECT format('%%I.', %(schema)s::text) || written.name) AS full_name (name)
+                      WHERE what.identity = full_name.name OR starts_with(what.identity, full_name.name || '(')
+                         OR starts_with(what.identity, full_name.name || ' USING ')) AS made
 FROM pg_depend AS d
 CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS what
 LEFT JOIN pg_shdepend AS o

@@ -1,7 +1,7 @@
 -- What stands in the published schema and no run made (place: in), and what stands on it (place: on), or on the views that are
 -- created again with it, and would stay with the old one when it is replaced; a row security that the new tables would not
 -- have (place: at). What the ETL publishes is plain tables of its own role itself, by the names in `ours`, and domains that
--- stand in index predicates. A schema that is adopted may also hold what has no rows, if it is of that role.
+-- stand in index predicates, by those in `domains` (all, where that is NULL: versions before 1.0 recorded none). A schema that is adopted may also hold what has no rows, if it is of that role.
 WITH published (oid) AS (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s),
 inside (classid, oid, owner, name, kind, secured) AS (
     SELECT 'pg_class'::regclass::oid, c.oid, c.relowner, c.relname,
@@ -30,16 +30,30 @@ base (classid, oid) AS (
     CROSS JOIN LATERAL (VALUES (t.oid), (t.typarray)) AS row_type (oid)
 )
 SELECT 'in' AS place, i.kind, format('%%I.%%I', %(schema)s::text, i.name) AS name, pg_get_userbyid(i.owner)::text AS owner,
-       NULL AS type, NULL AS identity, NULL AS of_schema, NULL AS of_table, NULL AS constraint_name, false AS owned
+       NULL AS type, NULL AS identity, NULL AS of_schema, NULL AS of_table, NULL AS constraint_name, false AS owned,
+       i.kind = 'table' AND i.name = ANY (%(ours)s::text[]) AND NOT %(adopted)s AS recorded
 FROM inside AS i
 WHERE i.kind IS NOT NULL
   AND NOT (pg_get_userbyid(i.owner) = current_user
-           AND (i.kind = 'table' AND i.name = ANY (%(ours)s::text[]) OR i.kind = 'domain'
+           AND (i.kind = 'table' AND i.name = ANY (%(ours)s::text[]) OR i.kind = 'domain' AND (%(domains)s::text[] IS NULL OR i.name = ANY (%(domains)s::text[]))
                 OR %(adopted)s AND i.kind IN ('sequence', 'type', 'function', 'view')))
   AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = i.classid AND d.objid = i.oid
                     AND d.refobjid <> i.oid AND d.deptype IN ('e', 'i', 'a'))
 UNION
-SELECT 'at', i.kind, format('%%I.%%I', %(schema)s::text, i.name), NULL, NULL, NULL, NULL, NULL, NULL, false
+-- whatever else a schema can hold: collations, operators, configurations of text search, extensions
+SELECT 'in', what.type, what.identity, coalesce(o.refobjid, 10)::regrole::text, NULL, NULL, NULL, NULL, NULL, false, false
+FROM pg_depend AS d
+CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS what
+LEFT JOIN pg_shdepend AS o
+       ON o.classid = d.classid AND o.objid = d.objid AND o.deptype = 'o'
+          AND o.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = (SELECT p.oid FROM published AS p)
+  AND d.deptype = 'n' AND d.objsubid = 0 AND what.identity IS NOT NULL
+  AND d.classid NOT IN ('pg_class'::regclass, 'pg_type'::regclass, 'pg_proc'::regclass)
+  AND NOT EXISTS (SELECT FROM pg_depend AS e
+                  WHERE e.classid = d.classid AND e.objid = d.objid AND e.refobjid <> d.objid AND e.deptype IN ('e', 'i', 'a'))
+UNION
+SELECT 'at', i.kind, format('%%I.%%I', %(schema)s::text, i.name), NULL, NULL, NULL, NULL, NULL, NULL, false, false
 FROM inside AS i
 WHERE i.secured
 UNION
@@ -49,7 +63,7 @@ SELECT 'on',
             ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END,
        pg_get_userbyid(coalesce(c.relowner, f.proowner))::text,
        what.type, what.identity, cn.nspname::text, c.relname::text, k.conname::text,
-       coalesce(pg_has_role(coalesce(c.relowner, f.proowner), 'USAGE'), false)
+       coalesce(pg_has_role(coalesce(c.relowner, f.proowner), 'USAGE'), false), false
 FROM base AS b
 JOIN pg_depend AS d ON d.refclassid = b.classid AND d.refobjid = b.oid AND d.deptype = 'n'
 CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) AS what

@@ -18,9 +18,9 @@ SELECT published.oid IS NOT NULL AS published_exists,
                           CASE WHEN reader.rolreplication THEN 'REPLICATION' END,
                           CASE WHEN reader.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS reader_attributes,
        -- itself, or as the role of a group
-       coalesce(reader.rolcanlogin, false)
+       coalesce(reader.rolcanlogin AND reader.rolconnlimit <> 0, false)
            OR EXISTS (SELECT FROM pg_roles AS member
-                      WHERE member.rolcanlogin AND NOT member.rolsuper AND member.rolname <> current_user
+                      WHERE member.rolcanlogin AND member.rolconnlimit <> 0 AND NOT member.rolsuper AND member.rolname <> current_user
                         AND pg_has_role(member.oid, reader.oid, 'USAGE')) AS reader_may_log_in,
        coalesce(reader.rolvaliduntil < now(), false) AS reader_expired,
        coalesce(has_database_privilege(reader.oid, current_database(), 'CONNECT'), true) AS reader_may_connect

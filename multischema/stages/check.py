@@ -48,6 +48,9 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
         locks.take_lock(run.lock, run.job.schema, run.job.lock_wait, on_wait)
         run.sessions.keep_alive(run.lock)
     if run.job.from_dump and not unusable:
+        # with clear_raw what others have there is dropped: only where nothing else is wrong
+        if wrong := [*_check_target(run), *_check_standing(run, None)]:
+            raise CheckError(*wrong)
         notes, relatives = restore_structure(run, Path(run.job.from_dump), on_wait)
     plan, problems = _check_schemas(run, parsed, unusable)
     problems += preconditions.backup_problems(run.job.from_dump, plan, relatives) if plan else []
@@ -134,7 +137,9 @@ def _check_target(run: Run) -> list[str]:
     if preconditions.reader_problems(server, facts, run.job.reader):
         return problems
     with run.sessions.lend(run.target) as connection:  # what it can read already, it is told before hours of copying
-        return problems + reader.verify_rights(connection, run.job.schema, run.job.reader, run.job.raw_schema)
+        with translated("target", "looking for raw data"):  # what a killed run left, this one drops first
+            left = [row["schema"] for row in query(connection, "raw_schemas", marker=raw.MARKER)]
+        return problems + reader.verify_rights(connection, run.job, left)
 
 
 def _changes_of_rules(run: Run, plan: Plan) -> list[str]:

@@ -12,7 +12,7 @@ def clean(run: Run) -> list[str]:
     """Drop raw data, the old schema and what killed runs left, patiently; return a warning for what is still in use."""
     kept = []
     with naming_triggers(run):
-        if run.job.restores and not raw_schema.leave(run.holder, run.job.raw_schema):
+        if run.job.restores and not raw_schema.leave_own(run.holder, run.job.raw_schema):
             kept.append(run.job.raw_schema)
         with run.sessions.lend(run.target) as connection:
             kept += dropping.drop_leftovers(connection, run.job.schema)

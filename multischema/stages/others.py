@@ -48,6 +48,7 @@ def read_standing(connection: Connection, job: Job, columns: Mapping[str, Collec
         dependants=[view.oid for view in found],
         # what the tool before this one made has the names of the origin's tables
         ours=sorted(made.tables if made else columns or ()),
+        domains=made.recorded_domains if made else [],
         adopted=adopts,
     )
     if adopts and columns is None:
@@ -65,7 +66,7 @@ def obstacles_of(job: Job, standing: Standing, columns: Mapping[str, Collection[
     if foreign:
         return foreign
     strangers = [row for row in standing.strangers if not (job.drop_dependants and may_go(row))]
-    lines = stranger_problems(job.schema, strangers)
+    lines = stranger_problems(standing.server, job.schema, strangers)
     lines += dependants.rights_problems(standing.dependants, job.schema, standing.server)
     if columns is not None and not job.drop_dependants:
         lines += dependants.missing_problems(standing.dependants, job.schema, columns)

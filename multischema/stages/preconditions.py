@@ -141,7 +141,11 @@ def same_database_problems(origin: Server, target: Server) -> list[str]:
     Two databases of one server are a legal set-up. Where a server does not tell what system it is, addresses are compared.
     """
     if origin.system and target.system:
-        is_same = origin.system == target.system and origin.database_oid == target.database_oid
+        is_same = (origin.system, origin.database_oid, origin.database) == (
+            target.system,
+            target.database_oid,
+            target.database,
+        )
     else:
         is_same = (origin.address, origin.database) == (target.address, target.database) or (
             origin.started,
@@ -191,6 +195,10 @@ def hidden_problems(schema: str, tables: Sequence[Row], triggers: Sequence[Row],
         table = f"table {schema}.{row['name']}"
         if row["other_owner"]:
             lines.append(f"target: {table} belongs to role {row['other_owner']} as soon as it is made{cause}")
+        elif row["guest"]:
+            lines.append(
+                f"target: {row['guest']} is on {table} as soon as it is made, and could copy or alter its rows{cause}"
+            )
         elif row["row_security"]:
             lines.append(f"target: row security is on for {table} as soon as it is made, and hides its rows{cause}")
         elif granted and row["refused"]:
@@ -271,9 +279,9 @@ def reader_problems(server: Server, facts: Target, reader: str) -> list[str]:
     return problems
 
 
-def stranger_problems(schema: str, strangers: Sequence[Row]) -> list[str]:
+def stranger_problems(server: Server, schema: str, strangers: Sequence[Row]) -> list[str]:
     """Return a line for each object of others that stands in or on the published schema, and that no run creates again."""
-    return [_stranger_problem(schema, row) for row in strangers]
+    return [_stranger_problem(server, schema, row) for row in strangers]
 
 
 def may_go(stranger: Row) -> bool:
@@ -313,8 +321,11 @@ def stranger_title(row: Row) -> str:
     return f"{row['kind']} {row['name']}".strip()
 
 
-def _stranger_problem(schema: str, row: Row) -> str:
+def _stranger_problem(server: Server, schema: str, row: Row) -> str:
     what = stranger_title(row)
+    if row["place"] == "in" and row["recorded"]:
+        owner = sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.SQL(row["name"]), sql.Identifier(server.role)).as_string()
+        return f"target: {what}, which a run made, belongs to {row['owner']}, not to {server.role}; {server.place}: {owner}"
     if row["place"] == "in":
         return f"target: {what} of role {row['owner']} stands in schema {schema}, which each run replaces; move it elsewhere"
     if row["place"] == "at":

@@ -13,7 +13,7 @@ from multischema.job import Job
 from multischema.plan import record
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import describe, translate, translated
-from multischema.postgres.questions import query
+from multischema.postgres.questions import query, read_target
 from multischema.stages.others import Standing, obstacles_of, published_columns, read_standing
 from multischema.stages.preconditions import stranger_title
 from multischema.stages.reader import verify_readable, verify_rights
@@ -92,7 +92,7 @@ def swap(connection: Connection, job: Job) -> Publication:
 def _publish(connection: Connection, job: Job) -> Publication:
     # with its commit all commits of the run are on the disk, and on the standbys that the server waits for
     connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
-    exposed = verify_rights(connection, job.schema, job.reader, job.raw_schema)
+    exposed = verify_rights(connection, job)
     if exposed:
         raise VerifyError(*exposed)
     columns = published_columns(connection, job.staging)
@@ -122,7 +122,28 @@ def _publish(connection: Connection, job: Job) -> Publication:
     if unreadable:
         raise VerifyError(*unreadable)
     recreated, gone = _recreate(connection, job, copies, columns)
+    if replaced:
+        _refuse_late(connection, job)
     return Publication(tuple(recreated), (*ended, *lost, *dropped, *gone))
+
+
+def _refuse_late(connection: Connection, job: Job) -> None:
+    """Raise _InUse where somebody made something in the old schema while it was replaced: the next try names it."""
+    made = record.read(read_target(connection, job.old, job.reader).published_comment)
+    late = query(
+        connection,
+        "strangers",
+        schema=job.old,
+        dependants=[],
+        ours=sorted(made.tables) if made else [],
+        domains=made.recorded_domains if made else [],
+        adopted=bool(made and made.adopted),
+    )
+    for row in late:
+        if row["place"] == "in":
+            raise _InUse(
+                f"target: {stranger_title(row)} of role {row['owner']} was made while schema {job.schema} was replaced"
+            )
 
 
 def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> Standing:

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import errors, sql
 
 from multischema.dumps import archives
-from multischema.errors import CheckError, DatabaseError, VerifyError
+from multischema.errors import CheckError, DatabaseError
 from multischema.job import Job, hidden_pattern
 from multischema.plan.plan import Plan
 from multischema.postgres.connecting import Connection
@@ -16,7 +16,6 @@ from multischema.postgres.errors import describe, translated
 from multischema.postgres.locks import try_lock
 from multischema.postgres.questions import one_moment, query, read_server
 from multischema.stages.preconditions import exposed_problems, raw_problems
-from multischema.stages.reader import verify_readable
 from multischema.statements import building, raw
 
 # What a computed default may ask for and the target lacks: a function, a table (of nextval), a schema, another object
@@ -27,11 +26,12 @@ def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
     """Return a line for each object in the raw schema that is not a run's, and that this run may not drop."""
     # what another run makes between two questions would be a stranger's
     with translated("target", f"reading the catalog of schema {schema}"), one_moment(connection):
-        if any(row["schema"] == schema for row in query(connection, "raw_schemas", marker=raw.MARKER)):
-            return []
-        exists = read_server(connection, schema).may_use_schema is not None
-        rows = query(connection, "schema_members", schema=schema, marker=raw.MARKER)
-    if schema != "public":
+        own = [row for row in query(connection, "raw_schemas", marker=raw.MARKER) if row["schema"] == schema]
+        exists = not own and read_server(connection, schema).may_use_schema is not None
+        made = own[0]["made"] if own else []
+        rows = query(connection, "schema_members", schema=schema, marker=raw.MARKER, made=made)
+        rows = [row for row in rows if not row["made"]]
+    if schema != "public" and not own:
         problem = f"target: schema {schema} is there, and mode dump would fill and drop it; rename it, or use mode stream"
         return [problem] if exists else []
     if job.clear_raw:
@@ -49,8 +49,8 @@ def rights_problems(connection: Connection, schema: str) -> list[str]:
         return raw_problems(read_server(connection, schema), schema)
 
 
-def enter(connection: Connection, job: Job, schema: str) -> None:
-    """Make the raw schema this run's: empty, marked, hidden from the reader. The session holds its lock.
+def enter(connection: Connection, job: Job, schema: str, made: Sequence[str]) -> None:
+    """Make the raw schema this run's: empty, marked with the names of what is `made` there. The session holds its lock.
 
     Raises CheckError where others have something there, and the run was not told to drop it.
     """
@@ -63,15 +63,15 @@ def enter(connection: Connection, job: Job, schema: str) -> None:
     with translated("target", f"preparing schema {schema}"), connection.transaction():
         if schema != "public":
             connection.execute(raw.create_schema(schema))
-        for statement in raw.mark(schema, job.restoring):
+        for statement in raw.mark(schema, job.restoring, made):
             connection.execute(statement)
     if job.clear_raw:
-        drop_members(connection, schema, others=True, keep_marker=True)
+        drop_members(connection, schema, None, others=True, keep_marker=True)
     if left := _staying(connection, schema):
         raise CheckError(*left)
 
 
-def create_tables(connection: Connection, job: Job, plan: Plan, schema: str) -> None:
+def create_tables(connection: Connection, plan: Plan, schema: str) -> None:
     """Create the raw tables, unlogged: what is in them is in no WAL and no backup of the target."""
     with translated("target", f"creating types in schema {schema}"), connection.transaction():
         for statement in raw.create_types(plan, schema):
@@ -79,9 +79,6 @@ def create_tables(connection: Connection, job: Job, plan: Plan, schema: str) -> 
     for name, statement in raw.create_tables(plan, schema):
         with translated("target", f"creating raw table {name}"):
             connection.execute(statement)
-    made = [table.name for table in plan.copied]
-    if changed := verify_readable(connection, schema, job.reader, made, granted=False):
-        raise VerifyError(*changed)
 
 
 def execute_structure(connection: Connection, statements: Sequence[tuple[str, str, str, str]], schema: str) -> list[str]:
@@ -162,7 +159,7 @@ def hide(connection: Connection, schema: str) -> None:
 def exposed(connection: Connection, job: Job, schema: str) -> list[str]:
     """Return what the reader could read of the raw schema."""
     with translated("target", "reading the reader's rights"):
-        rows = query(connection, "reader_rights", reader=job.reader, hidden=hidden_pattern(), raw=schema)
+        rows = query(connection, "reader_rights", reader=job.reader, hidden=hidden_pattern(), raw=[schema])
     return exposed_problems([row for row in rows if row["what"] == "table"], job.reader)
 
 
@@ -175,7 +172,7 @@ def empty_abandoned(connection: Connection, schema: str | None = None) -> list[s
         if schema in (None, row["schema"]) and (schema or try_lock(connection, row["schema"])):
             with translated("target", f"emptying schema {row['schema']}"):
                 query(connection, "end_sessions", application=row["application"])
-            if not leave(connection, row["schema"]):
+            if not leave(connection, row["schema"], row["made"]):
                 kept.append(row["schema"])
             if schema is None:
                 query(connection, "advisory_unlock", schema=row["schema"])
@@ -186,15 +183,23 @@ def drop_own(connection: Connection, schema: str, application: str) -> None:
     """Empty the raw schema if it is this run's."""
     with translated("target", "looking for raw data"):
         found = query(connection, "raw_schemas", marker=raw.MARKER)
-    if any(row["schema"] == schema and row["application"] == application for row in found):
-        leave(connection, schema)
+    for row in found:
+        if row["schema"] == schema and row["application"] == application:
+            leave(connection, schema, row["made"])
 
 
-def leave(connection: Connection, schema: str) -> bool:
-    """Drop all that runs put into the raw schema, the marker last; tell whether all of it went."""
+def leave_own(connection: Connection, schema: str) -> bool:
+    """Drop what this run put into the raw schema; tell whether all of it went."""
+    with translated("target", "looking for raw data"):
+        found = query(connection, "raw_schemas", marker=raw.MARKER)
+    return all(leave(connection, schema, row["made"]) for row in found if row["schema"] == schema)
+
+
+def leave(connection: Connection, schema: str, made: Sequence[str] | None) -> bool:
+    """Drop what runs made in the raw schema, the marker last; tell whether all of it went. What others made stays."""
     if schema == "public":
-        return drop_members(connection, schema)
-    if not drop_members(connection, schema, keep_marker=True):
+        return drop_members(connection, schema, made)
+    if not drop_members(connection, schema, made, keep_marker=True) or _staying(connection, schema):
         return False
     # at once: without its marker the schema would be taken for someone else's
     with translated("target", f"dropping schema {schema}"), connection.transaction():
@@ -206,7 +211,7 @@ def leave(connection: Connection, schema: str) -> bool:
 def _staying(connection: Connection, schema: str) -> list[str]:
     """Return a line for each object but the marker that is still in the raw schema."""
     with translated("target", f"reading the catalog of schema {schema}"):
-        rows = query(connection, "schema_members", schema=schema, marker=raw.MARKER)
+        rows = query(connection, "schema_members", schema=schema, marker=raw.MARKER, made=None)
     return [
         f"target: {row['kind']} {row['name']} of role {row['owner']} stays in schema {schema}; drop it"
         for row in rows

@@ -1,21 +1,23 @@
 """What the reader could read too much of, and what would keep it from reading what is published."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from multischema.job import hidden_pattern
+from multischema.job import Job, hidden_pattern
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import translated
 from multischema.postgres.questions import query, read_server, read_target
 from multischema.stages.preconditions import exposed_problems, hidden_problems, reader_problems
 
 
-def verify_rights(connection: Connection, schema: str, reader: str, raw: str) -> list[str]:
-    """Return what the reader could read besides published schemas."""
+def verify_rights(connection: Connection, job: Job, spared: Collection[str] = ()) -> list[str]:
+    """Return what the reader could read besides published schemas; of those that are `spared`, tables are not looked at."""
+    schema, reader = job.schema, job.reader
     with translated("target", "reading the reader's rights"):
         facts = read_target(connection, schema, reader)
         problems = reader_problems(read_server(connection, schema), facts, reader)
         if not problems:
-            rights = query(connection, "reader_rights", reader=reader, hidden=hidden_pattern(), raw=raw)
+            looked_at = {"public", *([job.raw_schema] if job.restores else [])}.difference(spared)
+            rights = query(connection, "reader_rights", reader=reader, hidden=hidden_pattern(), raw=sorted(looked_at))
             problems = exposed_problems(rights, reader)
         return problems
 

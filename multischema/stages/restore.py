@@ -1,25 +1,27 @@
 """The restore stage: the rows of a dump into raw tables of the target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from multischema.dumps import archives
 from multischema.dumps.directory import is_tar
 from multischema.dumps.programs import run_command
-from multischema.errors import CheckError, DumpError
+from multischema.errors import CheckError, DumpError, VerifyError
 from multischema.plan.plan import Plan
 from multischema.postgres import locks
 from multischema.postgres.errors import translated
 from multischema.postgres.questions import query
 from multischema.stages import raw_schema
 from multischema.stages.dump import Dumped
+from multischema.stages.reader import verify_readable
 from multischema.stages.run import (
     Run,
     naming_triggers,
     refuse_origin_as_target,
     run_program,
 )
+from multischema.statements import raw
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,12 @@ def restore(run: Run, plan: Plan, dumped: Dumped | None, on_wait: Callable[[str]
         if run.job.from_dump:
             raw_schema.empty(run.holder, run.job, plan)
         else:
-            _enter_raw(run, on_wait)
-            raw_schema.create_tables(run.holder, run.job, plan, schema)
+            _enter_raw(run, raw.names(plan), on_wait)
+            raw_schema.create_tables(run.holder, plan, schema)
         raw_schema.hide(run.holder, schema)
+    tables = [table.name for table in plan.copied]
+    if changed := verify_readable(run.holder, schema, run.job.reader, tables, granted=False):
+        raise VerifyError(*changed)
     exposed = raw_schema.exposed(run.holder, run.job, schema)
     if exposed:
         raise CheckError(*exposed)
@@ -84,22 +89,27 @@ def restore_structure(run: Run, file: Path, on_wait: Callable[[str], None]) -> t
     printed = run_command(archives.structure(str(archive), listed))
     if printed.status:
         raise archives.unreadable(str(file), printed)
-    _enter_raw(run, on_wait)
+    statements = archives.statements_of(printed.output)
+    # of a function its arguments stand behind the name
+    names = {
+        part for _, within, name, _ in statements if within == run.job.raw_schema for part in (name, name.partition("(")[0])
+    }
+    _enter_raw(run, sorted(names), on_wait)
     connection = run.sessions.open(run.target)
     try:
-        statements = archives.statements_of(printed.output)
         wanted_kinds = [statement for statement in statements if statement[0] in archives.STRUCTURE]
         warnings = raw_schema.execute_structure(connection, wanted_kinds, run.job.raw_schema)
+        raw_schema.hide(connection, run.job.raw_schema)
         return warnings, archives.relatives_of(statements, run.job.raw_schema)
     finally:
         run.sessions.close(connection)
 
 
-def _enter_raw(run: Run, on_wait: Callable[[str], None]) -> None:
-    """Take the raw schema, which one run at a time can have, and empty it."""
+def _enter_raw(run: Run, made: Sequence[str], on_wait: Callable[[str], None]) -> None:
+    """Take the raw schema, which one run at a time can have, and empty it; `made` is what this one makes there."""
     locks.take_lock(run.holder, run.job.raw_schema, run.job.lock_wait, on_wait)
     raw_schema.empty_abandoned(run.holder)
-    raw_schema.enter(run.holder, run.job, run.job.raw_schema)
+    raw_schema.enter(run.holder, run.job, run.job.raw_schema, made)
 
 
 def _restore_rows(run: Run, plan: Plan, archive: Path) -> None:

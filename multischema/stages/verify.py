@@ -40,7 +40,7 @@ def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
 
     problems = [line for lines in in_parallel(run, look, plan.tables) for line in lines]
     with run.sessions.lend(run.target) as connection:
-        problems += reader.verify_rights(connection, run.job.schema, run.job.reader, run.job.raw_schema)
+        problems += reader.verify_rights(connection, run.job)
         problems += reader.verify_readable(connection, run.job.staging, run.job.reader, granted=False)
         problems += others.obstacles(connection, run.job, plan.columns)
         with translated("target", "measuring tables"):

@@ -5,7 +5,8 @@ no index, no default. Two things are made besides: a composite type gets a stand
 know its fields; a generated column is computed again, as pg_dump leaves it out.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg import sql
 
@@ -64,12 +65,20 @@ def field_types(catalog: Catalog) -> dict[str, str]:
     }
 
 
-def mark(schema: str, application: str) -> list[sql.Composed]:
-    """Return the statements that make the marker; nothing of a run's is made before."""
+def mark(schema: str, application: str, made: Iterable[str]) -> list[sql.Composed]:
+    """Return the statements that make the marker, with the names of what the run makes; nothing of it is made before."""
+    comment = f"{application}\n{json.dumps(sorted(made))}"
     return [
         building.create_domain(schema, MARKER),
-        sql.SQL("COMMENT ON DOMAIN {} IS {}").format(sql.Identifier(schema, MARKER), sql.Literal(application)),
+        sql.SQL("COMMENT ON DOMAIN {} IS {}").format(sql.Identifier(schema, MARKER), sql.Literal(comment)),
     ]
+
+
+def names(plan: Plan) -> list[str]:
+    """Return the names of the types and tables that a run makes in a raw schema."""
+    used = (column.type_oid for table, _ in _copied(plan) for column in table.columns)
+    types = {part for oid in used for part in parts_of(oid, plan.catalog.types) if part.kind == "c"}
+    return [*(_stand_in_name(type_) for type_ in types), *(table.name for table in plan.copied)]
 
 
 def create_schema(schema: str) -> sql.Composed:
@@ -218,4 +227,8 @@ def _spelling(oid: int, text: str, types: Mapping[int, Type], schema: str) -> sq
 
 
 def _stand_in(type_: Type, schema: str) -> sql.Identifier:
-    return sql.Identifier(schema, f"etl_type_{type_.oid}")
+    return sql.Identifier(schema, _stand_in_name(type_))
+
+
+def _stand_in_name(type_: Type) -> str:
+    return f"etl_type_{type_.oid}"

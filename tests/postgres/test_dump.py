@@ -1087,10 +1087,10 @@ def test_what_another_run_makes_and_drops_meanwhile_is_no_strangers(schema: str,
 
             def enter_and_leave() -> None:
                 for _ in range(100):
-                    raw_schema.enter(connection, job, schema)
+                    raw_schema.enter(connection, job, schema, ["users", "secrets"])
                     for name in ("users", "secrets"):
                         connection.execute(sql.SQL("CREATE TABLE {} (id int)").format(sql.Identifier(schema, name)))
-                    assert raw_schema.leave(connection, schema)
+                    assert raw_schema.leave_own(connection, schema)
 
             running = executor.submit(enter_and_leave)
             with looking.lend(target, "shop") as connection_of_check:

@@ -34,6 +34,18 @@ RECIPES = {
         EACH_NEW_TABLE.format("ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"),
     ),
     "another owner": ("ddl_command_end", EACH_NEW_TABLE.format("OWNER TO postgres")),
+    "a trigger": (
+        "ddl_command_end",
+        """
+        DECLARE made record;
+        BEGIN
+            FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' LOOP
+                EXECUTE format('CREATE TRIGGER audit BEFORE INSERT ON %s FOR EACH ROW '
+                               'EXECUTE FUNCTION suppress_redundant_updates_trigger()', made.object_identity);
+            END LOOP;
+        END
+        """,
+    ),
     "no grants": (
         "ddl_command_end",
         """
@@ -101,6 +113,7 @@ def failure(place: Place, kind: type[EtlError], mode: str = "stream") -> str:
     [
         ("row security", "row security is on for table {schema}.{table} as soon as it is made, and hides its rows"),
         ("forced row security", "row security is on for table {schema}.{table} as soon as it is made, and hides its rows"),
+        ("a trigger", "trigger audit is on table {schema}.{table} as soon as it is made, and could copy or alter its rows"),
         ("another owner", "table {schema}.{table} belongs to role postgres as soon as it is made"),
         ("no grants", "the reader {reader} may not SELECT table shop.{table}, though it was granted"),
     ],

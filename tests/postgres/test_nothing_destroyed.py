@@ -301,3 +301,109 @@ def test_what_the_tool_before_this_one_did_not_make_is_named_and_keeps_its_schem
         f"target: {what} {remedy}" for what in ("table shop.budget", "materialized view shop.sums")
     ]
     assert shop.read("SELECT answer FROM shop.budget", as_="etl") == [(42,)]
+
+
+# What else a published schema, or public, may hold.
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("CREATE DOMAIN shop.d AS text", "domain shop.d"),
+        ("CREATE COLLATION shop.c (locale = 'C')", "collation shop.c"),
+        ("CREATE TEXT SEARCH CONFIGURATION shop.c (COPY = simple)", "text search configuration shop.c"),
+        (
+            "CREATE OPERATOR shop.=== (LEFTARG = int, RIGHTARG = int, FUNCTION = int4eq)",
+            "operator shop.===(integer,integer)",
+        ),
+    ],
+)
+def test_whatever_somebody_made_as_the_etl_s_role_in_the_published_schema_is_refused(
+    statement: str, what: str, shop: Place
+) -> None:
+    shop.run(RULES)
+    shop.in_target(statement)
+    assert refused(shop) == [
+        f"target: {what} of role {shop.etl} stands in schema shop, which each run replaces; move it elsewhere"
+    ]
+
+
+def test_what_the_etl_s_role_makes_in_public_while_a_dump_is_restored_stays(shop: Place) -> None:
+    shop.in_target("CREATE SCHEMA gates", superuser=True)
+    with gate_at(shop, "CREATE INDEX", "gates") as gate:
+        running = threading.Thread(target=shop.run, args=(RULES,), kwargs={"mode": "dump"})
+        running.start()
+        gate.reached()
+        shop.in_target("CREATE TABLE public.precious (id int PRIMARY KEY); INSERT INTO public.precious VALUES (42)")
+        gate.open()
+        running.join()
+    assert shop.read("SELECT id FROM public.precious", as_="etl") == [(42,)]
+    assert shop.read("SELECT id FROM shop.users") == [(1,)]
+    assert any("table public.precious of role" in line for line in problems(shop, RULES, mode="dump"))
+
+
+def test_what_a_killed_run_left_in_public_goes_and_what_came_after_it_stays(shop: Place) -> None:
+    comment = 'multi-schema-postgres-etl shop 0123abcd restore\n["orders", "users"]'
+    shop.in_target(
+        f"CREATE DOMAIN public.etl_raw_data AS text; COMMENT ON DOMAIN public.etl_raw_data IS '{comment}';"
+        "CREATE TABLE public.users (id int, name text); CREATE TABLE public.orders (id int);"
+        f"GRANT SELECT ON public.users TO {shop.reader};"
+        "CREATE TABLE public.precious AS SELECT 42 AS answer;"
+        "CREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+    )
+    assert shop.run(RULES).warnings == ()
+    assert shop.read("SELECT answer FROM public.precious", as_="etl") == [(42,)]
+    assert shop.read("SELECT public.f()", as_="etl") == [(1,)]
+    for name in ("users", "orders", "etl_raw_data"):
+        found = shop.read(f"SELECT to_regclass('public.{name}'), to_regtype('public.{name}')", as_="etl")
+        assert found == [(None, None)]
+
+
+def test_a_table_that_is_made_while_the_schema_is_replaced_is_named_and_stays(shop: Place) -> None:
+    shop.run(RULES)
+    name = analyst(shop)
+    shop.in_target(f"GRANT USAGE, CREATE ON SCHEMA shop TO {name}; GRANT USAGE ON SCHEMA shop TO PUBLIC")
+    shop.in_target("CREATE SCHEMA gates; CREATE SCHEMA board", superuser=True)
+    shop.in_target("CREATE MATERIALIZED VIEW board.v AS SELECT id FROM shop.users", superuser=True)
+    shop.in_target(
+        f"ALTER MATERIALIZED VIEW board.v OWNER TO {name}; GRANT ALL ON SCHEMA board TO {name};"
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA shop TO {name}",
+        superuser=True,
+    )
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            shop.run(RULES)
+        except BaseException as error:
+            failures.append(error)
+
+    with gate_at(shop, "REFRESH MATERIALIZED VIEW", "gates") as gate:
+        running = threading.Thread(target=run)
+        running.start()
+        gate.reached()
+        shop.in_target(f"SET ROLE {name}; CREATE TABLE shop.precious AS SELECT 42 AS answer")
+        gate.open()
+        running.join()
+    assert [type(failure) for failure in failures] == [VerifyError]
+    assert "table shop.precious of role" in str(failures[0])
+    assert shop.read("SELECT answer FROM shop.precious", as_="superuser") == [(42,)]
+
+
+def test_tables_of_a_role_that_was_the_etl_s_are_named_with_what_gives_them_to_it(shop: Place) -> None:
+    shop.run(RULES)
+    shop.in_target("ALTER TABLE shop.users OWNER TO postgres", superuser=True)
+    (line,) = refused(shop)
+    assert line == (
+        f"target: table shop.users, which a run made, belongs to postgres, not to {shop.etl}; {shop.in_its_target}: "
+        f'ALTER TABLE shop.users OWNER TO "{shop.etl}"'
+    )
+    shop.in_target(line.partition(f"; {shop.in_its_target}: ")[2], superuser=True)
+    shop.run(RULES)
+
+
+def test_an_origin_schema_with_the_published_one_s_name_runs_again_and_again(place: Place) -> None:
+    place.in_origin(f"CREATE SCHEMA shop; SET search_path = shop; {ORIGIN}")
+    for _ in range(2):
+        place.run(RULES, origin_schema="shop")
+    assert place.read("SELECT id FROM shop.users") == [(1,)]

@@ -217,7 +217,7 @@ def test_every_parameter_of_the_flow_is_an_option_with_its_line_of_help(capsys: 
 def test_what_the_command_does_not_say_is_as_the_flow_has_it() -> None:
     parameters = resolve({**TARGET, **ORIGIN}, "--app", "nobody", "--rules", "mine.yml")
     defaults = {name: shown["default"] for name, shown in etl.parameters.properties.items() if "default" in shown}
-    assert {name: parameters[name] for name in defaults} == {**defaults, "schema": "shop"}
+    assert {name: parameters[name] for name in defaults} == {**defaults, "schema": "nobody"}
     assert set(parameters) == set(etl.parameters.properties)
 
 
@@ -225,7 +225,7 @@ def test_a_job_takes_all_parameters_of_the_flow_but_the_rules() -> None:
     parameters = resolve({**TARGET, **ORIGIN}, "--app", "nobody", "--rules", "mine.yml", "--schema", "sales", "--adopt")
     job = Job.of(parameters, "0123abcd")
     assert asdict(job) == {**{k: v for k, v in parameters.items() if k != "rules"}, "id": "0123abcd"}
-    assert Job.of({**parameters, "schema": ""}, "0123abcd").schema == "shop"
+    assert Job.of({**parameters, "schema": ""}, "0123abcd").schema == "nobody"
 
 
 def test_without_prefect_yaml_no_app_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

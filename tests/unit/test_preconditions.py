@@ -192,15 +192,15 @@ def test_a_target_in_order_has_no_problem_and_one_with_several_says_them_all() -
 def test_what_others_built_in_or_on_the_published_schema_is_named_each_on_a_line() -> None:
     child = {"place": "on", "kind": "", "name": "table bob.child", "type": "table", "owned": True}
     function = {"place": "on", "kind": "", "name": "function bob.f()", "type": "function", "owned": True}
-    own = {"place": "in", "kind": "table", "name": "rdvs.notes", "owner": "bob"}
+    own = {"place": "in", "kind": "table", "name": "rdvs.notes", "owner": "bob", "recorded": False}
     secured = {"place": "at", "kind": "table", "name": "rdvs.users"}
-    lines = preconditions.stranger_problems("rdvs", [child, function, {**function, "owned": False}, own, secured])
+    lines = preconditions.stranger_problems(SERVER, "rdvs", [child, function, {**function, "owned": False}, own, secured])
     assert is_said(lines[:1], "target: table bob.child stands on schema rdvs", "drop it, and create it again after the run")
     assert is_said(lines[1:2], "target: function bob.f() stands on schema rdvs", "--drop-dependants")
     assert ["--drop-dependants" in line for line in lines] == [False, True, False, False, False]
     assert is_said(lines[3:4], "target: table rdvs.notes of role bob stands in schema rdvs")
     assert is_said(lines[4:], "target: table rdvs.users has row security")
-    assert preconditions.stranger_problems("rdvs", []) == []
+    assert preconditions.stranger_problems(SERVER, "rdvs", []) == []
 
 
 def test_a_type_that_the_target_has_not_is_named_with_a_column_and_a_collation_is_no_problem() -> None:

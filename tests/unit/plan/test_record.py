@@ -24,12 +24,20 @@ BEFORE = plan(masking("users", "email", "city"), masking('été "', "note"))
 
 def test_the_record_holds_the_masked_columns_of_each_copied_table() -> None:
     found = record.read(record.written(BEFORE, "rdvs", None))
-    assert found == Record(copied={"users": ["city", "email"], 'été "': ["note"]}, app="rdvs")
+    assert found == Record(copied={"users": ["city", "email"], 'été "': ["note"]}, app="rdvs", domains=[])
     assert found.tables == {"users", 'été "'}
 
 
 @pytest.mark.parametrize(
-    "comment", [None, "", "ours", "multi-schema-postgres-etl masked {", "multi-schema-postgres-etl masked []"]
+    "comment",
+    [
+        None,
+        "",
+        "ours",
+        *(f"multi-schema-postgres-etl masked {found}" for found in ("{", "[]", '{"copied": null}', '{"app": ["x"]}')),
+        'multi-schema-postgres-etl masked {"copied": {"users": null}}',
+        'multi-schema-postgres-etl masked {"truncated": {"users": [1]}}',
+    ],
 )
 def test_a_comment_of_somebody_else_records_nothing(comment: str | None) -> None:
     assert record.read(comment) is None
