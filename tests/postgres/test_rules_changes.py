@@ -2,6 +2,7 @@
 
 import pytest
 
+from multischema.errors import CheckError
 from tests.conftest import PROGRAMS, Place
 
 ORIGIN = """
@@ -41,7 +42,9 @@ def test_the_comment_of_somebody_else_on_the_published_schema_is_no_record(place
     place.in_origin(ORIGIN)
     place.run(RULES)
     place.in_target("COMMENT ON SCHEMA shop IS 'ours'")
-    assert place.run(FEWER).plan.warnings == ()
+    with pytest.raises(CheckError, match="its comment holds no record"):
+        place.run(FEWER)
+    assert place.run(FEWER, adopt=True).plan.warnings == ()
 
 
 @pytest.mark.parametrize(
