@@ -16,6 +16,10 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.events.worker import EventsWorker
 from prefect.settings import (
+    PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
+    PREFECT_SERVER_ANALYTICS_ENABLED,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
+    PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE,
     PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL,
     get_current_settings,
     temporary_settings,
@@ -25,6 +29,13 @@ from blocks import urls
 from multischema.errors import EtlError
 
 _FLUSH = 1.0  # seconds between two writes of the server's
+# as prefect.toml has them, which is read in its own folder only, and the command runs in any
+_DEFAULTS = {
+    PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore",
+    PREFECT_SERVER_ANALYTICS_ENABLED: False,
+    PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 90,
+    PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE: 100,
+}
 _POLL = 0.25
 _QUIET = 2 * _FLUSH / _POLL  # polls
 _PATIENCE = 60.0
@@ -40,7 +51,7 @@ def settled() -> Iterator[None]:
         _refuse_silence()
         yield
         return
-    with temporary_settings({PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL: _FLUSH}):
+    with temporary_settings({PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL: _FLUSH}, set_defaults=_DEFAULTS):
         _start()
         try:
             yield

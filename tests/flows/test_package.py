@@ -1,0 +1,83 @@
+"""The package: installed into an environment of its own, its command works from a folder that holds nothing."""
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.flows.conftest import PATIENCE, Shop, variables
+from tests.flows.servers import furnish
+
+pytestmark = pytest.mark.slow
+
+ORIGIN = "CREATE TABLE users (id serial PRIMARY KEY, name text); INSERT INTO users (name) VALUES ('Marie')"
+RULES = "tables: [{table_name: users, anonymized_column_names: [name]}]"
+PARTS = ("blocks", "flows", "multischema")
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the command of the package, which pip built and installed beside the dependencies of these tests."""
+    folder = tmp_path_factory.mktemp("package")
+    for name in PARTS:
+        shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder / "source" / name)
+    venv.create(folder / "venv", with_pip=True)
+    python = folder / "venv" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", folder / "source"]
+    subprocess.run(install, cwd=folder, check=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    link = folder / "venv" / "lib" / version / "site-packages" / "dependencies.pth"
+    link.write_text(sysconfig.get_path("purelib"))
+    return folder / "venv" / "bin" / "multischema-etl"
+
+
+def run(command: Path, shop: Shop, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in an empty folder, without a Prefect server; Python finds no checkout."""
+    home = shop.directory / "home"
+    if not home.exists():
+        home.mkdir()
+        furnish(home)
+    (shop.directory / "empty").mkdir(exist_ok=True)
+    # no setting of the tests: a user's Prefect has none
+    given = {name: value for name, value in variables({}).items() if not name.startswith(("PREFECT_", "PYTHON"))}
+    return subprocess.run(
+        [command, *arguments],
+        cwd=shop.directory / "empty",
+        env={**given, "HOME": str(home), "PREFECT_HOME": str(home), **shop.environment},
+        capture_output=True,
+        text=True,
+        timeout=5 * PATIENCE,
+        check=False,
+    )
+
+
+def test_the_command_checks_and_publishes_from_an_empty_folder(command: Path, shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    rules = ("--app", shop.app, "--rules", shop.place.rules(RULES))
+    checked = run(command, shop, "--check", *rules)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert f"checked {shop.app}: 1 table to copy" in checked.stdout
+    assert shop.place.schemas() == set()
+    published = run(command, shop, *rules)
+    assert (published.returncode, published.stderr) == (0, ""), published.stdout
+    assert "Traceback" not in published.stdout
+    assert "warning: " not in published.stdout
+    assert shop.read("SELECT name FROM {}.users") == [("[valeur unique anonymisée 1]",)]
+    assert list((shop.directory / "empty").iterdir()) == []
+
+
+def test_the_command_says_its_own_name_and_knows_no_app_by_itself(command: Path, shop: Shop) -> None:
+    assert run(command, shop, "--help").stdout.startswith("usage: multischema-etl ")
+    unknown = run(command, shop)
+    assert unknown.returncode == 2
+    assert unknown.stderr == (
+        f"error: unknown app {shop.app}: known are none; "
+        "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml\n"
+    )
