@@ -23,7 +23,7 @@ from demo import origins
 from multischema import pipeline
 from multischema.doors import Doors
 from multischema.errors import CheckError, ConnectionLost, EtlError, LockTimeout, OriginChanged, VerifyError
-from multischema.postgres import restoring, sessions
+from multischema.postgres import building, restoring, sessions
 from multischema.postgres.sessions import Database, Sessions
 from multischema.shell import size_of
 from tests.clients import left_in, program
@@ -932,7 +932,7 @@ def test_a_view_of_others_on_raw_data_keeps_no_row_of_it_and_the_next_run_names_
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
 ) -> None:
     published(place)
-    monkeypatch.setattr(restoring, "_PATIENCE", 0)
+    monkeypatch.setattr(building, "_PATIENCE", 0)
     after_restore(place, tmp_path, monkeypatch, "CREATE VIEW public.theirs AS SELECT * FROM public.users")
     assert place.run(RULES, mode="dump").warnings == (
         "schema public stays: it is in use, or others made something in it; the next run tries again",
