@@ -156,7 +156,10 @@ def test_with_results_kept_by_default_a_second_run_still_does_everything(shop: S
     with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: True}):
         shop.run(RULES)
         shop.place.in_origin("UPDATE users SET city = 'Nice'; INSERT INTO users (name, city) VALUES ('Zoe', 'Nice')")
-        shop.place.in_target(f'CREATE SCHEMA "etl_old_{shop.app}_0000abcd"')
+        shop.place.in_target(
+            f'CREATE SCHEMA "etl_old_{shop.app}_0000abcd";'
+            f'COMMENT ON SCHEMA "etl_old_{shop.app}_0000abcd" IS \'multi-schema-postgres-etl masked {{}}\''
+        )
         assert shop.run(RULES).is_completed()
     assert [city for *_, city in shop.read(READ_USERS)] == ["Nice"] * 3
     assert shop.place.schemas() == {shop.app}
