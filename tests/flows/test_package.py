@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.flows.conftest import PATIENCE, Shop, variables
-from tests.flows.servers import furnish
+from tests.flows.conftest import Shop, variables
+from tests.flows.servers import PATIENCE, furnish
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", folder / "source"]
-    subprocess.run(install, cwd=folder, check=True)
+    subprocess.run([str(part) for part in install], cwd=folder, check=True)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     link = folder / "venv" / "lib" / version / "site-packages" / "dependencies.pth"
     link.write_text(sysconfig.get_path("purelib"))
