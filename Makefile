@@ -14,12 +14,12 @@ demo: .venv/installed  ## publish two invented apps on embedded Postgres servers
 ui: .venv/installed  ## open Prefect's UI on the demo's runs
 	@$(BIN)/python -m demo --ui
 
-install: .venv/installed  ## what the ETL, the tests and the demo need, into .venv
+install: .venv/installed  ## install what the ETL, the tests and the demo need into .venv
 
-test: .venv/installed  ## all tests but the slow ones
+test: .venv/installed  ## run all tests but the slow ones
 	@$(call tests,not slow)
 
-test-all: .venv/installed  ## all tests: faults, orchestration and properties too
+test-all: .venv/installed  ## run all tests: faults, orchestration and properties too
 	@$(call tests,slow or not slow)
 
 # Side by side first, then those that want the machine for themselves; both run, and either fails the target.
@@ -31,7 +31,7 @@ tests = failed=0; \
 bench: .venv/installed  ## compare the ETL with other ways of copying; make bench OPTIONS="--size 5"
 	@$(BIN)/python -m bench $(OPTIONS)
 
-check: .venv/installed  ## style, types, import boundaries, prefect.yaml, known holes
+check: .venv/installed  ## check style, types, import boundaries, prefect.yaml, known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -39,10 +39,10 @@ check: .venv/installed  ## style, types, import boundaries, prefect.yaml, known 
 	@$(BIN)/python -m deployment.check
 	@$(BIN)/python -m deployment.audit
 
-audit: .venv/installed  ## known holes in the locked packages
+audit: .venv/installed  ## look up known vulnerabilities of the locked packages
 	@$(BIN)/python -m deployment.audit
 
-deploy: .venv/installed  ## bring the Prefect server to what prefect.yaml and the environment say
+deploy: .venv/installed  ## apply prefect.yaml and the environment to the Prefect server
 	@$(BIN)/python -m deployment.setup
 
 lock: .venv/installed  ## pin every dependency of pyproject.toml, with hashes

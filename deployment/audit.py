@@ -1,4 +1,4 @@
-"""Ask a public database for known holes in the locked packages, or say that nobody answers: `python -m deployment.audit`."""
+"""Look up known vulnerabilities of the locked packages in a public database: `python -m deployment.audit`."""
 
 import argparse
 import json
@@ -13,15 +13,15 @@ _PATIENCE = 120  # seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 1 for a known hole, 0 for none, and where nobody answers."""
+    """Run the command; return its exit status: 1 for a known vulnerability, 0 for none, and where nobody answers."""
     argparse.ArgumentParser(
-        prog="python -m deployment.audit", description="Ask a public database for known holes in the locked packages."
+        prog="python -m deployment.audit", description="Look up known vulnerabilities of the locked packages."
     ).parse_args(arguments)
     return audit(_LOCK)
 
 
 def audit(lock: Path) -> int:
-    """Run pip-audit on a lock; return 1 for a known hole, 0 for none, and where nobody answers."""
+    """Run pip-audit on a lock; return 1 for a known vulnerability, 0 for none, and where nobody answers."""
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--progress-spinner=off"]
     try:
         asked = subprocess.run(
@@ -33,15 +33,15 @@ def audit(lock: Path) -> int:
         )
         found = json.loads(asked.stdout)["dependencies"]
     except (subprocess.TimeoutExpired, ValueError, KeyError):
-        print("not audited: the database of known holes does not answer, or pip-audit is not installed")
+        print("not audited: the database of known vulnerabilities does not answer, or pip-audit is not installed")
         return 0
     told = lines(found)
-    print("\n".join(told) if told else f"audited {lock.name}: {len(found)} packages, no known hole")
+    print("\n".join(told) if told else f"audited {lock.name}: {len(found)} packages, no known vulnerability")
     return 1 if any(package.get("vulns") for package in found) else 0
 
 
 def lines(packages: Sequence[dict[str, Any]]) -> list[str]:
-    """Return a line for each known hole of what pip-audit tells of packages, and one for those that it knows nothing of."""
+    """Return a line for each known vulnerability that pip-audit found, and one for the packages that it does not know."""
     holes = [
         f"{package['name']} {package['version']}: {hole['id']}; "
         + (f"fixed in {', '.join(hole['fix_versions'])}" if hole["fix_versions"] else "not fixed yet")

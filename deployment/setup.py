@@ -24,7 +24,7 @@ from multischema.errors import UsageError
 
 
 def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    """Bring the server to what the file and the environment say; tell what was done, a line each. Raises EtlError.
+    """Apply the file and the environment to the server; give a line for each thing that was done. Raises EtlError.
 
     All that can be checked without the server is checked before anything is changed on it.
     """
@@ -78,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0 done, 1 the server would not, 2 something is missing or wrong here."""
     argparse.ArgumentParser(
         prog="python -m deployment.setup",
-        description="Bring the Prefect server to what prefect.yaml and the environment say: work pools, Secret blocks, "
-        "deployments, automations.",
+        description="Apply prefect.yaml and the environment to the Prefect server: work pools, Secret blocks, deployments, "
+        "automations.",
         epilog="The environment (or .env) has PREFECT_API_URL and the variables of prefect.yaml. Safe to repeat.",
     ).parse_args(arguments)
     return command.ended(_set_up)

@@ -1,4 +1,4 @@
-"""The audit of the locked packages: a known hole fails the check, and a network that is not there does not."""
+"""The audit of the locked packages: a known vulnerability fails the check, and a network that is not there does not."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ TOLD: list[dict[str, Any]] = [
 ]
 
 
-def test_each_known_hole_is_a_line_with_the_version_that_mends_it_and_what_was_not_audited_is_named() -> None:
+def test_each_known_vulnerability_is_a_line_with_the_version_that_mends_it_and_what_was_not_audited_is_named() -> None:
     assert audit.lines(TOLD) == [
         "requests 2.19.0: PYSEC-2018-28; fixed in 2.20.0",
         "odd 1: X-1; not fixed yet",
