@@ -7,13 +7,14 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors, sql
 
+from multischema.catalog.objects import Member, RawKey, RecordedObject, Schema
 from multischema.job import leftover_pattern, name_pattern
 from multischema.plan import record
 from multischema.plan.record import Record
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import translated
 from multischema.postgres.locks import short_lock_timeout
-from multischema.postgres.questions import query
+from multischema.postgres.questions import ask
 from multischema.statements import building, raw
 
 _PATIENCE = 20.0  # seconds for what is in use
@@ -26,15 +27,15 @@ def drop_leftovers(connection: Connection, schema: str) -> list[str]:
     One of such a name that lacks our record, or belongs to another role, is not ours to drop.
     """
     with translated("target", "looking for old schemas"):
-        rows = query(connection, "schemas", pattern=leftover_pattern(schema))
-    return [row["name"] for row in rows if row["own"] and _drop_recorded(connection, row["name"], row["comment"]) is False]
+        rows = ask(connection, Schema, "schemas", pattern=leftover_pattern(schema))
+    return [row.name for row in rows if row.own and _drop_recorded(connection, row.name, row.comment) is False]
 
 
 def drop_schema(connection: Connection, schema: str) -> bool:
     """Drop a schema that runs made, if it is there and has our record; tell whether all of it went."""
     with translated("target", f"looking for schema {schema}"):
-        rows = query(connection, "schemas", pattern=name_pattern(schema))
-    return all(row["own"] and _drop_recorded(connection, schema, row["comment"]) for row in rows)
+        rows = ask(connection, Schema, "schemas", pattern=name_pattern(schema))
+    return all(row.own and _drop_recorded(connection, schema, row.comment) for row in rows)
 
 
 def drop_members(
@@ -48,23 +49,23 @@ def drop_members(
     deadline = time.monotonic() + _PATIENCE
     with translated("target", f"emptying schema {schema}"), short_lock_timeout(connection):
         while True:
-            found = query(connection, "schema_members", schema=schema, marker=raw.MARKER, made=made)
-            found = [row for row in found if row["owned" if others else "own"] and row["made"]]
-            tables = {row["name"] for row in found}
-            for row in query(connection, "raw_keys", schema=schema, others=others):
-                if row["what"] == "constraint" and row["table"] in tables:
-                    _dropped(connection, raw.drop_constraint(row["table"], row["name"]))
-            members = [row for row in found if not row["is_marker"]]
+            found = ask(connection, Member, "schema_members", schema=schema, marker=raw.MARKER, made=made)
+            found = [row for row in found if (row.owned if others else row.own) and row.made]
+            tables = {row.name for row in found}
+            for key in ask(connection, RawKey, "raw_keys", schema=schema, others=others):
+                if key.what == "constraint" and key.table in tables:
+                    _dropped(connection, raw.drop_constraint(key.table, key.name))
+            members = [row for row in found if not row.is_marker]
             if not members and not keep_marker:
                 members = found
             if not members:
                 return True
-            done = [_dropped(connection, raw.drop(row["kind"].upper(), row["name"])) for row in members]
+            done = [_dropped(connection, raw.drop(row.kind.upper(), row.name)) for row in members]
             if any(done):
                 continue
             for row in members:  # where others built on a table, at least no row stays
-                if row["kind"] == "table":
-                    _dropped(connection, raw.truncate([sql.SQL(row["name"])]))
+                if row.kind == "table":
+                    _dropped(connection, raw.truncate([sql.SQL(row.name)]))
             if time.monotonic() >= deadline:
                 return False
             time.sleep(_PAUSE)
@@ -92,14 +93,14 @@ def _drop_recorded(connection: Connection, schema: str, comment: str | None) -> 
 def _drop_objects(connection: Connection, schema: str, made: Record, deadline: float) -> list[psycopg.Error]:
     """Drop what can be dropped, then the schema; return why something stays."""
     kept: list[psycopg.Error] = []
-    for row in query(connection, "schema_objects", schema=schema):
-        own = row["table"] in made.tables if row["what"] != "type" else made.domains is None or row["name"] in made.domains
+    for row in ask(connection, RecordedObject, "schema_objects", schema=schema):
+        own = row.table in made.tables if row.what != "type" else made.domains is None or row.name in made.domains
         if not own:
             continue
         if kept and time.monotonic() >= deadline:
             return kept
         with _gone_or(kept):
-            connection.execute(building.drop_object(schema, row["what"], row["table"], row["name"]))
+            connection.execute(building.drop_object(schema, row.what, row.table, row.name))
     if not kept:
         with _gone_or(kept):
             connection.execute(building.drop_schema(schema))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors, sql
@@ -13,12 +13,21 @@ from multischema.catalog.flat import as_text
 from multischema.catalog.servers import Server, Target
 from multischema.catalog.tables import Catalog, Fingerprint, assemble
 
+Answer = TypeVar("Answer")
+
 _SQL = Path(__file__).parent.parent / "sql"
 
 
 def query(connection: psycopg.Connection[dict[str, Any]], name: str, **parameters: object) -> list[dict[str, Any]]:
     """Ask the question of that name in `sql/` and return its rows."""
     return connection.execute(_text(name), parameters).fetchall()
+
+
+def ask(
+    connection: psycopg.Connection[dict[str, Any]], answer: type[Answer], name: str, **parameters: object
+) -> list[Answer]:
+    """Ask the question of that name in `sql/` and return its answers."""
+    return [answer(**row) for row in query(connection, name, **parameters)]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from multischema.catalog.objects import SchemaPrivilege
 from multischema.errors import SnapshotLost, VerifyError
 from multischema.job import Job
 from multischema.plan import record
@@ -11,7 +12,7 @@ from multischema.postgres import dropping
 from multischema.postgres.connecting import Connection
 from multischema.postgres.copying import Copied, Route, Snapshot, copy_table
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query, read_target
+from multischema.postgres.questions import ask, read_target
 from multischema.stages import raw_schema
 from multischema.stages.dump import Dumped
 from multischema.stages.reader import verify_readable
@@ -36,7 +37,9 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
         for statement in building.create_staging(job.staging, job.reader):
             connection.execute(statement)
         # default privileges may show it to a role that the reader is a member of
-        grantees = list(dict.fromkeys(row["role"] for row in query(connection, "schema_privileges", schema=job.staging)))
+        grantees = list(
+            dict.fromkeys(row.role for row in ask(connection, SchemaPrivilege, "schema_privileges", schema=job.staging))
+        )
         for statement in building.hide(job.staging, grantees):
             connection.execute(statement)
         published = read_target(connection, job.schema, job.reader).published_comment

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from multischema.catalog.objects import RawSchema
 from multischema.catalog.tables import Catalog
 from multischema.dumps import archives
 from multischema.dumps.programs import run_command
@@ -14,6 +15,7 @@ from multischema.plan.plan import Plan, collations_of, make_plan, published_type
 from multischema.postgres import locks
 from multischema.postgres.errors import translated
 from multischema.postgres.questions import (
+    ask,
     lacking,
     query,
     read_catalog,
@@ -138,7 +140,7 @@ def _check_target(run: Run) -> list[str]:
         return problems
     with run.sessions.lend(run.target) as connection:  # what it can read already, it is told before hours of copying
         with translated("target", "looking for raw data"):  # what a killed run left, this one drops first
-            left = [row["schema"] for row in query(connection, "raw_schemas", marker=raw.MARKER)]
+            left = [row.schema for row in ask(connection, RawSchema, "raw_schemas", marker=raw.MARKER)]
         return problems + reader.verify_rights(connection, run.job, left)
 
 

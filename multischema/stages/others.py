@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from multischema.catalog.objects import Stranger
 from multischema.catalog.servers import Server, Target
 from multischema.job import Job, illegal_schema
 from multischema.plan import record
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query, read_server, read_target
+from multischema.postgres.questions import ask, query, read_server, read_target
 from multischema.stages.preconditions import may_go, ownership_problems, stranger_problems
 from multischema.statements import dependants
 from multischema.statements.dependants import Dependant
@@ -20,7 +20,7 @@ class Standing:
     """What others have in and on the published schema."""
 
     dependants: tuple[Dependant, ...]
-    strangers: Sequence[Mapping[str, Any]]
+    strangers: Sequence[Stranger]
     server: Server
     facts: Target
 
@@ -41,8 +41,9 @@ def read_standing(connection: Connection, job: Job, columns: Mapping[str, Collec
     made = record.read(facts.published_comment)
     adopts = job.adopt and not made
     found = dependants.assemble(query(connection, "dependants", schema=job.schema))
-    strangers = query(
+    strangers = ask(
         connection,
+        Stranger,
         "strangers",
         schema=job.schema,
         dependants=[view.oid for view in found],
@@ -52,7 +53,7 @@ def read_standing(connection: Connection, job: Job, columns: Mapping[str, Collec
         adopted=adopts,
     )
     if adopts and columns is None:
-        strangers = [row for row in strangers if row["place"] != "in"]
+        strangers = [row for row in strangers if row.place != "in"]
     return Standing(found, strangers, read_server(connection, job.schema), facts)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg import sql
 
+from multischema.catalog.objects import EventTrigger, MadeTable, Readable, Stranger
 from multischema.catalog.servers import Server, Target
 from multischema.catalog.tables import Catalog, Table
 from multischema.dumps.archives import Relative
@@ -183,25 +184,25 @@ def ownership_problems(server: Server, facts: Target, app: str, schema: str, *, 
     return []
 
 
-def hidden_problems(schema: str, tables: Sequence[Row], triggers: Sequence[Row], reader: str, *, granted: bool) -> list[str]:
+def hidden_problems(
+    schema: str, tables: Sequence[MadeTable], triggers: Sequence[EventTrigger], reader: str, *, granted: bool
+) -> list[str]:
     """Return a line for each table that others than the ETL made unreadable, or not its own.
 
     Before anything is `granted` a missing right is none.
     """
-    names = ", ".join(row["name"] for row in triggers)
+    names = ", ".join(row.name for row in triggers)
     cause = f"; see what event trigger {names} does, and have it leave the ETL's role or schemas alone" if names else ""
     lines = []
     for row in tables:
-        table = f"table {schema}.{row['name']}"
-        if row["other_owner"]:
-            lines.append(f"target: {table} belongs to role {row['other_owner']} as soon as it is made{cause}")
-        elif row["guest"]:
-            lines.append(
-                f"target: {row['guest']} is on {table} as soon as it is made, and could copy or alter its rows{cause}"
-            )
-        elif row["row_security"]:
+        table = f"table {schema}.{row.name}"
+        if row.other_owner:
+            lines.append(f"target: {table} belongs to role {row.other_owner} as soon as it is made{cause}")
+        elif row.guest:
+            lines.append(f"target: {row.guest} is on {table} as soon as it is made, and could copy or alter its rows{cause}")
+        elif row.row_security:
             lines.append(f"target: row security is on for {table} as soon as it is made, and hides its rows{cause}")
-        elif granted and row["refused"]:
+        elif granted and row.refused:
             lines.append(f"target: the reader {reader} may not SELECT {table}, though it was granted{cause}")
     return lines
 
@@ -279,14 +280,14 @@ def reader_problems(server: Server, facts: Target, reader: str) -> list[str]:
     return problems
 
 
-def stranger_problems(server: Server, schema: str, strangers: Sequence[Row]) -> list[str]:
+def stranger_problems(server: Server, schema: str, strangers: Sequence[Stranger]) -> list[str]:
     """Return a line for each object of others that stands in or on the published schema, and that no run creates again."""
     return [_stranger_problem(server, schema, row) for row in strangers]
 
 
-def may_go(stranger: Row) -> bool:
+def may_go(stranger: Stranger) -> bool:
     """Tell whether a run that is told to may drop it: this role's to drop, and nothing that holds data of others."""
-    return bool(stranger["owned"]) and stranger["type"] in _WITHOUT_DATA
+    return stranger.owned and stranger.type in _WITHOUT_DATA
 
 
 def lacking_problems(lacking: Sequence[Row], columns: Mapping[str, str], major: int) -> list[str]:
@@ -308,27 +309,22 @@ def xml_problems(columns: Sequence[str]) -> list[str]:
     ]
 
 
-def exposed_problems(rights: Sequence[Row], reader: str) -> list[str]:
+def exposed_problems(rights: Sequence[Readable], reader: str) -> list[str]:
     """Return a line for each thing besides published schemas that the reader could read (invariant 5)."""
     return [
-        f"target: the reader {reader} could read {row['what']} {row['name']}, which is not published; revoke it, or drop it"
+        f"target: the reader {reader} could read {row.what} {row.name}, which is not published; revoke it, or drop it"
         for row in rights
     ]
 
 
-def stranger_title(row: Row) -> str:
-    """Return how messages name it."""
-    return f"{row['kind']} {row['name']}".strip()
-
-
-def _stranger_problem(server: Server, schema: str, row: Row) -> str:
-    what = stranger_title(row)
-    if row["place"] == "in" and row["recorded"]:
-        owner = sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.SQL(row["name"]), sql.Identifier(server.role)).as_string()
-        return f"target: {what}, which a run made, belongs to {row['owner']}, not to {server.role}; {server.place}: {owner}"
-    if row["place"] == "in":
-        return f"target: {what} of role {row['owner']} stands in schema {schema}, which each run replaces; move it elsewhere"
-    if row["place"] == "at":
+def _stranger_problem(server: Server, schema: str, row: Stranger) -> str:
+    what = row.title
+    if row.place == "in" and row.recorded:
+        owner = sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.SQL(row.name), sql.Identifier(server.role)).as_string()
+        return f"target: {what}, which a run made, belongs to {row.owner}, not to {server.role}; {server.place}: {owner}"
+    if row.place == "in":
+        return f"target: {what} of role {row.owner} stands in schema {schema}, which each run replaces; move it elsewhere"
+    if row.place == "at":
         return (
             f"target: {what} has row security, which the new one would not have; disable it, and give others a view of it "
             "in another schema"

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors, sql
 
+from multischema.catalog.objects import DefaultPrivilege, Privilege, SchemaPrivilege, Stranger
 from multischema.errors import ConnectionLost, DatabaseError, VerifyError
 from multischema.job import Job
 from multischema.plan import record
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import describe, translate, translated
-from multischema.postgres.questions import query, read_target
+from multischema.postgres.questions import ask, query, read_target
 from multischema.stages.others import Standing, obstacles_of, published_columns, read_standing
-from multischema.stages.preconditions import stranger_title
 from multischema.stages.reader import verify_readable, verify_rights
 from multischema.stages.run import (
     Run,
@@ -99,23 +99,23 @@ def _publish(connection: Connection, job: Job) -> Publication:
     standing = _held(connection, job, columns)
     replaced = standing.facts.published_exists
     was_adopted = replaced and record.read(standing.facts.published_comment) is None
-    to_schema = query(connection, "schema_privileges", schema=job.schema)
-    to_future = query(connection, "default_privileges", schema=job.schema)
-    to_tables = query(connection, "privileges", schema=job.schema, relation=None)
+    to_schema = ask(connection, SchemaPrivilege, "schema_privileges", schema=job.schema)
+    to_future = ask(connection, DefaultPrivilege, "default_privileges", schema=job.schema)
+    to_tables = ask(connection, Privilege, "privileges", schema=job.schema, relation=None)
     copies = _copies(connection, standing.dependants)
     dropped = _drop(connection, job, standing)
     connection.execute("SET LOCAL lock_timeout = '10s'")
     old = job.old if replaced else None
-    grantees = list(dict.fromkeys(row["role"] for row in to_schema))
+    grantees = list(dict.fromkeys(row.role for row in to_schema))
     if was_adopted:  # so that it can be dropped
         tables = published_columns(connection, job.schema)
         connection.execute(building.comment_on_schema(job.schema, record.adopting(tables, job.app)))
     for statement in publishing.publish(job.staging, job.schema, old, job.reader, grantees):
         connection.execute(statement)
-    present = query(connection, "privileges", schema=job.schema, relation=None)
+    present = ask(connection, Privilege, "privileges", schema=job.schema, relation=None)
     wanted, ended = grants.to_tables(to_tables, present, columns, to_future, job.reader)
     future, lost = grants.to_future(job.schema, to_future)
-    found = grants.read(row for row in present if not row["is_owner"])
+    found = grants.read(row for row in present if not row.is_owner)
     for statement in [*grants.to_schema(job.schema, to_schema), *grants.changes(job.schema, wanted, found), *future]:
         connection.execute(statement)
     unreadable = verify_readable(connection, job.schema, job.reader, granted=True)
@@ -130,8 +130,9 @@ def _publish(connection: Connection, job: Job) -> Publication:
 def _refuse_late(connection: Connection, job: Job) -> None:
     """Raise _InUse where somebody made something in the old schema while it was replaced: the next try names it."""
     made = record.read(read_target(connection, job.old, job.reader).published_comment)
-    late = query(
+    late = ask(
         connection,
+        Stranger,
         "strangers",
         schema=job.old,
         dependants=[],
@@ -140,10 +141,8 @@ def _refuse_late(connection: Connection, job: Job) -> None:
         adopted=bool(made and made.adopted),
     )
     for row in late:
-        if row["place"] == "in":
-            raise _InUse(
-                f"target: {stranger_title(row)} of role {row['owner']} was made while schema {job.schema} was replaced"
-            )
+        if row.place == "in":
+            raise _InUse(f"target: {row.title} of role {row.owner} was made while schema {job.schema} was replaced")
 
 
 def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> Standing:
@@ -171,7 +170,9 @@ def _copies(connection: Connection, views: Sequence[Dependant]) -> list[_Copy]:
     definitions = dependants.define(query(connection, "view_definitions", dependants=[view.oid for view in views]))
     return [
         _Copy(
-            view, definitions[view.oid], grants.read(query(connection, "privileges", schema=view.schema, relation=view.name))
+            view,
+            definitions[view.oid],
+            grants.read(ask(connection, Privilege, "privileges", schema=view.schema, relation=view.name)),
         )
         for view in views
     ]
@@ -180,12 +181,12 @@ def _copies(connection: Connection, views: Sequence[Dependant]) -> list[_Copy]:
 def _drop(connection: Connection, job: Job, standing: Standing) -> list[str]:
     """Drop what is created again, and what the run was told to let go; return a warning for each of the latter."""
     for stranger in standing.strangers:
-        with _in_use(stranger_title(stranger), job.schema):
+        with _in_use(stranger.title, job.schema):
             connection.execute(dependants.drop_stranger(stranger))
     for view in reversed(standing.dependants):
         with _in_use(view.title, job.schema):
             connection.execute(dependants.drop(view))
-    return [f"{stranger_title(row)} was dropped: it stood on the old schema {job.schema}" for row in standing.strangers]
+    return [f"{row.title} was dropped: it stood on the old schema {job.schema}" for row in standing.strangers]
 
 
 def _recreate(
@@ -208,7 +209,7 @@ def _recreated(connection: Connection, job: Job, copy: _Copy) -> str | None:
         with _in_use(view.title, job.schema), connection.transaction():
             for statement in dependants.create(view, copy.definition):
                 connection.execute(statement)
-            found = grants.read(query(connection, "privileges", schema=view.schema, relation=view.name))
+            found = grants.read(ask(connection, Privilege, "privileges", schema=view.schema, relation=view.name))
             for statement in [
                 *grants.changes(view.schema, copy.grants, found),
                 *dependants.fill(view, copy.definition),

@@ -6,6 +6,7 @@ from contextlib import suppress
 import psycopg
 from psycopg import errors, sql
 
+from multischema.catalog.objects import Member, RawKey, RawSchema, Readable, TableGrant
 from multischema.dumps import archives
 from multischema.errors import CheckError, DatabaseError
 from multischema.job import Job, hidden_pattern
@@ -14,7 +15,7 @@ from multischema.postgres.connecting import Connection
 from multischema.postgres.dropping import drop_members
 from multischema.postgres.errors import describe, translated
 from multischema.postgres.locks import try_lock
-from multischema.postgres.questions import one_moment, query, read_server
+from multischema.postgres.questions import ask, one_moment, query, read_server
 from multischema.stages.preconditions import exposed_problems, raw_problems
 from multischema.statements import building, raw
 
@@ -26,18 +27,18 @@ def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
     """Return a line for each object in the raw schema that is not a run's, and that this run may not drop."""
     # what another run makes between two questions would be a stranger's
     with translated("target", f"reading the catalog of schema {schema}"), one_moment(connection):
-        own = [row for row in query(connection, "raw_schemas", marker=raw.MARKER) if row["schema"] == schema]
+        own = [row for row in ask(connection, RawSchema, "raw_schemas", marker=raw.MARKER) if row.schema == schema]
         exists = not own and read_server(connection, schema).may_use_schema is not None
-        made = own[0]["made"] if own else []
-        rows = query(connection, "schema_members", schema=schema, marker=raw.MARKER, made=made)
-        rows = [row for row in rows if not row["made"]]
+        made = own[0].made if own else []
+        rows = ask(connection, Member, "schema_members", schema=schema, marker=raw.MARKER, made=made)
+        rows = [row for row in rows if not row.made]
     if schema != "public" and not own:
         problem = f"target: schema {schema} is there, and mode dump would fill and drop it; rename it, or use mode stream"
         return [problem] if exists else []
     if job.clear_raw:
         return []
     return [
-        f"target: {row['kind']} {row['name']} of role {row['owner']} stands in schema {schema}, which mode dump fills "
+        f"target: {row.kind} {row.name} of role {row.owner} stands in schema {schema}, which mode dump fills "
         "with raw data and empties; move it to another schema, or drop it, or use clear_raw (--clear-raw), which drops it"
         for row in rows
     ]
@@ -132,15 +133,15 @@ def empty(connection: Connection, job: Job, plan: Plan) -> None:
 def strip(connection: Connection, schema: str) -> None:
     """Drop all keys and indexes of the raw tables, and have their rows in no WAL and in no statistics."""
     with translated("target", f"dropping the keys of schema {schema}"):
-        for row in query(connection, "raw_keys", schema=schema, others=False):
-            if row["what"] == "constraint":
-                connection.execute(raw.drop_constraint(row["table"], row["name"]))
-            elif row["what"] == "index":
-                connection.execute(raw.drop("INDEX", row["identity"]))
+        for row in ask(connection, RawKey, "raw_keys", schema=schema, others=False):
+            if row.what == "constraint":
+                connection.execute(raw.drop_constraint(row.table, row.name))
+            elif row.identity is not None:
+                connection.execute(raw.drop("INDEX", row.identity))
             else:
-                connection.execute(raw.unanalyzed(row["table"]))
+                connection.execute(raw.unanalyzed(row.table))
                 with suppress(errors.FeatureNotSupported):  # a column of another table is of its row type
-                    connection.execute(raw.unlogged(row["table"]))
+                    connection.execute(raw.unlogged(row.table))
 
 
 def hide(connection: Connection, schema: str) -> None:
@@ -149,8 +150,8 @@ def hide(connection: Connection, schema: str) -> None:
     A function of a backup's that ran with this role's rights would read them for whoever calls it.
     """
     with translated("target", f"hiding the tables of schema {schema}"):
-        granted = query(connection, "raw_grants", schema=schema)
-        for statement in raw.hide([(row["table"], row["role"]) for row in granted]):
+        granted = ask(connection, TableGrant, "raw_grants", schema=schema)
+        for statement in raw.hide([(row.table, row.role) for row in granted]):
             connection.execute(statement)
         for row in query(connection, "raw_security_definers", schema=schema):
             connection.execute(raw.disarm(row["routine"]))
@@ -159,40 +160,40 @@ def hide(connection: Connection, schema: str) -> None:
 def exposed(connection: Connection, job: Job, schema: str) -> list[str]:
     """Return what the reader could read of the raw schema."""
     with translated("target", "reading the reader's rights"):
-        rows = query(connection, "reader_rights", reader=job.reader, hidden=hidden_pattern(), raw=[schema])
-    return exposed_problems([row for row in rows if row["what"] == "table"], job.reader)
+        rows = ask(connection, Readable, "reader_rights", reader=job.reader, hidden=hidden_pattern(), raw=[schema])
+    return exposed_problems([row for row in rows if row.what == "table"], job.reader)
 
 
 def empty_abandoned(connection: Connection, schema: str | None = None) -> list[str]:
     """Empty a raw schema, or all whose lock this session can have: a killed run left them. Return those still in use."""
     with translated("target", "looking for raw data"):
-        found = query(connection, "raw_schemas", marker=raw.MARKER)
+        found = ask(connection, RawSchema, "raw_schemas", marker=raw.MARKER)
     kept = []
     for row in found:
-        if schema in (None, row["schema"]) and (schema or try_lock(connection, row["schema"])):
-            with translated("target", f"emptying schema {row['schema']}"):
-                query(connection, "end_sessions", application=row["application"])
-            if not leave(connection, row["schema"], row["made"]):
-                kept.append(row["schema"])
+        if schema in (None, row.schema) and (schema or try_lock(connection, row.schema)):
+            with translated("target", f"emptying schema {row.schema}"):
+                query(connection, "end_sessions", application=row.application)
+            if not leave(connection, row.schema, row.made):
+                kept.append(row.schema)
             if schema is None:
-                query(connection, "advisory_unlock", schema=row["schema"])
+                query(connection, "advisory_unlock", schema=row.schema)
     return kept
 
 
 def drop_own(connection: Connection, schema: str, application: str) -> None:
     """Empty the raw schema if it is this run's."""
     with translated("target", "looking for raw data"):
-        found = query(connection, "raw_schemas", marker=raw.MARKER)
+        found = ask(connection, RawSchema, "raw_schemas", marker=raw.MARKER)
     for row in found:
-        if row["schema"] == schema and row["application"] == application:
-            leave(connection, schema, row["made"])
+        if row.schema == schema and row.application == application:
+            leave(connection, schema, row.made)
 
 
 def leave_own(connection: Connection, schema: str) -> bool:
     """Drop what this run put into the raw schema; tell whether all of it went."""
     with translated("target", "looking for raw data"):
-        found = query(connection, "raw_schemas", marker=raw.MARKER)
-    return all(leave(connection, schema, row["made"]) for row in found if row["schema"] == schema)
+        found = ask(connection, RawSchema, "raw_schemas", marker=raw.MARKER)
+    return all(leave(connection, schema, row.made) for row in found if row.schema == schema)
 
 
 def leave(connection: Connection, schema: str, made: Sequence[str] | None) -> bool:
@@ -211,11 +212,11 @@ def leave(connection: Connection, schema: str, made: Sequence[str] | None) -> bo
 def _staying(connection: Connection, schema: str) -> list[str]:
     """Return a line for each object but the marker that is still in the raw schema."""
     with translated("target", f"reading the catalog of schema {schema}"):
-        rows = query(connection, "schema_members", schema=schema, marker=raw.MARKER, made=None)
+        rows = ask(connection, Member, "schema_members", schema=schema, marker=raw.MARKER, made=None)
     return [
-        f"target: {row['kind']} {row['name']} of role {row['owner']} stays in schema {schema}; drop it"
+        f"target: {row.kind} {row.name} of role {row.owner} stays in schema {schema}; drop it"
         for row in rows
-        if not row["is_marker"]
+        if not row.is_marker
     ]
 
 

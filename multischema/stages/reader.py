@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Sequence
 
+from multischema.catalog.objects import EventTrigger, MadeTable, Readable
 from multischema.job import Job, hidden_pattern
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query, read_server, read_target
+from multischema.postgres.questions import ask, read_server, read_target
 from multischema.stages.preconditions import exposed_problems, hidden_problems, reader_problems
 
 
@@ -17,7 +18,9 @@ def verify_rights(connection: Connection, job: Job, spared: Collection[str] = ()
         problems = reader_problems(read_server(connection, schema), facts, reader)
         if not problems:
             looked_at = {"public", *([job.raw_schema] if job.restores else [])}.difference(spared)
-            rights = query(connection, "reader_rights", reader=reader, hidden=hidden_pattern(), raw=sorted(looked_at))
+            rights = ask(
+                connection, Readable, "reader_rights", reader=reader, hidden=hidden_pattern(), raw=sorted(looked_at)
+            )
             problems = exposed_problems(rights, reader)
         return problems
 
@@ -27,6 +30,6 @@ def verify_readable(
 ) -> list[str]:
     """Return what would keep tables of a schema from being read whole; the reader's rights only once they are granted."""
     with translated("target", f"reading what became of the tables of schema {schema}"):
-        found = query(connection, "hidden_tables", schema=schema, reader=reader, tables=tables)
-        triggers = query(connection, "event_triggers")
+        found = ask(connection, MadeTable, "hidden_tables", schema=schema, reader=reader, tables=tables)
+        triggers = ask(connection, EventTrigger, "event_triggers")
     return hidden_problems(schema, found, triggers, reader, granted=granted)

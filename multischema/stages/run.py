@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from multischema.catalog.objects import EventTrigger
 from multischema.catalog.tables import changes
 from multischema.dumps import archives
 from multischema.dumps.directory import PrivateDirectory, drop_abandoned
@@ -24,7 +25,7 @@ from multischema.postgres.database import (
     Database,
 )
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query, read_fingerprints, read_server, read_system
+from multischema.postgres.questions import ask, read_fingerprints, read_server, read_system
 from multischema.postgres.sessions import SILENT, Sessions
 from multischema.stages import preconditions, raw_schema
 
@@ -119,10 +120,10 @@ def naming_triggers(run: Run) -> Iterator[None]:
             raise
         triggers = []
         with suppress(EtlError, AssertionError), translated("target", "reading event triggers"):
-            triggers = [row for row in query(run.holder, "event_triggers") if row["function"] in error.raised_in]
+            triggers = [row for row in ask(run.holder, EventTrigger, "event_triggers") if row.function in error.raised_in]
         if not triggers:
             raise
-        names = ", ".join(row["name"] for row in triggers)
+        names = ", ".join(row.name for row in triggers)
         raise DatabaseError(
             f"{error}; event trigger {names} of the target raised it: have it leave the ETL's role or schemas alone"
         ) from None

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import sql
 
+from multischema.catalog.objects import Stranger
 from multischema.catalog.servers import Server
 
 Row = Mapping[str, Any]
@@ -240,13 +241,13 @@ def fill(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
     ]
 
 
-def drop_stranger(row: Row) -> sql.Composed:
+def drop_stranger(stranger: Stranger) -> sql.Composed:
     """Return the statement that drops what else stands on the published schema."""
-    if row["type"] == "table constraint":
+    if stranger.of_schema and stranger.of_table and stranger.constraint_name and stranger.type == "table constraint":
         return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
-            sql.Identifier(row["of_schema"], row["of_table"]), sql.Identifier(row["constraint_name"])
+            sql.Identifier(stranger.of_schema, stranger.of_table), sql.Identifier(stranger.constraint_name)
         )
-    return sql.SQL("DROP {} {}").format(sql.SQL(row["type"].upper()), sql.SQL(row["identity"]))
+    return sql.SQL("DROP {} {}").format(sql.SQL((stranger.type or "").upper()), sql.SQL(stranger.identity or ""))
 
 
 def _alter(dependant: Dependant, change: sql.Composed) -> sql.Composed:

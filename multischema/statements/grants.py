@@ -2,17 +2,15 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from psycopg import sql
+
+from multischema.catalog.objects import DefaultPrivilege, Privilege, SchemaPrivilege
 
 
 def grantee(role: str | None) -> sql.Composable:
     """Return a role as GRANT and REVOKE take it; PUBLIC is None."""
     return sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
-
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -26,28 +24,32 @@ class Grant:
     grantable: bool
 
 
-def read(rows: Iterable[Row]) -> list[Grant]:
+def read(rows: Iterable[Privilege]) -> list[Grant]:
     """Return the grants that rows tell of."""
-    return [Grant(row["relation"], row["column"], row["role"], row["privilege"], row["grantable"]) for row in rows]
+    return [Grant(row.relation, row.column, row.role, row.privilege, row.grantable) for row in rows]
 
 
 def to_tables(
-    old: Sequence[Row], new: Sequence[Row], columns: Mapping[str, Collection[str]], defaults: Sequence[Row], reader: str
+    old: Sequence[Privilege],
+    new: Sequence[Privilege],
+    columns: Mapping[str, Collection[str]],
+    defaults: Sequence[DefaultPrivilege],
+    reader: str,
 ) -> tuple[list[Grant], list[str]]:
     """Return what is to be granted on the new tables, and a warning for what can't be, as its table or column is gone.
 
     `columns` are those of each new table. A table of the same name has the grants that the old one had, no more and no
     fewer; one that was not published before has those that default privileges give.
     """
-    held = read(row for row in old if not row["is_owner"])
-    added = columns.keys() - {row["relation"] for row in old}
+    held = read(row for row in old if not row.is_owner)
+    added = columns.keys() - {row.relation for row in old}
     wanted = [Grant(table, None, reader, "SELECT", False) for table in columns]
     wanted += [grant for grant in held if _is_there(grant, columns)]
-    wanted += [grant for grant in read(row for row in new if not row["is_owner"]) if grant.relation in added]
+    wanted += [grant for grant in read(row for row in new if not row.is_owner) if grant.relation in added]
     wanted += [
-        Grant(table, None, row["role"], row["privilege"], row["grantable"])
+        Grant(table, None, row.role, row.privilege, row.grantable)
         for row in defaults
-        if row["is_own"] and row["kind"] == "TABLES"
+        if row.is_own and row.kind == "TABLES"
         for table in added
     ]
     gone: dict[str, set[str]] = {}
@@ -72,31 +74,31 @@ def changes(schema: str, wanted: Iterable[Grant], found: Iterable[Grant]) -> lis
     ]
 
 
-def to_schema(schema: str, rows: Iterable[Row]) -> list[sql.Composed]:
+def to_schema(schema: str, rows: Iterable[SchemaPrivilege]) -> list[sql.Composed]:
     """Return the statements that grant a schema again."""
     return [
         sql.SQL("GRANT {} ON SCHEMA {} TO {}{}").format(
-            sql.SQL(row["privilege"]), sql.Identifier(schema), grantee(row["role"]), _option(row["grantable"])
+            sql.SQL(row.privilege), sql.Identifier(schema), grantee(row.role), _option(row.grantable)
         )
         for row in rows
     ]
 
 
-def to_future(schema: str, rows: Iterable[Row]) -> tuple[list[sql.Composed], list[str]]:
+def to_future(schema: str, rows: Iterable[DefaultPrivilege]) -> tuple[list[sql.Composed], list[str]]:
     """Return the statements that set default privileges of a schema again, and a warning for those of other roles."""
     statements, lost = [], set()
     for row in rows:
-        if not row["may_grant"]:
-            lost.add(row["creator"])
+        if not row.may_grant:
+            lost.add(row.creator)
             continue
         statements.append(
             sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} GRANT {} ON {} TO {}{}").format(
-                sql.Identifier(row["creator"]),
+                sql.Identifier(row.creator),
                 sql.Identifier(schema),
-                sql.SQL(row["privilege"]),
-                sql.SQL(row["kind"]),
-                grantee(row["role"]),
-                _option(row["grantable"]),
+                sql.SQL(row.privilege),
+                sql.SQL(row.kind),
+                grantee(row.role),
+                _option(row.grantable),
             )
         )
     warnings = [

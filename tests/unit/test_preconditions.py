@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from multischema.catalog.objects import Readable, Stranger
 from multischema.catalog.servers import Target
 from multischema.postgres import connecting
 from multischema.rules.file import TableRules
@@ -190,11 +191,15 @@ def test_a_target_in_order_has_no_problem_and_one_with_several_says_them_all() -
 
 
 def test_what_others_built_in_or_on_the_published_schema_is_named_each_on_a_line() -> None:
-    child = {"place": "on", "kind": "", "name": "table bob.child", "type": "table", "owned": True}
-    function = {"place": "on", "kind": "", "name": "function bob.f()", "type": "function", "owned": True}
-    own = {"place": "in", "kind": "table", "name": "rdvs.notes", "owner": "bob", "recorded": False}
-    secured = {"place": "at", "kind": "table", "name": "rdvs.users"}
-    lines = preconditions.stranger_problems(SERVER, "rdvs", [child, function, {**function, "owned": False}, own, secured])
+    def stranger(place: str, kind: str, name: str, **more: Any) -> Stranger:
+        absent = dict.fromkeys(("owner", "type", "identity", "of_schema", "of_table", "constraint_name"))
+        return Stranger(place, kind, name, **{**absent, "owned": False, "recorded": False, **more})
+
+    child = stranger("on", "", "table bob.child", type="table", owned=True)
+    function = stranger("on", "", "function bob.f()", type="function", owned=True)
+    own = stranger("in", "table", "rdvs.notes", owner="bob")
+    secured = stranger("at", "table", "rdvs.users")
+    lines = preconditions.stranger_problems(SERVER, "rdvs", [child, function, replace(function, owned=False), own, secured])
     assert is_said(lines[:1], "target: table bob.child stands on schema rdvs", "drop it, and create it again after the run")
     assert is_said(lines[1:2], "target: function bob.f() stands on schema rdvs", "--drop-dependants")
     assert ["--drop-dependants" in line for line in lines] == [False, True, False, False, False]
@@ -210,7 +215,7 @@ def test_a_type_that_the_target_has_not_is_named_with_a_column_and_a_collation_i
 
 
 def test_whatever_else_the_reader_could_read_is_named() -> None:
-    rights = [{"what": "table", "name": "public.users"}, {"what": "schema", "name": "etl_old_rdvs_0123abcd"}]
+    rights = [Readable("table", "public.users"), Readable("schema", "etl_old_rdvs_0123abcd")]
     lines = preconditions.exposed_problems(rights, "metabase")
     assert is_said(lines[:1], "the reader metabase could read table public.users", "revoke")
     assert is_said(lines[1:], "the reader metabase could read schema etl_old_rdvs_0123abcd")

@@ -1,25 +1,18 @@
 """Privileges of others: what a table of the same name keeps, what a new one gets, and what ends."""
 
-from typing import Any
-
+from multischema.catalog.objects import DefaultPrivilege, Privilege
 from multischema.statements import grants
 from multischema.statements.grants import Grant
 
 
-def row(relation: str, role: str | None, privilege: str = "SELECT", **changes: Any) -> dict[str, Any]:
-    """Return a row as the catalog tells of a grant."""
-    return {
-        **{"relation": relation, "column": None, "role": role, "is_owner": role == "etl"},
-        **{"privilege": privilege, "grantable": False, **changes},
-    }
+def row(relation: str, role: str | None, privilege: str = "SELECT", *, column: str | None = None) -> Privilege:
+    """Return a grant as the catalog tells of it."""
+    return Privilege(relation, column, role, is_owner=role == "etl", privilege=privilege, grantable=False)
 
 
-def future(role: str, **changes: Any) -> dict[str, Any]:
-    """Return a row of default privileges."""
-    return {
-        **{"creator": "etl", "is_own": True, "may_grant": True, "kind": "TABLES", "role": role},
-        **{"privilege": "SELECT", "grantable": False, **changes},
-    }
+def future(role: str, *, creator: str = "etl", may_grant: bool = True) -> DefaultPrivilege:
+    """Return default privileges on tables."""
+    return DefaultPrivilege(creator, True, may_grant, "TABLES", role, privilege="SELECT", grantable=False)
 
 
 def test_a_table_of_the_same_name_keeps_its_grants_and_a_new_one_has_the_default_ones() -> None:

@@ -1,0 +1,146 @@
+"""What the questions about a target's schemas, rights and objects answer, a class for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A schema by its name, whether the run's role itself owns it, and its comment: our record is one."""
+
+    name: str
+    own: bool
+    comment: str | None
+
+
+@dataclass(frozen=True)
+class RawSchema:
+    """A schema with a run's raw data; `made` are the names of what the run made there, None where it did not write them."""
+
+    schema: str
+    application: str
+    made: Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class Member:
+    """What stands in a schema, kind and name as DROP takes them: `own` is this role's itself, `owned` what it may drop."""
+
+    kind: str
+    name: str
+    owner: str
+    own: bool
+    owned: bool
+    is_marker: bool
+    made: bool
+
+
+@dataclass(frozen=True)
+class RawKey:
+    """A constraint or an index of a raw table, or the table: `what` says which. `table` is as the server spells it."""
+
+    place: int
+    what: str
+    table: str
+    name: str
+    identity: str | None
+
+
+@dataclass(frozen=True)
+class RecordedObject:
+    """A foreign key, a table or a domain of a schema that is to be dropped; `what` says which."""
+
+    what: str
+    table: str
+    name: str
+
+
+@dataclass(frozen=True)
+class MadeTable:
+    """What became of a table that the run has made; `guest` is a trigger or a rule that somebody put on it."""
+
+    name: str
+    row_security: bool
+    guest: str | None
+    other_owner: str | None
+    refused: bool | None
+
+
+@dataclass(frozen=True)
+class EventTrigger:
+    """An event trigger that statements of a run may meet, and its function."""
+
+    name: str
+    function: str
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """What stands in the published schema and no run made (place: in), what stands on it (on), a row security (at)."""
+
+    place: str
+    kind: str
+    name: str
+    owner: str | None
+    type: str | None
+    identity: str | None
+    of_schema: str | None
+    of_table: str | None
+    constraint_name: str | None
+    owned: bool
+    recorded: bool
+
+    @property
+    def title(self) -> str:
+        """Return how messages name it."""
+        return f"{self.kind} {self.name}".strip()
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A schema or a table that the reader could read, and is not published."""
+
+    what: str
+    name: str
+
+
+@dataclass(frozen=True)
+class TableGrant:
+    """A raw table, as the server spells it, and a role that it is granted to; PUBLIC is None."""
+
+    table: str
+    role: str | None
+
+
+@dataclass(frozen=True)
+class Privilege:
+    """A privilege on a relation, or on a column of it; PUBLIC is None."""
+
+    relation: str
+    column: str | None
+    role: str | None
+    is_owner: bool
+    privilege: str
+    grantable: bool
+
+
+@dataclass(frozen=True)
+class SchemaPrivilege:
+    """A privilege on a schema; PUBLIC is None."""
+
+    role: str | None
+    privilege: str
+    grantable: bool
+
+
+@dataclass(frozen=True)
+class DefaultPrivilege:
+    """What ALTER DEFAULT PRIVILEGES says of objects of a kind that a role creates in a schema; PUBLIC is None."""
+
+    creator: str
+    is_own: bool
+    may_grant: bool
+    kind: str
+    role: str | None
+    privilege: str
+    grantable: bool
