@@ -263,6 +263,7 @@ def test_a_deployment_that_is_run_and_watched_publishes(shop: Shop) -> None:
     assert shop.server.artifact(f"{APP}-report")["data"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("side", "statement"), [COPY, INDEX], ids=["copy", "index"])
 def test_a_cancelled_run_ends_soon_and_leaves_nothing(side: str, statement: str, shop: Shop) -> None:
     long(shop, side)
@@ -283,6 +284,7 @@ def test_a_cancelled_run_ends_soon_and_leaves_nothing(side: str, statement: str,
     assert seconds < SOON
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("side", "statement"), [COPY, INDEX], ids=["copy", "index"])
 def test_a_worker_that_is_told_to_stop_hands_its_run_to_the_next(side: str, statement: str, shop: Shop) -> None:
     long(shop, side)
@@ -333,6 +335,7 @@ def test_wrong_parameters_are_refused_before_a_run_is_made(shop: Shop) -> None:
     assert shop.server.ask("POST", "flow_runs/count", {}) == before
 
 
+@pytest.mark.alone
 def test_a_scheduled_run_starts_at_its_time(shop: Shop) -> None:
     # a busy server may take longer than that to see a schedule: then its next time counts
     anchor = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=8)
@@ -370,6 +373,7 @@ def test_a_second_run_waits_for_the_worker_and_then_runs(shop: Shop) -> None:
     assert ended[0]["end_time"] <= ended[1]["start_time"]
 
 
+@pytest.mark.alone
 def test_a_worker_that_is_told_to_stop_as_a_run_starts_hands_it_to_the_next(shop: Shop) -> None:
     run = shop.run()
     shop.wait(run, "PENDING")
@@ -383,6 +387,7 @@ def test_a_worker_that_is_told_to_stop_as_a_run_starts_hands_it_to_the_next(shop
     assert shop.users() == 4
 
 
+@pytest.mark.alone
 def test_a_run_that_does_not_end_when_its_worker_is_told_to_stop_is_killed_and_handed_to_the_next(shop: Shop) -> None:
     with blocked(shop.place):
         run = shop.run()
@@ -397,6 +402,7 @@ def test_a_run_that_does_not_end_when_its_worker_is_told_to_stop_is_killed_and_h
     assert shop.users() == 3
 
 
+@pytest.mark.alone
 def test_a_host_that_tells_every_process_to_stop_leaves_nothing_that_the_next_run_does_not_clean(shop: Shop) -> None:
     long(shop, "origin")
     run = shop.run()

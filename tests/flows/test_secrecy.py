@@ -187,7 +187,6 @@ CREATE FUNCTION to_json(mood) RETURNS json LANGUAGE plpgsql AS
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Field name")  # pytest undoes the filter of flows/etl.py
 @pytest.mark.parametrize("mode", ["stream", "dump"])
 def test_a_run_that_is_killed_at_its_worst_moment_leaves_nothing_of_either_with_prefect(mode: str, shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)

@@ -283,6 +283,7 @@ def test_a_body_that_ends_too_soon_is_an_error(server: Server) -> None:
 # What takes too long.
 
 
+@pytest.mark.alone
 def test_a_server_that_is_silent_before_its_answer_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "SILENCE_TIMEOUT", 0.2)
     server.routes["/rules.yml"] = silence
@@ -296,6 +297,7 @@ def silence(handler: Handler) -> None:
     handler.server.stopped.wait()
 
 
+@pytest.mark.alone
 def test_a_server_that_is_silent_within_its_answer_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def route(handler: Handler) -> None:
         handler.send_response(200)
@@ -311,6 +313,7 @@ def test_a_server_that_is_silent_within_its_answer_is_an_error(server: Server, m
     assert time.monotonic() - started < 20
 
 
+@pytest.mark.alone
 def test_a_server_that_accepts_and_says_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "CONNECT_TIMEOUT", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -332,6 +335,7 @@ def drip_body(handler: Handler) -> None:
     handler.drip(b"#")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("route", [drip_headers, drip_body])
 def test_a_server_that_drips_is_given_up_in_time(server: Server, route: Route, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "TOTAL_TIMEOUT", 0.5)

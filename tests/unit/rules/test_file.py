@@ -299,6 +299,7 @@ def wide_aliases() -> str:
     return f"tables: [&a {{table_name: a, anonymized_column_names: [{columns}]}}{', *a' * 1000}]"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("bomb", [nested_aliases, nested_merges, wide_aliases])
 def test_aliases_that_multiply_are_an_error_and_soon(bomb: Any) -> None:
     text = bomb()
@@ -308,6 +309,7 @@ def test_aliases_that_multiply_are_an_error_and_soon(bomb: Any) -> None:
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 100_000, "- " * 100_000, "? " * 100_000])
 def test_deep_nesting_is_an_error_and_soon(text: str) -> None:
     started = time.monotonic()
