@@ -36,6 +36,12 @@ def test_money_of_other_decimals_than_two_is_refused_where_an_amount_is_shown(di
     assert len(money_problems("origin shop", plan("numeric", masked="numeric", types=MONEY, default="7"), digits)) == 1
 
 
+def test_money_of_a_backup_is_refused_where_an_amount_is_a_rows_own() -> None:
+    (line,) = money_problems("backup shop", plan("numeric", "text", types=MONEY), None)
+    assert line.startswith("backup shop: column users.numeric holds money, which a backup has in the format of")
+    assert money_problems("backup shop", plan("numeric", masked="numeric", types=MONEY, default="7"), None) == []
+
+
 def test_money_that_shows_no_amount_or_has_cents_is_not_refused() -> None:
     assert money_problems("origin shop", plan("numeric", types=MONEY), 2) == []
     assert money_problems("origin shop", plan("numeric", masked="numeric", types=MONEY), 0) == []
