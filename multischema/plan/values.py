@@ -44,6 +44,11 @@ CAPABILITIES = (
         # the greatest number of months, days and microseconds, or the least
         before=r"-?178956970 years -?[78] mons -?214748364[78] days -?2562047788:00:54\.77580[78]",
     ),
+    Capability(
+        *("jsonpath", 17, "a path with a method of Postgres 17"),
+        # a constant text or a name that holds the same is taken for one: in an array's text quotes tell nothing
+        r"\.(bigint|boolean|date|decimal|integer|number|string|time(_tz)?|timestamp(_tz)?)\(",
+    ),
     Capability("char", 16, "a character that is not ASCII", r"\\[0-7]{3}", only_as_text=True),
 )
 

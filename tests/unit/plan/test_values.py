@@ -73,7 +73,7 @@ def test_a_character_is_guarded_only_where_it_goes_through_a_dump() -> None:
 
 
 def test_each_capability_is_of_a_supported_version() -> None:
-    assert {c.type: c.since for c in CAPABILITIES} == {"numeric": 14, "interval": 17, "char": 16}
+    assert {c.type: c.since for c in CAPABILITIES} == {"numeric": 14, "interval": 17, "jsonpath": 17, "char": 16}
 
 
 def test_constants_of_masks_are_told_with_a_column_that_gets_them() -> None:
