@@ -57,6 +57,40 @@ def test_rows_of_children_in_other_schemas_are_published_with_the_table_of_the_o
     assert plan.bytes > 3 * 8192
 
 
+def test_keys_of_a_parent_that_its_children_do_not_have_are_built_as_plain_indexes(place: Place) -> None:
+    place.in_origin(
+        """
+        CREATE SCHEMA far;
+        CREATE TABLE people (id int PRIMARY KEY, email text UNIQUE, city text UNIQUE);
+        CREATE TABLE far.people () INHERITS (people);
+        CREATE TABLE pets (id int PRIMARY KEY, owner_id int REFERENCES people);
+        INSERT INTO people VALUES (1, 'marie@example.org', 'Lyon');
+        INSERT INTO far.people VALUES (1, 'marie@example.org', 'Lyon');
+        INSERT INTO pets VALUES (1, 1);
+        """
+    )
+    people = "{table_name: people, anonymized_column_names: [email], non_anonymized_column_names: [city]}"
+    published = place.run(f"tables: [{people}, {{table_name: pets}}]")
+    assert published.plan.warnings == (
+        *(
+            f"{kind} {name} of people is built as a plain index: rows of children may repeat its keys"
+            for kind, name in (
+                ("unique constraint", "people_city_key"),
+                ("unique constraint", "people_email_key"),
+                ("primary key", "people_pkey"),
+            )
+        ),
+        "foreign key pets_owner_id_fkey of pets left out: people has no such key any more",
+    )
+    assert published.indexed.warnings == ()
+    assert place.read("SELECT id, email, city FROM shop.people") == [(1, "email_anonymise_1@exemple.fr", "Lyon")] * 2
+    assert place.read("SELECT indexname::text FROM pg_indexes WHERE tablename = 'people' ORDER BY 1") == [
+        ("people_city_key",),
+        ("people_email_key",),
+        ("people_pkey",),
+    ]
+
+
 @pytest.mark.slow
 def test_rows_of_children_in_other_schemas_are_refused_in_mode_dump(place: Place) -> None:
     place.in_origin(METRICS)
@@ -250,7 +284,8 @@ def test_what_a_child_or_a_partition_computes_from_a_masked_column_is_left_out_t
     )
     rules = (
         "tables: [{table_name: people, anonymized_column_names: [email], non_anonymized_column_names: [city, label, town, "
-        "code]}, {table_name: visits, anonymized_column_names: [email], non_anonymized_column_names: [id, city, label, town]}]"
+        "code]}, "
+        "{table_name: visits, anonymized_column_names: [email], non_anonymized_column_names: [id, city, label, town]}]"
     )
     published = place.run(rules)
     assert [warning for warning in published.plan.warnings if "computed" in warning] == [
