@@ -11,11 +11,13 @@ SELECT what.type AS kind,
        %(made)s::text[] IS NULL OR what.identity = format('%%I.%%I', %(schema)s::text, %(marker)s::text)
            OR EXISTS (SELECT FROM unnest(%(made)s::text[]) AS own (name)
                       CROSS JOIN LATERAL (VALUES (own.name), (quote_ident(own.name))) AS written (name)
-                      CROSS JOIN LATERAL (SELECT format('%%I.', %(schema)s::text) || written.name) AS full_name (name)
-                      WHERE what.identity = full_name.name OR starts_with(what.identity, full_name.name || '(')
-                         OR starts_with(what.identity, full_name.name || ' USING ')) AS made
+                      CROSS JOIN LATERAL translate(format('%%I.', %(schema)s::text) || written.name, E'\n\r', '  ')
+                                         AS full_name (name)
+                      WHERE printed.identity = full_name.name OR starts_with(printed.identity, full_name.name || '(')
+                         OR starts_with(printed.identity, full_name.name || ' USING ')) AS made
 FROM pg_depend AS d
 CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS what
+CROSS JOIN LATERAL translate(what.identity, E'\n\r', '  ') AS printed (identity)
 LEFT JOIN pg_shdepend AS o
        ON o.classid = d.classid AND o.objid = d.objid AND o.deptype = 'o'
           AND o.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -355,9 +355,9 @@ def test_a_view_of_a_role_that_the_etl_is_no_member_of_is_named_with_the_grant_t
     shop.in_target(f"REVOKE {analyst(shop)} FROM {shop.etl}", superuser=True)
     first, second = problems(shop)
     assert first.startswith('target: view board.v of role An "alyst_')
-    statement = first.partition("; ")[2]
+    statement = first.partition(f"; {shop.in_its_target}: ")[2]
     assert statement.startswith(f'GRANT {analyst(shop)} TO "{shop.etl}"')
-    assert second.endswith(f'; ALTER VIEW "board"."w" OWNER TO "{shop.etl}"')
+    assert second.endswith(f'; {shop.in_its_target}: ALTER VIEW "board"."w" OWNER TO "{shop.etl}"')
     shop.in_target(f"{statement}; ALTER VIEW board.w OWNER TO {shop.etl}", superuser=True)
     assert publish_run(shop, 2)[0] == ["view board.v", "view board.w"]
     # the option drops nothing that the role may not drop
@@ -369,7 +369,7 @@ def test_a_view_whose_owner_may_create_no_more_in_its_schema_is_named_with_the_g
     build(here, "CREATE VIEW board.v AS SELECT * FROM shop.users")
     here.in_target(f"REVOKE CREATE ON SCHEMA board FROM {analyst(here)}", superuser=True)
     (line,) = problems(here)
-    statement = line.partition("; ")[2]
+    statement = line.partition(f"; {here.in_its_target}: ")[2]
     assert statement == f'GRANT CREATE ON SCHEMA "board" TO {analyst(here)}'
     here.in_target(statement, superuser=True)
     assert publish_run(here, 2)[0] == ["view board.v"]

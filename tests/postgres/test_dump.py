@@ -1,7 +1,6 @@
 """`dump` mode publishes what `stream` does; raw data is in `public` of the target meanwhile, and gone after."""
 
 import gzip
-import re
 import resource
 import shutil
 import stat
@@ -137,12 +136,14 @@ def test_a_backup_publishes_what_a_stream_does(
     case: Case, origin: str, target: str, make_place: Callable[..., Place], tmp_path: Path, private: Path
 ) -> None:
     place = prepared(case, origin, target, make_place)
-    # nothing tells in what locale a backup's amounts of money were written
-    place.in_origin("ALTER TABLE IF EXISTS numbers DROP IF EXISTS a_money, DROP IF EXISTS moneys")
+    if case.directory.name == "types_kept":  # nothing tells in what locale a backup's amounts of money were written
+        place.in_origin("ALTER TABLE numbers DROP a_money")
     file = backup(place, tmp_path / "backup", "--format=custom")
     place.run(case.text("rules.yml"), origin_schema=case.origin_schema, mode="dump", from_dump=str(file))
     found, expected = lines(place, case)
-    assert found == [line for line in expected if not re.match(r"  \w+ money", line)]
+    if case.directory.name == "types_kept":
+        expected = [line for line in expected if not line.startswith("  a_money money")]
+    assert found == expected
     assert place.schemas() == {"shop"}
     assert place.read(MEMBERS, as_="superuser") == []
     assert left_in(private) == []
@@ -297,7 +298,7 @@ def test_a_backup_that_is_cut_short_is_one_clear_error_and_leaves_nothing(
     [
         (b"--\n-- PostgreSQL database dump\n--\n\n" + b"SELECT 1;\n" * 500, "it is a script for psql"),
         (b"\x89PNG\r\n\x1a\n" + b"x" * 10_000, "can't be read"),
-        (gzip.compress(b"CREATE TABLE users ();"), "can't be read: it is cut short, or no tar"),
+        (gzip.compress(b"CREATE TABLE users ();", mtime=0), "can't be read: it is cut short, or no tar"),
         (None, "there is no such file"),
     ],
 )
@@ -725,7 +726,9 @@ def test_a_role_that_may_not_read_a_table_as_pg_dump_does_is_told_the_grant_befo
     with pytest.raises(CheckError) as failed:
         pipeline.run(place.job(mode="dump"), rules, origin, to)
     grants = [f'GRANT SELECT ON TABLE "public"."{table}" TO "{role}"' for table in ("users", "visits_1")]
-    assert [problem.split("; ")[1] for problem in failed.value.problems] == [f"{g}, or use mode stream" for g in grants]
+    assert [problem.split("; ")[1] for problem in failed.value.problems] == [
+        f"{place.in_its_origin}: {grant}, or use mode stream" for grant in grants
+    ]
     place.in_origin("; ".join(grants), superuser=True)
     pipeline.run(place.job(mode="dump"), rules, origin, to)
     assert run_of_users(place) == 1
@@ -969,15 +972,16 @@ def test_a_role_that_may_not_create_in_public_is_told_the_grant_before_anything_
         f"ALTER DATABASE {place.name} OWNER TO postgres; GRANT CREATE ON DATABASE {place.name} TO {place.etl}",
         superuser=True,
     )
+    grant = f'GRANT USAGE, CREATE ON SCHEMA "public" TO "{place.etl}"'
     wanted = (
         f"target: role {place.etl} may not create tables in schema public, which mode dump fills with raw data; "
-        f'GRANT USAGE, CREATE ON SCHEMA "public" TO "{place.etl}"'
+        f"{place.in_its_target}: {grant}"
     )
     for from_dump in ("", str(backup(place, tmp_path / "backup", "--format=custom"))):
         with pytest.raises(CheckError) as failed:
             place.run(RULES, mode="dump", from_dump=from_dump)
         assert failed.value.problems == (wanted,)
-    place.in_target(wanted.partition("; ")[2], superuser=True)
+    place.in_target(grant, superuser=True)
     place.run(RULES, mode="dump")
     nothing_left(place, private)
 

@@ -310,7 +310,8 @@ def test_a_partition_that_is_half_detached_stops_the_run_before_any_row_is_read(
     with pytest.raises(CheckError) as refused:
         place.run(rules, mode=mode)
     assert refused.value.problems == (
-        f"origin shop: partition {name} of table v is half detached, and a copy may lack its rows; {statement}",
+        f"origin shop: partition {name} of table v is half detached, and a copy may lack its rows; "
+        f"{place.in_its_origin}: {statement}",
     )
     place.run("tables: [{table_name: v, truncated: true}]", mode=mode)
     place.in_origin(statement)
