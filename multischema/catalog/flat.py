@@ -184,7 +184,8 @@ def _mapped(value: sql.Composable, expression: Callable[[sql.Composable], sql.Co
     """Compose the array of what an expression makes of each item, with the dimensions and bounds of the value.
 
     No function makes an array of any number of dimensions but the one that reads its text. Of an uncommon shape that text is
-    composed: the text of an array of this shape without its items, and an item behind each piece of it.
+    composed: the text of an array of this shape without its items, and an item behind each piece of it. The value stands
+    nowhere beside a name that is made up here: a column may have the same, and would be taken for it.
     """
     # in FROM, unnest() would spread a composite over columns, and make of NULL a row of NULLs
     items = sql.SQL("(SELECT unnest({value}) AS value) AS item").format(value=value)
@@ -192,8 +193,7 @@ def _mapped(value: sql.Composable, expression: Callable[[sql.Composable], sql.Co
         "CASE WHEN {value} IS NULL THEN NULL WHEN array_ndims({value}) > 1 OR array_lower({value}, 1) <> 1 THEN "
         "(SELECT string_agg(concat(piece, text), '' ORDER BY place) FROM ROWS FROM ("
         "regexp_split_to_table(concat(array_fill('x'::text, "
-        "ARRAY(SELECT array_length({value}, d) FROM generate_series(1, array_ndims({value})) AS d), "
-        "ARRAY(SELECT array_lower({value}, d) FROM generate_series(1, array_ndims({value})) AS d))), 'x'), "
+        "array_remove(ARRAY[{lengths}], NULL), array_remove(ARRAY[{bounds}], NULL))), 'x'), "
         "unnest(ARRAY(SELECT regexp_replace(concat(ARRAY[{mapped}]), '^.|.$', '', 'g') FROM {items}))) "
         "WITH ORDINALITY AS shape (piece, text, place))::{type} "
         "ELSE ARRAY(SELECT {mapped} FROM {items}) END"
@@ -201,8 +201,16 @@ def _mapped(value: sql.Composable, expression: Callable[[sql.Composable], sql.Co
         value=value,
         items=items,
         mapped=expression(sql.Identifier("item", "value")),
+        lengths=_of_each_dimension("array_length", value),
+        bounds=_of_each_dimension("array_lower", value),
         type=sql.SQL(spelling),
     )
+
+
+def _of_each_dimension(function: str, value: sql.Composable) -> sql.Composable:
+    """Compose what a function tells of each dimension that an array may have: NULL for those that it has not."""
+    calls = (sql.SQL("{}({}, {})").format(sql.SQL(function), value, sql.Literal(number)) for number in range(1, 7))
+    return sql.SQL(", ").join(calls)
 
 
 def _parsed_hstore(value: sql.Composable) -> sql.Composable:

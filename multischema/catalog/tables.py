@@ -134,6 +134,13 @@ class Table:
                 return column
         raise KeyError(name)
 
+    def computed_from(self, hidden: frozenset[str]) -> tuple[str, ...]:
+        """Return the columns that are computed from hidden ones; of those that only a child has nobody says they are not."""
+        clear = {column.name for column in self.columns} - hidden
+        return tuple(
+            column.name for column in self.columns if column.generated and not clear.issuperset(column.generated_from)
+        )
+
     @property
     def primary_key(self) -> tuple[str, ...]:
         """Return the names of the primary key's columns, in its order; none where there is no such key."""

@@ -114,7 +114,8 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
     is_key = index.is_key and unique
     note = ""
     if may_be_unique and not unique:
-        note = f"{kind} {index.name} of {index.table} is built as a plain index: masked values are not unique"
+        reason = "rows of children may repeat its keys" if table.children else "masked values are not unique"
+        note = f"{kind} {index.name} of {index.table} is built as a plain index: {reason}"
     elif index.constraint_kind and not is_key:
         note = f"{kind} {index.name} of {index.table} is built as a plain index"
     constraint = index.constraint_kind if is_key else ""
@@ -157,9 +158,12 @@ def _parts(index: Index) -> Sequence[_Tokens]:
 def _stays_unique(index: Index, table: Table, plan: TablePlan) -> bool:
     """Tell whether masked values satisfy a unique index.
 
+    Where rows of children are read with the table's, nothing is: a key of a parent holds for its own rows alone.
     One key column with a mask of its own per row is enough, whatever the predicate: NULLs are distinct, unless the index
     says otherwise. Without one, any masked column in its keys, expressions or predicate may bring equal rows together.
     """
+    if table.children:
+        return False
     nulls_equal = "NULLS NOT DISTINCT" in index.definition
     for name in index.key_columns:
         mask = plan.mask(name)

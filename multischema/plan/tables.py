@@ -93,7 +93,7 @@ def plan_table(
     With `raw` its rows are read from a raw table of the target, else from the origin's.
     """
     anonymized = rules.anonymized if rules else frozenset()
-    left_out = tuple(c.name for c in table.columns if c.generated and anonymized.intersection(c.generated_from))
+    left_out = table.computed_from(anonymized)
     flats = {column.name: flatten(column.type_oid, column.type_text, catalog.types) for column in table.columns}
     key = row_key(table, flats, anonymized.union(left_out))
     return TablePlan(

@@ -44,6 +44,11 @@ CAPABILITIES = (
         # the greatest number of months, days and microseconds, or the least
         before=r"-?178956970 years -?[78] mons -?214748364[78] days -?2562047788:00:54\.77580[78]",
     ),
+    Capability(
+        *("jsonpath", 17, "a path with a method of Postgres 17"),
+        # a constant text or a name that holds the same is taken for one: in an array's text quotes tell nothing
+        r"\.(bigint|boolean|date|decimal|integer|number|string|time(_tz)?|timestamp(_tz)?)\(",
+    ),
     Capability("char", 16, "a character that is not ASCII", r"\\[0-7]{3}", only_as_text=True),
 )
 
@@ -81,23 +86,29 @@ def has_money(catalog: Catalog) -> bool:
     return any(_is_money(type_) for type_ in catalog.types.values())
 
 
-def money_problems(side: str, plan: Plan, digits: int) -> list[str]:
+def money_problems(side: str, plan: Plan, digits: int | None) -> list[str]:
     """Return a line for each amount of money that a session of the run would read otherwise than the origin's own.
 
-    An amount is a number of cents, or of what the origin's lc_monetary has for the smallest coin: `digits` of one.
+    An amount is a number of cents, or of what the origin's lc_monetary has for the smallest coin: `digits` of one. They are
+    None for a backup, of which nothing tells in what locale its amounts were written: 1.235 may be a thousand or one.
     """
     if digits == MONEY_DIGITS:
         return []
+    reason = (
+        "which a backup has in the format of its server's lc_monetary, and does not say which that is; anonymize it, "
+        "truncate the table in the rules, or use mode stream"
+        if digits is None
+        else f"of which the database's lc_monetary has {digits} decimals; it would be published with {MONEY_DIGITS}; make "
+        "it numeric in the origin, anonymize it, or truncate the table in the rules"
+    )
     masks = {table.name: table for table in plan.copied}
     return [
-        f"{side}: column {table.name}.{column.name} holds money, of which the database's lc_monetary has {digits} decimals; "
-        f"it would be published with {MONEY_DIGITS}; make it numeric in the origin, anonymize it, or truncate the table in "
-        "the rules"
+        f"{side}: column {table.name}.{column.name} holds money, {reason}"
         for table in plan.catalog.tables
         if table.name in masks
         for column in table.columns
         if any(_is_money(type_) for type_ in parts_of(column.type_oid, plan.catalog.types, bounds=True))
-        and _shows_amount(masks[table.name], column)
+        and _shows_amount(masks[table.name], column, of_default=digits is not None)
     ]
 
 
@@ -163,12 +174,12 @@ def _is_money(type_: Type) -> bool:
     return type_.schema == "pg_catalog" and type_.name == "money"
 
 
-def _shows_amount(plan: TablePlan, column: Column) -> bool:
-    """Tell whether an amount is published: the column's own, or that of its default."""
+def _shows_amount(plan: TablePlan, column: Column, *, of_default: bool) -> bool:
+    """Tell whether an amount is published: the column's own, or that of its default, if that counts."""
     found = next((c for c in plan.columns if c.name == column.name), None)
     if found is None:
         return False
-    return not found.mask or bool(set(found.mask.constant or "") & set("123456789"))
+    return not found.mask or (of_default and bool(set(found.mask.constant or "") & set("123456789")))
 
 
 def _unique(types: Iterator[Type]) -> list[Type]:

@@ -46,8 +46,13 @@ _OF_CONTACT = _any_of(
     *("prenoms?", "tokens?", "secret", "password", "pin", "otp", "badge", "cards?", "cartes?", "licen[cs]es?"),
 )
 _OF_IDENTITY = _any_of(
-    *("nir", "ssn", "nss", "secu", "social_security", "insee", "siret", "siren", "national", "passports?", "passeports?"),
+    *("nir", "ssn", "nss", "secu(?:rite)?", "social_(?:security|insurance)", "vitale", "cni", "insee", "siret", "siren"),
+    *("national", "passports?", "passeports?"),
     *("tax_id", "fiscale?", "spi", "matricule", "iban", "rib"),
+)
+# A uuid that lets in whoever has it.
+_OF_ACCESS = _any_of(
+    "sessions?", "secrets?", "tokens?", "passwords?", "otp", "api_?keys?", "cookies?", "nonces?", "invitations?"
 )
 _COUNTS = re.compile(r"(?:nb|nombre|number_of)_.*|.*_counts?")
 _ID = _any_of("id$")
@@ -93,7 +98,10 @@ def _is_clear(column: Column, table: Table, keys: AbstractSet[str], catalog: Cat
     flat = flatten(column.type_oid, column.type_text, catalog.types)
     if column.name not in keys:
         return _is_harmless(column, flat, catalog)
-    return flat.is_key and (flat.spelling == "uuid" or _is_surrogate(column, referred.get((table.name, column.name), ())))
+    others = referred.get((table.name, column.name), ())
+    if flat.spelling == "uuid":  # one that refers to another follows it
+        return bool(others) or not _is_personal(_snake(column.name), _OF_ACCESS)
+    return flat.is_key and _is_surrogate(column, others)
 
 
 def _is_surrogate(column: Column, referred: Sequence[Column]) -> bool:
@@ -119,7 +127,9 @@ def _is_harmless(column: Column, flat: Flat, catalog: Catalog) -> bool:
         return column.name.endswith("_type")
     if catalog.types[column.type_oid].kind == "e" or flat.spelling == "boolean":
         return not _is_personal(name, _OF_LIFE)
-    return bool(_MOMENTS.fullmatch(flat.spelling)) or (flat.is_key and bool(_ID.search(name)))
+    return bool(_MOMENTS.fullmatch(flat.spelling)) or (
+        flat.is_key and bool(_ID.search(name)) and not _is_personal(name, _OF_ACCESS)
+    )
 
 
 def _is_number_of_nobody(name: str) -> bool:

@@ -82,7 +82,7 @@ def is_truncated(rules: TableRules | None) -> bool:
 def hidden_columns(table: Table, rules: TableRules | None) -> frozenset[str]:
     """Return the columns of a table that are anonymized, or computed from such a one."""
     anonymized = rules.anonymized if rules else frozenset[str]()
-    return anonymized.union(c.name for c in table.columns if c.generated and anonymized.intersection(c.generated_from))
+    return anonymized.union(table.computed_from(anonymized))
 
 
 def is_number(column: Column, catalog: Catalog) -> bool:

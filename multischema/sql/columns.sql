@@ -1,5 +1,8 @@
 -- The columns of the tables, with all that decides their type and mask. A NOT NULL that is not validated (18) promises
--- nothing about the rows that are there; nor does one that a child has not whose rows are read too. `generation` is the expression of a generated column, where all partitions agree. A domain's collation is the column's: the published type is what it stands for.
+-- nothing about the rows that are there; nor does one that a child has not whose rows are read too. A column is `generated` where
+-- its table or any that is read with it computes it: before 16 a partition or a child may compute what its parent holds.
+-- `generation` is the expression, where all of them have the same. A domain's collation is the column's: the published type is
+-- what it stands for.
 SELECT a.attrelid::int8 AS table_oid,
        a.attname::text AS name,
        a.atttypid::int8 AS type_oid,
@@ -13,14 +16,17 @@ SELECT a.attrelid::int8 AS table_oid,
        ) AS not_null,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS "default",
        a.attidentity <> '' AS identity,
-       a.attgenerated::text AS generated,
-       (SELECT CASE WHEN count(DISTINCT pg_get_expr(ad.adbin, ad.adrelid)) = 1 THEN min(pg_get_expr(ad.adbin, ad.adrelid)) END
+       (SELECT coalesce(max(own.attgenerated::text), '')
+        FROM pg_attribute AS own
+        WHERE own.attrelid = ANY (family.oids) AND own.attname = a.attname) AS generated,
+       (SELECT CASE WHEN bool_and(own.attgenerated <> '') AND count(DISTINCT pg_get_expr(ad.adbin, ad.adrelid)) = 1
+                    THEN min(pg_get_expr(ad.adbin, ad.adrelid)) END
         FROM unnest(family.oids) AS f (oid)
         JOIN pg_attribute AS own ON own.attrelid = f.oid AND own.attname = a.attname
-        JOIN pg_attrdef AS ad ON ad.adrelid = f.oid AND ad.adnum = own.attnum) AS generation,
+        LEFT JOIN pg_attrdef AS ad ON ad.adrelid = f.oid AND ad.adnum = own.attnum) AS generation,
        ARRAY(SELECT DISTINCT source.attname::text
              FROM unnest(family.oids) AS f (oid)
-             JOIN pg_attribute AS own ON own.attrelid = f.oid AND own.attname = a.attname
+             JOIN pg_attribute AS own ON own.attrelid = f.oid AND own.attname = a.attname AND own.attgenerated <> ''
              JOIN pg_attrdef AS ad ON ad.adrelid = f.oid AND ad.adnum = own.attnum
              JOIN pg_depend AS dep ON dep.refclassid = 'pg_class'::regclass AND dep.refobjid = f.oid
                   AND dep.refobjsubid <> 0 AND dep.refobjsubid <> own.attnum
@@ -45,9 +51,9 @@ JOIN pg_class AS c ON c.oid = a.attrelid
 JOIN pg_type AS t ON t.oid = a.atttypid
 CROSS JOIN LATERAL (SELECT CASE WHEN t.typtype = 'd' THEN 'pg_catalog."default"'::regcollation
                                 ELSE t.typcollation END AS collation) AS plain
--- of a generated column its table and the partitions, of any column the children that are read with its table
+-- its table, the partitions, and the children that are read with it
 CROSS JOIN LATERAL (WITH RECURSIVE part (oid) AS (
-                        SELECT c.oid WHERE a.attgenerated <> '' OR c.relkind = 'r' AND c.relhassubclass
+                        SELECT c.oid
                         UNION
                         SELECT i.inhrelid
                         FROM part

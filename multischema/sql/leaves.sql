@@ -1,4 +1,5 @@
--- What holds the rows of tables: a plain table itself, a partitioned one's partitions, wherever they are.
+-- What holds the rows of tables: a plain table itself, a partitioned one's partitions, wherever they are. Row security of a
+-- partition is that of who reads it by its own name, as pg_dump does; through the root nobody asks for it.
 WITH RECURSIVE family (oid) AS (
     SELECT unnest(%(tables)s::oid[])
     UNION ALL
@@ -8,7 +9,7 @@ WITH RECURSIVE family (oid) AS (
     JOIN pg_inherits AS i ON i.inhparent = f.oid
 )
 SELECT n.nspname::text AS schema, c.relname::text AS name, has_table_privilege(c.oid, 'SELECT') AS readable,
-       c.relkind = 'f' AS elsewhere
+       c.relkind = 'f' AS elsewhere, c.relispartition AND row_security_active(c.oid) AS row_security
 FROM family AS f
 JOIN pg_class AS c ON c.oid = f.oid AND c.relkind IN ('r', 'f')
 JOIN pg_namespace AS n ON n.oid = c.relnamespace

@@ -176,9 +176,9 @@ def _check_values(run: Run, plan: Plan) -> tuple[Plan, list[str]]:
     side = run.origin.side
     with run.sessions.lend(run.origin) as connection, translated(side, "reading settings"):
         server = read_server(connection, run.job.origin_schema)
-        digits = values.MONEY_DIGITS
-        if not run.job.from_dump and values.has_money(plan.catalog):
-            digits = read_money_digits(connection)
+        digits: int | None = values.MONEY_DIGITS
+        if values.has_money(plan.catalog):
+            digits = None if run.job.from_dump else read_money_digits(connection)
     with run.sessions.lend(run.target) as connection, translated("target", "reading settings"):
         major = read_server(connection, run.job.schema).major
     problems = values.money_problems(side, plan, digits)

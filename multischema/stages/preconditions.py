@@ -209,7 +209,7 @@ def hidden_problems(
 
 def dump_problems(side: str, server: Server, leaves: Sequence[Row]) -> list[str]:
     """Return a line for each table or partition that pg_dump can't read: rights to columns or to a root are too few."""
-    return [
+    problems = [
         f"{side}: partition {row['schema']}.{row['name']} is a foreign table, of which pg_dump reads no row; use mode stream"
         for row in leaves
         if row["elsewhere"]
@@ -219,6 +219,12 @@ def dump_problems(side: str, server: Server, leaves: Sequence[Row]) -> list[str]
         + ", or use mode stream"
         for row in leaves
         if not row["readable"]
+    ]
+    return problems + [
+        f"{side}: row security hides rows of partition {row['schema']}.{row['name']} from role {server.role}, as pg_dump "
+        "reads it by itself; " + _remedy(server, "ALTER ROLE {} BYPASSRLS", server.role) + ", or use mode stream"
+        for row in leaves
+        if row["row_security"]
     ]
 
 

@@ -114,6 +114,10 @@ CREATE TABLE homes (id integer PRIMARY KEY, address integer REFERENCES addresses
 CREATE TABLE plain (id integer PRIMARY KEY, user_id bigint, phone bigint, nir bigint, code_postal integer, handicap boolean,
                     salaire numeric, emails_count integer, email_confirmed boolean, participants integer,
                     description_id bigint, "âge" integer, passport_id bigint);
+CREATE TABLE cures (id integer PRIMARY KEY, numero_securite_sociale bigint UNIQUE, "carteVitale" numeric, session_id uuid,
+                    secret_id uuid UNIQUE, place_id uuid, api_key uuid);
+CREATE TABLE visits (token uuid PRIMARY KEY, seen boolean);
+CREATE TABLE pages (id uuid PRIMARY KEY, token uuid REFERENCES visits, session_id uuid REFERENCES recordings);
 CREATE SCHEMA other;
 CREATE TABLE other.phones (phone bigint PRIMARY KEY, id bigint UNIQUE);
 CREATE TABLE faxes (fax bigint REFERENCES other.phones, phone_id bigint PRIMARY KEY REFERENCES other.phones (id));
@@ -145,6 +149,9 @@ MASKED_KEYS = {
     "homes": set(),
     "plain": {"phone", "nir", "code_postal", "handicap", "salaire", "âge", "passport_id"},
     "faxes": {"fax"},
+    "cures": {"numero_securite_sociale", "carteVitale", "session_id", "secret_id", "api_key"},
+    "visits": {"token"},
+    "pages": {"token"},
 }
 
 

@@ -378,6 +378,25 @@ def test_row_security_that_hides_nothing_from_the_role_passes(shop: Place) -> No
     check(shop)
 
 
+def test_row_security_of_a_partition_is_a_problem_where_pg_dump_reads_it_by_itself(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
+    place.in_origin(
+        """
+        CREATE TABLE users (id int) PARTITION BY LIST (id);
+        CREATE TABLE users_1 PARTITION OF users FOR VALUES IN (1);
+        ALTER TABLE users_1 ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+        """
+    )
+    rules = "tables: [{table_name: users, non_anonymized_column_names: [id]}]"
+    check(place, rules)
+    assert problems(place, rules, mode="dump") == [
+        f"origin shop: row security hides rows of partition public.users_1 from role {place.app}, as pg_dump reads it by "
+        f'itself; {place.in_its_origin}: ALTER ROLE "{place.app}" BYPASSRLS, or use mode stream'
+    ]
+
+
 # The reader.
 
 

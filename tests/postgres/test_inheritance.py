@@ -57,6 +57,40 @@ def test_rows_of_children_in_other_schemas_are_published_with_the_table_of_the_o
     assert plan.bytes > 3 * 8192
 
 
+def test_keys_of_a_parent_that_its_children_do_not_have_are_built_as_plain_indexes(place: Place) -> None:
+    place.in_origin(
+        """
+        CREATE SCHEMA far;
+        CREATE TABLE people (id int PRIMARY KEY, email text UNIQUE, city text UNIQUE);
+        CREATE TABLE far.people () INHERITS (people);
+        CREATE TABLE pets (id int PRIMARY KEY, owner_id int REFERENCES people);
+        INSERT INTO people VALUES (1, 'marie@example.org', 'Lyon');
+        INSERT INTO far.people VALUES (1, 'marie@example.org', 'Lyon');
+        INSERT INTO pets VALUES (1, 1);
+        """
+    )
+    people = "{table_name: people, anonymized_column_names: [email], non_anonymized_column_names: [city]}"
+    published = place.run(f"tables: [{people}, {{table_name: pets}}]")
+    assert published.plan.warnings == (
+        *(
+            f"{kind} {name} of people is built as a plain index: rows of children may repeat its keys"
+            for kind, name in (
+                ("unique constraint", "people_city_key"),
+                ("unique constraint", "people_email_key"),
+                ("primary key", "people_pkey"),
+            )
+        ),
+        "foreign key pets_owner_id_fkey of pets left out: people has no such key any more",
+    )
+    assert published.indexed.warnings == ()
+    assert place.read("SELECT id, email, city FROM shop.people") == [(1, "email_anonymise_1@exemple.fr", "Lyon")] * 2
+    assert place.read("SELECT indexname::text FROM pg_indexes WHERE tablename = 'people' ORDER BY 1") == [
+        ("people_city_key",),
+        ("people_email_key",),
+        ("people_pkey",),
+    ]
+
+
 @pytest.mark.slow
 def test_rows_of_children_in_other_schemas_are_refused_in_mode_dump(place: Place) -> None:
     place.in_origin(METRICS)
@@ -222,3 +256,48 @@ def test_a_backup_whose_tables_have_rows_elsewhere_is_refused_by_name(place: Pla
         f"dump {file}: table vis its has rows in chunks.visits_1, {cure}",
     ]
     assert place.schemas() == set()
+
+
+@pytest.mark.parametrize("origin", [name for name in SYSTEM if int(name.rpartition("-")[2]) < 16])
+def test_what_a_child_or_a_partition_computes_from_a_masked_column_is_left_out_though_its_parent_computes_nothing(
+    origin: str, make_place: Callable[..., Place]
+) -> None:
+    place = make_place(origin, "18")
+    place.in_origin(
+        """
+        CREATE SCHEMA chunks;
+        CREATE TABLE people (id int PRIMARY KEY, email text, city text, label text, town text, code text);
+        CREATE TABLE chunks.c1 (
+            secret text, label text GENERATED ALWAYS AS (upper(email)) STORED,
+            town text GENERATED ALWAYS AS (upper(city)) STORED, code text GENERATED ALWAYS AS (upper(secret)) STORED
+        ) INHERITS (people);
+        INSERT INTO people VALUES (1, 'marie@x.org', 'Lyon', 'none', 'Lyon', 'none');
+        INSERT INTO chunks.c1 (id, email, city, secret) VALUES (2, 'luc@x.org', 'Brest', 'Luc');
+        CREATE TABLE visits (id int, email text, city text, label text, town text) PARTITION BY LIST (id);
+        CREATE TABLE visits_1 PARTITION OF visits FOR VALUES IN (1);
+        CREATE TABLE visits_2 (id int, email text, city text, label text GENERATED ALWAYS AS (upper(email)) STORED,
+                               town text GENERATED ALWAYS AS (upper(city)) STORED);
+        ALTER TABLE visits ATTACH PARTITION visits_2 FOR VALUES IN (2);
+        INSERT INTO visits VALUES (1, 'marie@x.org', 'Lyon', 'none', 'Lyon');
+        INSERT INTO visits (id, email, city) VALUES (2, 'luc@x.org', 'Brest');
+        """
+    )
+    rules = (
+        "tables: [{table_name: people, anonymized_column_names: [email], non_anonymized_column_names: [city, label, town, "
+        "code]}, "
+        "{table_name: visits, anonymized_column_names: [email], non_anonymized_column_names: [id, city, label, town]}]"
+    )
+    published = place.run(rules)
+    assert [warning for warning in published.plan.warnings if "computed" in warning] == [
+        "people.label left out: it is computed from a masked column",
+        "people.code left out: it is computed from a masked column",
+        "visits.label left out: it is computed from a masked column",
+    ]
+    for table in ("people", "visits"):
+        assert place.read(f"SELECT to_jsonb(t) - 'email' FROM shop.{table} AS t ORDER BY id") == [
+            ({"id": 1, "city": "Lyon", "town": "Lyon"},),
+            ({"id": 2, "city": "Brest", "town": "BREST"},),
+        ]
+    # pg_dump leaves out what a partition computes, and only some of them do
+    with pytest.raises(CheckError, match=r"partitions of visits compute column town each in its own way; use mode stream"):
+        place.run(rules, mode="dump")

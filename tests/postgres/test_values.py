@@ -1,11 +1,15 @@
 """What is published of a value is what the origin's own server writes of it, in either mode, whatever users define."""
 
+import re
 from collections.abc import Callable
 
 import pytest
+from psycopg import sql
 
+from multischema.catalog.flat import convert, flatten
 from multischema.errors import CheckError
 from tests.conftest import PROGRAMS, Place
+from tests.unit.origins import TYPES, oid
 
 # Each function tells something else than the type's own output function does.
 CASTS = """
@@ -257,3 +261,27 @@ def test_items_that_no_comma_parts_are_read_one_by_one_and_refused_in_a_dump(pla
         ([], None),
         (None, None),
     ]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_column_may_have_any_name_that_is_made_up_in_an_expression(mode: str, make_place: Callable[..., Place]) -> None:
+    place = make_place("18", "16")
+    composed = [convert(flatten(oid(name), name, TYPES), sql.SQL(""), raw=True) for name in ("address[]", "hstore[]")]
+    words = {word for text in composed for word in re.findall(r"[a-z]\w*", text.as_string())}
+    names = sorted((words - {"id"}) | {"d", "users", "address"})
+    assert {"item", "value", "pair", "piece", "place", "shape", "text", "array_length"} <= {*names}
+    quoted = [f'"{name}"' for name in names]
+    place.in_origin(
+        f"""
+        CREATE TYPE address AS (city text, waits interval);
+        CREATE TABLE users (id int PRIMARY KEY, {", ".join(f"{name} address[]" for name in quoted)});
+        INSERT INTO users SELECT n, {", ".join("a" for _ in names)}
+        FROM (VALUES (1, '{{"(Lyon,)",NULL}}'::address[]), (2, '[2:3]={{"(Lyon,)",NULL}}'), (3, '{{{{"(Lyon,)",NULL}}}}'),
+                     (4, '{{}}'), (5, NULL)) AS rows (n, a);
+        """
+    )
+    place.run(f"tables: [{{table_name: users, non_anonymized_column_names: [{', '.join(quoted)}]}}]", mode=mode)
+    lyon = r'{"{\"city\": \"Lyon\", \"waits\": null}",NULL}'
+    wanted = [lyon, "[2:3]=" + lyon, "{" + lyon + "}", "{}", None]
+    for name in quoted:
+        assert place.read(f"SELECT {name}::text FROM shop.users ORDER BY id") == [(text,) for text in wanted], name

@@ -172,6 +172,40 @@ def test_a_value_without_end_stays_on_a_target_that_has_it(mode: str, make_place
     assert place.read("SELECT span::text, masked::text FROM shop.users") == [("infinity", "infinity")]
 
 
+METHODS = "bigint,boolean,date,decimal,integer,number,string,time,time_tz,timestamp,timestamp_tz"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_path_with_a_method_that_the_target_has_not_is_refused_by_column(
+    mode: str, make_place: Callable[..., Place]
+) -> None:
+    place = make_place("18", "16")
+    columns = [f"by_{method}" for method in METHODS.split(",")]
+    place.in_origin(
+        f"""
+        CREATE TABLE users (id serial PRIMARY KEY, name text, {" jsonpath, ".join(columns)} jsonpath, paths jsonpath[],
+                            old jsonpath);
+        INSERT INTO users ({", ".join(columns)})
+        VALUES ({", ".join(f"'$ ? (@.b == 1 && @.a.{method}() == 1)'" for method in METHODS.split(","))});
+        INSERT INTO users (by_decimal, by_time) VALUES ('$.a.decimal(4,2)', '$.a.time(3)');
+        INSERT INTO users (paths) VALUES ('{{$.a,$.a.bigint()}}');
+        INSERT INTO users (old) VALUES ('$.a.datetime()'), ('$.bigint.type()'), ('0x1F + 1_000');
+        """
+    )
+    rules = CLEAR % ", ".join([*columns, "paths", "old"])
+    assert [line.partition(";")[0] for line in problems(place, rules, mode=mode)] == [
+        f"origin shop: column users.{name} holds a path with a method of Postgres 17, which Postgres 16 can't hold (17 can)"
+        for name in (*columns, "paths")
+    ]
+    place.in_origin("DELETE FROM users WHERE old IS NULL")
+    place.run(rules, mode=mode)
+    assert place.read("SELECT old::text FROM shop.users ORDER BY id") == [
+        ('$."a".datetime()',),
+        ('$."bigint".type()',),
+        ("(31 + 1000)",),
+    ]
+
+
 SYSTEM = [name for name in PROGRAMS if name in ("system-13", "system-14", "system-15")]
 
 

@@ -36,6 +36,12 @@ def test_money_of_other_decimals_than_two_is_refused_where_an_amount_is_shown(di
     assert len(money_problems("origin shop", plan("numeric", masked="numeric", types=MONEY, default="7"), digits)) == 1
 
 
+def test_money_of_a_backup_is_refused_where_an_amount_is_a_rows_own() -> None:
+    (line,) = money_problems("backup shop", plan("numeric", "text", types=MONEY), None)
+    assert line.startswith("backup shop: column users.numeric holds money, which a backup has in the format of")
+    assert money_problems("backup shop", plan("numeric", masked="numeric", types=MONEY, default="7"), None) == []
+
+
 def test_money_that_shows_no_amount_or_has_cents_is_not_refused() -> None:
     assert money_problems("origin shop", plan("numeric", types=MONEY), 2) == []
     assert money_problems("origin shop", plan("numeric", masked="numeric", types=MONEY), 0) == []
@@ -67,7 +73,7 @@ def test_a_character_is_guarded_only_where_it_goes_through_a_dump() -> None:
 
 
 def test_each_capability_is_of_a_supported_version() -> None:
-    assert {c.type: c.since for c in CAPABILITIES} == {"numeric": 14, "interval": 17, "char": 16}
+    assert {c.type: c.since for c in CAPABILITIES} == {"numeric": 14, "interval": 17, "jsonpath": 17, "char": 16}
 
 
 def test_constants_of_masks_are_told_with_a_column_that_gets_them() -> None:
