@@ -43,6 +43,7 @@ STEPS = [
     r"report of {app}",
 ]
 UNREACHABLE = "postgresql://someone:hush@127.0.0.1:1/nothing"
+SLOW = pytest.mark.slow
 Main = Callable[..., tuple[int, str, str]]
 
 
@@ -173,12 +174,17 @@ def test_a_check_does_not_wait_for_a_run(shop: Shop, main: Main) -> None:
     ("changed", "status", "message"),
     [
         ({"ORIGIN_DB_URL": UNREACHABLE}, 1, r"origin {app}: can't connect: .*Connection refused.*"),
-        ({"ETL_DB_URL": UNREACHABLE}, 1, r"target: can't connect: .*Connection refused.*"),
+        pytest.param({"ETL_DB_URL": UNREACHABLE}, 1, r"target: can't connect: .*Connection refused.*", marks=SLOW),
         ({"ORIGIN_DB_URL": "{wrong origin}"}, 1, r"origin {app}: can't connect: .*password authentication failed.*"),
-        ({"ETL_DB_URL": "{wrong target}"}, 1, r"target: can't connect: .*password authentication failed.*"),
+        pytest.param(
+            {"ETL_DB_URL": "{wrong target}"},
+            1,
+            r"target: can't connect: .*password authentication failed.*",
+            marks=SLOW,
+        ),
         ({"ETL_DB_URL": PASSWORD}, 1, r"target: this is not a Postgres URL; want .*"),
         ({"ETL_DB_URL": None}, 2, r"missing variable ETL_DB_URL: want the URL of the target"),
-        ({"METABASE_USERNAME": "nobody"}, 1, r"target: the reader nobody does not exist; .*"),
+        pytest.param({"METABASE_USERNAME": "nobody"}, 1, r"target: the reader nobody does not exist; .*", marks=SLOW),
         ({"APP": "Bad Name"}, 2, r"app 'Bad Name': an app's name has lowercase letters, digits and dashes"),
         ({"APP": None}, 2, r"no app: want --app, or APP in the environment"),
     ],

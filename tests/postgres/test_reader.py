@@ -123,7 +123,7 @@ def unrefused(place: Place, staging: str) -> list[str]:
 
 
 @pytest.mark.parametrize("mode", ["stream", "dump"])
-@pytest.mark.parametrize(("origin", "target"), [("16", "18"), ("18", "16")])
+@pytest.mark.parametrize(("origin", "target"), [("16", "18"), pytest.param("18", "16", marks=pytest.mark.slow)])
 def test_nothing_that_the_reader_can_read_or_try_shows_what_is_personal_or_in_the_making(
     origin: str,
     target: str,

@@ -67,6 +67,7 @@ def test_a_page_goes_from_nothing_to_day_to_day_and_to_failures(page: Path) -> N
         assert topic in rest, topic
 
 
+@pytest.mark.slow
 def test_every_module_that_is_run_exists_and_has_the_options_that_are_given() -> None:
     called = commands("python -m")
     modules = {line.split()[0] for line in called}

@@ -29,6 +29,7 @@ from tests.conftest import ROOT
 from tests.flows.scaleway_provider import IMAGE, Provider, provider
 from tests.flows.servers import eventually
 
+SLOW = pytest.mark.slow
 KEY = "3e1d5c0f-9b2a-4c7d-8e6f-0a1b2c3d4e5f"
 REGION = "fr-par"
 
@@ -430,9 +431,17 @@ def _command(directory: Path, *arguments: str, **environment: str) -> "subproces
     ("environment", "wanted"),
     [
         ({"PREFECT_API_URL": "http://127.0.0.1:1/api"}, "missing variable SCW_SECRET_KEY"),
-        ({"PREFECT_API_URL": "http://127.0.0.1:1/api", "SCW_SECRET_KEY": " "}, "missing variable SCW_SECRET_KEY"),
-        ({"SCW_SECRET_KEY": KEY}, "missing variable PREFECT_API_URL"),
-        ({"SCW_SECRET_KEY": KEY, "SCW_API_URL": "http://api.scaleway.com"}, "SCW_API_URL is not an https URL"),
+        pytest.param(
+            {"PREFECT_API_URL": "http://127.0.0.1:1/api", "SCW_SECRET_KEY": " "},
+            "missing variable SCW_SECRET_KEY",
+            marks=SLOW,
+        ),
+        pytest.param({"SCW_SECRET_KEY": KEY}, "missing variable PREFECT_API_URL", marks=SLOW),
+        pytest.param(
+            {"SCW_SECRET_KEY": KEY, "SCW_API_URL": "http://api.scaleway.com"},
+            "SCW_API_URL is not an https URL",
+            marks=SLOW,
+        ),
     ],
 )
 def test_a_worker_without_what_it_needs_says_so_in_one_line(

@@ -48,7 +48,7 @@ tables:
 
 
 # the locked PyYAML has both; one that was built without libyaml has the second only
-@pytest.fixture(params=["CSafeLoader", "SafeLoader"], autouse=True)
+@pytest.fixture(params=["CSafeLoader", pytest.param("SafeLoader", marks=pytest.mark.slow)], autouse=True)
 def loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file, "_LOADER", getattr(yaml, request.param))
 
