@@ -16,14 +16,14 @@ SELECT a.attrelid::int8 AS table_oid,
        ) AS not_null,
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS "default",
        a.attidentity <> '' AS identity,
-       (SELECT coalesce(max(own.attgenerated::text), '')
-        FROM pg_attribute AS own
-        WHERE own.attrelid = ANY (family.oids) AND own.attname = a.attname) AS generated,
+       computed.generated,
        (SELECT CASE WHEN bool_and(own.attgenerated <> '') AND count(DISTINCT pg_get_expr(ad.adbin, ad.adrelid)) = 1
                     THEN min(pg_get_expr(ad.adbin, ad.adrelid)) END
         FROM unnest(family.oids) AS f (oid)
         JOIN pg_attribute AS own ON own.attrelid = f.oid AND own.attname = a.attname
-        LEFT JOIN pg_attrdef AS ad ON ad.adrelid = f.oid AND ad.adnum = own.attnum) AS generation,
+        LEFT JOIN pg_attrdef AS ad ON ad.adrelid = f.oid AND ad.adnum = own.attnum
+        WHERE computed.generated <> '') AS generation,
+       CASE WHEN computed.generated <> '' THEN
        ARRAY(SELECT DISTINCT source.attname::text
              FROM unnest(family.oids) AS f (oid)
              JOIN pg_attribute AS own ON own.attrelid = f.oid AND own.attname = a.attname AND own.attgenerated <> ''
@@ -33,7 +33,7 @@ SELECT a.attrelid::int8 AS table_oid,
              JOIN pg_attribute AS source ON source.attrelid = dep.refobjid AND source.attnum = dep.refobjsubid
              WHERE dep.classid = 'pg_attrdef'::regclass AND dep.objid = ad.oid
                 OR dep.classid = 'pg_class'::regclass AND dep.objid = f.oid AND dep.objsubid = own.attnum
-             ORDER BY 1) AS generated_from,
+             ORDER BY 1) ELSE '{}' END AS generated_from,
        -- what every server has is in no pg_depend
        ARRAY(SELECT DISTINCT pg_describe_object(dep.refclassid, dep.refobjid, 0)
              FROM pg_depend AS dep
@@ -51,9 +51,9 @@ JOIN pg_class AS c ON c.oid = a.attrelid
 JOIN pg_type AS t ON t.oid = a.atttypid
 CROSS JOIN LATERAL (SELECT CASE WHEN t.typtype = 'd' THEN 'pg_catalog."default"'::regcollation
                                 ELSE t.typcollation END AS collation) AS plain
--- its table, the partitions, and the children that are read with it
+-- its table, the partitions, and the children that are read with it; NULL where it is one alone, and computes nothing
 CROSS JOIN LATERAL (WITH RECURSIVE part (oid) AS (
-                        SELECT c.oid
+                        SELECT c.oid WHERE a.attgenerated <> '' OR c.relhassubclass
                         UNION
                         SELECT i.inhrelid
                         FROM part
@@ -62,6 +62,9 @@ CROSS JOIN LATERAL (WITH RECURSIVE part (oid) AS (
                         WHERE c.relkind = 'p' OR child.relpersistence <> 't'
                               AND (child.relkind = 'f' OR child.relnamespace <> c.relnamespace))
                     SELECT array_agg(part.oid) AS oids FROM part) AS family
+CROSS JOIN LATERAL (SELECT coalesce(max(own.attgenerated::text), '') AS generated
+                    FROM pg_attribute AS own
+                    WHERE own.attrelid = ANY (family.oids) AND own.attname = a.attname) AS computed
 LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 LEFT JOIN pg_collation AS co ON co.oid = a.attcollation
 LEFT JOIN pg_namespace AS cn ON cn.oid = co.collnamespace

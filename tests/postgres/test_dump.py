@@ -944,7 +944,7 @@ def test_a_table_of_another_role_stays_even_on_demand(place: Place, private: Pat
     )
 
 
-def test_a_view_of_others_on_raw_data_keeps_no_row_of_it_and_the_next_run_names_the_table(
+def test_a_view_of_others_on_raw_data_keeps_no_row_of_it_and_the_next_run_names_the_view(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
 ) -> None:
     published(place)
@@ -958,7 +958,7 @@ def test_a_view_of_others_on_raw_data_keeps_no_row_of_it_and_the_next_run_names_
     assert place.read("SELECT count(*) FROM public.theirs", as_="superuser") == [(0,)]
     with pytest.raises(CheckError) as failed:
         place.run(RULES, mode="dump")
-    assert failed.value.problems[0].endswith("stays in schema public; drop it")
+    assert failed.value.problems[0].startswith("target: view public.theirs of role postgres stands in schema public, ")
     place.in_target("DROP VIEW public.theirs", superuser=True)
     place.run(RULES)
     nothing_left(place, private)
