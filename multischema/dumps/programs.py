@@ -12,7 +12,7 @@ RunCommand = Callable[[Command, Callable[[int], None]], Outcome]
 
 
 def run_command(command: Command, on_start: Callable[[int], None] = lambda group: None) -> Outcome:
-    """RunCommand a command to its end; a program that is not there has exit status 127.
+    """Run a command to its end; a program that is not there has exit status 127.
 
     `on_start` is told the number of its process group, for `end`.
     """

@@ -156,9 +156,9 @@ CASES = [
         [
             f"error: unknown app nobody: known are {', '.join(sorted(known_apps()))}; "
             "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml",
-            "missing variable ORIGIN_DB_URL: want the URL of the origin nobody",
-            "missing variable ETL_DB_URL: want the URL of the target",
-            "missing variable METABASE_USERNAME: want the role that Metabase reads with",
+            "error: missing variable ORIGIN_DB_URL: want the URL of the origin nobody",
+            "error: missing variable ETL_DB_URL: want the URL of the target",
+            "error: missing variable METABASE_USERNAME: want the role that Metabase reads with",
         ],
         missing=["APP", "CONFIG_PATH", "ORIGIN_DB_URL", "ETL_DB_URL", "METABASE_USERNAME"],
         arguments=["--app", "nobody"],
@@ -194,7 +194,7 @@ def test_rules_that_are_none_end_the_command_with_a_line(shop: Place) -> None:
     result = check(shop, environment(shop))
     assert (result.status, result.err) == (
         1,
-        "error: rules: line 1: not YAML: mapping values are not allowed in this context\n",
+        "error: rules: line 1, column 14: not YAML: mapping values are not allowed in this context\n",
     )
 
 
@@ -290,12 +290,24 @@ def test_text_of_another_encoding_is_converted(place: Place) -> None:
     assert place.read("SELECT city FROM shop.users") == [("Montélimar",)]
 
 
-def test_a_value_that_the_target_can_t_read_names_the_column_alone(make_place: Callable[..., Place]) -> None:
+def test_a_value_that_the_target_can_t_read_names_the_column_alone(place: Place) -> None:
+    place.in_origin("CREATE TABLE users (id serial PRIMARY KEY, name text, city jsonb)")
+    place.in_origin(
+        "INSERT INTO users (city) VALUES (('[\"MARKER\",' || repeat('[', 3000) || repeat(']', 3000) || ']')::jsonb)"
+    )
+    place.in_target(f"ALTER DATABASE {place.name} SET max_stack_depth = '100kB'", superuser=True)
+    assert failed(place).startswith("target: copying users, column city, failed: StatementTooComplex (54001)")
+
+
+def test_a_value_that_the_target_s_version_can_t_hold_is_refused_by_its_column(
+    make_place: Callable[..., Place],
+) -> None:
     place = make_place("18", "16")
     place.in_origin("CREATE TABLE users (id serial PRIMARY KEY, name text, city jsonpath)")
     place.in_origin("INSERT INTO users (city) VALUES ('$.MARKER.bigint()')")
     assert failed(place).startswith(
-        "target: copying users, column city, failed: SyntaxError (42601); its message may quote a row"
+        "origin shop: column users.city holds a path with a method of Postgres 17, which Postgres 16 can't hold (17 can); "
+        "repair 1 row, "
     )
 
 
