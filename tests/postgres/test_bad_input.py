@@ -148,7 +148,7 @@ class Case:
 CASES = [
     Case(
         "neither the origin nor the target can be reached",
-        [f"error: origin shop: {REFUSED}", f"target: {REFUSED}"],
+        [f"error: origin shop: {REFUSED}", f"error: target: {REFUSED}"],
         changes={"ORIGIN_DB_URL": UNREACHABLE, "ETL_DB_URL": UNREACHABLE},
     ),
     Case(
