@@ -1,9 +1,9 @@
-# One image for all: a run from the command line, a worker, a Scaleway Serverless Job. Its command says which.
+# One image serves the command line, workers and Scaleway's Serverless Jobs; the container's command says which.
 FROM python:3.13.16-slim-trixie
 
-# pg_dump refuses a server newer than itself: Debian 13 brings major 17. tini is the container's first process, which hears no
-# signal that it did not ask for: without it, a job that is told to stop runs to its end, or until it is killed.
-# Debian's mirrors keep the last version of a package only, so a version pinned here would break the next build.
+# pg_dump refuses a server newer than itself: Debian 13 brings major 17. tini runs as the container's first process, because
+# that one hears only signals that it asks for: without tini, a job told to stop runs to its end, or until something kills it.
+# Debian's mirrors keep only a package's last version, so pinning a version here would break the next build.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends postgresql-client-17 tini \
@@ -20,13 +20,13 @@ ENV PYTHONPATH=/app \
 COPY requirements.txt .
 RUN pip install --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.txt
 
-# .dockerignore lets through what runs, and nothing else
+# .dockerignore lets through only what runs
 COPY . .
 
 USER 10001:10001
 
-# A worker that was started --with-healthcheck answers 200 while it polls and 503 once it doesn't. Where nothing listens there
-# is no such worker, and nothing to be ill.
+# A worker started --with-healthcheck answers 200 while it polls and 503 once it doesn't. If nothing listens, no such worker
+# runs, and nothing can be ill.
 HEALTHCHECK --interval=1m --timeout=10s --start-period=1m CMD ["bash", "-c", \
     "exec 3<>/dev/tcp/127.0.0.1/${PREFECT_WORKER_WEBSERVER_PORT:-8080} || exit 0; \
     printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3; \

@@ -1,4 +1,4 @@
-# `make` lists the targets. Those that need it install what the project needs into .venv first.
+# `make` lists the targets. Targets that need .venv first install the project's requirements into it.
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 3
@@ -22,7 +22,7 @@ test: .venv/installed  ## run all tests but the slow ones
 test-all: .venv/installed  ## run all tests: faults, orchestration and properties too
 	@$(call tests,slow or not slow)
 
-# Side by side first, then those that want the machine for themselves; both run, and either fails the target.
+# Run tests side by side first, then those that need the machine to themselves. Both always run; either can fail the target.
 tests = failed=0; \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "($(1)) and not alone" || failed=1; \
 	$(BIN)/python -m pytest -m "($(1)) and alone" || failed=1; \
@@ -50,7 +50,7 @@ lock: .venv/installed  ## pin every dependency of pyproject.toml, with hashes
 	@$(call pin,requirements.txt)
 	@$(call pin,requirements-dev.txt,--group dev --constraint requirements.txt)
 
-# $(1) the lock, $(2) what of pyproject.toml is in it besides the dependencies
+# $(1) the lock, $(2) what it takes from pyproject.toml besides the dependencies
 define pin
 $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header $(2) pyproject.toml -o .venv/pylock.toml && \
 $(BIN)/python -m deployment.lock .venv/pylock.toml $(1)
@@ -63,6 +63,6 @@ clean:  ## remove the demo, the virtual environment and what pip built
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "want Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.12")'
 	@echo "installing the locked requirements into .venv"
 	@$(PYTHON) -m venv .venv
-	@# as constraints too: pip before 23.3 does not see by itself that sqlalchemy[asyncio] is pinned
+	@# as constraints too: else pip before 23.3 does not see that sqlalchemy[asyncio] is pinned
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt -c requirements-dev.txt
 	@touch $@

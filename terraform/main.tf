@@ -1,4 +1,4 @@
-# The Serverless Job that runs the flow on Scaleway, and the identity that may start it: docs/scaleway.md, step by step.
+# The Serverless Job that runs the flow on Scaleway, and the identity that may start it. docs/scaleway.md has the steps.
 terraform {
   required_version = ">= 1.5"
   required_providers {
@@ -25,12 +25,12 @@ resource "scaleway_job_definition" "etl" {
   local_storage_capacity = var.local_storage_capacity
   timeout                = var.timeout
 
-  # No cron: Prefect has the schedules (prefect.yaml). No retry_policy, which means no retry: the flow repeats what is worth
-  # repeating by itself, and a job that Scaleway starts again would run a flow run that has ended.
+  # No cron: Prefect has the schedules (prefect.yaml). No retry_policy, which means no retry: the flow itself repeats what is
+  # worth repeating, and a job that Scaleway starts again would run a flow run that has ended.
 
   env = merge({ PREFECT_API_URL = var.prefect_api_url }, var.env)
 
-  # Values stay in Secret Manager, out of this state: here are their names only.
+  # Values stay in Secret Manager, out of this state: only their names are here.
   dynamic "secret_reference" {
     for_each = var.secrets
     content {
@@ -45,7 +45,7 @@ data "scaleway_secret" "all" {
   name     = each.value
 }
 
-# Who the worker is at Scaleway: it starts, watches and stops jobs of this project, and can do nothing else.
+# The worker's identity at Scaleway: it starts, watches and stops jobs of this project, and can do nothing else.
 resource "scaleway_iam_application" "worker" {
   name        = "${var.name}-worker"
   description = "The Prefect worker that starts the Serverless Job ${var.name}."

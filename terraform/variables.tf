@@ -4,7 +4,7 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Where the job runs: fr-par, nl-ams or pl-waw. Elsewhere than in fr-par, the job_variables of prefect.yaml want the same `region`."
+  description = "Where the job runs: fr-par, nl-ams or pl-waw. Outside fr-par, set the same `region` in the job_variables of prefect.yaml."
   type        = string
   default     = "fr-par"
 
@@ -27,7 +27,7 @@ variable "image" {
 }
 
 variable "image_tag" {
-  description = "A branch, a tag, a commit or latest. A commit or a tag says what runs, and rolls back to what ran."
+  description = "A branch, a tag, a commit or latest. A commit or a tag says what runs, and lets you roll back."
   type        = string
 }
 
@@ -50,13 +50,13 @@ variable "local_storage_capacity" {
 }
 
 variable "timeout" {
-  description = "After which Scaleway kills a run, 24h at most."
+  description = "How long a run may take before Scaleway kills it, 24h at most."
   type        = string
   default     = "12h"
 }
 
 variable "prefect_api_url" {
-  description = "The URL of the Prefect server, with /api at its end. The job reaches it over the internet."
+  description = "The URL of the Prefect server, ending in /api. The job reaches it over the internet."
   type        = string
 }
 
@@ -67,7 +67,7 @@ variable "env" {
 }
 
 variable "secrets" {
-  description = "Variables of the job whose values are in Secret Manager: the variable's name, and the secret's."
+  description = "Variables of the job with their values in Secret Manager: the variable's name, and the secret's."
   type        = map(string)
   default     = { PREFECT_API_AUTH_STRING = "prefect-api-auth-string" }
 }
