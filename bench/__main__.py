@@ -16,7 +16,7 @@ from bench import link, machine, origin, ways
 from bench.ways import Place, Taken
 from demo import alone
 from demo.servers import Server
-from tests.flows.servers import prefect_server
+from tests.support.servers import prefect_server
 
 MAJOR = 18
 # As a small managed server has them; what is written is written to the disk, as in production

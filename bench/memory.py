@@ -20,7 +20,7 @@ import psycopg
 from bench.machine import servers, together
 from demo import alone
 from demo.servers import Server
-from tests.flows.servers import PrefectServer, eventually, prefect_server, running
+from tests.support.servers import PrefectServer, eventually, prefect_server, running
 
 SETTINGS = {"max_wal_size": "4GB"}
 LIMIT = 512 << 20  # bytes

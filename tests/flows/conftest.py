@@ -35,8 +35,8 @@ from blocks import register, urls
 from demo import alone
 from flows.etl import etl
 from tests.conftest import PROGRAMS, Place
-from tests.flows.servers import PATIENCE, PrefectServer, prefect_server
-from tests.postgres.gates import have_rows_call
+from tests.support.gates import have_rows_call
+from tests.support.servers import PATIENCE, PrefectServer, prefect_server
 
 SYSTEM = [name for name in PROGRAMS if name.startswith("system")]
 

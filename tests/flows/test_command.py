@@ -17,7 +17,7 @@ from flows.apps import known_apps
 from flows.etl import etl
 from tests.conftest import PASSWORD
 from tests.flows.conftest import SLOW_RULES, Shop, busy, fill_slow
-from tests.flows.servers import PATIENCE, eventually, furnish
+from tests.support.servers import PATIENCE, eventually, furnish
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);

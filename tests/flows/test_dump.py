@@ -9,10 +9,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS
 from tests.flows.conftest import Shop
-from tests.flows.servers import eventually
+from tests.support.clients import left_in, program
+from tests.support.servers import eventually
 
 pytestmark = pytest.mark.slow
 

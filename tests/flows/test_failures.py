@@ -14,8 +14,8 @@ from multischema.postgres import database, sessions
 from multischema.postgres.sessions import Sessions
 from tests.conftest import PROGRAMS, Place
 from tests.flows.conftest import SLOW, SLOW_RULES, Shop, busy, fill_slow
-from tests.flows.servers import eventually
-from tests.postgres.proxy import proxied
+from tests.support.proxy import proxied
+from tests.support.servers import eventually
 
 pytestmark = pytest.mark.slow
 

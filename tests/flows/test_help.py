@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.flows.foreign import Foreign, listening
+from tests.support.foreign import Foreign, listening
 
 FOLDERS = ("bench", "blocks", "demo", "deployment", "flows", "multischema")
 

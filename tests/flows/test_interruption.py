@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.flows.conftest import SLOW_RULES, Shop, busy, fill_slow
-from tests.flows.servers import eventually
+from tests.support.servers import eventually
 
 pytestmark = pytest.mark.slow
 

@@ -19,9 +19,9 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from deployment import automations, declared, setup
 from tests.conftest import OWN, PASSWORD, TEMPORARY, Place
 from tests.flows.conftest import SLOW_RULES, blocked, busy, fill_slow
-from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, prefect_server
 from tests.flows.test_failures import end_sessions
 from tests.flows.test_interruption import COPY, INDEX, SLOW_INDEXES
+from tests.support.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, prefect_server
 
 pytestmark = pytest.mark.slow
 

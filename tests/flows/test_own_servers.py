@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, TEMPORARY
-from tests.flows.foreign import Foreign, listening
-from tests.flows.servers import PATIENCE, PrefectServer, free_port, running
+from tests.support.foreign import Foreign, listening
+from tests.support.servers import PATIENCE, PrefectServer, free_port, running
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def test_the_demos_user_interface_is_of_its_own_server(foreign: Foreign, checkou
 @pytest.mark.parametrize(
     "tests",
     [
-        ["tests/unit/test_command_line.py", "tests/unit/test_server.py"],
+        ["tests/unit/flows/test_command_line.py", "tests/unit/deployment/test_server.py"],
         ["tests/postgres/test_run.py"],
         ["tests/flows/test_flow.py", "tests/flows/test_rules_draft.py", "tests/flows/test_bench.py", "-m", "not slow"],
         ["tests/flows/test_command.py", "-k", "plain_lines or temporary"],

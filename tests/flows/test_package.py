@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.flows.conftest import Shop, variables
-from tests.flows.servers import PATIENCE, furnish
+from tests.support.servers import PATIENCE, furnish
 
 pytestmark = pytest.mark.slow
 

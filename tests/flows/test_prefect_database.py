@@ -12,7 +12,7 @@ from psycopg import sql
 from flows import rules_draft
 from tests.conftest import Place
 from tests.flows.conftest import SYSTEM, Command
-from tests.flows.servers import PATIENCE, eventually, prefect_server
+from tests.support.servers import PATIENCE, eventually, prefect_server
 
 FLOWS = """
 from prefect import flow, task

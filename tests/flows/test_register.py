@@ -9,7 +9,7 @@ from prefect.blocks.system import Secret
 
 from tests.conftest import PASSWORD
 from tests.flows.conftest import Command, Shop
-from tests.flows.servers import PrefectServer
+from tests.support.servers import PrefectServer
 
 pytestmark = pytest.mark.slow
 

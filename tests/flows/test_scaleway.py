@@ -21,9 +21,9 @@ from prefect.states import Crashed, Pending
 from deployment.scaleway import ScalewayWorker
 from deployment.scaleway.jobs import ScalewayJobConfiguration
 from tests.conftest import OWN, Place
-from tests.flows import servers
-from tests.flows.scaleway_provider import ENDED, Definition, Provider, Run, provider
-from tests.flows.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, variables
+from tests.support import servers
+from tests.support.scaleway_provider import ENDED, Definition, Provider, Run, provider
+from tests.support.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, variables
 
 pytestmark = pytest.mark.slow
 

@@ -12,11 +12,11 @@ import psutil
 import pytest
 from prefect.blocks.system import Secret
 
-from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS
 from tests.flows.conftest import Command, Shop, busy
-from tests.flows.servers import eventually
-from tests.postgres.gates import have_rows_call
+from tests.support.clients import left_in, program
+from tests.support.gates import have_rows_call
+from tests.support.servers import eventually
 
 # pieces that stay as they are in a URL, in JSON, in SQL and in a repr, and that nothing else holds
 PIECES = ("word:/@%", "word%3a%2f%40%25", "mmmarker")

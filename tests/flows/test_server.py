@@ -15,7 +15,7 @@ from psycopg import sql
 
 from tests.conftest import OWN, Place
 from tests.flows.conftest import SYSTEM
-from tests.flows.servers import AUTH, PrefectServer, free_port, running, variables
+from tests.support.servers import AUTH, PrefectServer, free_port, running, variables
 
 KEY = "PREFECT_SERVER_ENCRYPTION_KEY"
 SECRET = "postgresql://etl:a-password-of-the-target@target/analytics"

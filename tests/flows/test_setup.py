@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from deployment import declared, setup
 from multischema.errors import UsageError
 from tests.conftest import OWN
-from tests.flows.servers import AUTH, PATIENCE, PrefectServer, free_port, prefect_server
+from tests.support.servers import AUTH, PATIENCE, PrefectServer, free_port, prefect_server
 
 pytestmark = pytest.mark.slow
 

@@ -25,8 +25,8 @@ from multischema.postgres.database import Database
 from multischema.stages.index import Indexed
 from multischema.stages.run import Run
 from tests.conftest import PASSWORD, PROGRAMS, Place
-from tests.postgres.gates import eventually, gate_at, have_rows_call
-from tests.postgres.proxy import proxied
+from tests.support.gates import eventually, gate_at, have_rows_call
+from tests.support.proxy import proxied
 
 # WAL is kept whole and uncompressed, so that what a dropped table held would still be found in it
 SETTINGS = {"wal_compression": "off", "wal_keep_size": "2GB", "log_statement": "all", "log_error_verbosity": "verbose"}

@@ -17,7 +17,7 @@ from multischema.errors import ConnectionLost, EtlError, LockTimeout
 from multischema.job import Job, hidden_pattern, old_name, staging_name
 from multischema.postgres.questions import query
 from tests.conftest import Place
-from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_at, gate_in_copy
+from tests.support.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_at, gate_in_copy
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text);

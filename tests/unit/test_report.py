@@ -13,7 +13,7 @@ from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan, plan_table
 from multischema.report import Report, make_report
 from multischema.words import count, size
-from tests.unit.origins import catalog, column, foreign_key, index, masking, table, truncating
+from tests.support.origins import catalog, column, foreign_key, index, masking, table, truncating
 
 JOB = Job("rdvs", "rdvs", "public", "metabase", 4, 60, "0123abcd")
 USERS = [index("users", "users_name", "name", bytes=1_000_000), index("users", "users_mail", "e_mail", bytes=500_000)]

@@ -4,7 +4,7 @@ import pytest
 from psycopg import sql
 
 from multischema.catalog.flat import convert, flatten, literal_default
-from tests.unit.origins import TYPES, oid
+from tests.support.origins import TYPES, oid
 
 
 @pytest.mark.parametrize(

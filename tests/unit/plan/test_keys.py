@@ -8,7 +8,7 @@ from multischema.catalog.tables import ForeignKey, Index, Table
 from multischema.plan.keys import Keys, plan_keys
 from multischema.plan.tables import plan_table
 from multischema.rules.file import TableRules
-from tests.unit.origins import catalog, column, foreign_key, index, masking, table, truncating
+from tests.support.origins import catalog, column, foreign_key, index, masking, table, truncating
 
 COLUMNS = (
     column("id", "integer", not_null=True),

@@ -10,7 +10,7 @@ from multischema.plan.masks import Mask, choose_mask
 from multischema.plan.tables import plan_table, row_key, too_wide
 from multischema.rules.file import TableRules
 from multischema.statements.reading import select
-from tests.unit.origins import TYPES, catalog, column, masking, planned, table, truncating
+from tests.support.origins import TYPES, catalog, column, masking, planned, table, truncating
 
 NEVER = {"not_null": True}
 

@@ -4,7 +4,7 @@ from multischema.catalog.tables import Catalog, Fingerprint, changes
 from multischema.plan.plan import Plan, make_plan, published_types, width_problems
 from multischema.rules.file import Rules
 from multischema.rules.gaps import compare
-from tests.unit.origins import all_rules, catalog, column, index, masking, table, truncating
+from tests.support.origins import all_rules, catalog, column, index, masking, table, truncating
 
 
 def plan(origin: Catalog, rules: Rules) -> Plan:

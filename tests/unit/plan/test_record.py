@@ -6,7 +6,7 @@ from multischema.plan import record
 from multischema.plan.plan import Plan, make_plan
 from multischema.plan.record import Record
 from multischema.rules.file import TableRules
-from tests.unit.origins import all_rules, catalog, column, masking, table, truncating
+from tests.support.origins import all_rules, catalog, column, masking, table, truncating
 
 ORIGIN = catalog(
     table("users", column("id", "integer"), column("email"), column("city"), key=["id"]),

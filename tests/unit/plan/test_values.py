@@ -8,7 +8,7 @@ from multischema.catalog.tables import FieldOfType, Type
 from multischema.plan.plan import Plan, make_plan
 from multischema.plan.values import CAPABILITIES, cast_problems, guarded, has_money, masked_constants, money_problems
 from multischema.rules.file import Rules, TableRules
-from tests.unit.origins import TYPES, catalog, column, oid, table
+from tests.support.origins import TYPES, catalog, column, oid, table
 
 # numeric is the type of the tests' catalog that has both a default and values that older servers lack
 MONEY = {oid("numeric"): replace(TYPES[oid("numeric")], name="money")}

@@ -9,7 +9,7 @@ from multischema.rules.file import parse
 from multischema.rules.following import effective
 from multischema.rules.gaps import Findings, compare
 from multischema.words import escaped
-from tests.unit.origins import catalog, column, foreign_key, table
+from tests.support.origins import catalog, column, foreign_key, table
 
 ID = column("id", "integer", not_null=True)
 USERS = table("users", ID, column("name"), column("email"), column("city"), key=["id"])

@@ -9,7 +9,7 @@ from multischema.job import hidden_pattern, illegal_schema, leftover_pattern, ol
 from multischema.plan import plan
 from multischema.plan.keys import IndexPlan
 from multischema.statements import building, publishing, reading
-from tests.unit.origins import catalog, column, foreign_key, planned, table
+from tests.support.origins import catalog, column, foreign_key, planned, table
 
 USERS = planned(
     table(

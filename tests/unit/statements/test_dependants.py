@@ -8,7 +8,7 @@ import pytest
 from multischema.catalog.servers import Server
 from multischema.statements import dependants
 from multischema.statements.dependants import Definition, Dependant
-from tests.unit.origins import SERVER
+from tests.support.origins import SERVER
 
 VIEW: dict[str, Any] = {
     "oid": 1,

@@ -21,7 +21,7 @@ from multischema.postgres.database import Database
 from multischema.postgres.questions import query
 from multischema.postgres.sessions import Sessions
 from tests.conftest import PASSWORD, Place
-from tests.postgres.gates import PATIENCE, eventually
+from tests.support.gates import PATIENCE, eventually
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);

@@ -10,7 +10,7 @@ from multischema.catalog.servers import Target
 from multischema.postgres import connecting
 from multischema.rules.file import TableRules
 from multischema.stages import preconditions
-from tests.unit.origins import SERVER, all_rules, catalog, column, table, truncating
+from tests.support.origins import SERVER, all_rules, catalog, column, table, truncating
 
 FACTS = Target(
     published_exists=True,

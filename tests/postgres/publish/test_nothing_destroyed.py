@@ -14,8 +14,8 @@ from multischema import pipeline
 from multischema.errors import CheckError, VerifyError
 from multischema.postgres.database import Database
 from tests.conftest import PASSWORD, PROGRAMS, TEMPORARY, Place
-from tests.postgres.gates import gate_at
-from tests.postgres.test_check import problems
+from tests.postgres.check.test_check import problems
+from tests.support.gates import gate_at
 
 ORIGIN = """
 CREATE TABLE users (id int PRIMARY KEY, name text);

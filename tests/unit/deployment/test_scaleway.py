@@ -26,8 +26,8 @@ from deployment.scaleway.following import backoff
 from deployment.scaleway.jobs import REASONS, Place, ScalewayJobConfiguration, explanation, is_starting, starting, verdict
 from multischema.errors import UsageError
 from tests.conftest import ROOT
-from tests.flows.scaleway_provider import IMAGE, Provider, provider
-from tests.flows.servers import eventually
+from tests.support.scaleway_provider import IMAGE, Provider, provider
+from tests.support.servers import eventually
 
 SLOW = pytest.mark.slow
 KEY = "3e1d5c0f-9b2a-4c7d-8e6f-0a1b2c3d4e5f"

@@ -13,7 +13,7 @@ from multischema import pipeline
 from multischema.errors import CheckError, DatabaseError, EtlError
 from multischema.stages import publish
 from tests.conftest import PAIRS, Place
-from tests.postgres.gates import eventually
+from tests.support.gates import eventually
 
 pytestmark = pytest.mark.slow
 

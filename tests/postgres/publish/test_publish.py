@@ -24,7 +24,7 @@ from multischema.stages import verify as verifying
 from multischema.stages.run import Run
 from multischema.statements import publishing as transaction
 from tests.conftest import Place
-from tests.postgres.gates import eventually, gate_at
+from tests.support.gates import eventually, gate_at
 
 # every row of both tables carries the number of the run that published it
 ORIGIN = """

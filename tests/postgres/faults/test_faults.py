@@ -27,10 +27,10 @@ from multischema.postgres.sessions import Sessions
 from multischema.stages import anonymize as anonymizing
 from multischema.stages.run import Run, export_snapshot
 from tests.conftest import PROGRAMS, TEMPORARY, Place
-from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, PATIENCE, Gate, eventually, gate_at, gate_in_copy
-from tests.postgres.processes import process
-from tests.postgres.proxy import Proxy, proxied
-from tests.postgres.test_origin_changes import rows
+from tests.postgres.anonymize.test_origin_changes import rows
+from tests.support.gates import GATED_ORIGIN, GATED_RULES, PATIENCE, Gate, eventually, gate_at, gate_in_copy
+from tests.support.processes import process
+from tests.support.proxy import Proxy, proxied
 
 ORIGIN = (
     GATED_ORIGIN

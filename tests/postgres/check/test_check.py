@@ -18,9 +18,9 @@ from multischema.postgres import database
 from multischema.postgres.database import Database
 from multischema.stages import preconditions
 from tests.conftest import PASSWORD, PROGRAMS, Place
-from tests.postgres.gates import eventually
-from tests.postgres.pooler import pooled
-from tests.unit.origins import SERVER
+from tests.support.gates import eventually
+from tests.support.origins import SERVER
+from tests.support.pooler import pooled
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);

@@ -17,7 +17,7 @@ from multischema.postgres.copying import Snapshot
 from multischema.stages import anonymize as anonymizing
 from multischema.stages.run import Run
 from tests.conftest import Place
-from tests.postgres.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_in_copy, leave_detaching
+from tests.support.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_in_copy, leave_detaching
 
 TABLES = """
 CREATE TABLE users (id int PRIMARY KEY, name text, city text);

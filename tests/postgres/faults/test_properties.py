@@ -1,7 +1,7 @@
 """Whatever the schema, the rules, the rows and the fault: what is published is what the rules say, whole, and nothing else.
 
 What is expected is computed here from the rules' contract (the README's table of masked values), by none of the ETL's code.
-`pytest tests/postgres/test_properties.py --examples 1000` tries more, other ones each time.
+`pytest tests/postgres/faults/test_properties.py --examples 1000` tries more, other ones each time.
 """
 
 import datetime
@@ -24,11 +24,11 @@ from psycopg.types.json import Json, Jsonb
 
 from multischema.errors import EtlError
 from multischema.pipeline import Published
-from tests.clients import left_in
 from tests.conftest import PROGRAMS, Place
-from tests.postgres.gates import eventually
-from tests.postgres.test_dump import MEMBERS
-from tests.postgres.test_faults import Running, behind_proxy, no_sessions
+from tests.postgres.dump.test_dump import MEMBERS
+from tests.postgres.faults.test_faults import Running, behind_proxy, no_sessions
+from tests.support.clients import left_in
+from tests.support.gates import eventually
 
 # Personal values are made of these, and no others are: one search finds any of them.
 TEXT, NUMBER, DAY, UUID = "zqp", "91827364", "1871-03", "deadbeef"

@@ -20,7 +20,7 @@ from demo.servers import Server
 from flows.apps import known_apps
 from multischema.errors import DatabaseError
 from tests.conftest import PASSWORD, ROOT, Place
-from tests.postgres.gates import have_rows_call
+from tests.support.gates import have_rows_call
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from psycopg import sql
 from multischema.catalog.flat import convert, flatten
 from multischema.errors import CheckError
 from tests.conftest import PROGRAMS, Place
-from tests.unit.origins import TYPES, oid
+from tests.support.origins import TYPES, oid
 
 # Each function tells something else than the type's own output function does.
 CASTS = """

@@ -27,11 +27,11 @@ from multischema.postgres.database import Database
 from multischema.postgres.sessions import Sessions
 from multischema.stages import raw_schema
 from multischema.stages.run import Run
-from tests.clients import left_in, program
 from tests.conftest import PASSWORD, PROGRAMS, ROOT, Place
-from tests.postgres.gates import PATIENCE, eventually
+from tests.postgres.faults.test_faults import Running, behind_proxy, session_of, terminate
 from tests.postgres.test_cases import Case, runs, seen
-from tests.postgres.test_faults import Running, behind_proxy, session_of, terminate
+from tests.support.clients import left_in, program
+from tests.support.gates import PATIENCE, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("private")]
 

@@ -23,12 +23,12 @@ from multischema.pipeline import Published
 from multischema.postgres import database, sessions
 from multischema.postgres.database import Database
 from multischema.postgres.sessions import Sessions
-from tests.clients import left_in
 from tests.conftest import Place
-from tests.postgres.gates import PATIENCE, eventually
-from tests.postgres.proxy import Proxy, proxied
-from tests.postgres.test_dump import MEMBERS
-from tests.postgres.test_faults import RULES, UNGATED, Running, behind_proxy, no_sessions, run_of_users
+from tests.postgres.dump.test_dump import MEMBERS
+from tests.postgres.faults.test_faults import RULES, UNGATED, Running, behind_proxy, no_sessions, run_of_users
+from tests.support.clients import left_in
+from tests.support.gates import PATIENCE, eventually
+from tests.support.proxy import Proxy, proxied
 
 pytestmark = pytest.mark.usefixtures("private")
 
