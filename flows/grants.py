@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from flows import origins
 from flows.apps import App, known_apps
 from multischema import command, download
+from multischema.catalog.objects import Leaf
 from multischema.errors import CheckError, UsageError
 from multischema.plan.plan import make_plan
 from multischema.postgres.connecting import connect
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query, read_catalog, read_server
+from multischema.postgres.questions import ask, read_catalog, read_server
 from multischema.rules import file
 from multischema.rules.gaps import compare
 from multischema.statements import rights
@@ -53,10 +54,10 @@ def _print_grants(given: argparse.Namespace) -> None:
         if gaps.problems:
             raise CheckError(*gaps.lines(origin.side))
         plan = make_plan(catalog, gaps.rules, (), frozenset())
-        leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
+        leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in plan.copied])
     where, role = (server.database, schema), given.role or server.role
     if given.mode == "dump":
-        statements = rights.to_dump(*where, plan.copied, [(row["schema"], row["name"]) for row in leaves], role)
+        statements = rights.to_dump(*where, plan.copied, [(leaf.schema, leaf.name) for leaf in leaves], role)
     else:
         statements = rights.to_stream(*where, plan.copied, role)
     print(f"-- {escaped(server.place)}")

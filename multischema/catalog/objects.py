@@ -1,4 +1,4 @@
-"""What the questions about a target's schemas, rights and objects answer, a class for each."""
+"""What the questions about schemas, rights and objects answer, a class for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,3 +144,63 @@ class DefaultPrivilege:
     role: str | None
     privilege: str
     grantable: bool
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What holds rows: a plain table or a partition; one that is `elsewhere` is a foreign table."""
+
+    schema: str
+    name: str
+    readable: bool
+    elsewhere: bool
+    row_security: bool
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A relation by its schema and name."""
+
+    schema: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Size:
+    """The bytes of a table with its indexes, None where it was dropped meanwhile."""
+
+    name: str
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """A table and the names of its columns."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MissingType:
+    """A type or a collation that a server has not; `what` says which."""
+
+    what: str
+    name: str
+
+
+@dataclass(frozen=True)
+class NotNull:
+    """A constraint with the name that the server chose; `table` is as the server spells it."""
+
+    table: str
+    name: str
+    oid: int
+
+
+@dataclass(frozen=True)
+class IndexDefinition:
+    """An index by its OID, and what creates it."""
+
+    oid: int
+    definition: str

@@ -1,9 +1,9 @@
 """The origin's catalog as values: what was read from it, before anything is decided."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeVar
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,17 @@ class Type:
     json_cast: str | None = None  # who made the cast to json that to_jsonb() follows: extension or user
     subtype: int = 0  # of a range or multirange
 
+    @classmethod
+    def of(cls, fields: Sequence[Sequence[Any]], **row: Any) -> Self:
+        """Return a type from its row, in which a field is an array."""
+        return cls(fields=tuple(FieldOfType(*field) for field in fields), **row)
+
 
 @dataclass(frozen=True)
 class Column:
     """A column of a table; `type_text` is the server's own spelling, with length and precision."""
 
+    table: str
     name: str
     type_oid: int
     type_text: str
@@ -60,7 +66,8 @@ class Index:
     """An index; `key_columns` holds None for an expression, `columns` everything that it stands on, predicate included.
 
     `bytes` is its size in the origin, nothing for one of a partitioned table. `orders_of` are enums by whose order an
-    expression or its predicate compares.
+    expression or its predicate compares. `definition` is what stands behind the table's name, and `heads` are what the
+    server may write before it.
     """
 
     table: str
@@ -72,13 +79,20 @@ class Index:
     constraint_kind: str
     key_columns: tuple[str | None, ...]
     columns: tuple[str, ...]
-    definition: str
+    definition: str = ""
     orders_of: tuple[str, ...] = ()
+    oid: int = 0
+    heads: tuple[str, ...] = ()
 
     @property
     def is_key(self) -> bool:
         """Tell a primary key or unique constraint from a plain or unique index."""
         return self.unique and self.method == "btree" and self.constraint_kind in ("p", "u")
+
+    def defined(self, whole: str) -> Self:
+        """Return the index with its definition, cut after the table's name."""
+        head = next(head for head in self.heads if whole.startswith(head))
+        return replace(self, definition=whole.removeprefix(head))
 
 
 @dataclass(frozen=True)
@@ -119,13 +133,18 @@ class Table:
     row_security: bool
     unlogged: bool
     bytes: int
-    columns: tuple[Column, ...]
-    indexes: tuple[Index, ...]
-    foreign_keys: tuple[ForeignKey, ...]
+    columns: tuple[Column, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
     detaching: tuple[tuple[str, ...], ...] = ()
     children: tuple[Child, ...] = ()
     kin: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, children: Sequence[Sequence[Any]], **row: Any) -> Self:
+        """Return a table from its row, in which a child is an array, without columns and keys."""
+        return cls(children=tuple(Child(*child) for child in children), **row)
 
     def column(self, name: str) -> Column:
         """Return the column of that name. Raises KeyError."""
@@ -156,9 +175,19 @@ class Table:
 
 
 @dataclass(frozen=True)
+class NotCopied:
+    """What stands in the origin schema and is no table, or a schema beside it; of a partition the root is the `kind`."""
+
+    what: str
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class Fingerprint:
     """What tells that a table was altered (`structure`), or rewritten or truncated (`files`)."""
 
+    oid: int
     structure: str
     files: str
 
@@ -181,7 +210,7 @@ class Catalog:
     keys_of_partitions: Mapping[str, Sequence[str]]
 
 
-Row = Mapping[str, Any]
+Part = TypeVar("Part", Column, Index, ForeignKey)
 
 
 def parts_of(oid: int, types: Mapping[int, Type], *, bounds: bool = False) -> Iterator[Type]:
@@ -202,41 +231,39 @@ def fields_of(oid: int, types: Mapping[int, Type], *, bounds: bool = False) -> I
 
 def assemble(
     schema: str,
-    tables: Sequence[Row],
-    columns: Sequence[Row],
-    types: Sequence[Row],
-    indexes: Sequence[Row],
-    foreign_keys: Sequence[Row],
-    left_out: Sequence[Row],
+    tables: Sequence[Table],
+    columns: Sequence[Column],
+    types: Sequence[Type],
+    indexes: Sequence[Index],
+    foreign_keys: Sequence[ForeignKey],
+    not_copied: Sequence[NotCopied],
     fingerprints: Mapping[int, Fingerprint],
-    definitions: Mapping[int, str],
 ) -> Catalog:
-    """Build the catalog from the rows of the queries of the same names in `sql/`; `definitions` are of indexes, whole."""
+    """Build the catalog from the answers to the questions of the same names in `sql/`."""
     keys_of_partitions: defaultdict[str, list[str]] = defaultdict(list)
-    for row in left_out:
-        if row["what"] == "index":
-            keys_of_partitions[row["kind"]].append(row["name"])
-    names = {row["name"] for row in tables}
-    defined = [_defined(row, definitions[row["oid"]]) for row in indexes]
-    columns_of, indexes_of, foreign_keys_of = _by_table(columns), _by_table(defined), _by_table(foreign_keys)
+    for each in not_copied:
+        if each.what == "index":
+            keys_of_partitions[each.kind].append(each.name)
+    names = {table.name for table in tables}
+    columns_of, indexes_of, foreign_keys_of = _by_table(columns), _by_table(indexes), _by_table(foreign_keys)
     return Catalog(
         schema=schema,
         tables=tuple(
-            Table(
-                **_related(row),
-                columns=tuple(Column(**values) for values in columns_of[row["oid"]]),
-                indexes=tuple(Index(table=row["name"], **values) for values in indexes_of[row["oid"]]),
-                foreign_keys=tuple(ForeignKey(table=row["name"], **values) for values in foreign_keys_of[row["oid"]]),
+            replace(
+                table,
+                columns=columns_of[table.name],
+                indexes=indexes_of[table.name],
+                foreign_keys=foreign_keys_of[table.name],
             )
-            for row in tables
+            for table in tables
         ),
-        types={row["oid"]: Type(**{**row, "fields": tuple(FieldOfType(*f) for f in row["fields"])}) for row in types},
+        types={type_.oid: type_ for type_ in types},
         fingerprints=fingerprints,
-        others={row["name"]: row["kind"] for row in left_out if row["what"] == "relation"},
+        others={each.name: each.kind for each in not_copied if each.what == "relation"},
         # a root inside another root's family is no table of its own, as a rule
-        partitions={row["name"]: row["kind"] for row in left_out if row["what"] == "partition" and row["kind"] in names}
-        | {name: row["name"] for row in tables for within, name, _ in row["children"] if within == schema},
-        other_schemas=tuple(row["name"] for row in left_out if row["what"] == "schema"),
+        partitions={each.name: each.kind for each in not_copied if each.what == "partition" and each.kind in names}
+        | {child.name: table.name for table in tables for child in table.children if child.schema == schema},
+        other_schemas=tuple(each.name for each in not_copied if each.what == "schema"),
         keys_of_partitions=dict(keys_of_partitions),
     )
 
@@ -257,28 +284,9 @@ def changes(
     return lines
 
 
-def _related(row: Row) -> Row:
-    """Return the row of a table with its partitions and children as values."""
-    return {
-        **row,
-        "detaching": tuple(map(tuple, row["detaching"])),
-        "children": tuple(Child(schema, name, tuple(extra)) for schema, name, extra in row["children"]),
-        "kin": tuple(row["kin"]),
-        "odd": tuple(row["odd"]),
-    }
-
-
-def _defined(index: Row, definition: str) -> Row:
-    """Return the row of an index with its definition, cut after the table's name."""
-    head = next(head for head in index["heads"] if definition.startswith(head))
-    kept = {name: value for name, value in index.items() if name not in ("oid", "heads")}
-    return {**kept, "definition": definition.removeprefix(head)}
-
-
-def _by_table(rows: Sequence[Row]) -> Mapping[int, list[dict[str, Any]]]:
-    grouped: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
-        del values["table_oid"]
-        grouped[row["table_oid"]].append(values)
+def _by_table(parts: Iterable[Part]) -> Mapping[str, tuple[Part, ...]]:
+    """Return columns, indexes or foreign keys by the table that they belong to, in their order."""
+    grouped: defaultdict[str, tuple[Part, ...]] = defaultdict(tuple)
+    for part in parts:
+        grouped[part.table] += (part,)
     return grouped

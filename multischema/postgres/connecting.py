@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 from multischema.errors import ConnectionLost, DatabaseError
 from multischema.postgres.database import Database
 from multischema.postgres.errors import describe_failed_connection, translated
-from multischema.postgres.questions import query
+from multischema.postgres.questions import ask_values, query
 
 Connection = psycopg.Connection[dict[str, Any]]
 LOCK_TIMEOUT = "5min"
@@ -156,7 +156,8 @@ def _is_pooled(first: Connection, open_second: Callable[[], Connection]) -> bool
 
 
 def _backend(connection: Connection) -> int:
-    return int(query(connection, "backend")[0]["pid"])
+    (pid,) = ask_values(connection, int, "backend")
+    return pid
 
 
 def pooler_problem(side: str, use: str) -> str:

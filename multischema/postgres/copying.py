@@ -15,7 +15,7 @@ from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.database import Database
 from multischema.postgres.errors import translate, translated
-from multischema.postgres.questions import query, read_fingerprints
+from multischema.postgres.questions import ask_values, read_fingerprints, value_of
 from multischema.statements import building
 from multischema.statements.reading import computing, copy_out, counting, guarding
 
@@ -55,7 +55,7 @@ def export_snapshot(connection: Connection, origin: Database, tables: Sequence[i
     """Open the read-only transaction whose snapshot all tables are read from. It touches no table, so it locks none."""
     with translated(origin.side, "exporting a snapshot"):
         connection.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        identifier = query(connection, "export_snapshot")[0]["identifier"]
+        (identifier,) = ask_values(connection, str, "export_snapshot")
         return Snapshot(connection, identifier, read_fingerprints(connection, tables))
 
 
@@ -102,20 +102,20 @@ def count_rows(reading: Connection, table: TablePlan, route: Route) -> int:
     with translated(route.origin, f"counting the rows of {table.name}"):
         _import_snapshot(reading, route)
         _refuse_unreadable(reading, table, route)
-        (row,) = reading.execute(counting(table, route.schema)).fetchall()
+        rows = value_of(reading, int, counting(table, route.schema))
         reading.execute("COMMIT")
-    return int(row["rows"])
+    return rows
 
 
 def _refuse_unreadable(reading: Connection, table: TablePlan, route: Route) -> None:
     """Raise DatabaseError with a line for each column that holds what the target's version can't."""
     if not table.guards:
         return
-    (row,) = reading.execute(guarding(table, route.schema)).fetchall()
+    counts = value_of(reading, tuple[int, ...], guarding(table, route.schema))
     problems = [
         f"{route.origin}: column {table.name}.{guard.column} holds {guard.what}; repair {count} row{'s'[: count > 1]}, "
         "anonymize the column, use another target, or truncate the table in the rules"
-        for guard, count in zip(table.guards, row["counts"], strict=True)
+        for guard, count in zip(table.guards, counts, strict=True)
         if count
     ]
     if problems:

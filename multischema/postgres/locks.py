@@ -9,7 +9,7 @@ from psycopg import sql
 from multischema.errors import LockTimeout
 from multischema.postgres.connecting import LOCK_TIMEOUT, Connection
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query
+from multischema.postgres.questions import ask_values
 
 _LOCK_POLL = 2.0
 _PATIENT_LOCK_TIMEOUT = "2s"
@@ -33,7 +33,7 @@ def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callabl
 def try_lock(connection: Connection, schema: str) -> bool:
     """Take a schema's lock on this session if nobody has it; tell whether it was taken."""
     with translated("target", "taking the app's lock"):
-        return bool(query(connection, "advisory_lock", schema=schema)[0]["locked"])
+        return ask_values(connection, bool, "advisory_lock", schema=schema) == [True]
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Catalog reads: the questions in `sql/`, with parameters, and what they answer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,28 +10,41 @@ import psycopg
 from psycopg import errors, sql
 
 from multischema.catalog.flat import as_text
+from multischema.catalog.objects import IndexDefinition, MissingType
 from multischema.catalog.servers import Server, Target
-from multischema.catalog.tables import Catalog, Fingerprint, assemble
+from multischema.catalog.tables import Catalog, Column, Fingerprint, ForeignKey, Index, NotCopied, Table, Type, assemble
 
 Answer = TypeVar("Answer")
+Connection = psycopg.Connection[dict[str, Any]]
 
 _SQL = Path(__file__).parent.parent / "sql"
 
 
-def query(connection: psycopg.Connection[dict[str, Any]], name: str, **parameters: object) -> list[dict[str, Any]]:
-    """Ask the question of that name in `sql/` and return its rows."""
-    return connection.execute(_text(name), parameters).fetchall()
+def ask(connection: Connection, answer: Callable[..., Answer], name: str, **parameters: object) -> list[Answer]:
+    """Ask the question of that name in `sql/` and return its answers, arrays as tuples."""
+    return [
+        answer(**{column: _frozen(value) for column, value in row.items()}) for row in _rows(connection, name, parameters)
+    ]
 
 
-def ask(
-    connection: psycopg.Connection[dict[str, Any]], answer: type[Answer], name: str, **parameters: object
-) -> list[Answer]:
-    """Ask the question of that name in `sql/` and return its answers."""
-    return [answer(**row) for row in query(connection, name, **parameters)]
+def ask_values(connection: Connection, answer: Callable[[Any], Answer], name: str, **parameters: object) -> list[Answer]:
+    """Ask the question of that name in `sql/`, which has one column, and return its values."""
+    return [answer(value) for row in _rows(connection, name, parameters) for value in row.values()]
+
+
+def query(connection: Connection, name: str, **parameters: object) -> None:
+    """Run the statement of that name in `sql/` for what it does: nothing that it answers is read."""
+    _rows(connection, name, parameters)
+
+
+def value_of(connection: Connection, answer: Callable[[Any], Answer], statement: sql.Composed) -> Answer:
+    """Return the one value that a composed statement answers."""
+    ((value,),) = (row.values() for row in connection.execute(statement).fetchall())
+    return answer(value)
 
 
 @contextmanager
-def one_moment(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]:
+def one_moment(connection: Connection) -> Iterator[None]:
     """Have all answers be of one moment.
 
     The transaction is begun and made such in one statement: between two, a session that is kept alive may ask something.
@@ -46,89 +59,100 @@ def one_moment(connection: psycopg.Connection[dict[str, Any]]) -> Iterator[None]
     connection.execute("COMMIT")
 
 
-def read_server(connection: psycopg.Connection[dict[str, Any]], schema: str) -> Server:
+def read_server(connection: Connection, schema: str) -> Server:
     """Read what a run must know of a server and of its role there, with its address as host and port."""
     info = connection.info
     host = info.host or info.hostaddr
     address = f"[{host}]:{info.port}" if ":" in host else f"{host}:{info.port}"
-    return Server(**query(connection, "server", schema=schema)[0], address=address)
+    (server,) = ask(connection, partial(Server, address=address), "server", schema=schema)
+    return server
 
 
-def read_target(connection: psycopg.Connection[dict[str, Any]], schema: str, reader: str) -> Target:
+def read_target(connection: Connection, schema: str, reader: str) -> Target:
     """Read whose the published schema is, and who the reader is."""
-    (row,) = query(connection, "target", schema=schema, reader=reader)
-    lists = {name: tuple(row[name]) for name in ("reader_powers", "reader_attributes")}
-    return Target(**{**row, **lists})
+    (target,) = ask(connection, Target, "target", schema=schema, reader=reader)
+    return target
 
 
-def read_system(connection: psycopg.Connection[dict[str, Any]]) -> str | None:
+def read_system(connection: Connection) -> str | None:
     """Read what tells a server from all others, None where its owner keeps that to himself."""
     try:
-        return str(query(connection, "system")[0]["system"])
+        (system,) = ask_values(connection, str, "system")
+        return system
     except errors.InsufficientPrivilege:
         return None
 
 
-def read_catalog(connection: psycopg.Connection[dict[str, Any]], schema: str) -> Catalog:
+def read_catalog(connection: Connection, schema: str) -> Catalog:
     """Read the origin schema, all of it of one moment."""
     with one_moment(connection):
-        tables = query(connection, "tables", schema=schema)
-        oids = [row["oid"] for row in tables]
+        tables = ask(connection, Table.of, "tables", schema=schema)
+        oids = [table.oid for table in tables]
         return assemble(
             schema,
             tables,
-            columns=query(connection, "columns", tables=oids),
-            types=query(connection, "types", tables=oids),
-            foreign_keys=query(connection, "foreign_keys", tables=oids),
-            left_out=query(connection, "not_copied", schema=schema),
+            columns=ask(connection, Column, "columns", tables=oids),
+            types=ask(connection, Type.of, "types", tables=oids),
+            foreign_keys=ask(connection, ForeignKey, "foreign_keys", tables=oids),
+            not_copied=ask(connection, NotCopied, "not_copied", schema=schema),
             fingerprints=read_fingerprints(connection, oids),
-            indexes=(indexes := query(connection, "indexes", tables=oids)),
-            definitions=_definitions(connection, schema, [row["oid"] for row in indexes]),
+            indexes=_defined(connection, schema, ask(connection, Index, "indexes", tables=oids)),
         )
 
 
-def read_money_digits(connection: psycopg.Connection[dict[str, Any]]) -> int:
+def read_money_digits(connection: Connection) -> int:
     """Read how many decimals an amount of money has for a session of which nothing was pinned."""
     with one_moment(connection):
         connection.execute("SET LOCAL lc_monetary TO DEFAULT")
-        return int(query(connection, "money_digits")[0]["digits"])
+        (digits,) = ask_values(connection, int, "money_digits")
+        return digits
 
 
-def read_constant(connection: psycopg.Connection[dict[str, Any]], type_: str, constant: str) -> str | None:
+def read_constant(connection: Connection, type_: str, constant: str) -> str | None:
     """Return what a server reads of a constant of a type, as it writes it; None where it can't."""
     read = sql.SQL("SELECT {} AS read").format(as_text(sql.SQL("{}::{}").format(sql.Literal(constant), sql.SQL(type_))))
     try:
-        return str(connection.execute(read).fetchall()[0]["read"])
+        return value_of(connection, str, read)
     except psycopg.DataError:
         return None
 
 
-def lacking(
-    connection: psycopg.Connection[dict[str, Any]], types: Sequence[str], collations: Sequence[str]
-) -> list[dict[str, Any]]:
+def lacking(connection: Connection, types: Sequence[str], collations: Sequence[str]) -> list[MissingType]:
     """Read which types and collations a server has none of; for a type with limits that it does not know it has an error."""
     try:
-        return query(connection, "missing_types", types=list(types), collations=list(collations))
+        return ask(connection, MissingType, "missing_types", types=list(types), collations=list(collations))
     except psycopg.DataError:
-        found = query(connection, "missing_types", types=[], collations=list(collations))
+        found = ask(connection, MissingType, "missing_types", types=[], collations=list(collations))
     for type_ in types:
         try:
-            found += query(connection, "missing_types", types=[type_], collations=[])
+            found += ask(connection, MissingType, "missing_types", types=[type_], collations=[])
         except psycopg.DataError:
-            found.append({"what": "type", "name": type_})
+            found.append(MissingType("type", type_))
     return found
 
 
-def read_fingerprints(connection: psycopg.Connection[dict[str, Any]], tables: Sequence[int]) -> Mapping[int, Fingerprint]:
+def read_fingerprints(connection: Connection, tables: Sequence[int]) -> Mapping[int, Fingerprint]:
     """Read what tells whether tables were altered, as the session's transaction sees it."""
-    rows = query(connection, "fingerprints", tables=list(tables))
-    return {row["oid"]: Fingerprint(row["structure"] or "", row["files"]) for row in rows}
+    return {table.oid: table for table in ask(connection, Fingerprint, "fingerprints", tables=list(tables))}
 
 
-def _definitions(connection: psycopg.Connection[dict[str, Any]], schema: str, indexes: Sequence[int]) -> dict[int, str]:
+def _defined(connection: Connection, schema: str, indexes: Sequence[Index]) -> list[Index]:
     """Read the definitions of indexes as the origin schema's own code would write them, until the transaction ends."""
     connection.execute(sql.SQL("SET LOCAL search_path = {}").format(sql.Identifier(schema)))
-    return {row["oid"]: row["definition"] for row in query(connection, "index_definitions", indexes=indexes)}
+    oids = [index.oid for index in indexes]
+    found = ask(connection, IndexDefinition, "index_definitions", indexes=oids)
+    definitions = {row.oid: row.definition for row in found}
+    return [index.defined(definitions[index.oid]) for index in indexes]
+
+
+def _rows(connection: Connection, name: str, parameters: Mapping[str, object]) -> list[dict[str, Any]]:
+    arrays = {key: list(value) if isinstance(value, tuple) else value for key, value in parameters.items()}
+    return connection.execute(_text(name), arrays).fetchall()
+
+
+def _frozen(value: Any) -> Any:
+    """Return a value of a row, its arrays as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 @cache

@@ -19,7 +19,7 @@ from multischema.postgres.connecting import (
 )
 from multischema.postgres.database import CLIENT_SETTINGS, FOR_SPEED, Database
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query
+from multischema.postgres.questions import ask_values
 
 CANCEL_TIMEOUT = 2
 HEARTBEAT = 60.0  # seconds; proxies cut a connection on which nothing was said for half an hour
@@ -224,10 +224,10 @@ def refused_settings(sessions: Sessions, database: Database) -> str | None:
     try:
         with translated(database.side, "reading the settings of client programs"):
             wanted = {name: value for name, value in CLIENT_SETTINGS[database.kind].items() if name not in FOR_SPEED}
-            ignored = query(connection, "started_otherwise", names=list(wanted), values=list(wanted.values()))
+            ignored = ask_values(connection, str, "started_otherwise", names=list(wanted), values=list(wanted.values()))
     finally:
         sessions.close(connection)
-    return f"it ignores {', '.join(row['name'] for row in ignored)}" if ignored else None
+    return f"it ignores {', '.join(ignored)}" if ignored else None
 
 
 def _cut(connections: Iterable[Connection]) -> None:

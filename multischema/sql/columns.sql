@@ -3,7 +3,7 @@
 -- its table or any that is read with it computes it: before 16 a partition or a child may compute what its parent holds.
 -- `generation` is the expression, where all of them have the same. A domain's collation is the column's: the published type is
 -- what it stands for.
-SELECT a.attrelid::int8 AS table_oid,
+SELECT c.relname::text AS "table",
        a.attname::text AS name,
        a.atttypid::int8 AS type_oid,
        format_type(a.atttypid, a.atttypmod) AS type_text,

@@ -12,14 +12,14 @@ WITH RECURSIVE family (root, oid, detaching) AS (
     WHERE root.relkind = 'p' OR child.relpersistence <> 't' AND (child.relkind = 'f' OR child.relnamespace <> root.relnamespace)
 )
 SELECT f.root::int8 AS oid,
-       string_agg(format('%%s.%%s:%%s:%%s', c.relnamespace, c.oid, c.relname, (
+       coalesce(string_agg(format('%%s.%%s:%%s:%%s', c.relnamespace, c.oid, c.relname, (
            SELECT md5(string_agg(d.adbin::text, ',' ORDER BY d.adnum))
            FROM pg_attrdef AS d
            JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
            WHERE d.adrelid = c.oid)) || f.detaching, ',' ORDER BY c.oid) || ' ' ||
        (SELECT string_agg(format('%%s:%%s:%%s:%%s:%%s', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attgenerated),
                           ',' ORDER BY a.attnum)
-        FROM pg_attribute AS a WHERE a.attrelid = f.root AND a.attnum > 0 AND NOT a.attisdropped) AS structure,
+        FROM pg_attribute AS a WHERE a.attrelid = f.root AND a.attnum > 0 AND NOT a.attisdropped), '') AS structure,
        string_agg(c.relfilenode::text, ',' ORDER BY c.oid) AS files
 FROM family AS f
 JOIN pg_class AS c ON c.oid = f.oid

@@ -1,5 +1,5 @@
 -- The foreign keys of the tables; conparentid is set on the copies that Postgres keeps for partitions.
-SELECT k.conrelid::int8 AS table_oid,
+SELECT c.relname::text AS "table",
        k.conname::text AS name,
        rn.nspname::text AS referenced_schema,
        rc.relname::text AS referenced_table,
@@ -10,6 +10,7 @@ SELECT k.conrelid::int8 AS table_oid,
              JOIN pg_attribute AS a ON a.attrelid = k.confrelid AND a.attnum = part.attnum
              ORDER BY part.place) AS referenced_columns
 FROM pg_constraint AS k
+JOIN pg_class AS c ON c.oid = k.conrelid
 JOIN pg_class AS rc ON rc.oid = k.confrelid
 JOIN pg_namespace AS rn ON rn.oid = rc.relnamespace
 WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY (%(tables)s::oid[])

@@ -2,7 +2,7 @@
 -- it: on a partitioned root Postgres prints ON ONLY, which a plain table must not have. It qualifies a table that one of
 -- pg_catalog hides, whatever search_path says. `orders_of` are enums by whose order an expression or predicate compares: no
 -- definition tells a comparison of texts from one of enums, and trees of expressions do, by the number of the operator.
-SELECT i.indrelid::int8 AS table_oid,
+SELECT tc.relname::text AS "table",
        ic.relname::text AS name,
        i.indisunique AS "unique",
        i.indisvalid AS valid,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from multischema.catalog.objects import RawSchema
+from multischema.catalog.objects import Leaf, RawSchema
 from multischema.catalog.tables import Catalog
 from multischema.dumps import archives
 from multischema.dumps.programs import run_command
@@ -17,7 +17,6 @@ from multischema.postgres.errors import translated
 from multischema.postgres.questions import (
     ask,
     lacking,
-    query,
     read_catalog,
     read_constant,
     read_money_digits,
@@ -167,7 +166,7 @@ def _check_types(run: Run, found: Catalog) -> tuple[set[str], list[str]]:
     with run.sessions.lend(run.target) as connection, translated("target", "looking up types"):
         server = read_server(connection, run.job.schema)
         absent = lacking(connection, list(types), collations_of(found))
-    collations = {row["name"] for row in absent if row["what"] == "collation"}
+    collations = {row.name for row in absent if row.what == "collation"}
     return collations, preconditions.lacking_problems(absent, types, server.major)
 
 
@@ -219,7 +218,7 @@ def _check_dump(run: Run, plan: Plan | None, unusable: Mapping[str, list[str]]) 
             translated(run.origin.side, "reading settings"),
         ):
             server = read_server(connection, run.job.origin_schema)
-            leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied]) if plan else []
+            leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in plan.copied]) if plan else []
         problems += preconditions.dump_problems(run.origin.side, server, leaves)
         for program in ("pg_dump", "pg_restore"):
             said = run_command(archives.Command(program, ("--version",))).output

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from multischema.catalog.objects import Leaf, Relation
 from multischema.dumps import archives
 from multischema.dumps.directory import kept_archive, kept_dump, size_of
 from multischema.errors import ConnectionLost, DumpError, SnapshotLost
@@ -11,7 +12,7 @@ from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.copying import Route, count_rows
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query
+from multischema.postgres.questions import ask
 from multischema.stages.run import (
     Run,
     held_snapshot,
@@ -66,8 +67,8 @@ def _dump_rows(run: Run, plan: Plan, archive: Path) -> dict[str, int]:
     """
     side, oids = run.origin.side, [table.oid for table in plan.copied]
     with run.sessions.lend(run.origin) as connection, translated(side, "reading the catalog"):
-        leaves = [(row["schema"], row["name"]) for row in query(connection, "leaves", tables=oids)]
-        sequences = [(row["schema"], row["name"]) for row in query(connection, "sequences", tables=oids)]
+        leaves = [(row.schema, row.name) for row in ask(connection, Leaf, "leaves", tables=oids)]
+        sequences = [(row.schema, row.name) for row in ask(connection, Relation, "sequences", tables=oids)]
     if not leaves:  # told of no table, pg_dump would dump all of them, truncated ones too
         return {}
     environment = {**run.origin.environment(), "PGAPPNAME": run.job.application}

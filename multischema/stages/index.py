@@ -13,7 +13,7 @@ from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection, quoted_path
 from multischema.postgres.errors import describe, translated
-from multischema.postgres.questions import query
+from multischema.postgres.questions import ask_values
 from multischema.stages.run import (
     Run,
     in_parallel,
@@ -29,7 +29,7 @@ _LEFT_OUT = ("0A", "22", "23", "42", "54")
 def already_built(connection: Connection, staging: str) -> frozenset[str]:
     """Return what a first attempt has built: indexes by name, keys as `name of table`."""
     with translated("target", f"reading the catalog of {staging}"):
-        return frozenset(row["name"] for row in query(connection, "staging_built", schema=staging))
+        return frozenset(ask_values(connection, str, "staging_built", schema=staging))
 
 
 def build_index(connection: Connection, staging: str, index: IndexPlan) -> str | None:

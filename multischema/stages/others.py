@@ -3,13 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from multischema.catalog.objects import Stranger
+from multischema.catalog.objects import Stranger, TableColumns
 from multischema.catalog.servers import Server, Target
 from multischema.job import Job, illegal_schema
 from multischema.plan import record
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import ask, query, read_server, read_target
+from multischema.postgres.questions import ask, read_server, read_target
 from multischema.stages.preconditions import may_go, ownership_problems, stranger_problems
 from multischema.statements import dependants
 from multischema.statements.dependants import Dependant
@@ -40,7 +40,7 @@ def read_standing(connection: Connection, job: Job, columns: Mapping[str, Collec
     facts = read_target(connection, job.schema, job.reader)
     made = record.read(facts.published_comment)
     adopts = job.adopt and not made
-    found = dependants.assemble(query(connection, "dependants", schema=job.schema))
+    found = dependants.in_order(ask(connection, Dependant, "dependants", schema=job.schema))
     strangers = ask(
         connection,
         Stranger,
@@ -57,8 +57,8 @@ def read_standing(connection: Connection, job: Job, columns: Mapping[str, Collec
     return Standing(found, strangers, read_server(connection, job.schema), facts)
 
 
-def published_columns(connection: Connection, schema: str) -> dict[str, list[str]]:
-    return {row["name"]: row["columns"] for row in query(connection, "table_columns", schema=schema)}
+def published_columns(connection: Connection, schema: str) -> dict[str, tuple[str, ...]]:
+    return {table.name: table.columns for table in ask(connection, TableColumns, "table_columns", schema=schema)}
 
 
 def obstacles_of(job: Job, standing: Standing, columns: Mapping[str, Collection[str]] | None) -> list[str]:

@@ -1,11 +1,10 @@
 """What must hold before a run reads or writes: versions, rights, the reader. Problems are lines; none means go."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from psycopg import sql
 
-from multischema.catalog.objects import EventTrigger, MadeTable, Readable, Stranger
+from multischema.catalog.objects import EventTrigger, Leaf, MadeTable, MissingType, Readable, Stranger
 from multischema.catalog.servers import Server, Target
 from multischema.catalog.tables import Catalog, Table
 from multischema.dumps.archives import Relative
@@ -19,7 +18,6 @@ from multischema.statements import rights
 from multischema.words import some
 
 SUPPORTED = range(13, 19)
-Row = Mapping[str, Any]
 _WITHOUT = {
     "CREATEROLE": "ALTER ROLE {} NOCREATEROLE",
     "REPLICATION": "ALTER ROLE {} NOREPLICATION",
@@ -207,24 +205,24 @@ def hidden_problems(
     return lines
 
 
-def dump_problems(side: str, server: Server, leaves: Sequence[Row]) -> list[str]:
+def dump_problems(side: str, server: Server, leaves: Sequence[Leaf]) -> list[str]:
     """Return a line for each table or partition that pg_dump can't read: rights to columns or to a root are too few."""
     problems = [
-        f"{side}: partition {row['schema']}.{row['name']} is a foreign table, of which pg_dump reads no row; use mode stream"
+        f"{side}: partition {row.schema}.{row.name} is a foreign table, of which pg_dump reads no row; use mode stream"
         for row in leaves
-        if row["elsewhere"]
+        if row.elsewhere
     ] + [
-        f"{side}: role {server.role} may not SELECT all of table {row['schema']}.{row['name']}, as pg_dump must; "
-        + _remedy(server, "GRANT SELECT ON TABLE {}.{} TO {}", row["schema"], row["name"], server.role)
+        f"{side}: role {server.role} may not SELECT all of table {row.schema}.{row.name}, as pg_dump must; "
+        + _remedy(server, "GRANT SELECT ON TABLE {}.{} TO {}", row.schema, row.name, server.role)
         + ", or use mode stream"
         for row in leaves
-        if not row["readable"]
+        if not row.readable
     ]
     return problems + [
-        f"{side}: row security hides rows of partition {row['schema']}.{row['name']} from role {server.role}, as pg_dump "
+        f"{side}: row security hides rows of partition {row.schema}.{row.name} from role {server.role}, as pg_dump "
         "reads it by itself; " + _remedy(server, "ALTER ROLE {} BYPASSRLS", server.role) + ", or use mode stream"
         for row in leaves
-        if row["row_security"]
+        if row.row_security
     ]
 
 
@@ -296,13 +294,13 @@ def may_go(stranger: Stranger) -> bool:
     return stranger.owned and stranger.type in _WITHOUT_DATA
 
 
-def lacking_problems(lacking: Sequence[Row], columns: Mapping[str, str], major: int) -> list[str]:
+def lacking_problems(lacking: Sequence[MissingType], columns: Mapping[str, str], major: int) -> list[str]:
     """Return a line for each published type that the target's version does not have."""
     return [
-        f"target: Postgres {major} has no type {row['name']}, which column {columns[row['name']]} needs; "
+        f"target: Postgres {major} has no type {row.name}, which column {columns[row.name]} needs; "
         "use a newer target, or truncate the table in the rules"
         for row in lacking
-        if row["what"] == "type"
+        if row.what == "type"
     ]
 
 

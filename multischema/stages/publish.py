@@ -14,7 +14,7 @@ from multischema.job import Job
 from multischema.plan import record
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import describe, translate, translated
-from multischema.postgres.questions import ask, query, read_target
+from multischema.postgres.questions import ask, read_target
 from multischema.stages.others import Standing, obstacles_of, published_columns, read_standing
 from multischema.stages.reader import verify_readable, verify_rights
 from multischema.stages.run import (
@@ -167,7 +167,8 @@ def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str
 def _copies(connection: Connection, views: Sequence[Dependant]) -> list[_Copy]:
     """Read what views are created from, and what is granted on them."""
     connection.execute("SET LOCAL search_path = pg_catalog")  # names come out with their schemas
-    definitions = dependants.define(query(connection, "view_definitions", dependants=[view.oid for view in views]))
+    found = ask(connection, Definition.of, "view_definitions", dependants=[view.oid for view in views])
+    definitions = {definition.oid: definition for definition in found}
     return [
         _Copy(
             view,

@@ -6,7 +6,7 @@ from contextlib import suppress
 import psycopg
 from psycopg import errors, sql
 
-from multischema.catalog.objects import Member, RawKey, RawSchema, Readable, TableGrant
+from multischema.catalog.objects import Member, NotNull, RawKey, RawSchema, Readable, TableGrant
 from multischema.dumps import archives
 from multischema.errors import CheckError, DatabaseError
 from multischema.job import Job, hidden_pattern
@@ -15,7 +15,7 @@ from multischema.postgres.connecting import Connection
 from multischema.postgres.dropping import drop_members
 from multischema.postgres.errors import describe, translated
 from multischema.postgres.locks import try_lock
-from multischema.postgres.questions import ask, one_moment, query, read_server
+from multischema.postgres.questions import ask, ask_values, one_moment, query, read_server
 from multischema.stages.preconditions import exposed_problems, raw_problems
 from multischema.statements import building, raw
 
@@ -118,8 +118,8 @@ def execute_structure(connection: Connection, statements: Sequence[tuple[str, st
 def _rename_not_null(connection: Connection, schema: str) -> None:
     """Give way to keys that have the names of NOT NULL: before tables are attached to others, and names are in families."""
     with translated("target", "restoring the structure"):
-        for row in query(connection, "names_of_not_null", schema=schema, pattern=building.NAME_OF_NOT_NULL):
-            connection.execute(raw.rename_not_null(row["table"], row["name"], row["oid"]))
+        for row in ask(connection, NotNull, "names_of_not_null", schema=schema, pattern=building.NAME_OF_NOT_NULL):
+            connection.execute(raw.rename_not_null(row.table, row.name, row.oid))
 
 
 def empty(connection: Connection, job: Job, plan: Plan) -> None:
@@ -153,8 +153,8 @@ def hide(connection: Connection, schema: str) -> None:
         granted = ask(connection, TableGrant, "raw_grants", schema=schema)
         for statement in raw.hide([(row.table, row.role) for row in granted]):
             connection.execute(statement)
-        for row in query(connection, "raw_security_definers", schema=schema):
-            connection.execute(raw.disarm(row["routine"]))
+        for routine in ask_values(connection, str, "raw_security_definers", schema=schema):
+            connection.execute(raw.disarm(routine))
 
 
 def exposed(connection: Connection, job: Job, schema: str) -> list[str]:

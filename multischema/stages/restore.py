@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from multischema.catalog.objects import Leaf, Size
 from multischema.dumps import archives
 from multischema.dumps.directory import is_tar
 from multischema.dumps.programs import run_command
@@ -11,7 +12,7 @@ from multischema.errors import CheckError, DumpError, VerifyError
 from multischema.plan.plan import Plan
 from multischema.postgres import locks
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query
+from multischema.postgres.questions import ask
 from multischema.stages import raw_schema
 from multischema.stages.dump import Dumped
 from multischema.stages.reader import verify_readable
@@ -65,7 +66,7 @@ def restore(run: Run, plan: Plan, dumped: Dumped | None, on_wait: Callable[[str]
 def raw_sizes(run: Run) -> dict[str, int]:
     """Return the bytes of each raw table."""
     with run.sessions.lend(run.target) as connection, translated("target", "measuring tables"):
-        return {row["name"]: int(row["bytes"] or 0) for row in query(connection, "sizes", schema=run.job.raw_schema)}
+        return {row.name: row.bytes or 0 for row in ask(connection, Size, "sizes", schema=run.job.raw_schema)}
 
 
 def restore_structure(run: Run, file: Path, on_wait: Callable[[str], None]) -> tuple[list[str], list[archives.Relative]]:
@@ -140,10 +141,10 @@ def _rows_of_dump(run: Run, plan: Plan, archive: Path) -> list[archives.Entry]:
     if not run.job.from_dump:
         return [entry for entry in entries if entry.kind == "TABLE DATA"]
     with run.sessions.lend(run.origin) as connection, translated("target", "reading the catalog"):
-        leaves = query(connection, "leaves", tables=[table.oid for table in plan.copied])
-        tables = query(connection, "leaves", tables=[table.oid for table in plan.catalog.tables])
-    all_rows = archives.rows_of(entries, run.job.raw_schema, [row["name"] for row in tables])
-    found = {row["name"]: all_rows[row["name"]] for row in leaves}
+        leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in plan.copied])
+        tables = ask(connection, Leaf, "leaves", tables=[table.oid for table in plan.catalog.tables])
+    all_rows = archives.rows_of(entries, run.job.raw_schema, [row.name for row in tables])
+    found = {row.name: all_rows[row.name] for row in leaves}
     absent = [name for name, rows in found.items() if not rows]
     if absent:
         raise DumpError(

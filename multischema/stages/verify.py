@@ -1,11 +1,12 @@
 """The verify stage: what the staging schema holds, before anybody reads it."""
 
+from multischema.catalog.objects import Size
 from multischema.errors import VerifyError
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import query
+from multischema.postgres.questions import ask, value_of
 from multischema.stages import others, reader
 from multischema.stages.run import (
     Run,
@@ -17,8 +18,7 @@ from multischema.statements import building
 def verify_table(connection: Connection, staging: str, table: TablePlan, rows: int) -> list[str]:
     """Return what is wrong with a staging table: its number of rows, or a masked column that holds more than masks."""
     with translated("target", f"verifying table {table.name}"):
-        (row,) = connection.execute(building.verification(staging, table)).fetchall()
-    found, *violations = row["counts"]
+        found, *violations = value_of(connection, tuple[int, ...], building.verification(staging, table))
     problems = [] if found == rows else [f"target: table {table.name} holds {found} rows; {rows} left the origin"]
     problems += [
         f"target: column {table.name}.{column.name} holds {violation} rows that are not masked"
@@ -44,9 +44,9 @@ def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
         problems += reader.verify_readable(connection, run.job.staging, run.job.reader, granted=False)
         problems += others.obstacles(connection, run.job, plan.columns)
         with translated("target", "measuring tables"):
-            measured = query(connection, "sizes", schema=run.job.staging)
+            measured = ask(connection, Size, "sizes", schema=run.job.staging)
     # a run that has lost its lock may find its tables gone, under another run's hands
-    sizes = {row["name"]: int(row["bytes"]) for row in measured if row["bytes"] is not None}
+    sizes = {row.name: row.bytes for row in measured if row.bytes is not None}
     problems += [
         f"target: table {t.name} is gone from {run.job.staging}; start again" for t in plan.tables if t.name not in sizes
     ]

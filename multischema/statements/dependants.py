@@ -6,14 +6,13 @@ dropped and created again, in the transaction that publishes, from what the cata
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from psycopg import sql
 
 from multischema.catalog.objects import Stranger
 from multischema.catalog.servers import Server
 
-Row = Mapping[str, Any]
 REMEDY = "change it, or use drop_dependants (--drop-dependants), which drops it"
 
 
@@ -57,7 +56,7 @@ class Dependant:
     owner_is_superuser: bool
     may_replace: bool
     may_create: bool
-    stands_on: frozenset[int]
+    stands_on: tuple[int, ...]
     needs: tuple[tuple[str, str | None], ...]
 
     @property
@@ -84,39 +83,20 @@ class Definition:
     columns: tuple[Column, ...]
     parts: tuple[Part, ...]
 
-
-def define(rows: Sequence[Row]) -> dict[int, Definition]:
-    """Return the definitions of dependants."""
-    return {
-        row["oid"]: Definition(
-            **{
-                **row,
-                "options": tuple(row["options"]),
-                "columns": tuple(Column(*column) for column in row["columns"]),
-                "parts": tuple(Part(*part) for part in row["parts"]),
-            }
-        )
-        for row in rows
-    }
+    @classmethod
+    def of(cls, columns: Sequence[Sequence[Any]], parts: Sequence[Sequence[Any]], **row: Any) -> Self:
+        """Return a definition from its row, in which columns and parts are arrays."""
+        return cls(columns=tuple(Column(*column) for column in columns), parts=tuple(Part(*part) for part in parts), **row)
 
 
-def assemble(rows: Sequence[Row]) -> tuple[Dependant, ...]:
+def in_order(dependants: Sequence[Dependant]) -> tuple[Dependant, ...]:
     """Return the dependants, each after those that it stands on."""
-    found = [
-        Dependant(
-            **{
-                **row,
-                "stands_on": frozenset(row["stands_on"]),
-                "needs": tuple((table, column) for table, column in row["needs"]),
-            }
-        )
-        for row in rows
-    ]
+    found = list(dependants)
     ordered: list[Dependant] = []
     while found:
         left = {dependant.oid for dependant in found}
         # views that read one another (nothing can read them) come last, and the server says what is wrong
-        free = [dependant for dependant in found if not dependant.stands_on & left] or found
+        free = [dependant for dependant in found if left.isdisjoint(dependant.stands_on)] or found
         ordered += free
         found = [dependant for dependant in found if dependant not in free]
     return tuple(ordered)
@@ -175,7 +155,7 @@ def without(dependant: Dependant, gone: Collection[int], columns: Mapping[str, C
     lacking = missing(dependant, columns)
     if lacking:
         return f"it reads {lacking}, which is gone"
-    return "it stands on one that was dropped" if dependant.stands_on & set(gone) else None
+    return "it stands on one that was dropped" if set(gone).intersection(dependant.stands_on) else None
 
 
 def hold(dependant: Dependant) -> sql.Composed:

@@ -13,9 +13,10 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from multischema import download, pipeline
+from multischema.catalog.objects import Readable
 from multischema.errors import ConnectionLost, EtlError, LockTimeout
 from multischema.job import Job, hidden_pattern, old_name, staging_name
-from multischema.postgres.questions import query
+from multischema.postgres.questions import ask
 from tests.conftest import Place
 from tests.support.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_at, gate_in_copy
 
@@ -154,11 +155,11 @@ def test_a_staging_schema_that_another_app_publishes_meanwhile_is_not_taken_for_
         gate.reached()
         # the names that a statement sees are of its snapshot, here as old as can be; the rights must be so too
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        assert query(connection, "reader_rights", **looking) == []
+        assert ask(connection, Readable, "reader_rights", **looking) == []
         gate.open()
         run.join()
         assert place.schemas() == {"shop"}
-        assert query(connection, "reader_rights", **looking) == []
+        assert ask(connection, Readable, "reader_rights", **looking) == []
 
 
 # The lock dies with its session. A run that has lost it may not publish: another one may have begun.

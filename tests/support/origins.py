@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from multischema.catalog.servers import Server
@@ -106,7 +107,7 @@ def column(name: str, spelling: str = "text", *, default: str | None = None, **v
         "comment": None,
         "readable": True,
     }
-    return Column(name, type_oid=oid(spelling), type_text=spelling, default=default, **{**known, **values})
+    return Column("", name, type_oid=oid(spelling), type_text=spelling, default=default, **{**known, **values})
 
 
 def index(table: str, name: str, *keys: str | None, **values: Any) -> Index:
@@ -149,7 +150,7 @@ def table(
     }
     return Table(
         name=name,
-        columns=columns,
+        columns=tuple(replace(column, table=name) for column in columns),
         indexes=(*primary, *indexes),
         foreign_keys=tuple(foreign_keys),
         **{**known, **values},
@@ -161,7 +162,7 @@ def catalog(*tables: Table, **values: Any) -> Catalog:
     known: dict[str, Any] = {
         "schema": "public",
         "types": TYPES,
-        "fingerprints": {table.oid: Fingerprint("", "") for table in tables},
+        "fingerprints": {table.oid: Fingerprint(table.oid, "", "") for table in tables},
         "others": {},
         "partitions": {},
         "other_schemas": (),

@@ -12,6 +12,7 @@ import yaml
 from psycopg import sql
 
 from multischema import download, pipeline
+from multischema.catalog.objects import MissingType
 from multischema.errors import CheckError, DatabaseError, EtlError, LockTimeout
 from multischema.plan.plan import Plan
 from multischema.postgres import database
@@ -547,7 +548,7 @@ def test_a_target_that_is_not_utf8_is_refused(shop: Place, encoding: str) -> Non
 
 
 def test_a_type_that_the_target_s_version_lacks_names_the_column_that_needs_it() -> None:
-    lacking = [{"what": "type", "name": "int4multirange"}, {"what": "collation", "name": "fr_FR"}]
+    lacking = [MissingType("type", "int4multirange"), MissingType("collation", "fr_FR")]
     assert preconditions.lacking_problems(lacking, {"int4multirange": "users.ages"}, 13) == [
         "target: Postgres 13 has no type int4multirange, which column users.ages needs; "
         "use a newer target, or truncate the table in the rules"

@@ -18,7 +18,7 @@ from multischema import pipeline
 from multischema.errors import ConnectionLost, DatabaseError
 from multischema.postgres.connecting import connect
 from multischema.postgres.database import Database
-from multischema.postgres.questions import query
+from multischema.postgres.questions import ask_values
 from multischema.postgres.sessions import Sessions
 from tests.conftest import PASSWORD, Place
 from tests.support.gates import PATIENCE, eventually
@@ -217,7 +217,7 @@ def test_a_statement_behind_a_tunnel_is_cancelled_on_its_server(place: Place, tu
     outcome: list[BaseException] = []
     with Sessions("multi-schema test") as sessions:
         connection = sessions.open(origin, "public")
-        backend = query(connection, "backend")[0]["pid"]
+        (backend,) = ask_values(connection, int, "backend")
         sleeping = threading.Thread(
             target=lambda: outcome.append(_failure(lambda: connection.execute("SELECT pg_sleep(600)")))
         )

@@ -329,7 +329,7 @@ def test_a_type_with_limits_that_the_target_does_not_know_is_one_that_it_lacks(p
     types = ["integer", "numeric(2,-3)", "numeric(2000)", "numeric(3,2000)[]", "interval(3)", "int8multirange", "absent"]
     with psycopg.connect(place.target_url, autocommit=True, row_factory=dict_row) as connection:
         found = lacking(connection, types, ["C", "absent"])
-    assert {(row["what"], row["name"]) for row in found} == {
+    assert {(row.what, row.name) for row in found} == {
         ("type", "numeric(2000)"),
         ("type", "numeric(3,2000)[]"),
         ("type", "absent"),

@@ -71,12 +71,12 @@ def test_a_table_whose_masks_fill_more_than_a_page_is_named_unless_it_is_truncat
 
 def test_a_copied_table_that_was_altered_dropped_rewritten_or_truncated_meanwhile_is_named() -> None:
     tables = [table(name, oid=oid) for oid, name in enumerate(["same", "altered", "rewritten", "dropped", "new", "left"])]
-    before = {t.oid: Fingerprint("structure", "files") for t in tables}
+    before = {t.oid: Fingerprint(t.oid, "structure", "files") for t in tables}
     after = {
         **before,
-        1: Fingerprint("other", "files"),
-        2: Fingerprint("structure", "other"),
-        5: Fingerprint("other", "other"),
+        1: Fingerprint(1, "other", "files"),
+        2: Fingerprint(2, "structure", "other"),
+        5: Fingerprint(5, "other", "other"),
     }
     del after[3]
     snapshot = {oid: fingerprint for oid, fingerprint in before.items() if oid != 4}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from multischema.catalog.objects import Readable, Stranger
+from multischema.catalog.objects import MissingType, Readable, Stranger
 from multischema.catalog.servers import Target
 from multischema.postgres import connecting
 from multischema.rules.file import TableRules
@@ -209,7 +209,7 @@ def test_what_others_built_in_or_on_the_published_schema_is_named_each_on_a_line
 
 
 def test_a_type_that_the_target_has_not_is_named_with_a_column_and_a_collation_is_no_problem() -> None:
-    lacking = [{"what": "type", "name": "int4multirange"}, {"what": "collation", "name": "fr-x-icu"}]
+    lacking = [MissingType("type", "int4multirange"), MissingType("collation", "fr-x-icu")]
     lines = preconditions.lacking_problems(lacking, {"int4multirange": "rdvs.slots"}, 13)
     assert is_said(lines, "target: Postgres 13 has no type int4multirange, which column rdvs.slots needs")
 

@@ -20,13 +20,13 @@ VIEW: dict[str, Any] = {
     "owner_is_superuser": False,
     "may_replace": True,
     "may_create": True,
-    "stands_on": [],
-    "needs": [["users", None], ["users", "id"], ["users", "name"]],
+    "stands_on": (),
+    "needs": (("users", None), ("users", "id"), ("users", "name")),
 }
 DEFINITION: dict[str, Any] = {
     "oid": 1,
     "query": " SELECT users.id,\n    users.name\n   FROM rdvs.users",
-    "options": [],
+    "options": (),
     "method": None,
     "populated": True,
     "comment": None,
@@ -37,23 +37,23 @@ DEFINITION: dict[str, Any] = {
 
 def assembled(*changes: dict[str, Any]) -> tuple[Dependant, ...]:
     """Return dependants, each VIEW with changes."""
-    return dependants.assemble([{**VIEW, **change} for change in changes])
+    return dependants.in_order([Dependant(**{**VIEW, **change}) for change in changes])
 
 
 def defined(changes: dict[str, Any]) -> Definition:
     """Return DEFINITION with changes."""
-    return dependants.define([{**DEFINITION, **changes}])[1]
+    return Definition.of(**{**DEFINITION, **changes})
 
 
 def test_each_comes_after_those_that_it_stands_on() -> None:
     found = assembled(
-        {"oid": 1, "stands_on": [3, 2]}, {"oid": 2, "stands_on": [3]}, {"oid": 3}, {"oid": 4, "stands_on": [1]}
+        {"oid": 1, "stands_on": (3, 2)}, {"oid": 2, "stands_on": (3,)}, {"oid": 3}, {"oid": 4, "stands_on": (1,)}
     )
     assert [view.oid for view in found] == [3, 2, 1, 4]
 
 
 def test_views_that_read_one_another_come_last() -> None:
-    found = assembled({"oid": 1, "stands_on": [2]}, {"oid": 2, "stands_on": [1]}, {"oid": 3})
+    found = assembled({"oid": 1, "stands_on": (2,)}, {"oid": 2, "stands_on": (1,)}, {"oid": 3})
     assert [view.oid for view in found] == [3, 1, 2]
 
 
@@ -93,7 +93,7 @@ def test_a_materialized_view_gets_its_owner_before_anything_of_it_can_run() -> N
     (view,) = assembled({"kind": "materialized view"})
     definition = defined(
         {
-            "options": ["fillfactor=70", "toast.autovacuum_enabled=false"],
+            "options": ("fillfactor=70", "toast.autovacuum_enabled=false"),
             "method": "heap",
             "comment": "it's one",
             "columns": [["id", "the key", None, ["n_distinct=5"], ["STATISTICS 500", "STORAGE MAIN"]]],
