@@ -125,7 +125,7 @@ def _urls(app: str, environment: Mapping[str, str], *, backup: bool) -> tuple[di
 def _terminable() -> Iterator[None]:
     """Have SIGTERM end the command as Ctrl-C does. While the flow runs, Prefect's own handler sends it on to this one."""
 
-    def interrupt(number: int, frame: object) -> None:
+    def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)

@@ -52,7 +52,7 @@ Arguments = ParamSpec("Arguments")
 _CODE = Path(__file__).parent.parent
 
 
-def may_pass(task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
+def may_pass(_task: Task[Any, Any], _task_run: TaskRun, state: State[Any]) -> bool:
     """Have Prefect try again after an error that may pass, such as a lost connection; never after any other."""
     error = state.result(raise_on_failure=False)
     if not isinstance(error, EtlError) or not error.transient:

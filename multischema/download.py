@@ -127,7 +127,7 @@ def _answer(url: str, answers: "queue.SimpleQueue[bytes | BaseException]", given
 class _Session(requests.Session):
     """A session that leaves redirects alone: even told not to follow them, requests reads their bodies to the end."""
 
-    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    def resolve_redirects(self, *_args: Any, **_kwargs: Any) -> Iterator[Any]:
         return iter(())
 
 

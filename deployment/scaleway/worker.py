@@ -125,7 +125,10 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
         return ScalewayResult(identifier=str(place), status_code=0)
 
     async def kill_infrastructure(
-        self, infrastructure_pid: str, configuration: ScalewayJobConfiguration, grace_seconds: int = 30
+        self,
+        infrastructure_pid: str,
+        configuration: ScalewayJobConfiguration,  # noqa: ARG002
+        grace_seconds: int = 30,  # noqa: ARG002
     ) -> None:
         """Stop a job run. Raises InfrastructureNotFound where there is none, InfrastructureNotAvailable where it can't."""
         place = Place.read(infrastructure_pid)

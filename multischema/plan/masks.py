@@ -42,7 +42,7 @@ class Mask:
         """Return the bytes that a masked value keeps in its row once it is moved out of line; 0 for what stays small."""
         return 18 if self.is_keyed or self.text == _TEXT_ARRAY else 0
 
-    def joins(self, other: "Mask | None") -> bool:
+    def joins(self, other: "Mask | None") -> bool:  # noqa: ARG002
         """Tell whether a masked column still refers to the right rows of another: no mask of today's keeps that."""
         return False
 
