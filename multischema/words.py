@@ -31,9 +31,14 @@ def some(names: Sequence[str]) -> str:
 _NBSP = "\N{NO-BREAK SPACE}"
 
 
-def count(number: int, noun: str, plural: str = "") -> str:
+def plural(number: int, noun: str, many: str = "") -> str:
+    """Return a noun as it is for so many."""
+    return noun if number == 1 else many or f"{noun}s"
+
+
+def count(number: int, noun: str, many: str = "") -> str:
     """Return a number with its noun, as in `1,204 rows`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {plural(number, noun, many)}"
 
 
 def size(bytes_: float) -> str:

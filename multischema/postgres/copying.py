@@ -18,6 +18,7 @@ from multischema.postgres.errors import translate, translated
 from multischema.postgres.questions import ask_values, read_fingerprints, value_of
 from multischema.statements import building
 from multischema.statements.reading import computing, copy_out, counting, guarding
+from multischema.words import plural
 
 _CHUNK = 64 * 1024
 _ENDS = (2, 21)  # bytes of the message that ends a binary COPY: alone, or in an empty one with its header
@@ -113,7 +114,7 @@ def _refuse_unreadable(reading: Connection, table: TablePlan, route: Route) -> N
         return
     counts = value_of(reading, tuple[int, ...], guarding(table, route.schema))
     problems = [
-        f"{route.origin}: column {table.name}.{guard.column} holds {guard.what}; repair {count} row{'s'[: count > 1]}, "
+        f"{route.origin}: column {table.name}.{guard.column} holds {guard.what}; repair {count} {plural(count, 'row')}, "
         "anonymize the column, use another target, or truncate the table in the rules"
         for guard, count in zip(table.guards, counts, strict=True)
         if count

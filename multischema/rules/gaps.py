@@ -8,7 +8,7 @@ from multischema.errors import Snippet
 from multischema.rules.file import Rules, TableRules
 from multischema.rules.following import Reference, effective, hidden_columns, is_number, referring
 from multischema.rules.writing import entry
-from multischema.words import cut, some
+from multischema.words import cut, plural, some
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
     known = {table.name for table in catalog.tables} | catalog.partitions.keys() | catalog.others.keys()
     unknown = [cut(name) for name in rules.tables if name not in known]
     if unknown:
-        warnings.append(f"rules for table{'s'[: len(unknown) > 1]} {some(unknown)}, which the origin does not have")
+        warnings.append(f"rules for {plural(len(unknown), 'table')} {some(unknown)}, which the origin does not have")
     snippet = "tables:\n" + "".join(entries) if entries else ""
     return Findings(tuple(problems), tuple(warnings), snippet, followed)
 

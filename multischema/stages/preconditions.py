@@ -15,7 +15,7 @@ from multischema.plan.tables import plan_table
 from multischema.rules.file import Rules
 from multischema.rules.gaps import missing_columns
 from multischema.statements import rights
-from multischema.words import some
+from multischema.words import plural, some
 
 SUPPORTED = range(13, 19)
 _WITHOUT = {
@@ -70,10 +70,10 @@ def rights_problems(side: str, server: Server, catalog: Catalog, rules: Rules) -
         unreadable = [column.name for column in table.columns if column.name in read and not column.readable]
         if unreadable:
             whole = len(unreadable) == len(table.columns)
-            what = "" if whole else f"column{'s'[: len(unreadable) > 1]} {', '.join(unreadable)} of "
+            what = "" if whole else f"{plural(len(unreadable), 'column')} {', '.join(unreadable)} of "
             problems.append(
                 f"{side}: role {server.role} may not SELECT {what}table {table.name}; {server.place}: "
-                + rights.select(catalog.schema, table.name, () if whole else unreadable, server.role).as_string()
+                + rights.grant_select(catalog.schema, table.name, () if whole else unreadable, server.role).as_string()
             )
         elif table.detaching:
             problems += [

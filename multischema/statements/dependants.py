@@ -12,6 +12,7 @@ from psycopg import sql
 
 from multischema.catalog.objects import Stranger
 from multischema.catalog.servers import Server
+from multischema.words import plural
 
 REMEDY = "change it, or use drop_dependants (--drop-dependants), which drops it"
 
@@ -136,7 +137,7 @@ def missing(dependant: Dependant, columns: Mapping[str, Collection[str]]) -> str
         if column and table in columns and column not in columns[table]
     ]
     lists = (("table", tables), ("column", lacking))
-    gone = " and ".join(f"{noun}{'s'[: len(names) > 1]} {', '.join(names)}" for noun, names in lists if names)
+    gone = " and ".join(f"{plural(len(names), noun)} {', '.join(names)}" for noun, names in lists if names)
     return gone or None
 
 

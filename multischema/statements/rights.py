@@ -11,7 +11,7 @@ def to_stream(database: str, schema: str, tables: Sequence[TablePlan], role: str
     """Return the grants for mode stream: of each table the columns that its SELECT reads."""
     return [
         *_entry(database, [schema], role),
-        *(select(schema, table.name, table.read, role) for table in sorted(tables, key=lambda table: table.name)),
+        *(grant_select(schema, table.name, table.read, role) for table in sorted(tables, key=lambda table: table.name)),
     ]
 
 
@@ -21,10 +21,10 @@ def to_dump(
     """Return the grants for mode dump: pg_dump reads whole tables. `leaves` are schema and name of what holds rows."""
     whole = sorted({*leaves, *((schema, table.name) for table in tables)})
     schemas = sorted({within for within, _ in whole})
-    return [*_entry(database, schemas, role), *(select(within, name, (), role) for within, name in whole)]
+    return [*_entry(database, schemas, role), *(grant_select(within, name, (), role) for within, name in whole)]
 
 
-def select(schema: str, table: str, columns: Sequence[str], role: str) -> sql.Composed:
+def grant_select(schema: str, table: str, columns: Sequence[str], role: str) -> sql.Composed:
     """Return the grant to read these columns of a table, or the whole table where none is named."""
     names = sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Identifier, columns))) if columns else sql.SQL("")
     return sql.SQL("GRANT SELECT{} ON TABLE {} TO {}").format(names, sql.Identifier(schema, table), sql.Identifier(role))
