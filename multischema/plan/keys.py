@@ -61,11 +61,11 @@ def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: s
     """Decide which indexes and keys of the origin the published tables have: useful ones, or all that can be built."""
     indexes: list[IndexPlan] = []
     notes: list[str] = []
-    left_out: list[Index] = []
+    useless: list[Index] = []
     for table in tables:
         for index in table.indexes:
             if not all_indexes and _is_useless(index, plans[table.name]):
-                left_out.append(index)
+                useless.append(index)
                 continue
             plan, note = _plan_index(index, table, plans[table.name])
             indexes += [plan] if plan else []
@@ -79,7 +79,7 @@ def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: s
                 notes.append(f"foreign key {key.name} of {key.table} left out: {reason}")
             else:
                 foreign_keys.append(key)
-    return Keys(tuple(indexes), tuple(foreign_keys), tuple(notes), tuple(left_out))
+    return Keys(tuple(indexes), tuple(foreign_keys), tuple(notes), tuple(useless))
 
 
 def _is_useless(index: Index, plan: TablePlan) -> bool:

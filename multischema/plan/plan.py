@@ -133,7 +133,7 @@ def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozense
         if child.extra and not next(plan for plan in plans if plan.name == table.name).truncated
     ]
     warnings += [
-        f"{plan.name}.{name} left out: it is computed from a masked column" for plan in plans for name in plan.left_out
+        f"{plan.name}.{name} left out: it is computed from a masked column" for plan in plans for name in plan.unpublished
     ]
     warnings += [
         f"collation {name} is not on the target: its columns get the default one"

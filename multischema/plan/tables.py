@@ -59,7 +59,7 @@ class TablePlan:
     truncated: bool
     key: tuple[str, ...]
     columns: tuple[ColumnPlan, ...]
-    left_out: tuple[str, ...]
+    unpublished: tuple[str, ...]
     guards: tuple[Guard, ...] = ()
     whole: bool = False
 
@@ -93,9 +93,9 @@ def plan_table(
     With `raw` its rows are read from a raw table of the target, else from the origin's.
     """
     anonymized = rules.anonymized if rules else frozenset()
-    left_out = table.computed_from(anonymized)
+    unpublished = table.computed_from(anonymized)
     flats = {column.name: flatten(column.type_oid, column.type_text, catalog.types) for column in table.columns}
-    key = row_key(table, flats, anonymized.union(left_out))
+    key = row_key(table, flats, anonymized.union(unpublished))
     return TablePlan(
         oid=table.oid,
         name=table.name,
@@ -107,9 +107,9 @@ def plan_table(
         columns=tuple(
             _plan_column(column, flats[column.name], column.name in anonymized, _key_text(key), bool(key), collations, raw)
             for column in table.columns
-            if column.name not in left_out
+            if column.name not in unpublished
         ),
-        left_out=left_out,
+        unpublished=unpublished,
         whole=table.kind == "p" or bool(table.children),
     )
 

@@ -156,7 +156,7 @@ def _check_standing(run: Run, plan: Plan | None) -> list[str]:
     What lacks columns only a plan tells.
     """
     with run.sessions.lend(run.target) as connection:
-        unreadable = documents.obstacles(connection, plan) if plan else []
+        unreadable = documents.unreadable(connection, plan) if plan else []
         return unreadable + others.obstacles(connection, run.job, plan.columns if plan else None)
 
 

@@ -9,7 +9,7 @@ from multischema.postgres.questions import query
 from multischema.stages.preconditions import xml_problems
 
 
-def obstacles(connection: Connection, plan: Plan) -> list[str]:
+def unreadable(connection: Connection, plan: Plan) -> list[str]:
     """Return a line for each column of documents that the target would fail on when the first of its rows arrives."""
     columns = xml_columns(plan)
     if not columns:

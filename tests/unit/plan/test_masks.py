@@ -150,7 +150,7 @@ def test_a_column_computed_from_a_masked_one_is_left_out_and_is_no_key_of_masks(
         key=["id"],
     )
     plan = planned(cards, "number")
-    assert (plan.left_out, plan.key, [c.name for c in plan.columns]) == (("id",), (), ["number", "city", "upper_city"])
+    assert (plan.unpublished, plan.key, [c.name for c in plan.columns]) == (("id",), (), ["number", "city", "upper_city"])
 
 
 def test_a_column_in_both_lists_is_masked() -> None:
