@@ -1,10 +1,12 @@
 """The check stage: all that can be checked before a row is read or anything written, and the plan."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from multischema.catalog.objects import Leaf, RawSchema
+from multischema.catalog.servers import Server, Target
 from multischema.catalog.tables import Catalog
 from multischema.dumps import archives
 from multischema.dumps.programs import run_command
@@ -13,6 +15,7 @@ from multischema.job import illegal_raw
 from multischema.plan import record, values
 from multischema.plan.plan import Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import locks
+from multischema.postgres.database import Database
 from multischema.postgres.errors import translated
 from multischema.postgres.questions import (
     ask,
@@ -33,6 +36,36 @@ from multischema.stages.run import Run, refuse_origin_as_target
 from multischema.statements import raw
 
 
+@dataclass
+class _Facts:
+    """What the check asks each side of its server and of the published schema: once, when it is first wanted."""
+
+    run: Run
+
+    @cached_property
+    def origin(self) -> Server:
+        """Return what is known of the origin's server. Of a backup, it is asked once the raw tables are there."""
+        return self._server(self.run.origin, self.run.job.origin_schema)
+
+    @cached_property
+    def target(self) -> Server:
+        """Return what is known of the target's server."""
+        return self._server(self.run.target, self.run.job.schema)
+
+    @cached_property
+    def published(self) -> Target:
+        """Return whose the published schema is, and who the reader is."""
+        with self.run.sessions.lend(self.run.target) as connection, translated("target", "reading the catalog"):
+            return read_target(connection, self.run.job.schema, self.run.job.reader)
+
+    def _server(self, database: Database, schema: str) -> Server:
+        with (
+            self.run.sessions.lend(database) as connection,
+            translated(database.side, "reading the server's settings"),
+        ):
+            return read_server(connection, schema)
+
+
 def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[str], None] = lambda schema: None) -> Plan:
     """Check all that can be checked before a row is read or anything written, and return the plan.
 
@@ -48,15 +81,16 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
         run.lock = run.sessions.open(run.target)
         locks.take_lock(run.lock, run.job.schema, run.job.lock_wait, on_wait)
         run.sessions.keep_alive(run.lock)
+    facts = _Facts(run)  # from here on, as the lock keeps other runs away
     if run.job.from_dump and not unusable:
         # with clear_raw what others have there is dropped: only where nothing else is wrong
-        if wrong := [*_check_target(run), *_check_standing(run, None)]:
+        if wrong := [*_check_target(run, facts), *_check_standing(run, None)]:
             raise CheckError(*wrong)
         notes, relatives = restore_structure(run, Path(run.job.from_dump), on_wait)
-    plan, problems = _check_schemas(run, parsed, unusable)
+    plan, problems = _check_schemas(run, facts, parsed, unusable)
     problems += preconditions.backup_problems(run.job.from_dump, plan, relatives) if plan else []
     if run.job.restores:
-        problems = [*_check_dump(run, plan, unusable), *problems]  # a snippet to paste comes last
+        problems = [*_check_dump(run, facts, plan, unusable), *problems]  # a snippet to paste comes last
     if plan is None or problems:
         raise CheckError(*problems)
     if run.job.from_dump:
@@ -91,13 +125,15 @@ def _check_servers(run: Run) -> dict[str, list[str]]:
     return {"origin": [], **unusable} if run.job.from_dump and unusable else unusable
 
 
-def _check_schemas(run: Run, parsed: Rules, unusable: Mapping[str, list[str]]) -> tuple[Plan | None, list[str]]:
+def _check_schemas(
+    run: Run, facts: _Facts, parsed: Rules, unusable: Mapping[str, list[str]]
+) -> tuple[Plan | None, list[str]]:
     """Return the plan and all problems, of each side that can be used too; the plan is None where one keeps it from us."""
-    found, gaps, problems = (None, None, unusable["origin"]) if "origin" in unusable else _check_origin(run, parsed)
-    problems = problems + (unusable["target"] if "target" in unusable else _check_target(run))
+    found, gaps, problems = (None, None, unusable["origin"]) if "origin" in unusable else _check_origin(run, facts, parsed)
+    problems = problems + (unusable["target"] if "target" in unusable else _check_target(run, facts))
     absent: set[str] = set()
     if found and "target" not in unusable:
-        absent, unknown = _check_types(run, found)
+        absent, unknown = _check_types(run, facts, found)
         problems += unknown
 
     def standing(plan: Plan | None) -> list[str]:
@@ -110,44 +146,38 @@ def _check_schemas(run: Run, parsed: Rules, unusable: Mapping[str, list[str]]) -
     collations = frozenset(collations_of(found)) - absent
     plan = make_plan(found, gaps.rules, gaps.warnings, collations, raw=run.job.dumps, all_indexes=run.job.indexes == "all")
     if "target" not in unusable:
-        plan, unlike = _check_values(run, plan)
+        plan, unlike = _check_values(run, facts, plan)
         problems += unlike
-    plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(run, plan)), *plan.warnings))
+    plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(facts, plan)), *plan.warnings))
     return plan, problems + standing(plan) + [f"{run.origin.side}: {line}" for line in width_problems(plan)]
 
 
-def _check_origin(run: Run, parsed: Rules) -> tuple[Catalog | None, Findings | None, list[str]]:
+def _check_origin(run: Run, facts: _Facts, parsed: Rules) -> tuple[Catalog | None, Findings | None, list[str]]:
     """Return the origin's catalog, if there is such a schema, how the rules fit it, and what the role may not read."""
     side = run.origin.side
+    missing = preconditions.origin_problems(side, facts.origin, run.job.origin_schema)
+    if missing:
+        return None, None, missing
     with run.sessions.lend(run.origin) as connection, translated(side, "reading the catalog"):
-        server = read_server(connection, run.job.origin_schema)
-        missing = preconditions.origin_problems(side, server, run.job.origin_schema)
-        if missing:
-            return None, None, missing
         found = read_catalog(connection, run.job.origin_schema)
     gaps = compare(parsed, found)
-    return found, gaps, preconditions.rights_problems(side, server, found, gaps.rules)
+    return found, gaps, preconditions.rights_problems(side, facts.origin, found, gaps.rules)
 
 
-def _check_target(run: Run) -> list[str]:
+def _check_target(run: Run, facts: _Facts) -> list[str]:
     """Return why the target can't be published to: the role, the schema, the reader."""
-    with run.sessions.lend(run.target) as connection, translated("target", "reading the catalog"):
-        server = read_server(connection, run.job.schema)
-        facts = read_target(connection, run.job.schema, run.job.reader)
-    problems = preconditions.target_problems(server, facts, run.job.schema, run.job.reader)
-    if preconditions.reader_problems(server, facts, run.job.reader):
+    problems = preconditions.target_problems(facts.target, facts.published, run.job.schema, run.job.reader)
+    if preconditions.reader_problems(facts.target, facts.published, run.job.reader):
         return problems
     with run.sessions.lend(run.target) as connection:  # what it can read already, it is told before hours of copying
         with translated("target", "looking for raw data"):  # what a killed run left, this one drops first
             left = [row.schema for row in ask(connection, RawSchema, "raw_schemas", marker=raw.MARKER)]
-        return problems + reader.verify_rights(connection, run.job, left)
+        return problems + reader.verify_unexposed(connection, run.job, left)
 
 
-def _changes_of_rules(run: Run, plan: Plan) -> list[str]:
+def _changes_of_rules(facts: _Facts, plan: Plan) -> list[str]:
     """Return warnings of what the last run masked or copied, and this one will not: the rules come from the internet."""
-    with run.sessions.lend(run.target) as connection, translated("target", "reading the last run's record"):
-        facts = read_target(connection, run.job.schema, run.job.reader)
-    return record.warnings(record.read(facts.published_comment), plan)
+    return record.warnings(record.read(facts.published.published_comment), plan)
 
 
 def _check_standing(run: Run, plan: Plan | None) -> list[str]:
@@ -160,31 +190,31 @@ def _check_standing(run: Run, plan: Plan | None) -> list[str]:
         return unreadable + others.obstacles(connection, run.job, plan.columns if plan else None)
 
 
-def _check_types(run: Run, found: Catalog) -> tuple[set[str], list[str]]:
+def _check_types(run: Run, facts: _Facts, found: Catalog) -> tuple[set[str], list[str]]:
     """Return the collations that the target has not, and a problem for each type that it has not."""
     types = published_types(found) | (raw.field_types(found) if run.job.dumps else {})
     with run.sessions.lend(run.target) as connection, translated("target", "looking up types"):
-        server = read_server(connection, run.job.schema)
         absent = lacking(connection, list(types), collations_of(found))
     collations = {row.name for row in absent if row.what == "collation"}
-    return collations, preconditions.lacking_problems(absent, types, server.major)
+    return collations, preconditions.lacking_problems(absent, types, facts.target.major)
 
 
-def _check_values(run: Run, plan: Plan) -> tuple[Plan, list[str]]:
+def _check_values(run: Run, facts: _Facts, plan: Plan) -> tuple[Plan, list[str]]:
     """Return the plan that keeps off values which the target can't hold, and a line for each column of another meaning."""
-    side = run.origin.side
-    with run.sessions.lend(run.origin) as connection, translated(side, "reading settings"):
-        server = read_server(connection, run.job.origin_schema)
-        digits: int | None = values.MONEY_DIGITS
-        if values.has_money(plan.catalog):
-            digits = None if run.job.from_dump else read_money_digits(connection)
-    with run.sessions.lend(run.target) as connection, translated("target", "reading settings"):
-        major = read_server(connection, run.job.schema).major
+    side, major = run.origin.side, facts.target.major
+    digits: int | None = values.MONEY_DIGITS
+    if values.has_money(plan.catalog):
+        digits = None if run.job.from_dump else _money_digits(run)
     problems = values.money_problems(side, plan, digits)
     problems += [] if run.job.dumps else values.cast_problems(side, plan)
-    if server.major != major:
+    if facts.origin.major != major:
         problems += _check_constants(run, plan, major)
-    return values.guarded(plan, server.major, major, in_text=run.job.dumps), problems
+    return values.guarded(plan, facts.origin.major, major, in_text=run.job.dumps), problems
+
+
+def _money_digits(run: Run) -> int:
+    with run.sessions.lend(run.origin) as connection, translated(run.origin.side, "reading settings"):
+        return read_money_digits(connection)
 
 
 def _check_constants(run: Run, plan: Plan, major: int) -> list[str]:
@@ -202,7 +232,7 @@ def _check_constants(run: Run, plan: Plan, major: int) -> list[str]:
         ]
 
 
-def _check_dump(run: Run, plan: Plan | None, unusable: Mapping[str, list[str]]) -> list[str]:
+def _check_dump(run: Run, facts: _Facts, plan: Plan | None, unusable: Mapping[str, list[str]]) -> list[str]:
     """Return why this machine can't dump or restore, and what stands in the way of raw data on the target."""
     problems: list[str] = []
     reason = illegal_raw(run.job.raw_schema, run.job.schema)
@@ -213,21 +243,17 @@ def _check_dump(run: Run, plan: Plan | None, unusable: Mapping[str, list[str]]) 
             refused = refused_settings(run.sessions, database)
             problems += [preconditions.settings_problem(database.side, refused)] if refused else []
     if not unusable and not run.job.from_dump:
-        with (
-            run.sessions.lend(run.origin) as connection,
-            translated(run.origin.side, "reading settings"),
-        ):
-            server = read_server(connection, run.job.origin_schema)
+        server = facts.origin
+        with run.sessions.lend(run.origin) as connection, translated(run.origin.side, "reading the catalog"):
             leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in plan.copied]) if plan else []
         problems += preconditions.dump_problems(run.origin.side, server, leaves)
         for program in ("pg_dump", "pg_restore"):
             said = run_command(archives.Command(program, ("--version",))).output
             problem = archives.version_problem(program, archives.version_of(said), run.origin.side, server.major)
             problems += [problem] if problem else []
+        locales = [server.locale, facts.target.locale]
+        problems += [f"{run.origin.side}: {line}" for line in raw.problems(plan, locales)] if plan else []
         with run.sessions.lend(run.target) as connection:
-            with translated("target", "reading settings"):
-                locales = [server.locale, read_server(connection, run.job.schema).locale]
-            problems += [f"{run.origin.side}: {line}" for line in raw.problems(plan, locales)] if plan else []
             problems += raw_schema.rights_problems(connection, run.job.raw_schema)
             problems += raw_schema.strangers(connection, run.job, run.job.raw_schema)
     return problems

@@ -10,19 +10,22 @@ from multischema.postgres.questions import ask, read_server, read_target
 from multischema.stages.preconditions import exposed_problems, hidden_problems, reader_problems
 
 
-def verify_rights(connection: Connection, job: Job, spared: Collection[str] = ()) -> list[str]:
-    """Return what the reader could read besides published schemas; of those that are `spared`, tables are not looked at."""
-    schema, reader = job.schema, job.reader
+def verify_rights(connection: Connection, job: Job) -> list[str]:
+    """Return why the reader is too powerful, or what it could read besides published schemas."""
     with translated("target", "reading the reader's rights"):
-        facts = read_target(connection, schema, reader)
-        problems = reader_problems(read_server(connection, schema), facts, reader)
-        if not problems:
-            looked_at = {"public", *([job.raw_schema] if job.restores else [])}.difference(spared)
-            rights = ask(
-                connection, Readable, "reader_rights", reader=reader, hidden=hidden_pattern(), raw=sorted(looked_at)
-            )
-            problems = exposed_problems(rights, reader)
-        return problems
+        facts = read_target(connection, job.schema, job.reader)
+        problems = reader_problems(read_server(connection, job.schema), facts, job.reader)
+    return problems or verify_unexposed(connection, job)
+
+
+def verify_unexposed(connection: Connection, job: Job, spared: Collection[str] = ()) -> list[str]:
+    """Return what the reader could read besides published schemas; of those that are `spared`, tables are not looked at."""
+    looked_at = {"public", *([job.raw_schema] if job.restores else [])}.difference(spared)
+    with translated("target", "reading the reader's rights"):
+        rights = ask(
+            connection, Readable, "reader_rights", reader=job.reader, hidden=hidden_pattern(), raw=sorted(looked_at)
+        )
+    return exposed_problems(rights, job.reader)
 
 
 def verify_readable(
