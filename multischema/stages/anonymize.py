@@ -40,7 +40,7 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
         grantees = list(
             dict.fromkeys(row.role for row in ask(connection, SchemaPrivilege, "schema_privileges", schema=job.staging))
         )
-        for statement in building.hide(job.staging, grantees):
+        for statement in building.revoke_schema(job.staging, grantees):
             connection.execute(statement)
         published = read_target(connection, job.schema, job.reader).published_comment
         connection.execute(building.comment_on_schema(job.staging, record.written(plan, job.app, record.read(published))))

@@ -28,7 +28,7 @@ def comment_on_schema(schema: str, comment: str) -> sql.Composed:
     return sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(schema), sql.Literal(comment))
 
 
-def hide(schema: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
+def revoke_schema(schema: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
     """Return the statements that take a schema from those it is granted to, and from those whom they granted it."""
     return [
         sql.SQL("REVOKE ALL ON SCHEMA {} FROM {} CASCADE").format(sql.Identifier(schema), grantee(role)) for role in grantees

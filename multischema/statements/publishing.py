@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from multischema.statements.building import hide
+from multischema.statements.building import revoke_schema
 
 
 def publish(staging: str, schema: str, old: str | None, reader: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
@@ -13,7 +13,7 @@ def publish(staging: str, schema: str, old: str | None, reader: str, grantees: S
     statements: list[sql.Composed] = []
     if old:
         statements.append(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(published, sql.Identifier(old)))
-        statements += hide(old, grantees)
+        statements += revoke_schema(old, grantees)
     return [
         *statements,
         sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(staging), published),
