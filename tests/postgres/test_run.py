@@ -2,8 +2,8 @@
 
 from multischema.pipeline import Published
 from tests.conftest import Place
-from tests.postgres.faults.test_faults import Running
 from tests.support.gates import GATED_ORIGIN, GATED_RULES, gate_in_copy
+from tests.support.runs import Running
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);

@@ -18,7 +18,7 @@ from psycopg import sql
 from demo.servers import Server
 from multischema.errors import CheckError, DatabaseError
 from tests.conftest import PASSWORD, PROGRAMS, TEMPORARY, Place
-from tests.postgres.test_cases import seen
+from tests.support.cases import seen
 from tests.support.gates import eventually, leave_detaching
 from tests.support.processes import process
 

@@ -18,6 +18,7 @@ from multischema.stages import anonymize as anonymizing
 from multischema.stages.run import Run
 from tests.conftest import Place
 from tests.support.gates import GATED_ORIGIN, GATED_RULES, Gate, eventually, gate_in_copy, leave_detaching
+from tests.support.runs import rows
 
 TABLES = """
 CREATE TABLE users (id int PRIMARY KEY, name text, city text);
@@ -71,13 +72,6 @@ def amid(place: Place, jobs: int) -> Iterator[tuple[Running, Gate]]:
         yield run, gate
         gate.open()
         run.join()
-
-
-def rows(place: Place, table: str) -> int:
-    """Return the number of rows of a staging table, as far as they are committed."""
-    (staging,) = (name for name in place.schemas() if name.startswith("etl_staging_"))
-    ((count,),) = place.read(f"SELECT count(*) FROM {staging}.{table}", as_="etl")
-    return int(count)
 
 
 CHANGED = "origin shop: table {} while it was copied; start again"

@@ -4,37 +4,25 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 import yaml
 from psycopg import sql
 
-from multischema import download, pipeline
+from multischema import pipeline
 from multischema.catalog.objects import MissingType
-from multischema.errors import CheckError, DatabaseError, EtlError, LockTimeout
-from multischema.plan.plan import Plan
+from multischema.errors import DatabaseError, EtlError, LockTimeout
 from multischema.postgres import database
 from multischema.postgres.database import Database
 from multischema.stages import preconditions
 from tests.conftest import PASSWORD, PROGRAMS, Place
+from tests.support.checks import ORIGIN, RULES, check, problems
 from tests.support.gates import eventually
 from tests.support.origins import SERVER
 from tests.support.pooler import pooled
 
-ORIGIN = """
-CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
-CREATE TABLE tokens (id serial PRIMARY KEY, token text);
-"""
-RULES = """
-tables:
-  - table_name: users
-    anonymized_column_names: [name]
-    non_anonymized_column_names: [city]
-  - table_name: tokens
-    truncated: true
-"""
 UNREACHABLE = "postgresql://someone:s3cr%40t%2Fs3cr%40t@127.0.0.1:1/somewhere"
 WANTED_URL = (
     "want postgresql://user:password@host:port/database, with special characters of user and password as %-escapes "
@@ -48,7 +36,6 @@ REFUSED_POOLER = (
     "the URL leads to a pooler (such as PgBouncer in transaction mode), which can't {use}; "
     "use the server's own address and port, or session mode"
 )
-
 # What a catalog holds, with the transaction that wrote each row; without statistics, which the server refreshes at will.
 CATALOG = """
 SELECT format('%s %s', xmin, row(n.*)) FROM pg_namespace AS n
@@ -61,7 +48,6 @@ UNION ALL SELECT format('%s %s', xmin, row(s.*)) FROM pg_db_role_setting AS s
 UNION ALL SELECT format('%s %s', xmin, row(m.*)) FROM pg_auth_members AS m
 UNION ALL SELECT format('%s %s', xmin, row(e.*)) FROM pg_extension AS e
 """
-
 NEXT_TRANSACTION = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
 
 
@@ -70,41 +56,6 @@ def shop(place: Place) -> Place:
     """Return a place whose origin the rules fit."""
     place.in_origin(ORIGIN)
     return place
-
-
-def check(
-    place: Place,
-    rules: str = RULES,
-    *,
-    origin: str | None = None,
-    target: str | None = None,
-    lock: bool = False,
-    **changes: object,
-) -> Plan:
-    """Run the check stage alone, as `--check` does, against other URLs if wanted."""
-    job = place.job(**changes)
-    databases = (
-        Database("origin", "shop", origin or place.origin_url),
-        Database("target", "shop", target or place.target_url),
-    )
-    with pipeline.open_run(job, *databases) as run:
-        return pipeline.check(run, download.fetch(place.rules(rules)), lock=lock)
-
-
-def problems(place: Place, rules: str = RULES, **changes: object) -> list[str]:
-    """Return the lines of a check that fails, a snippet as one, and see that it leaves nothing and tells no password."""
-    before = place.schemas()
-    with pytest.raises(CheckError) as caught:
-        check(place, rules, **changes)  # type: ignore[arg-type]
-    assert place.schemas() == before
-    assert place.sessions() == {"origin": 0, "target": 0}
-    text = str(caught.value)
-    assert PASSWORD not in text
-    assert quote(PASSWORD, safe="") not in text
-    assert "s3cr" not in text
-    assert all("\n" not in line for line in caught.value.problems)
-    head, tables, after = text.partition("\ntables:\n")
-    return [*head.split("\n"), *([f"{tables[1:]}{after}\n"] if tables else [])]
 
 
 # Reaching the servers.

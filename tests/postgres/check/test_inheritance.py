@@ -9,8 +9,8 @@ import pytest
 
 from multischema.errors import CheckError, EtlError
 from tests.conftest import PROGRAMS, Place
-from tests.postgres.faults.test_faults import Running
 from tests.support.gates import GATED_ORIGIN, GATED_RULES, gate_in_copy
+from tests.support.runs import Running
 
 METRICS = """
 CREATE SCHEMA chunks;

@@ -24,11 +24,11 @@ from multischema.postgres import database, sessions
 from multischema.postgres.database import Database
 from multischema.postgres.sessions import Sessions
 from tests.conftest import Place
-from tests.postgres.dump.test_dump import MEMBERS
-from tests.postgres.faults.test_faults import RULES, UNGATED, Running, behind_proxy, no_sessions, run_of_users
 from tests.support.clients import left_in
+from tests.support.dumps import MEMBERS
 from tests.support.gates import PATIENCE, eventually
 from tests.support.proxy import Proxy, proxied
+from tests.support.runs import RULES, UNGATED, Running, behind_proxy, no_sessions, run_of_users
 
 pytestmark = pytest.mark.usefixtures("private")
 

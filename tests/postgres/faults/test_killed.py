@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from tests.conftest import Place
-from tests.postgres.dump.test_dump import nothing_left
-from tests.postgres.faults.test_faults import RULES, gate_in, no_sessions, published, run_of_users
 from tests.support.clients import program
+from tests.support.dumps import nothing_left
 from tests.support.gates import PATIENCE
 from tests.support.processes import process
+from tests.support.runs import RULES, gate_in, no_sessions, published, run_of_users
 
 # A run stands at a gate as it is killed, or kills itself before or after a stage.
 STAGES = ["after check", "CREATE SCHEMA", "CREATE TABLE", "copy", "CREATE INDEX", "ALTER TABLE", "COMMENT"]

@@ -25,10 +25,10 @@ from psycopg.types.json import Json, Jsonb
 from multischema.errors import EtlError
 from multischema.pipeline import Published
 from tests.conftest import PROGRAMS, Place
-from tests.postgres.dump.test_dump import MEMBERS
-from tests.postgres.faults.test_faults import Running, behind_proxy, no_sessions
 from tests.support.clients import left_in
+from tests.support.dumps import MEMBERS
 from tests.support.gates import eventually
+from tests.support.runs import Running, behind_proxy, no_sessions
 
 # Personal values are made of these, and no others are: one search finds any of them.
 TEXT, NUMBER, DAY, UUID = "zqp", "91827364", "1871-03", "deadbeef"

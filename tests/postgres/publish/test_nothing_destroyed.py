@@ -14,7 +14,7 @@ from multischema import pipeline
 from multischema.errors import CheckError, VerifyError
 from multischema.postgres.database import Database
 from tests.conftest import PASSWORD, PROGRAMS, TEMPORARY, Place
-from tests.postgres.check.test_check import problems
+from tests.support.checks import problems
 from tests.support.gates import gate_at
 
 ORIGIN = """

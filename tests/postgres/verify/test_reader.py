@@ -15,7 +15,7 @@ from multischema.plan.plan import Plan
 from multischema.stages.index import Indexed
 from multischema.stages.run import Run
 from tests.conftest import PROGRAMS, Place
-from tests.postgres.test_leaks import Markers, found, rules
+from tests.support.markers import Markers, found, rules
 
 READABLE = """
 SELECT n.nspname::text, c.relname::text, array_agg(a.attname::text ORDER BY a.attnum)
