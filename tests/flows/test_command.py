@@ -101,6 +101,7 @@ def screen(printed: str) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_a_bar_while_rows_are_copied_and_nothing_of_it_at_the_end(shop: Shop) -> None:
     fill_slow(shop.place, rows=100)
     main_end, command_end = pty.openpty()
@@ -161,6 +162,7 @@ def test_a_check_of_incomplete_rules_gives_what_is_ready_to_paste(shop: Shop, ma
     assert (status, err) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_check_does_not_wait_for_a_run(shop: Shop, main: Main) -> None:
     fill_slow(shop.place, rows=300)
     command = shop.command(rules=SLOW_RULES)
@@ -175,18 +177,25 @@ def test_a_check_does_not_wait_for_a_run(shop: Shop, main: Main) -> None:
     [
         ({"ORIGIN_DB_URL": UNREACHABLE}, 1, r"origin {app}: can't connect: .*Connection refused.*"),
         pytest.param({"ETL_DB_URL": UNREACHABLE}, 1, r"target: can't connect: .*Connection refused.*", marks=SLOW),
-        ({"ORIGIN_DB_URL": "{wrong origin}"}, 1, r"origin {app}: can't connect: .*password authentication failed.*"),
+        pytest.param(
+            {"ORIGIN_DB_URL": "{wrong origin}"},
+            1,
+            r"origin {app}: can't connect: .*password authentication failed.*",
+            marks=SLOW,
+        ),
         pytest.param(
             {"ETL_DB_URL": "{wrong target}"},
             1,
             r"target: can't connect: .*password authentication failed.*",
             marks=SLOW,
         ),
-        ({"ETL_DB_URL": PASSWORD}, 1, r"target: this is not a Postgres URL; want .*"),
+        pytest.param({"ETL_DB_URL": PASSWORD}, 1, r"target: this is not a Postgres URL; want .*", marks=SLOW),
         ({"ETL_DB_URL": None}, 2, r"missing variable ETL_DB_URL: want the URL of the target"),
         pytest.param({"METABASE_USERNAME": "nobody"}, 1, r"target: the reader nobody does not exist; .*", marks=SLOW),
-        ({"APP": "Bad Name"}, 2, r"app 'Bad Name': an app's name has lowercase letters, digits and dashes"),
-        ({"APP": None}, 2, r"no app: want --app, or APP in the environment"),
+        pytest.param(
+            {"APP": "Bad Name"}, 2, r"app 'Bad Name': an app's name has lowercase letters, digits and dashes", marks=SLOW
+        ),
+        pytest.param({"APP": None}, 2, r"no app: want --app, or APP in the environment", marks=SLOW),
     ],
 )
 def test_bad_input_is_one_clear_line_and_leaves_nothing(
@@ -216,6 +225,7 @@ def test_without_rules_an_app_that_nobody_knows_is_a_usage_error(main: Main, sho
     )
 
 
+@pytest.mark.slow
 def test_variables_are_read_from_a_file_of_the_directory_and_the_environment_stands_above_it(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     file = "\n".join(f"{name}='{value}'" for name, value in {**shop.environment, "METABASE_USERNAME": "nobody"}.items())
@@ -225,7 +235,7 @@ def test_variables_are_read_from_a_file_of_the_directory_and_the_environment_sta
     assert command.wait() == 0, command.text
 
 
-@pytest.mark.parametrize("module", ["flows.etl", "blocks.register"])
+@pytest.mark.parametrize("module", ["flows.etl", pytest.param("blocks.register", marks=SLOW)])
 def test_a_prefect_server_that_does_not_answer_is_one_clear_line(module: str, shop: Shop) -> None:
     rules = RULES if module == "flows.etl" else None
     command = shop.command(module=module, rules=rules, PREFECT_API_URL="http://127.0.0.1:1/api")
@@ -236,6 +246,7 @@ def test_a_prefect_server_that_does_not_answer_is_one_clear_line(module: str, sh
     assert command.out == ""
 
 
+@pytest.mark.slow
 def test_a_url_that_is_not_of_an_api_is_one_clear_line(shop: Shop) -> None:
     command = shop.command(module="blocks.register", PREFECT_API_URL=shop.server.url.removesuffix("/api"))
     assert command.wait() == 1

@@ -57,6 +57,7 @@ def test_a_run_publishes_through_the_secret_blocks(shop: Shop) -> None:
     assert shop.place.sessions() == {"origin": 0, "target": 0}
 
 
+@pytest.mark.slow
 def test_runs_and_tasks_are_named_after_the_app_the_stages_and_the_tables(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     shop.run(RULES)
@@ -80,6 +81,7 @@ def test_runs_and_tasks_are_named_after_the_app_the_stages_and_the_tables(shop: 
     assert order[4:] == [f"{stage} {shop.app}" for stage in ("index", "verify", "publish", "clean")]
 
 
+@pytest.mark.slow
 def test_no_arrow_goes_from_a_table_to_a_later_stage_in_the_graph_of_a_run(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     shop.run(RULES)
@@ -122,6 +124,7 @@ def test_the_report_says_what_was_published_what_was_left_out_and_why(shop: Shop
     assert "private" not in text
 
 
+@pytest.mark.slow
 def test_the_progress_of_a_run_ends_at_all_of_it(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     shop.run(RULES)
@@ -131,6 +134,7 @@ def test_the_progress_of_a_run_ends_at_all_of_it(shop: Shop) -> None:
     assert artifact["data"] == 100.0
 
 
+@pytest.mark.slow
 def test_the_report_is_in_the_log_of_the_run(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     shop.run(RULES)
@@ -140,6 +144,7 @@ def test_the_report_is_in_the_log_of_the_run(shop: Shop) -> None:
     assert "warning: not read: view lyon" in report
 
 
+@pytest.mark.slow
 def test_no_task_keeps_or_reuses_a_result(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Task[Any, Any]] = []
 
@@ -163,6 +168,7 @@ def test_the_flow_keeps_no_result() -> None:
     assert etl.persist_result is False
 
 
+@pytest.mark.slow
 def test_with_results_kept_by_default_a_second_run_still_does_everything(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     storage = shop.server.home / "storage"

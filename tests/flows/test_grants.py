@@ -101,6 +101,7 @@ def test_a_role_with_what_the_command_prints_runs_the_app_in_stream_mode_and_rea
                 connection.execute(sql.SQL("SELECT {} FROM users").format(sql.Identifier(column)))
 
 
+@pytest.mark.slow
 def test_without_any_one_of_these_rights_the_origin_refuses_and_the_check_says_which(
     place: Place, origin: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +138,7 @@ def test_without_any_one_of_these_rights_the_origin_refuses_and_the_check_says_w
             pipeline.run(place.job(), place.rules(RULES), origin, target)
 
 
+@pytest.mark.slow
 def test_a_role_with_what_the_command_prints_for_mode_dump_can_dump(
     place: Place, origin: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:

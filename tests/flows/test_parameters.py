@@ -29,15 +29,15 @@ print(flow.fn.__module__, good.name, bad.name, isinstance(error, EtlError), erro
     ("name", "value"),
     [
         ("app", "Bad Name"),
-        ("app", "shop_1"),
-        ("app", ""),
-        ("rules", ""),
-        ("origin_schema", ""),
-        ("reader", ""),
+        pytest.param("app", "shop_1", marks=pytest.mark.slow),
+        pytest.param("app", "", marks=pytest.mark.slow),
+        pytest.param("rules", "", marks=pytest.mark.slow),
+        pytest.param("origin_schema", "", marks=pytest.mark.slow),
+        pytest.param("reader", "", marks=pytest.mark.slow),
         ("jobs", 0),
-        ("jobs", 33),
-        ("jobs", "many"),
-        ("lock_wait", -1),
+        pytest.param("jobs", 33, marks=pytest.mark.slow),
+        pytest.param("jobs", "many", marks=pytest.mark.slow),
+        pytest.param("lock_wait", -1, marks=pytest.mark.slow),
     ],
 )
 def test_a_bad_parameter_is_refused_before_anything_runs(name: str, value: Any, shop: Shop) -> None:
@@ -72,6 +72,7 @@ def test_no_parameter_has_room_for_a_url_of_a_database() -> None:
     assert not [name for name in etl.parameters.properties if "url" in name or "password" in name or "secret" in name]
 
 
+@pytest.mark.slow
 def test_a_worker_loads_and_runs_the_flow_from_another_directory(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     script = shop.directory / "loaded.py"

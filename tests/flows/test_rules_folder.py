@@ -13,6 +13,8 @@ from flows.etl import etl
 from tests.conftest import ROOT
 from tests.flows.conftest import Shop
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = "CREATE TABLE users (id integer PRIMARY KEY, name text);"
 RULES = "tables: [{table_name: users, anonymized_column_names: [name]}]"
 REFUSED = "outside of the folders that rules of a deployment are read from"

@@ -218,6 +218,7 @@ def test_a_run_that_is_killed_at_its_worst_moment_leaves_nothing_of_either_with_
     assert shop.place.schemas() == {shop.app}
 
 
+@pytest.mark.slow
 def test_an_error_of_the_project_has_no_traceback_even_at_the_most_talkative_level(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     failing_row(shop)

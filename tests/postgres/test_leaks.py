@@ -151,7 +151,8 @@ def test_no_marker_of_a_personal_column_leaves_the_origin(
     assert found(forms_of_password(), [*said, *wires, origin_wire.sent, command_lines, *contents(empty_disk)]) == set()
 
 
-@pytest.mark.parametrize("backup", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backup", [False, True])
 @pytest.mark.parametrize(("origin", "target"), PAIRS)
 def test_in_mode_dump_no_marker_is_in_wal_logs_or_statistics_and_none_anywhere_after_the_run(
     origin: str,

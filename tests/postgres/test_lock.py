@@ -106,6 +106,7 @@ def test_a_second_run_of_an_app_gives_up_after_its_patience_and_leaves_the_first
     lock_is_free(place)
 
 
+@pytest.mark.slow
 def test_runs_of_different_apps_go_side_by_side_on_one_target(place: Place) -> None:
     place.in_origin(ORIGIN)
     rules = place.rules(RULES)
@@ -244,7 +245,10 @@ RECORD = 'multi-schema-postgres-etl masked {"copied": {"one": [], "two": []}, "t
 NAMES = ["a", "a_b", "a.b", "axb", "aa", "a+", "A B", "a b", 'a"b', "a\\d", "a1", "[a]", "(a|b)", "b", "été", "a^$", "a-"]
 
 
-@pytest.mark.parametrize("app", ["a", "a.b", 'a"b', "a\\d", "(a|b)", "[a]", "a^$", "été", "a_0123abcd"])
+MORE_APPS = ["a.b", 'a"b', "a\\d", "(a|b)", "[a]", "a^$", "été", "a_0123abcd"]
+
+
+@pytest.mark.parametrize("app", ["a", *(pytest.param(app, marks=pytest.mark.slow) for app in MORE_APPS)])
 def test_a_run_drops_what_killed_runs_of_its_own_app_left_and_nothing_else(app: str, place: Place) -> None:
     place.in_origin(ORIGIN)
     own = [staging_name(app, "0123abcd"), old_name(app, "89efcdab")]

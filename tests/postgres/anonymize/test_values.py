@@ -11,6 +11,8 @@ from multischema.errors import CheckError
 from tests.conftest import PROGRAMS, Place
 from tests.support.origins import TYPES, oid
 
+pytestmark = pytest.mark.slow
+
 # Each function tells something else than the type's own output function does.
 CASTS = """
 CREATE TYPE mood AS ENUM ('good', 'it''s, "bad"');
@@ -54,7 +56,7 @@ INSERT INTO users DEFAULT VALUES;
 """
 COLUMNS = "mood, moods, feeling, feelings, span, spans, told, tolds, small"
 CLEAR = "tables: [{table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [%s]}]"
-MODES = ["stream", pytest.param("dump", marks=pytest.mark.slow)]
+MODES = ["stream", "dump"]
 BAD = 'it\'s, "bad"'
 
 
@@ -130,7 +132,6 @@ def test_a_cast_to_json_within_a_composite_type_is_refused_by_name_and_mode_dump
     place.run("tables: [{table_name: users, anonymized_column_names: [name, odd]}]")
 
 
-@pytest.mark.slow
 def test_a_dump_publishes_the_labels_of_a_composite_type_though_a_user_defined_a_cast_to_json(place: Place) -> None:
     place.in_origin(
         """

@@ -10,6 +10,8 @@ from multischema.postgres.connecting import connect
 from multischema.postgres.database import Database
 from tests.conftest import PAIRS, Place
 
+pytestmark = pytest.mark.slow
+
 
 def language(database: Database) -> str:
     """Return the language of a session's messages, as a locale."""

@@ -23,6 +23,8 @@ from multischema.postgres.sessions import Sessions
 from tests.conftest import PASSWORD, Place
 from tests.support.gates import PATIENCE, eventually
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
 INSERT INTO users (name, city) VALUES ('Marie', 'Lyon');

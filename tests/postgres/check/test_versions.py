@@ -16,6 +16,8 @@ from multischema.errors import CheckError, EtlError
 from multischema.postgres.questions import lacking
 from tests.conftest import PROGRAMS, TEMPORARY, Place
 
+pytestmark = pytest.mark.slow
+
 CLEAR = "tables: [{table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [%s]}]"
 MODES = ["stream", "dump"]
 

@@ -166,6 +166,7 @@ def test_a_snapshot_whose_transaction_ends_as_it_is_imported_is_a_lost_one(place
             kept.unlink()
 
 
+@pytest.mark.slow
 def test_a_run_that_loses_every_snapshot_gives_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
     export = export_snapshot
@@ -188,6 +189,7 @@ def test_a_run_that_loses_every_snapshot_gives_up(place: Place, monkeypatch: pyt
     assert place.schemas() == {"shop"}
 
 
+@pytest.mark.slow
 def test_sessions_that_a_proxy_cut_while_nobody_used_them_do_not_fail_a_run(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +251,7 @@ def test_a_server_that_is_restarted_amid_a_run_fails_it_and_the_next_one_succeed
 # Links that stall: nothing comes any more, and nothing says so.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["origin", "target"])
 def test_when_a_run_is_ended_every_thread_returns_though_a_link_has_stalled(
     side: str, place: Place, monkeypatch: pytest.MonkeyPatch
@@ -284,6 +287,7 @@ def test_when_a_run_is_ended_every_thread_returns_though_a_link_has_stalled(
     assert run_of_users(place) == 1
 
 
+@pytest.mark.slow
 def test_a_session_that_stalls_while_it_is_set_up_returns_when_the_run_is_ended(place: Place) -> None:
     ready_for_query = b"Z\x00\x00\x00\x05I"
     with behind_proxy(place, "origin") as (proxy, (origin, _)), Sessions("multi-schema test") as opened:
@@ -308,6 +312,7 @@ def test_a_session_that_stalls_while_it_is_set_up_returns_when_the_run_is_ended(
         assert isinstance(raised[0], ConnectionLost | RunEnded)
 
 
+@pytest.mark.slow
 def test_a_thread_between_two_statements_is_ended_though_another_one_takes_its_time(place: Place) -> None:
     with behind_proxy(place, "origin") as (proxy, (origin, target)), Sessions("multi-schema test") as opened:
         lent = threading.Barrier(3)

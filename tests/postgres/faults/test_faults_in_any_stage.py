@@ -261,7 +261,8 @@ def test_a_server_without_a_connection_to_spare_fails_the_run_in_lines_that_say_
     assert run_of_users(here) == 2
 
 
-@pytest.mark.parametrize("mode", ["stream", pytest.param("dump", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["stream", "dump"])
 def test_rules_that_change_after_the_check_are_those_of_the_next_run(mode: str, here: Place) -> None:
     with behind_proxy(here, "target") as (proxy, databases):
         proxy.stall_at_request(b"CREATE TABLE")

@@ -8,6 +8,8 @@ import pytest
 from multischema.errors import DatabaseError, EtlError, VerifyError
 from tests.conftest import PROGRAMS, Place
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = """
 CREATE TABLE users (id int PRIMARY KEY, name text);
 CREATE TABLE orders (id int PRIMARY KEY, user_id int REFERENCES users);

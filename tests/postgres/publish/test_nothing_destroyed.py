@@ -17,6 +17,8 @@ from tests.conftest import PASSWORD, PROGRAMS, TEMPORARY, Place
 from tests.support.checks import problems
 from tests.support.gates import gate_at
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = """
 CREATE TABLE users (id int PRIMARY KEY, name text);
 CREATE TABLE orders (id int PRIMARY KEY, user_id int REFERENCES users);

@@ -5,6 +5,8 @@ import pytest
 from multischema.errors import CheckError
 from tests.conftest import PROGRAMS, Place
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = """
 CREATE TABLE users (id integer PRIMARY KEY, name text, email text, city text);
 CREATE TABLE visits (id integer PRIMARY KEY, note text);
