@@ -50,7 +50,11 @@ def origin(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """Give the origin as a role sees it that may do nothing, in a database where PUBLIC may do nothing either."""
     monkeypatch.chdir(place.path)
     monkeypatch.setenv("PATH", str(PROGRAMS["18"]), prepend=":")
-    for name, value in {"APP": "shop", "ORIGIN_DB_URL": place.origin_url, "CONFIG_PATH": place.rules(RULES)}.items():
+    for name, value in {
+        "APP": "invented-shop",
+        "ORIGIN_DB_URL": place.origin_url,
+        "CONFIG_PATH": place.rules(RULES),
+    }.items():
         monkeypatch.setenv(name, value)
     role = sql.Identifier(f"least_{place.number}")
     place.in_origin(ORIGIN)
@@ -153,9 +157,14 @@ def test_a_role_with_what_the_command_prints_for_mode_dump_can_dump(
 @pytest.mark.parametrize(
     ("arguments", "changed", "status", "message"),
     [
-        ([], {"ORIGIN_DB_URL": ""}, 2, "missing variable ORIGIN_DB_URL: want the URL of the origin shop"),
-        ([], {"CONFIG_PATH": ""}, 2, "unknown app shop: it needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"),
-        (["--origin-schema", "none"], {}, 2, "origin shop: schema none holds no table; want --origin-schema"),
+        ([], {"ORIGIN_DB_URL": ""}, 2, "missing variable ORIGIN_DB_URL: want the URL of the origin invented-shop"),
+        (
+            [],
+            {"CONFIG_PATH": ""},
+            2,
+            "unknown app invented-shop: it needs --rules, or CONFIG_PATH, or an entry in prefect.yaml",
+        ),
+        (["--origin-schema", "none"], {}, 2, "origin invented-shop: schema none holds no table; want --origin-schema"),
         (["--rules", "none.yml"], {}, 1, "rules: none.yml: no such file or directory; want a readable file or an https URL"),
     ],
 )
@@ -180,7 +189,7 @@ def test_rules_with_gaps_have_no_least_rights(place: Place, origin: Database, ca
     assert grants.main(["--rules", gaps]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "origin shop: missing rule for column notes.second" in shown.err
+    assert "origin invented-shop: missing rule for column notes.second" in shown.err
 
 
 def test_a_key_that_refers_to_a_masked_column_is_not_among_the_rights(

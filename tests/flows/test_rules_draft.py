@@ -30,11 +30,11 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs a command here, with the variables of the app `shop`."""
+    """Return a function that runs a command here, with the variables of an app that no prefect.yaml has."""
     monkeypatch.chdir(place.path)
     monkeypatch.setattr("blocks.urls._given", {})
     variables = {
-        "APP": "shop",
+        "APP": "invented-shop",
         "ORIGIN_DB_URL": place.origin_url,
         "ETL_DB_URL": place.target_url,
         "METABASE_USERNAME": place.reader,
@@ -55,7 +55,7 @@ def test_the_draft_of_an_origin_passes_the_check_unchanged(place: Place, run: Ru
     assert (status, err) == (0, "")
     status, out, err = run(command_line.main, etl, ["--check", "--rules", place.rules(draft)])
     assert (status, err) == (0, "")
-    assert "checked shop: 4 tables to copy, 1 truncated" in out
+    assert "checked invented-shop: 4 tables to copy, 1 truncated" in out
 
 
 def test_the_draft_masks_texts_and_what_its_name_makes_personal(place: Place, run: Run) -> None:
@@ -182,9 +182,14 @@ def test_of_the_keys_of_a_draft_the_check_has_nothing_to_tell_and_none_comes_thr
     ("arguments", "changed", "status", "message"),
     [
         ([], {"APP": ""}, 2, "error: no app: want --app, or APP in the environment\n"),
-        ([], {"ORIGIN_DB_URL": ""}, 2, "error: missing variable ORIGIN_DB_URL: want the URL of the origin shop\n"),
+        ([], {"ORIGIN_DB_URL": ""}, 2, "error: missing variable ORIGIN_DB_URL: want the URL of the origin invented-shop\n"),
         (["--app", "rdvi"], {}, 2, "error: missing variable RDV_INSERTION_DB_URL: want the URL of the origin rdvi\n"),
-        (["--origin-schema", "none"], {}, 2, "error: origin shop: schema none holds no table; want --origin-schema\n"),
+        (
+            ["--origin-schema", "none"],
+            {},
+            2,
+            "error: origin invented-shop: schema none holds no table; want --origin-schema\n",
+        ),
     ],
 )
 def test_without_a_database_to_draft_from_it_says_what_is_missing(
@@ -197,7 +202,7 @@ def test_a_wrong_password_is_one_line_without_it(place: Place, run: Run) -> None
     url = place.origin_server.url(place.name, place.etl, PASSWORD)
     status, out, err = run(rules_draft.main, [], ORIGIN_DB_URL=url)
     assert (status, out) == (1, "")
-    assert err.startswith("error: origin shop: can't connect: ")
+    assert err.startswith("error: origin invented-shop: can't connect: ")
     assert "password authentication failed" in err
     assert len(err.splitlines()) == 1
     assert PASSWORD not in err
@@ -207,7 +212,7 @@ def test_the_other_origin_is_not_drafted_from_for_an_app_that_it_does_not_belong
     place.in_origin(ORIGIN)
     status, out, err = run(rules_draft.main, ["--app", "garage"])
     assert (status, out) == (2, "")
-    assert err == "error: ORIGIN_DB_URL belongs to APP=shop, not to garage\n"
+    assert err == "error: ORIGIN_DB_URL belongs to APP=invented-shop, not to garage\n"
 
 
 def test_all_commands_take_entries_with_a_name_and_nothing_else(place: Place, run: Run) -> None:
@@ -223,7 +228,7 @@ def test_all_commands_take_entries_with_a_name_and_nothing_else(place: Place, ru
     assert 'GRANT SELECT ("user_id", "visit") ON TABLE "public"."roles"' in granted
     status, out, err = run(command_line.main, etl, ["--check", "--rules", rules])
     assert (status, err) == (0, "")
-    assert "checked shop: 5 tables to copy" in out
+    assert "checked invented-shop: 5 tables to copy" in out
     status, _, err = run(command_line.main, etl, ["--check", "--rules", place.rules("tables: [{table_name: users}]")])
     assert status == 1
     assert "missing rule for column users.name" in err

@@ -46,7 +46,7 @@ def register(server: PrefectServer) -> str:
 def publish(server: PrefectServer) -> str:
     """Run the command line for an app whose databases nobody will ask; return what was said."""
     databases = {"ETL_DB_URL": SECRET, "ORIGIN_DB_URL": SECRET}
-    return said(server, "flows.etl", APP="shop", CONFIG_PATH="none.yml", METABASE_USERNAME="metabase", **databases)
+    return said(server, "flows.etl", APP="invented-shop", CONFIG_PATH="none.yml", METABASE_USERNAME="metabase", **databases)
 
 
 def said(server: PrefectServer, module: str, **environment: str) -> str:

@@ -42,7 +42,7 @@ REFUSED = (
 )
 TALKATIVE = {"PREFECT_LOGGING_LEVEL": "DEBUG", "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG", "PREFECT_DEBUG_MODE": "true"}
 PATIENCE = 120  # seconds that a busy machine gets for what usually takes two
-CHECKED = "checked shop: 1 table to copy, 0 truncated, 1 index, 0 warnings"
+CHECKED = "checked invented-shop: 1 table to copy, 0 truncated, 1 index, 0 warnings"
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ def shop(place: Place) -> Place:
 
 
 def environment(place: Place) -> dict[str, str]:
-    """Return what a user of app `shop` has in `.env`."""
+    """Return what a user of app `invented-shop`, which no prefect.yaml has has in `.env`."""
     return {
-        "APP": "shop",
+        "APP": "invented-shop",
         "ETL_DB_URL": place.target_url,
         "METABASE_USERNAME": place.reader,
         "ORIGIN_DB_URL": place.origin_url,
@@ -148,7 +148,7 @@ class Case:
 CASES = [
     Case(
         "neither the origin nor the target can be reached",
-        [f"error: origin shop: {REFUSED}", f"error: target: {REFUSED}"],
+        [f"error: origin invented-shop: {REFUSED}", f"error: target: {REFUSED}"],
         changes={"ORIGIN_DB_URL": UNREACHABLE, "ETL_DB_URL": UNREACHABLE},
     ),
     Case(
@@ -202,7 +202,7 @@ def test_gaps_of_the_rules_end_the_command_with_a_snippet_that_closes_them(shop:
     shop.rules("tables: []")
     result = check(shop, environment(shop))
     first, snippet = result.err.split("\n", 1)
-    assert (result.status, first) == (1, "error: origin shop: missing rules for table users")
+    assert (result.status, first) == (1, "error: origin invented-shop: missing rules for table users")
     shop.rules(snippet)
     assert check(shop, environment(shop)).status == 0
 
