@@ -172,7 +172,7 @@ def test_what_prefect_deploy_makes_of_the_file_is_the_same(server: PrefectServer
     for app in APPS:
         server.ask("DELETE", f"deployments/{_deployment(server, app)['id']}")
     deploy = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", *(f"--name={app}" for app in APPS)],
         cwd=OWN,
         env={**server.client, **values},
         capture_output=True,
