@@ -30,7 +30,7 @@ def register(environment: Mapping[str, str]) -> list[str]:
     if not blocks:
         known = ", ".join([urls.TARGET_VARIABLE, *urls.ORIGIN_VARIABLES.values()])
         raise UsageError(
-            f"the environment provides no database URL: want some of {known}, or {urls.OTHER_ORIGIN_VARIABLE} with APP"
+            f"the environment provides no database URL: want one of {known}, or {urls.OTHER_ORIGIN_VARIABLE} with APP"
         )
     lines = []
     for block, (variable, url) in blocks.items():

@@ -17,7 +17,7 @@ ORIGIN_VARIABLES = {
 }
 APP_NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 
-SILENT_SERVER = "the Prefect server of PREFECT_API_URL does not answer; start it, or do without the variable"
+SILENT_SERVER = "the Prefect server of PREFECT_API_URL does not answer; start it, or unset the variable"
 
 _given: dict[str, str] = {}
 
@@ -25,7 +25,7 @@ _given: dict[str, str] = {}
 def origin_block(app: str) -> str:
     """Return the name of the block with an app's database URL. Raises UsageError for a name that no block can have."""
     if not re.fullmatch(APP_NAME, app):
-        raise UsageError(f"app {app!r}: an app's name has lowercase letters, digits and dashes")
+        raise UsageError(f"app {app!r}: want a name of lowercase letters, digits and dashes")
     return f"{app}-db-url"
 
 

@@ -21,14 +21,14 @@ def automations(flows: list[str]) -> list[AutomationCore]:
     return [
         _crashed(
             "etl: runs of a dead worker are Crashed",
-            "A Running run of which nothing was heard for 5 minutes: its worker, or its process, was killed.",
+            "A Running run that sent nothing for 5 minutes: its worker, or its process, was killed.",
             flows,
             after={"prefect.flow-run.heartbeat"},
             within=SILENCE,
         ),
         _crashed(
             "etl: runs that never start are Crashed",
-            "A run that a worker took half an hour ago and that did not start: the worker was killed in between.",
+            "A run that a worker took half an hour ago and never started: the worker was killed in between.",
             flows,
             after={f"prefect.flow-run.{state}" for state in ("Pending", "Submitting", "InfrastructurePending")},
             within=START,
@@ -42,7 +42,7 @@ def set_up(client: SyncPrefectClient, flows: list[str]) -> Iterator[str]:
         found = client.read_automations_by_name(wanted.name)
         for extra in found[1:]:
             client.delete_automation(extra.id)
-            yield f"automation {wanted.name!r}: removed a second one of that name"
+            yield f"automation {wanted.name!r}: removed a duplicate"
         if not found:
             client.create_automation(wanted)
             yield f"automation {wanted.name!r}: created"

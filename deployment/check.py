@@ -37,7 +37,7 @@ _NOT_DONE = {
     "version": "the commit says it",
     "version_type": "the commit says it",
     "flow_name": "the flow says it",
-    "concurrency_limit": "its lease can kill a healthy run; the app's lock in the target has the second run wait already",
+    "concurrency_limit": "its lease can kill a healthy run; the app's lock in the target already makes a second run wait",
 }
 _STEP_KEYS = {"id", "requires"}
 _ANYTHING = "1"  # a name, a number and a boolean
@@ -108,7 +108,7 @@ def _top(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"prefect-version: found {content['prefect-version']}, want {prefect.__version__}, which is installed"
     yield from _not_done("", content)
     if not content.get("pull"):
-        yield "pull: missing; Prefect would take the folder that the deploy runs in, which is not there on a worker"
+        yield "pull: missing; Prefect would take the folder that the deploy runs in, which a worker does not have"
     for step in content.get("pull") or []:
         yield from _step(step)
 
@@ -123,7 +123,7 @@ def _deployment(deployment: dict[str, Any]) -> Iterator[str]:
     yield from _unknown(where, deployment, _names(DeploymentConfig))
     yield from _not_done(where, deployment)
     if deployment.get("pull") is not None:
-        yield f"{where}pull: it stands once, for all deployments"
+        yield f"{where}pull: want it once, for all deployments"
     yield from _parameters(where, deployment)
     yield from _work_pool(where, deployment.get("work_pool"))
     schedules = deployment.get("schedules") or []
@@ -169,7 +169,7 @@ def _schedule(where: str, schedule: Mapping[str, Any]) -> Iterator[str]:
     if unknown:
         return
     if not slug:
-        yield f"{where}want a slug, by which a later deploy knows it again"
+        yield f"{where}want a slug, so that a later deploy recognizes it"
     if not schedule.get("timezone"):
         yield f"{where}want a timezone; without one it is UTC"
     try:
@@ -234,7 +234,7 @@ def _templates(content: Mapping[str, Any]) -> Iterator[str]:
             elif name not in names:
                 yield f"{where}: {name} is not declared in definitions.environment"
         if "{{" in rest or "}}" in rest:
-            yield f"{where}: {text!r} holds braces that are no template, and would stay as they are; want {{{{ $NAME }}}}"
+            yield f"{where}: {text!r} holds braces that are not a template and would stay as they are; want {{{{ $NAME }}}}"
     for name in names.keys() - used:
         yield f"definitions.environment: {name} is used nowhere"
 
@@ -291,7 +291,7 @@ def _unknown(where: str, found: Mapping[str, Any], known: Iterable[str]) -> Iter
 def _not_done(where: str, found: Mapping[str, Any]) -> Iterator[str]:
     """Find keys that Prefect reads and `make deploy` does not."""
     for key in _NOT_DONE.keys() & found.keys():
-        yield f"{where or 'prefect.yaml: '}{key} is not for here: {_NOT_DONE[key]}"
+        yield f"{where or 'prefect.yaml: '}{key} does not belong here: {_NOT_DONE[key]}"
 
 
 def _twice(kind: str, names: Iterable[Any]) -> Iterator[str]:

@@ -26,7 +26,7 @@ def read(file: Path = FILE) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file.name}: can't be read: {type(error).__name__}") from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{file.name}: is no YAML: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{file.name}: is not YAML: {' '.join(str(error).split())}") from None
     if twice:
         raise UsageError(*(f"{file.name}: {problem}" for problem in twice))
     if not isinstance(content, dict):

@@ -92,7 +92,7 @@ def _set_up_schedules(
     for stale in found:
         if kept.get(stale.slug) is not stale and stale.id:
             client.delete_deployment_schedule(deployment, stale.id)
-            yield f"schedule {name}/{stale.slug or stale.id}: removed, as prefect.yaml does not have it"
+            yield f"schedule {name}/{stale.slug or stale.id}: removed, prefect.yaml does not have it"
     for schedule in wanted:
         known = kept.get(schedule.slug)
         if known is None or known.id is None:

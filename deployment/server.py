@@ -95,8 +95,8 @@ def passed_on(given: Sequence[str]) -> Sequence[str]:
     parser = argparse.ArgumentParser(
         prog="python -m deployment.server",
         usage="%(prog)s [-h] [COMMAND ...]",
-        description="Start a Prefect server that wants a login, keeps its key apart, and its data in a Postgres database.",
-        epilog="The environment (or .env) has what docs/server.md says.",
+        description="Start a Prefect server that requires a login, keeps its data in Postgres and its key elsewhere.",
+        epilog="The environment (or .env) sets the variables that docs/server.md lists.",
     )
     parser.add_argument("command", nargs="?", choices=COMMANDS, help="one of `prefect server`, with its own arguments")
     parser.parse_args(given[:1])  # what follows is that command's
@@ -127,7 +127,7 @@ def _key(given: str) -> list[str]:
     try:
         Fernet(given.encode())
     except ValueError:
-        return [f"{KEY}: is no key; make one, once, with: {made}"]
+        return [f"{KEY}: is not a key; make one, once, with: {made}"]
     return []
 
 

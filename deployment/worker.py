@@ -88,7 +88,7 @@ class Worker(ProcessWorker):
         found = await self.client.read_flow_run(flow_run)
         if not (found.state and found.state.is_crashed()):
             return False
-        message = "Its worker was stopped, as at each deploy: the next worker runs it again."
+        message = "Its worker was stopped, as each deploy does: the next worker runs it again."
         await self.client.set_flow_run_state(flow_run, AwaitingRetry(message=message))
         return True
 
@@ -124,7 +124,7 @@ async def _work(worker: Worker) -> None:
         async def stop_when_told() -> None:
             with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 async for number in signals:
-                    _say(f"{number.name}: the worker stops, and the run that is under way, if any, is handed to the next")
+                    _say(f"{number.name}: the worker stops; the next one takes over the run under way, if any")
                     break  # another one ends the worker at once
             await worker.stop()
             group.cancel_scope.cancel()
@@ -141,7 +141,7 @@ def _check() -> None:
         try:
             client.read_work_pool(POOL)
         except ObjectNotFound:
-            raise EtlError(f"work pool {POOL}: there is none on {api}; `make deploy` makes it") from None
+            raise EtlError(f"work pool {POOL}: not found on {api}; `make deploy` creates it") from None
 
 
 def _signal(group: int, number: signal.Signals) -> None:
@@ -157,9 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deployment.worker",
         description=f"Run the flow runs of the work pool {POOL} as processes, one at a time.",
-        epilog="The environment (or .env) has PREFECT_API_URL and the login, as of every client of Prefect.",
+        epilog="The environment (or .env) has PREFECT_API_URL and the login, as for every Prefect client.",
     )
-    parser.add_argument("--name", default=POOL, help=f"the worker's name: keep it over restarts (default: {POOL})")
+    parser.add_argument("--name", default=POOL, help=f"the worker's name: keep it across restarts (default: {POOL})")
     return parser
 
 

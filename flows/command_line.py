@@ -86,8 +86,8 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
     problems = []
     if not parameters["rules"]:
         problems.append(
-            f"unknown app {name}: known are {', '.join(sorted(known)) or 'none'}; "
-            "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"
+            f"unknown app {name}: known apps: {', '.join(sorted(known)) or 'none'}; "
+            "give another --rules, CONFIG_PATH or an entry in prefect.yaml"
         )
     foreign = urls.foreign_origin(name, environment.get("APP"))
     found, missing = _urls(name, environment, backup=bool(parameters["from_dump"]))
@@ -96,7 +96,7 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
         found[urls.origin_block(name)] = environment[urls.origin_variable(name)]  # what the target must not be
     if given.check and parameters["from_dump"]:
         problems.append(
-            "--check writes nothing, and can't read a dump's catalog without restoring its structure: leave one out"
+            "--check writes nothing, but reading a dump's catalog means restoring its structure: leave out one of the two"
         )
     if foreign and not parameters["from_dump"]:
         problems.append(foreign)
@@ -165,7 +165,7 @@ def parser(etl: Flow[..., Any], prog: str) -> argparse.ArgumentParser:
     """Return the parser: an option for each parameter of the flow, with its type, choices, bounds and its line of Args."""
     made = argparse.ArgumentParser(
         prog=prog,
-        description="Copy an app's database into its schema of the analytics database, every personal datum masked.",
+        description="Copy an app's database into its schema of the analytics database, with every personal datum masked.",
         epilog="Databases and reader come from the environment or .env: see .env.example.",
         argument_default=argparse.SUPPRESS,
     )
@@ -173,7 +173,7 @@ def parser(etl: Flow[..., Any], prog: str) -> argparse.ArgumentParser:
         default = _DEFAULTS.get(name) or shown["default"]
         said = shown["description"] + (f" (default: {default})" if default not in ("", False) else "")
         made.add_argument(f"--{name.replace('_', '-')}", help=said.replace("%", "%%"), **_kind(name, shown))
-    made.add_argument("--check", action="store_true", default=False, help="Stop after the check stage, write nothing")
+    made.add_argument("--check", action="store_true", default=False, help="Stop after the check stage and write nothing")
     return made
 
 

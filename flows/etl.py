@@ -16,11 +16,11 @@ from multischema.report import Report
 from multischema.stages.run import new_run_id
 
 # what Prefect's UI says of the flow and of its deployments: of the docstring it would show the Args too, run together
-DESCRIPTION = """Publishes an app's database in its schema of the analytics database, every personal datum masked.
+DESCRIPTION = """Publishes an app's database in its schema of the analytics database, with every personal datum masked.
 
-Its stages: download rules, check, in mode dump also dump and restore, then anonymize (a task `copy` per table, largest
-first), index, verify, publish, clean.
-A run that fails leaves the published schema as it was. The report of a run is among its artifacts, `<app>-report`."""
+Its stages: download rules, check, dump and restore (in mode dump), anonymize (a task `copy` per table, largest first),
+index, verify, publish, clean.
+A run that fails leaves the published schema as it was. One that publishes keeps its report: the artifact `<app>-report`."""
 
 one_line_errors()
 # the parameter's name is the users' word; pydantic had a method of that name once
@@ -51,19 +51,19 @@ def etl(
 
     Args:
         app: The app's name; a deployment reads its database's URL from the Secret block `<app>-db-url`
-        rules: URL (https) or path of the app's anonymizer.yml; a deployment reads paths in its code's folder or RULES_FOLDER
-        schema: The published schema; where it is empty, the app's name
-        origin_schema: The schema of the origin that is copied
-        reader: The role that Metabase reads with
-        jobs: How many tables, then indexes, are worked on at a time
+        rules: https URL or path of the app's anonymizer.yml; a deployment reads files in its code's folder or RULES_FOLDER
+        schema: The published schema; empty means the app's name
+        origin_schema: The schema of the origin to copy
+        reader: The role that Metabase connects as
+        jobs: How many tables to copy, then indexes to build, at a time
         lock_wait: How many seconds to wait for another run of this app
-        mode: stream reads the origin; dump restores a pg_dump of it into `public` of the target first, and reads that
-        from_dump: Publish from this file, a backup by pg_dump, on the machine that runs this; the origin is not contacted
-        keep_dump: Keep the dump, with its personal data; the next run with it starts from there
-        clear_raw: Drop what others have in `public` of the target, which mode dump refuses to do
-        indexes: useful leaves out indexes whose columns are all masked, as nobody can search by them; all builds them too
-        drop_dependants: Drop, with a warning, what others built on the published schema and can't be created again on it
-        adopt: Replace, once, a schema of the published one's name that the tool before this one made
+        mode: stream reads the origin; dump first restores a pg_dump of it into `public` of the target, then reads that
+        from_dump: Publish from this pg_dump backup on the machine that runs the flow, without contacting the origin
+        keep_dump: Keep the dump, personal data included; the next run with this option starts from it
+        clear_raw: Drop what others have in `public` of the target; without this, mode dump refuses to run
+        indexes: useful leaves out indexes whose columns are all masked: nobody can search by them; all builds them too
+        drop_dependants: Drop, with a warning, what others built on the published schema if it can't be created again
+        adopt: Replace, once, a schema of the same name that the tool before this one made
     """
     job = Job.of(locals(), new_run_id())
     target = Database("target", app, urls.load(urls.TARGET))

@@ -1,4 +1,4 @@
-"""Print the least rights that an app's role needs in its origin: `python -m flows.grants --app shop --role etl`."""
+"""Print the grants that a role needs to read an app's origin, no more: `python -m flows.grants --app shop --role etl`."""
 
 import argparse
 import os
@@ -24,12 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = origins.parser("python -m flows.grants", __doc__)
     parser.add_argument(
-        "--rules", metavar="FILE_OR_URL", help="its rules (default: the app's in prefect.yaml, else CONFIG_PATH)"
+        "--rules", metavar="FILE_OR_URL", help="the app's rules (default: the app's in prefect.yaml, else CONFIG_PATH)"
     )
     parser.add_argument(
         "--mode", choices=("stream", "dump"), default="stream", help="dump reads whole tables (default: stream)"
     )
-    parser.add_argument("--role", metavar="NAME", help="the role that gets the rights (default: the URL's)")
+    parser.add_argument("--role", metavar="NAME", help="the role to grant the rights to (default: the URL's)")
     given = parser.parse_args(arguments)
     return command.ended(lambda: _print_grants(given))
 
@@ -40,7 +40,7 @@ def _print_grants(given: argparse.Namespace) -> None:
     app = known_apps().get(origin.app) or App(origin.app, os.environ.get("CONFIG_PATH", ""))
     source, schema = given.rules or app.rules, given.origin_schema or app.origin_schema or "public"
     if not source:
-        raise UsageError(f"unknown app {app.name}: it needs --rules, or CONFIG_PATH, or an entry in prefect.yaml")
+        raise UsageError(f"unknown app {app.name}: give it --rules, CONFIG_PATH or an entry in prefect.yaml")
     parsed = file.parse(download.fetch(source))
     with (
         connect(origin, "multi-schema-postgres-etl grants") as connection,

@@ -38,7 +38,7 @@ def refuse_as_target(app: str, target: Database) -> None:
             host, port, database = target.place
             raise UsageError(
                 f"target: the URL leads to database {database} on {host}:{port}, which is the origin {app}; "
-                "see whether the two URLs are swapped"
+                "check whether the two URLs are swapped"
             )
 
 

@@ -65,8 +65,8 @@ def _inside(path: str, folders: Sequence[Path]) -> str:
     except (OSError, ValueError, RuntimeError):  # the last one is a loop of links, for Python before 3.13
         raise RulesError(f"rules: {_name(path)}: not a file name; want a file or an https URL") from None
     raise RulesError(
-        f"rules: {_name(path)}: outside of the folders that rules of a deployment are read from; "
-        "want an https URL, or a file of the code's folder or of RULES_FOLDER"
+        f"rules: {_name(path)}: outside the folders that a deployment may read rules from; "
+        "want an https URL, or a file in the code's folder or RULES_FOLDER"
     )
 
 
@@ -156,7 +156,7 @@ def _follow(session: requests.Session, url: str) -> requests.Response:
             return response
         response.close()
         here = _redirected(here, location, f"rules: {_name(url)}: redirected")
-    raise RulesError(f"rules: {_name(url)}: more than {MAX_REDIRECTS} redirects; want the address they lead to")
+    raise RulesError(f"rules: {_name(url)}: more than {MAX_REDIRECTS} redirects; want the final address")
 
 
 def _redirected(here: str, location: str, place: str) -> str:
@@ -186,7 +186,7 @@ def _check_url(url: str, place: str) -> None:
     if parts.scheme != "https":
         raise RulesError(f"{place}: not https; want an https URL or a file")
     if "@" in parts.netloc:
-        raise RulesError(f"{place}: a user or a password in the URL; want one without, it is stored and shown in clear")
+        raise RulesError(f"{place}: the URL holds a user or a password; want one without: it is stored and shown in clear")
     if not parts.hostname:
         raise RulesError(f"{place}: {_NOT_A_URL}")
 

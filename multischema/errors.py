@@ -25,8 +25,8 @@ FULL = ("could not extend file", "No space left on device")  # words of a server
 FREE_SPACE = "free space on the server or enlarge its disk; the next run starts anew"
 FEWER_CONNECTIONS = "the server has no connection to spare: use fewer jobs, or raise max_connections"
 UNREAD = (
-    "see whether the URL's user, password and database are right, and whether the server has a connection to spare; "
-    "in English (lc_messages) it would be told here which"
+    "check the URL's user, password and database, and whether the server has a connection to spare; "
+    "if its messages were in English (lc_messages), this line could say which"
 )
 # of Postgres and of poolers, which speak nothing else
 _ENGLISH = re.compile(

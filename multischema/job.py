@@ -102,7 +102,7 @@ def illegal_schema(schema: str) -> str | None:
     if not schema or "\0" in schema:
         return "a schema needs a name"
     if schema in ("public", "information_schema") or schema.startswith(("pg_", "etl_staging_", "etl_old_")):
-        return "public, information_schema, pg_… and the ETL's own etl_staging_… and etl_old_… are not for publishing"
+        return "public, information_schema, pg_… and the ETL's own etl_staging_… and etl_old_… are reserved"
     longest = _LONGEST_NAME - len(staging_name("", "0" * 8))
     if len(schema.encode()) > longest:
         return f"it has {len(schema.encode())} bytes; at most {longest} leave room for the staging schema's name"

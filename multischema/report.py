@@ -125,7 +125,7 @@ def make_report(
 def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it."""
     lines = [f"# {report.app}", "", report.headline() + ".", ""]
-    lines += [f"Created again, on the new tables: {_escape(', '.join(report.recreated))}.", ""] if report.recreated else []
+    lines += [f"Recreated on the new tables: {_escape(', '.join(report.recreated))}.", ""] if report.recreated else []
     lines += ["## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings), ""] if report.warnings else []
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     sizes = {stage: f" ({size(bytes_).replace(' ', _NBSP)})" for stage, bytes_ in report.stage_bytes.items()}
@@ -151,7 +151,7 @@ def plain(report: Report) -> str:
     ]
     lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
     lines += ["", f"{report.saved()}: {_listed(report.useless, 80)}"] if report.useless else []
-    lines += ["", f"created again, on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
+    lines += ["", f"recreated on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
     return "\n".join(map(escaped, [*lines, "", report.headline()]))
 
 

@@ -34,7 +34,7 @@ def _run(given: argparse.Namespace) -> None:
     try:
         anyio.run(worker.start, given.run_once, given.with_healthcheck, _say)
     except KeyboardInterrupt:
-        _say(f"worker {given.name} stopped; jobs under way go on, and are taken up by the next worker")
+        _say(f"worker {given.name} stopped; jobs under way go on, and the next worker takes them up")
 
 
 def _say(*words: object) -> None:
@@ -48,13 +48,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The environment (or .env) has SCW_SECRET_KEY, the secret key of a Scaleway API key, and PREFECT_API_URL.",
     )
     parser.add_argument(
-        "--pool", metavar="NAME", default="scaleway", help="the work pool; made if there is none (default: scaleway)"
+        "--pool", metavar="NAME", default="scaleway", help="the work pool; created if it is missing (default: scaleway)"
     )
     parser.add_argument(
-        "--name", metavar="NAME", default="scaleway", help="the worker's name: keep it over restarts (default: scaleway)"
+        "--name", metavar="NAME", default="scaleway", help="the worker's name: keep it across restarts (default: scaleway)"
     )
     parser.add_argument("--limit", metavar="N", type=int, help="jobs at a time (default: as many as are due)")
-    parser.add_argument("--run-once", action="store_true", help="start what is due, follow it to its end, and end")
+    parser.add_argument("--run-once", action="store_true", help="start what is due, follow it to its end, then exit")
     parser.add_argument("--with-healthcheck", action="store_true", help="answer http://0.0.0.0:8080/health")
     return parser
 

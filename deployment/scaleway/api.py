@@ -211,7 +211,7 @@ class Jobs:
                 "the job definition; where it has that, SecretManagerSecretAccess and ContainerRegistryReadOnly too"
             )
         if status == 404:
-            return NotFound(f"{subject}: Scaleway has none ({what}); check the region and the id")
+            return NotFound(f"{subject}: Scaleway does not have it ({what}); check the region and the id")
         return ScalewayError(f"{subject}: Scaleway refused ({what})")
 
     def _clean(self, text: str) -> str:

@@ -96,7 +96,7 @@ class Watch:
             return None
         except ScalewayError as error:
             self.wait = error.wait if isinstance(error, Unanswered) else _MAX_DELAY
-            self._failed(f"{error}; the job goes on, and is asked for again", error=isinstance(error, Denied))
+            self._failed(f"{error}; the job goes on, and the worker asks again", error=isinstance(error, Denied))
             return await self._unseen(str(error))
         self._answered(job)
         if job.ended:

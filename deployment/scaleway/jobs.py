@@ -143,7 +143,7 @@ class ScalewayJobConfiguration(BaseJobConfiguration):
                     "Secret Manager, and not in env"
                 )
             if name.upper().startswith(_RESERVED):
-                problems.append(f"variable {name} of the job: Scaleway keeps names that begin with {_RESERVED} for itself")
+                problems.append(f"variable {name} of the job: Scaleway reserves names that begin with {_RESERVED}")
         if problems:
             raise UsageError(*problems)
         return variables
@@ -219,7 +219,7 @@ def verdict(state: StateType | None, job: JobRun | None, why: str) -> Verdict | 
     if state == StateType.CANCELLING:
         return Verdict("Cancelled", f"cancelled; {why}")
     if state == StateType.PENDING:
-        return Verdict("Crashed", f"{why}, and the flow was never begun")
+        return Verdict("Crashed", f"{why}, and the flow never started")
     if state == StateType.RUNNING:
         unsaid = ", and the flow did not say how it ended" if job and job.state == "succeeded" else ""
         return Verdict("Crashed", why + unsaid)

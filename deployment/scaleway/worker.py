@@ -178,7 +178,7 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
         if found.max_retries:
             raise UsageError(
                 f"job definition {found.name} in {region}: retry_policy.max_retries is {found.max_retries}, want 0: "
-                "Scaleway would run a flow again that Prefect holds for ended"
+                "Scaleway would rerun a flow that Prefect considers ended"
             )
         unsure = False
 

@@ -109,7 +109,7 @@ def xml_columns(plan: Plan) -> list[str]:
 def width_problems(plan: Plan) -> list[str]:
     """Return a line for each table whose masked rows can't fit into a page."""
     return [
-        f"table {table.name}: {len(table.masked)} masked columns make rows that no page (8 kB) holds; "
+        f"table {table.name}: {len(table.masked)} masked columns make its rows too big for a page (8 kB); "
         "truncate it, or mask fewer of its columns"
         for table in plan.copied
         if too_wide(table)

@@ -72,8 +72,8 @@ def guarded(plan: Plan, origin: int, target: int, *, in_text: bool) -> Plan:
 def cast_problems(side: str, plan: Plan) -> list[str]:
     """Return a line for each column of which to_jsonb() would publish what a cast of the origin's users makes of it."""
     return [
-        f"{side}: column {table.name}.{column.name} is of a composite type with {type_.name} in it, of which mode stream "
-        f"would publish what a user's cast from {type_.name} to json says; use mode dump, anonymize the column, or drop "
+        f"{side}: column {table.name}.{column.name} is of a composite type that contains {type_.name}, and mode stream "
+        f"would publish what a user's cast from {type_.name} to json returns; use mode dump, anonymize the column, or drop "
         "that cast"
         for table, column in _clear(plan)
         for type_ in _unique(fields_of(column.type_oid, plan.catalog.types))
@@ -95,15 +95,15 @@ def money_problems(side: str, plan: Plan, digits: int | None) -> list[str]:
     if digits == MONEY_DIGITS:
         return []
     reason = (
-        "which a backup has in the format of its server's lc_monetary, and does not say which that is; anonymize it, "
-        "truncate the table in the rules, or use mode stream"
+        ", and a backup does not say which lc_monetary it was written with; anonymize it, truncate the table in the rules, "
+        "or use mode stream"
         if digits is None
-        else f"of which the database's lc_monetary has {digits} decimals; it would be published with {MONEY_DIGITS}; make "
-        "it numeric in the origin, anonymize it, or truncate the table in the rules"
+        else f" with {digits} decimals by the database's lc_monetary; it would be published with {MONEY_DIGITS}; make it "
+        "numeric in the origin, anonymize it, or truncate the table in the rules"
     )
     masks = {table.name: table for table in plan.copied}
     return [
-        f"{side}: column {table.name}.{column.name} holds money, {reason}"
+        f"{side}: column {table.name}.{column.name} holds money{reason}"
         for table in plan.catalog.tables
         if table.name in masks
         for column in table.columns

@@ -102,7 +102,7 @@ class Database:
                 f"{self.side}: the URL can't be read; {_WANTED_URL}, {_ESCAPES}, and no parameter that libpq does not know"
             ) from None
         if not all(re.fullmatch("[0-9]{0,5}", port) and int(port or 1) in range(1, 65536) for port in _ports(parts)):
-            raise DatabaseError(f"{self.side}: the URL's port is no number from 1 to 65535; {_WANTED_URL}, {_ESCAPES}")
+            raise DatabaseError(f"{self.side}: the URL's port is not a number from 1 to 65535; {_WANTED_URL}, {_ESCAPES}")
         return {**_KEEPALIVES, **parts}
 
 

@@ -36,7 +36,7 @@ _HINTS = {
     "42501": "grant the right to the role, or connect as another",
     "53100": FREE_SPACE,
     "53300": FEWER_CONNECTIONS,
-    "54000": "a row is too big to be sent (1 GB), or for a page once flat (8 kB): truncate the table, or mask fewer columns",
+    "54000": "a row is too big to send (1 GB), or for a page once flat (8 kB): truncate the table, or mask fewer columns",
 }
 _GUESS = " This probably means the server terminated"  # of libpq, about a connection that was cut
 _SHORTEST_SECRET = 8  # a shorter password may be a part of any word

@@ -25,7 +25,7 @@ def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callabl
             waited = True
         if time.monotonic() >= deadline:
             raise LockTimeout(
-                f"target: another run of schema {schema} is still going on after {wait:.0f} s; start again when it has ended"
+                f"target: another run of schema {schema} is still running after {wait:.0f} s; start again when it has ended"
             )
         time.sleep(min(_LOCK_POLL, max(deadline - time.monotonic(), 0.05)))
 

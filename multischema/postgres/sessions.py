@@ -24,7 +24,7 @@ from multischema.postgres.questions import ask_values
 CANCEL_TIMEOUT = 2
 HEARTBEAT = 60.0  # seconds; proxies cut a connection on which nothing was said for half an hour
 SILENCES = 2  # new connections in a row that get no answer, one each HEARTBEAT, until the sessions are given up
-SILENT = "no answer any more, to new connections neither; see whether the server and the way to it work, then start again"
+SILENT = "no answer any more, not even to new connections; check the server and the way to it, then start again"
 
 
 class Sessions:

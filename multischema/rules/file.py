@@ -29,12 +29,12 @@ _KINDS = {
     (yaml.ScalarNode, "float"): "a number",
     (yaml.ScalarNode, "timestamp"): "a date",
     (yaml.ScalarNode, "null"): "nothing",
-    (yaml.ScalarNode, "merge"): "a sign of YAML's own",
-    (yaml.ScalarNode, "value"): "a sign of YAML's own",
+    (yaml.ScalarNode, "merge"): "a special value of YAML's",
+    (yaml.ScalarNode, "value"): "a special value of YAML's",
     (yaml.SequenceNode, "seq"): "a list",
     (yaml.MappingNode, "map"): "a mapping",
 }
-_CURED_BY_QUOTES = ("a boolean", "a number", "a date", "nothing", "a sign of YAML's own")
+_CURED_BY_QUOTES = ("a boolean", "a number", "a date", "nothing", "a special value of YAML's")
 
 
 @dataclass(frozen=True)

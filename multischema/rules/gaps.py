@@ -72,8 +72,8 @@ def _stricter_partitions(table: Table, rules: Rules, followed: TableRules, catal
             what = "truncate it" if own.truncated else f"anonymize {some(stricter)}"
             cure = f"truncate {table.name}" if own.truncated else f"anonymize that in {table.name}"
             problems.append(
-                f"partition {name} follows the rules of {table.name}, which do not {what} as its own do; "
-                f"{cure} too, or take it out of the entry of {name}"
+                f"partition {name} has rules that {what}, but it follows those of {table.name}, which do not; "
+                f"{cure} too, or take it out of the entry for {name}"
             )
     return sorted(columns), problems
 

@@ -225,7 +225,7 @@ def _check_constants(run: Run, plan: Plan, major: int) -> list[str]:
         translated("target", "reading the defaults of masked columns"),
     ):
         return [
-            f"target: Postgres {major} can't read the default of column {column}, which its mask is; drop the default, use "
+            f"target: Postgres {major} can't read the default of column {column}, which is its mask; drop the default, use "
             "a newer target, or truncate the table in the rules"
             for (type_, constant), column in values.masked_constants(plan).items()
             if (read := read_constant(origin, type_, constant)) and read_constant(target, type_, constant) != read

@@ -89,7 +89,7 @@ def rights_problems(side: str, server: Server, catalog: Catalog, rules: Rules) -
             )
         elif table.unlogged and server.in_recovery:
             problems.append(
-                f"{side}: the server is a standby, which has no row of the unlogged table {table.name}; use the primary, "
+                f"{side}: the server is a standby, which has no rows of the unlogged table {table.name}; use the primary, "
                 "or truncate the table in the rules"
             )
     if not catalog.tables:
@@ -102,16 +102,15 @@ def rights_problems(side: str, server: Server, catalog: Catalog, rules: Rules) -
 def _family_problems(table: Table, schema: str) -> list[str]:
     """Return why the rows of a table's children can neither be read with its own nor be left to them."""
     problems = [
-        f"table {table.name} has rows in table {name}, which inherits from it and is an extension's; have it inherit no "
-        "more, or truncate the table in the rules"
+        f"table {table.name} has rows in table {name}, which inherits from it and belongs to an extension; stop the "
+        "inheritance, or truncate the table in the rules"
         for name in table.odd
     ]
     if table.children and table.kin:
         elsewhere = some([f"{child.schema}.{child.name}" for child in table.children])
         problems.append(
             f"table {table.name} has rows in children that are not published themselves ({elsewhere}) and in others that "
-            f"are ({some(table.kin)}); have all or none of them be tables of schema {schema}, or truncate the table in the "
-            "rules"
+            f"are ({some(table.kin)}); move all or none of them into schema {schema}, or truncate the table in the rules"
         )
     return problems
 
@@ -154,7 +153,7 @@ def same_database_problems(origin: Server, target: Server) -> list[str]:
         return []
     return [
         f"target: database {target.database} on {target.address} is the origin's own ({origin.database} on "
-        f"{origin.address}), which a run would overwrite; give the ETL a database of its own, and see whether the two "
+        f"{origin.address}), which a run would overwrite; give the ETL a database of its own, and check whether the two "
         "URLs are swapped"
     ]
 
@@ -174,8 +173,8 @@ def ownership_problems(server: Server, facts: Target, app: str, schema: str, *, 
     found = record.read(facts.published_comment)
     if not found and not adopt:
         return [
-            f"target: schema {schema} is there, and no run of this tool made it: its comment holds no record; publish under "
-            "another name, or, where the tool before this one made it, use adopt (--adopt) once"
+            f"target: schema {schema} exists, but no run of this tool made it: its comment holds no record; publish under "
+            "another name, or if the tool before this one made it, use adopt (--adopt) once"
         ]
     if found and found.app not in ("", app):
         return [f"target: schema {schema} is published by app {found.app}, not by {app}; publish under another name"]
@@ -190,7 +189,7 @@ def hidden_problems(
     Before anything is `granted` a missing right is none.
     """
     names = ", ".join(row.name for row in triggers)
-    cause = f"; see what event trigger {names} does, and have it leave the ETL's role or schemas alone" if names else ""
+    cause = f"; check what event trigger {names} does, and make it leave the ETL's role or schemas alone" if names else ""
     lines = []
     for row in tables:
         table = f"table {schema}.{row.name}"
@@ -201,14 +200,14 @@ def hidden_problems(
         elif row.row_security:
             lines.append(f"target: row security is on for {table} as soon as it is made, and hides its rows{cause}")
         elif granted and row.refused:
-            lines.append(f"target: the reader {reader} may not SELECT {table}, though it was granted{cause}")
+            lines.append(f"target: the reader {reader} may not SELECT {table}, though the run granted it{cause}")
     return lines
 
 
 def dump_problems(side: str, server: Server, leaves: Sequence[Leaf]) -> list[str]:
     """Return a line for each table or partition that pg_dump can't read: rights to columns or to a root are too few."""
     problems = [
-        f"{side}: partition {row.schema}.{row.name} is a foreign table, of which pg_dump reads no row; use mode stream"
+        f"{side}: partition {row.schema}.{row.name} is a foreign table, which pg_dump does not read; use mode stream"
         for row in leaves
         if row.elsewhere
     ] + [
@@ -219,8 +218,8 @@ def dump_problems(side: str, server: Server, leaves: Sequence[Leaf]) -> list[str
         if not row.readable
     ]
     return problems + [
-        f"{side}: row security hides rows of partition {row.schema}.{row.name} from role {server.role}, as pg_dump "
-        "reads it by itself; " + _remedy(server, "ALTER ROLE {} BYPASSRLS", server.role) + ", or use mode stream"
+        f"{side}: row security hides rows of partition {row.schema}.{row.name} from role {server.role}, as "
+        "pg_dump reads it directly; " + _remedy(server, "ALTER ROLE {} BYPASSRLS", server.role) + ", or use mode stream"
         for row in leaves
         if row.row_security
     ]
@@ -335,7 +334,7 @@ def _stranger_problem(server: Server, schema: str, row: Stranger) -> str:
         )
     remedy = "drop it, and create it again after the run"
     option = ", or use drop_dependants (--drop-dependants), which drops it" if may_go(row) else ""
-    return f"target: {what} stands on schema {schema} and would stay with the old one; {remedy}{option}"
+    return f"target: {what} depends on schema {schema} and would stay with the old one; {remedy}{option}"
 
 
 def _remedy(server: Server, statement: str, *names: str) -> str:

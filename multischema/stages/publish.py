@@ -187,7 +187,7 @@ def _drop(connection: Connection, job: Job, standing: Standing) -> list[str]:
     for view in reversed(standing.dependants):
         with _in_use(view.title, job.schema):
             connection.execute(dependants.drop(view))
-    return [f"{row.title} was dropped: it stood on the old schema {job.schema}" for row in standing.strangers]
+    return [f"{row.title} was dropped: it depended on the old schema {job.schema}" for row in standing.strangers]
 
 
 def _recreate(

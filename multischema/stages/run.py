@@ -125,7 +125,7 @@ def naming_triggers(run: Run) -> Iterator[None]:
             raise
         names = ", ".join(row.name for row in triggers)
         raise DatabaseError(
-            f"{error}; event trigger {names} of the target raised it: have it leave the ETL's role or schemas alone"
+            f"{error}; event trigger {names} of the target raised it: make it leave the ETL's role or schemas alone"
         ) from None
 
 

@@ -119,8 +119,8 @@ def rights_problems(dependants: Sequence[Dependant], schema: str, server: Server
         else:
             continue
         lines.append(
-            f"target: {dependant.title} of role {dependant.owner} stands on schema {schema}, and role {role} may not create "
-            f"it again for that role; {server.place}: {remedy.as_string()}"
+            f"target: {dependant.title} of role {dependant.owner} depends on schema {schema}, and role {role} may not "
+            f"recreate it for that role; {server.place}: {remedy.as_string()}"
         )
     return lines
 
@@ -156,7 +156,7 @@ def without(dependant: Dependant, gone: Collection[int], columns: Mapping[str, C
     lacking = missing(dependant, columns)
     if lacking:
         return f"it reads {lacking}, which is gone"
-    return "it stands on one that was dropped" if set(gone).intersection(dependant.stands_on) else None
+    return "it depends on one that was dropped" if set(gone).intersection(dependant.stands_on) else None
 
 
 def hold(dependant: Dependant) -> sql.Composed:

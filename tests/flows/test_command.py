@@ -193,7 +193,7 @@ def test_a_check_does_not_wait_for_a_run(shop: Shop, main: Main) -> None:
         ({"ETL_DB_URL": None}, 2, r"missing variable ETL_DB_URL: want the URL of the target"),
         pytest.param({"METABASE_USERNAME": "nobody"}, 1, r"target: the reader nobody does not exist; .*", marks=SLOW),
         pytest.param(
-            {"APP": "Bad Name"}, 2, r"app 'Bad Name': an app's name has lowercase letters, digits and dashes", marks=SLOW
+            {"APP": "Bad Name"}, 2, r"app 'Bad Name': want a name of lowercase letters, digits and dashes", marks=SLOW
         ),
         pytest.param({"APP": None}, 2, r"no app: want --app, or APP in the environment", marks=SLOW),
     ],
@@ -220,8 +220,8 @@ def test_without_rules_an_app_that_nobody_knows_is_a_usage_error(main: Main, sho
     status, _, err = main()
     assert status == 2
     assert err == (
-        f"error: unknown app {shop.app}: known are {', '.join(sorted(known_apps()))}; "
-        "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml\n"
+        f"error: unknown app {shop.app}: known apps: {', '.join(sorted(known_apps()))}; "
+        "give another --rules, CONFIG_PATH or an entry in prefect.yaml\n"
     )
 
 
@@ -240,9 +240,7 @@ def test_a_prefect_server_that_does_not_answer_is_one_clear_line(module: str, sh
     rules = RULES if module == "flows.etl" else None
     command = shop.command(module=module, rules=rules, PREFECT_API_URL="http://127.0.0.1:1/api")
     assert command.wait() == 1
-    assert command.err == (
-        "error: the Prefect server of PREFECT_API_URL does not answer; start it, or do without the variable\n"
-    )
+    assert command.err == ("error: the Prefect server of PREFECT_API_URL does not answer; start it, or unset the variable\n")
     assert command.out == ""
 
 

@@ -218,7 +218,7 @@ def test_a_run_says_that_it_waits_for_another_and_gives_up_after_its_patience(sh
         other.execute("SELECT pg_advisory_lock(6648940, hashtext(%s))", [shop.app])
         state = shop.run(RULES, lock_wait=1)
     assert str(state.result(raise_on_failure=False)) == (
-        f"target: another run of schema {shop.app} is still going on after 1 s; start again when it has ended"
+        f"target: another run of schema {shop.app} is still running after 1 s; start again when it has ended"
     )
     assert shop.place.schemas() == set()
     lines = [line["message"] for line in shop.server.logs(shop.last(), "waiting for another run")]

@@ -158,12 +158,7 @@ def test_a_role_with_what_the_command_prints_for_mode_dump_can_dump(
     ("arguments", "changed", "status", "message"),
     [
         ([], {"ORIGIN_DB_URL": ""}, 2, "missing variable ORIGIN_DB_URL: want the URL of the origin invented-shop"),
-        (
-            [],
-            {"CONFIG_PATH": ""},
-            2,
-            "unknown app invented-shop: it needs --rules, or CONFIG_PATH, or an entry in prefect.yaml",
-        ),
+        ([], {"CONFIG_PATH": ""}, 2, "unknown app invented-shop: give it --rules, CONFIG_PATH or an entry in prefect.yaml"),
         (["--origin-schema", "none"], {}, 2, "origin invented-shop: schema none holds no table; want --origin-schema"),
         (["--rules", "none.yml"], {}, 1, "rules: none.yml: no such file or directory; want a readable file or an https URL"),
     ],

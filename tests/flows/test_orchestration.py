@@ -530,7 +530,7 @@ def test_a_missing_pool_is_one_clear_line(shop: Shop) -> None:
     shop.server.ask("DELETE", "work_pools/scalingo")
     worker = Worker.launch(shop.server, "worker-1")
     assert worker.process.wait(PATIENCE) == 1
-    assert worker.said() == f"error: work pool scalingo: there is none on {shop.server.url}; `make deploy` makes it\n"
+    assert worker.said() == f"error: work pool scalingo: not found on {shop.server.url}; `make deploy` creates it\n"
     told = shop.deploy()
     assert "work pool scalingo: created, type process" in told
     assert shop.deployment["work_pool_name"] == "scalingo"

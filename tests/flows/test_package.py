@@ -78,6 +78,5 @@ def test_the_command_says_its_own_name_and_knows_no_app_by_itself(command: Path,
     unknown = run(command, shop)
     assert unknown.returncode == 2
     assert unknown.stderr == (
-        f"error: unknown app {shop.app}: known are none; "
-        "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml\n"
+        f"error: unknown app {shop.app}: known apps: none; give another --rules, CONFIG_PATH or an entry in prefect.yaml\n"
     )

@@ -83,7 +83,7 @@ def test_an_environment_that_provides_nothing_is_a_usage_error(register: Registe
     assert command.wait() == 2
     assert command.out == ""
     assert command.err == (
-        "error: the environment provides no database URL: want some of ETL_DB_URL, RDV_SOLIDARITES_DB_URL, "
+        "error: the environment provides no database URL: want one of ETL_DB_URL, RDV_SOLIDARITES_DB_URL, "
         "RDV_SERVICE_PUBLIC_DB_URL, RDV_INSERTION_DB_URL, or ORIGIN_DB_URL with APP\n"
     )
 
@@ -105,7 +105,7 @@ def test_the_other_origin_is_never_saved_as_that_of_a_known_app(register: Regist
 def test_a_name_that_no_block_can_have_is_a_usage_error(register: Register) -> None:
     command = register(APP="Bad Name", ORIGIN_DB_URL=URL.format("other"))
     assert command.wait() == 2
-    assert command.err == "error: app 'Bad Name': an app's name has lowercase letters, digits and dashes\n"
+    assert command.err == "error: app 'Bad Name': want a name of lowercase letters, digits and dashes\n"
 
 
 def test_a_file_of_variables_is_read_and_the_environment_stands_above_it(register: Register, work: Path) -> None:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 ORIGIN = "CREATE TABLE users (id integer PRIMARY KEY, name text);"
 RULES = "tables: [{table_name: users, anonymized_column_names: [name]}]"
-REFUSED = "outside of the folders that rules of a deployment are read from"
+REFUSED = "outside the folders that a deployment may read rules from"
 
 
 @pytest.fixture

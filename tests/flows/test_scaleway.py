@@ -494,7 +494,7 @@ def _take_image_away(case: Case) -> None:
         ("Running 600", {"memory": 512}, _exceed_memory, "failed: memory_usage_exceeded: it used more than its 512 MiB"),
         ("Running 600", {"timeout": 3.0}, None, "failed: timeout: it ran for longer than its definition's job_timeout"),
         ("Running exit=3", {}, None, "failed: exited_with_error: its command ended with exit code 3"),
-        ("exit=127", {}, None, "its command ended with exit code 127, and the flow was never begun"),
+        ("exit=127", {}, None, "its command ended with exit code 127, and the flow never started"),
         ("Running", {"image": "rg.fr-par.scw.cloud/etl/gone:1"}, None, "failed: image_not_found: its image does not exist"),
         ("Running 600", {}, _stop_by_hand, "interrupted: cancellation: it was stopped"),
         ("Running exit=0", {}, None, "succeeded, and the flow did not say how it ended"),
@@ -599,7 +599,7 @@ def _nothing_there(case: Case) -> dict[str, Any]:
         (_unknown_key, "Scaleway does not accept the secret key (401 denied_authentication"),
         (_no_permission, "the secret key lacks a permission (403 permissions_denied"),
         (_no_quota, "Scaleway refused (403 quotas_exceeded"),
-        (_no_definition, "job definition 00000000-0000-4000-8000-000000000000 in fr-par: Scaleway has none (404"),
+        (_no_definition, "job definition 00000000-0000-4000-8000-000000000000 in fr-par: Scaleway does not have it (404"),
         (_other_region, "the job variable region is fr-par, want pl-waw"),
         (_retries, "retry_policy.max_retries is 2, want 0"),
         (_secret_shown, "variable ETL_DB_URL of the job would show a secret"),
@@ -694,7 +694,7 @@ def test_a_flow_run_goes_on_while_scaleway_is_down(case: Case) -> None:
     case.prefect.wait(flow_run, "RUNNING")
     run = case.started()
     case.scaleway.fail("", times=10**6)
-    case.prefect.log(flow_run, "the job goes on, and is asked for again")
+    case.prefect.log(flow_run, "the job goes on, and the worker asks again")
     assert case.prefect.flow_run(flow_run)["state_type"] == "RUNNING"
     case.scaleway.heal()
     case.prefect.log(flow_run, "Scaleway answers again")

@@ -215,9 +215,9 @@ def test_a_schedule_that_the_file_has_no_more_is_removed(server: PrefectServer, 
     del content["definitions"]["environment"]["ETL_SCHEDULE_RDVI"]
     lines = _without(set_up(content), ": unchanged", ": missing; ")
     assert len(lines) == 2
-    assert lines[0] == "schedule etl/rdvi/weekdays: removed, as prefect.yaml does not have it"
+    assert lines[0] == "schedule etl/rdvi/weekdays: removed, prefect.yaml does not have it"
     assert lines[1].startswith("schedule etl/rdvs/")
-    assert lines[1].endswith(": removed, as prefect.yaml does not have it")
+    assert lines[1].endswith(": removed, prefect.yaml does not have it")
     assert _deployment(server, "rdvi")["schedules"] == []
     assert [schedule["slug"] for schedule in _deployment(server, "rdvs")["schedules"]] == ["daily"]
 
@@ -274,7 +274,7 @@ def test_a_second_automation_of_a_name_is_removed(server: PrefectServer, set_up:
     twin = _editable(_automation(server, WORKERS))
     del twin["trigger"]["id"]
     server.ask("POST", "automations/", twin)
-    assert f"automation '{WORKERS}': removed a second one of that name" in set_up()
+    assert f"automation '{WORKERS}': removed a duplicate" in set_up()
     assert _automation(server, WORKERS)["name"] == WORKERS
 
 

@@ -96,7 +96,7 @@ def test_a_second_run_of_an_app_gives_up_after_its_patience_and_leaves_the_first
             with pytest.raises(LockTimeout) as raised:
                 check_lock(place, place.job(lock_wait=wait), said.append)
             assert str(raised.value) == (
-                f"target: another run of schema shop is still going on after {wait} s; start again when it has ended"
+                f"target: another run of schema shop is still running after {wait} s; start again when it has ended"
             )
         assert said == ["shop"] * 2
         assert place.schemas() == staging

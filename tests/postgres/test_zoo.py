@@ -173,7 +173,7 @@ def test_rows_of_a_foreign_partition_are_published_and_a_dump_that_would_lack_th
     with pytest.raises(CheckError) as failed:
         place.run(VISITS, mode="dump")
     assert failed.value.problems == (
-        "origin shop: partition public.visits_2 is a foreign table, of which pg_dump reads no row; use mode stream",
+        "origin shop: partition public.visits_2 is a foreign table, which pg_dump does not read; use mode stream",
     )
 
 
@@ -377,7 +377,7 @@ def test_a_standby_is_published_in_both_modes_but_for_the_unlogged_tables_that_i
         with pytest.raises(CheckError) as failed:
             reading.run(both, mode=mode)
         assert failed.value.problems == (
-            "origin shop: the server is a standby, which has no row of the unlogged table visits; use the primary, or "
+            "origin shop: the server is a standby, which has no rows of the unlogged table visits; use the primary, or "
             "truncate the table in the rules",
         )
         reading.run(USERS + "  - table_name: visits\n    truncated: true\n", mode=mode)

@@ -435,7 +435,7 @@ def test_what_is_not_a_url_is_an_error(source: str) -> None:
 def test_a_user_or_a_password_in_the_url_is_an_error(server: Server, userinfo: str) -> None:
     line = problem(server.url("/rules.yml").replace("https://", f"https://{userinfo}@"))
 
-    assert line.startswith(f"rules: {server.url('/rules.yml')}: a user or a password in the URL")
+    assert line.startswith(f"rules: {server.url('/rules.yml')}: the URL holds a user or a password")
     assert server.asked == []
 
 
@@ -555,15 +555,15 @@ def test_a_file_anywhere_else_is_refused_whether_it_is_there_or_not(allowed: Pat
     absolute = (allowed.parent / "secret", allowed.parent / "none", allowed.parent / "rules-of-others" / "anonymizer.yml")
     for path in (*absolute, "../secret", "shop/../../secret", "out.yml", "up/secret", "/etc/passwd", "pipe", "/"):
         assert refused(str(path), [allowed]).endswith(
-            ": outside of the folders that rules of a deployment are read from; "
-            "want an https URL, or a file of the code's folder or of RULES_FOLDER"
+            ": outside the folders that a deployment may read rules from; "
+            "want an https URL, or a file in the code's folder or RULES_FOLDER"
         )
     assert "no such file" in refused("~/.pgpass", [allowed])  # not expanded: a folder of that name
     assert refused("loop", [allowed])
 
 
 def test_no_folder_allows_no_file(allowed: Path) -> None:
-    assert "outside of the folders" in refused(str(allowed / "shop" / "anonymizer.yml"), [])
+    assert "outside the folders" in refused(str(allowed / "shop" / "anonymizer.yml"), [])
 
 
 def refused(path: str, folders: list[Path]) -> str:

@@ -70,11 +70,11 @@ def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() 
 def test_what_was_created_again_is_a_line_and_no_warning() -> None:
     again = made("users.fax: unknown", recreated=['view board."a*b"', "materialized view board.c"])
     assert report.plain(again).splitlines()[-3:] == [
-        'created again, on the new tables: view board."a*b", materialized view board.c',
+        'recreated on the new tables: view board."a*b", materialized view board.c',
         "",
         again.headline(),
     ]
-    assert r'Created again, on the new tables: view board."a\*b", materialized view board.c.' in report.markdown(again)
+    assert r'Recreated on the new tables: view board."a\*b", materialized view board.c.' in report.markdown(again)
 
 
 def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_markdown() -> None:

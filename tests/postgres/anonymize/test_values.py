@@ -125,8 +125,8 @@ def test_a_cast_to_json_within_a_composite_type_is_refused_by_name_and_mode_dump
     with pytest.raises(CheckError) as refused:
         place.run(CLEAR % "odd")
     assert list(refused.value.problems) == [
-        f"origin shop: column users.odd is of a composite type with {lied} in it, of which mode stream would publish what a "
-        f"user's cast from {lied} to json says; use mode dump, anonymize the column, or drop that cast"
+        f"origin shop: column users.odd is of a composite type that contains {lied}, and mode stream would publish what a "
+        f"user's cast from {lied} to json returns; use mode dump, anonymize the column, or drop that cast"
     ]
     # what a mask leaves of it is no value
     place.run("tables: [{table_name: users, anonymized_column_names: [name, odd]}]")

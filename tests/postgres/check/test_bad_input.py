@@ -154,8 +154,8 @@ CASES = [
     Case(
         "the app is unknown and the variables are missing",
         [
-            f"error: unknown app nobody: known are {', '.join(sorted(known_apps()))}; "
-            "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml",
+            f"error: unknown app nobody: known apps: {', '.join(sorted(known_apps()))}; "
+            "give another --rules, CONFIG_PATH or an entry in prefect.yaml",
             "error: missing variable ORIGIN_DB_URL: want the URL of the origin nobody",
             "error: missing variable ETL_DB_URL: want the URL of the target",
             "error: missing variable METABASE_USERNAME: want the role that Metabase reads with",
@@ -173,8 +173,8 @@ CASES = [
     Case(
         "the rules' URL holds a password",
         [
-            "error: rules: https://127.0.0.1:1/anonymizer.yml: a user or a password in the URL; "
-            "want one without, it is stored and shown in clear"
+            "error: rules: https://127.0.0.1:1/anonymizer.yml: the URL holds a user or a password; "
+            "want one without: it is stored and shown in clear"
         ],
         arguments=["--rules", "https://someone:s3cr@127.0.0.1:1/anonymizer.yml"],
     ),

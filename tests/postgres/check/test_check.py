@@ -138,7 +138,7 @@ def test_an_unknown_database_is_named(shop: Place) -> None:
 NOT_A_URL = "this is not a Postgres URL; want postgresql://user:password@host:port/database"
 SPLIT = f"the URL has an @ too many, or a / before it; {WANTED_URL}"
 UNREADABLE = f"the URL can't be read; {WANTED_URL}, and no parameter that libpq does not know"
-BAD_PORT = f"the URL's port is no number from 1 to 65535; {WANTED_URL}"
+BAD_PORT = f"the URL's port is not a number from 1 to 65535; {WANTED_URL}"
 
 
 @pytest.mark.parametrize(
@@ -344,8 +344,8 @@ def test_row_security_of_a_partition_is_a_problem_where_pg_dump_reads_it_by_itse
     rules = "tables: [{table_name: users, non_anonymized_column_names: [id]}]"
     check(place, rules)
     assert problems(place, rules, mode="dump") == [
-        f"origin shop: row security hides rows of partition public.users_1 from role {place.app}, as pg_dump reads it by "
-        f'itself; {place.in_its_origin}: ALTER ROLE "{place.app}" BYPASSRLS, or use mode stream'
+        f"origin shop: row security hides rows of partition public.users_1 from role {place.app}, as pg_dump reads it "
+        f'directly; {place.in_its_origin}: ALTER ROLE "{place.app}" BYPASSRLS, or use mode stream'
     ]
 
 
@@ -470,7 +470,7 @@ def test_a_schema_that_is_not_for_publishing_is_refused(shop: Place) -> None:
     for schema in ("public", "information_schema", "pg_catalog", "pg_shop", "etl_staging_shop", "etl_old_shop_00000000"):
         assert problems(shop, schema=schema) == [
             f"target: schema '{schema}' can't be published: public, information_schema, pg_… and the ETL's own "
-            "etl_staging_… and etl_old_… are not for publishing"
+            "etl_staging_… and etl_old_… are reserved"
         ]
 
 
@@ -511,7 +511,7 @@ def test_a_table_whose_masked_rows_fit_into_no_page_is_named(place: Place) -> No
     place.in_origin(f"CREATE TABLE users (id serial PRIMARY KEY, {', '.join(f'{name} text NOT NULL' for name in names)})")
     rules = f"tables:\n  - table_name: users\n    anonymized_column_names: [{', '.join(names)}]\n"
     assert problems(place, rules) == [
-        "origin shop: table users: 600 masked columns make rows that no page (8 kB) holds; "
+        "origin shop: table users: 600 masked columns make its rows too big for a page (8 kB); "
         "truncate it, or mask fewer of its columns"
     ]
 
@@ -550,12 +550,12 @@ def test_what_stands_on_the_published_schema_is_named(shop: Place) -> None:
     views = {"view other.v", 'view other."My ""v"', "view other.second", "materialized view other.m"}
     lines = problems(shop)
     assert {line for line in lines if "would stay" in line} == {
-        f"target: {stranger} stands on schema shop and would stay with the old one; "
+        f"target: {stranger} depends on schema shop and would stay with the old one; "
         "drop it, and create it again after the run"
         for stranger in strangers
     }
     assert {line.partition("; ")[0] for line in lines if "would stay" not in line} == {
-        f"target: {view} of role postgres stands on schema shop, and role {shop.etl} may not create it again for that role"
+        f"target: {view} of role postgres depends on schema shop, and role {shop.etl} may not recreate it for that role"
         for view in views
     }
 
@@ -650,10 +650,10 @@ tables:
 """
     *lines, snippet = problems(place, rules)
     assert lines == [
-        "origin shop: partition trips_marie follows the rules of trips_1, which do not truncate it as its own do; "
-        "truncate trips_1 too, or take it out of the entry of trips_marie",
-        "origin shop: partition visits_marie follows the rules of visits, which do not anonymize name as its own do; "
-        "anonymize that in visits too, or take it out of the entry of visits_marie",
+        "origin shop: partition trips_marie has rules that truncate it, but it follows those of trips_1, which do not; "
+        "truncate trips_1 too, or take it out of the entry for trips_marie",
+        "origin shop: partition visits_marie has rules that anonymize name, but it follows those of visits, which do not; "
+        "anonymize that in visits too, or take it out of the entry for visits_marie",
     ]
     (visits,) = yaml.safe_load(snippet)["tables"]
     assert visits == {"table_name": "visits", "anonymized_column_names": ["name"], "non_anonymized_column_names": ["id"]}
@@ -755,7 +755,7 @@ def test_a_check_waits_for_no_run_and_keeps_none_waiting(shop: Place) -> None:
         with pytest.raises(LockTimeout) as caught:
             check(shop, lock=True, lock_wait=0)
     assert str(caught.value) == (
-        "target: another run of schema shop is still going on after 0 s; start again when it has ended"
+        "target: another run of schema shop is still running after 0 s; start again when it has ended"
     )
     eventually(lambda: shop.locks() == 0, "the lock is free")
     check(shop, lock=True, lock_wait=0)

@@ -140,8 +140,7 @@ def test_a_family_of_which_some_children_are_published_and_some_are_not_is_refus
     rules = child % "here" + child % "below"
     assert refused(place, RULES % rules) == [
         "origin shop: table metrics has rows in children that are not published themselves (chunks.c1, chunks.c2) and in "
-        "others that are (below, here); have all or none of them be tables of schema public, or truncate the table in "
-        "the rules"
+        "others that are (below, here); move all or none of them into schema public, or truncate the table in the rules"
     ]
     place.run(TRUNCATED % rules)
     assert place.read("SELECT count(*) FROM shop.metrics") == [(0,)]
@@ -193,7 +192,7 @@ def test_a_foreign_table_that_inherits_is_read_with_its_parent(origin: str, make
     # as a partition's, its rules may not be stricter than those that are followed
     stricter = rules.replace("]}]", "]}, {table_name: far, anonymized_column_names: [id]}]")
     with pytest.raises(
-        CheckError, match="partition far follows the rules of metrics, which do not anonymize id as its own do"
+        CheckError, match="partition far has rules that anonymize id, but it follows those of metrics, which do not"
     ):
         place.run(stricter)
     with pytest.raises(CheckError, match=r"table metrics has rows in public\.far"):
@@ -205,8 +204,8 @@ def test_a_child_of_an_extension_in_the_origin_schema_is_refused_by_name(place: 
     place.in_origin("ALTER EXTENSION plpgsql ADD TABLE own", superuser=True)
     rules = "tables: [{table_name: metrics, anonymized_column_names: [name], non_anonymized_column_names: [id]}]"
     assert refused(place, rules) == [
-        "origin shop: table metrics has rows in table own, which inherits from it and is an extension's; "
-        "have it inherit no more, or truncate the table in the rules"
+        "origin shop: table metrics has rows in table own, which inherits from it and belongs to an extension; "
+        "stop the inheritance, or truncate the table in the rules"
     ]
 
 

@@ -153,7 +153,7 @@ def test_a_default_that_the_target_cannot_read_is_no_mask_and_is_refused_in_the_
     with pytest.raises(CheckError) as raised:
         place.run("tables: [{table_name: users, anonymized_column_names: [name, span]}]", mode=mode)
     assert list(raised.value.problems) == [
-        "target: Postgres 16 can't read the default of column users.span, which its mask is; drop the default, use a newer "
+        "target: Postgres 16 can't read the default of column users.span, which is its mask; drop the default, use a newer "
         "target, or truncate the table in the rules"
     ]
 
@@ -285,7 +285,7 @@ tables:
     non_anonymized_column_names: [%s]
 """
     assert problems(place, rules % "paid, paids, price, bill, prices", mode=mode) == [
-        f"origin shop: column users.{name} holds money, of which the database's lc_monetary has {digits} decimals; it would "
+        f"origin shop: column users.{name} holds money with {digits} decimals by the database's lc_monetary; it would "
         "be published with 2; make it numeric in the origin, anonymize it, or truncate the table in the rules"
         for name in ("paid", "paids", "price", "bill", "prices", "preset")
     ]

@@ -288,7 +288,7 @@ def test_a_view_whose_column_is_gone_stops_the_run_by_name_unless_it_may_be_drop
     assert [warning for warning in warnings if "dropped" in warning] == [
         f"view board.names of role {role} was dropped: it reads column users.name, which is gone",
         f"view board.orders of role {role} was dropped: it reads column orders.user_id, which is gone",
-        f"view board.top of role {role} was dropped: it stands on one that was dropped",
+        f"view board.top of role {role} was dropped: it depends on one that was dropped",
     ]
 
 
@@ -433,13 +433,13 @@ def test_what_can_not_be_kept_is_refused_by_name_and_what_holds_no_data_may_be_d
         ),
     }
     assert set(problems(shop)) == {
-        f"target: {what} stands on schema shop and would stay with the old one; drop it, and create it again after the run, "
-        "or use drop_dependants (--drop-dependants), which drops it"
+        f"target: {what} depends on schema shop and would stay with the old one; "
+        "drop it, and create it again after the run, or use drop_dependants (--drop-dependants), which drops it"
         for what in strangers
     }
     recreated, warnings = publish_run(shop, 2, drop_dependants=True)
     assert recreated == ["view board.v"]
-    assert set(warnings) == {f"{what} was dropped: it stood on the old schema shop" for what in strangers}
+    assert set(warnings) == {f"{what} was dropped: it depended on the old schema shop" for what in strangers}
     assert shop.read("SELECT * FROM board.keyed", as_="superuser") == [(1,)]
     assert publish_run(shop, 3) == (["view board.v"], [])
 
@@ -450,7 +450,7 @@ def test_tables_of_others_are_never_dropped(here: Place) -> None:
         f"CREATE TABLE board.child () INHERITS (shop.users); ALTER TABLE board.child OWNER TO {analyst(here)}",
         superuser=True,
     )
-    remedy = "stands on schema shop and would stay with the old one; drop it, and create it again after the run"
+    remedy = "depends on schema shop and would stay with the old one; drop it, and create it again after the run"
     for drop in (False, True):
         assert set(problems(here, drop_dependants=drop)) == {
             f"target: {what} {remedy}"

@@ -117,7 +117,7 @@ def failure(place: Place, kind: type[EtlError], mode: str = "stream") -> str:
         ("forced row security", "row security is on for table {schema}.{table} as soon as it is made, and hides its rows"),
         ("a trigger", "trigger audit is on table {schema}.{table} as soon as it is made, and could copy or alter its rows"),
         ("another owner", "table {schema}.{table} belongs to role postgres as soon as it is made"),
-        ("no grants", "the reader {reader} may not SELECT table shop.{table}, though it was granted"),
+        ("no grants", "the reader {reader} may not SELECT table shop.{table}, though the run granted it"),
     ],
 )
 def test_tables_that_an_event_trigger_keeps_from_the_reader_are_not_published(
@@ -127,7 +127,7 @@ def test_tables_that_an_event_trigger_keeps_from_the_reader_are_not_published(
     with trigger(shop, recipe):
         said = failure(shop, VerifyError, mode)
     made_in = "etl_staging_shop_0123abcd" if mode == "stream" else "public"
-    cause = "; see what event trigger house_rule does, and have it leave the ETL's role or schemas alone"
+    cause = "; check what event trigger house_rule does, and make it leave the ETL's role or schemas alone"
     assert said.splitlines() == [
         f"target: {found.format(schema=made_in, table=table, reader=shop.reader)}{cause}" for table in ("orders", "users")
     ]
@@ -140,7 +140,7 @@ def test_tables_that_an_event_trigger_keeps_from_the_reader_are_not_published(
 def test_an_event_trigger_that_raises_is_named(recipe: str, shop: Place) -> None:
     with trigger(shop, recipe):
         said = failure(shop, DatabaseError)
-    assert said.endswith("event trigger house_rule of the target raised it: have it leave the ETL's role or schemas alone")
+    assert said.endswith("event trigger house_rule of the target raised it: make it leave the ETL's role or schemas alone")
     assert "\n" not in said
     assert "ask first" not in said
 

@@ -132,7 +132,7 @@ def test_a_schema_that_no_run_made_is_refused_by_name_and_stays(comment: str, sh
     )
     for adopt in (False, True):
         (line,) = refused(shop, adopt=adopt)
-        wanted = "table shop.precious of role" if adopt else "schema shop is there, and no run of this tool made it"
+        wanted = "table shop.precious of role" if adopt else "schema shop exists, but no run of this tool made it"
         assert line.startswith(f"target: {wanted}")
     assert shop.read("SELECT answer FROM shop.precious", as_="etl") == [(42,)]
 
@@ -285,7 +285,7 @@ INSERT INTO shop.users VALUES (7, 'yesterday');
 def test_a_schema_of_the_tool_before_this_one_is_replaced_once_it_is_adopted(shop: Place) -> None:
     shop.in_target(PREDECESSOR + f"GRANT USAGE ON SCHEMA shop TO {shop.reader}; GRANT SELECT ON shop.users TO {shop.reader}")
     (line,) = refused(shop)
-    assert line.endswith("where the tool before this one made it, use adopt (--adopt) once")
+    assert line.endswith("if the tool before this one made it, use adopt (--adopt) once")
     assert shop.read("SELECT * FROM shop.users") == [(7, "yesterday")]
     assert shop.run(RULES, adopt=True).warnings == ()
     assert shop.read("SELECT id FROM shop.users") == [(1,)]

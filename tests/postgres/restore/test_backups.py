@@ -46,8 +46,8 @@ def test_money_of_a_backup_is_refused_by_column_unless_it_is_masked(written: str
             from_dump=str(folder),
         )
     assert raised.value.problems == (
-        "backup shop: column users.paid holds money, which a backup has in the format of its server's lc_monetary, and does "
-        "not say which that is; anonymize it, truncate the table in the rules, or use mode stream",
+        "backup shop: column users.paid holds money, and a backup does not say which lc_monetary it was written with; "
+        "anonymize it, truncate the table in the rules, or use mode stream",
     )
     assert place.schemas() == set()
     place.run(rules % "anonymized_column_names: [paid, hidden]", mode="dump", from_dump=str(folder))

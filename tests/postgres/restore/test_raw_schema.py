@@ -205,7 +205,7 @@ def test_one_app_at_a_time_has_public_and_the_others_wait(
     place.in_origin(ORIGIN)
     with psycopg.connect(place.target_url) as other:
         other.execute("SELECT pg_advisory_lock(6648940, hashtext('public'))")
-        with pytest.raises(LockTimeout, match="another run of schema public is still going on"):
+        with pytest.raises(LockTimeout, match="another run of schema public is still running"):
             place.run(RULES, mode="dump", lock_wait=0)
     place.run(RULES, mode="dump")
     with ThreadPoolExecutor() as executor:

@@ -100,7 +100,7 @@ def test_known_keys_are_those_of_the_installed_prefect() -> None:
 @pytest.mark.parametrize("key", ["build", "push"])
 def test_what_prefect_does_and_the_set_up_does_not_is_refused_for_all(content: Content, key: str) -> None:
     content[key] = []
-    assert _only(content) == f"prefect.yaml: {key} is not for here: the code comes with the image or the slug"
+    assert _only(content) == f"prefect.yaml: {key} does not belong here: the code comes with the image or the slug"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_prefect_does_and_the_set_up_does_not_is_refused_for_all(content: C
 )
 def test_what_prefect_does_and_the_set_up_does_not_is_refused_for_one(content: Content, key: str, value: Any) -> None:
     _rdvs(content)[key] = value
-    assert _only(content).startswith(f"deployment rdvs: {key} is not for here: ")
+    assert _only(content).startswith(f"deployment rdvs: {key} does not belong here: ")
 
 
 def test_two_deployments_of_one_name_are_refused(content: Content) -> None:
@@ -143,7 +143,7 @@ def test_a_deployment_without_a_name_is_refused(content: Content) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"slug": None}, "schedule ?: want a slug, by which a later deploy knows it again"),
+        ({"slug": None}, "schedule ?: want a slug, so that a later deploy recognizes it"),
         ({"timezone": None}, "schedule daily: want a timezone; without one it is UTC"),
         ({"timezone": "Europe/Pariss"}, "schedule daily: timezone: "),
         ({"cron": "30 25 * * *"}, "schedule daily: cron: "),
@@ -239,7 +239,7 @@ def test_a_template_that_the_set_up_does_not_fill_in_is_refused(content: Content
 @pytest.mark.parametrize("text", ["{{ $METABASE USERNAME }}", "{{ $METABASE_USERNAME | lower }}", "{{ $METABASE_USERNAME }"])
 def test_a_template_that_prefect_would_leave_as_it_is_is_refused(content: Content, text: str) -> None:
     _rdvs(content)["parameters"]["reader"] = text
-    assert "holds braces that are no template" in _only(content)
+    assert "holds braces that are not a template" in _only(content)
 
 
 def test_a_variable_that_is_not_declared_is_refused(content: Content) -> None:
@@ -290,7 +290,7 @@ def test_a_part_of_another_type_is_refused(content: Content, change: Content, pr
     [
         ("name: a\nname: b\n", "prefect.yaml: line 2: name stands twice in one mapping"),
         ("a:\n  - {b: 1, c: 2,\n     b: 3}\n", "prefect.yaml: line 3: b stands twice in one mapping"),
-        ("a: [1\n", "prefect.yaml: is no YAML: "),
+        ("a: [1\n", "prefect.yaml: is not YAML: "),
         ("- a\n", "prefect.yaml: found list, want a mapping with `deployments`"),
         ("", "prefect.yaml: found NoneType, want a mapping with `deployments`"),
     ],

@@ -95,7 +95,7 @@ REFUSALS: list[tuple[int, Mapping[str, Any] | None, type[ScalewayError], str]] =
     (401, {"type": "denied_authentication", "reason": "expired"}, Denied, "SCW_SECRET_KEY"),
     (403, {"type": "permissions_denied", "message": "no"}, Denied, "ServerlessJobsFullAccess"),
     (403, {"type": "quotas_exceeded", "message": "no"}, ScalewayError, "refused (403 quotas_exceeded"),
-    (404, {"type": "not_found", "resource": "job_run"}, NotFound, "has none (404 not_found, resource job_run)"),
+    (404, {"type": "not_found", "resource": "job_run"}, NotFound, "does not have it (404 not_found, resource job_run)"),
     (412, {"type": "precondition_failed", "help_message": "no"}, ScalewayError, "refused (412 precondition_failed"),
     (302, None, ScalewayError, "refused (302)"),
     (408, None, Unanswered, "answered 408"),

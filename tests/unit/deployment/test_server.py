@@ -41,7 +41,7 @@ def test_a_login_without_a_user_or_with_a_short_password_is_refused_without_bein
 @pytest.mark.parametrize("key", ["secret", "A" * 44, pytest.param(Fernet.generate_key().decode()[:-2], id="cut short")])
 def test_a_key_that_encrypts_nothing_is_refused_without_being_told(key: str) -> None:
     (problem,) = refused({**GOOD, "PREFECT_SERVER_ENCRYPTION_KEY": key})
-    assert problem.startswith("PREFECT_SERVER_ENCRYPTION_KEY: is no key; ")
+    assert problem.startswith("PREFECT_SERVER_ENCRYPTION_KEY: is not a key; ")
     assert key not in problem
 
 

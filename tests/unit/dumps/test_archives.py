@@ -51,6 +51,4 @@ def test_what_an_english_server_says_of_no_row_is_told(said: str, reason: str) -
 
 def test_a_refused_connection_in_another_language_is_told_with_what_to_look_at() -> None:
     said = 'connection to server at "::1", port 5432 failed: FATAL:  désolé, trop de clients sont déjà connectés'
-    assert told(said).startswith(
-        f"target: restore failed: {said}; see whether the URL's user, password and database are right"
-    )
+    assert told(said).startswith(f"target: restore failed: {said}; check the URL's user, password and database")

@@ -134,8 +134,8 @@ MISSING = {
     "ETL_DB_URL": "missing variable ETL_DB_URL: want the URL of the target",
     "METABASE_USERNAME": "missing variable METABASE_USERNAME: want the role that Metabase reads with",
     "CONFIG_PATH": (
-        f"unknown app nobody: known are {', '.join(sorted(known_apps()))}; "
-        "another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"
+        f"unknown app nobody: known apps: {', '.join(sorted(known_apps()))}; "
+        "give another --rules, CONFIG_PATH or an entry in prefect.yaml"
     ),
     "APP": "no app: want --app, or APP in the environment",
 }
@@ -161,7 +161,7 @@ def test_all_that_is_missing_is_named_at_once(given: dict[str, str]) -> None:
 @pytest.mark.parametrize("name", ["Shop", "my_shop", "-nobody", "nobody-", "../nobody", "nobody\n", "é"])
 def test_a_name_that_no_app_can_have_is_refused(name: str) -> None:
     assert problems({**TARGET, **ORIGIN, "CONFIG_PATH": "other.yml"}, f"--app={name}") == [
-        f"app {name!r}: an app's name has lowercase letters, digits and dashes"
+        f"app {name!r}: want a name of lowercase letters, digits and dashes"
     ]
 
 
@@ -190,7 +190,7 @@ def test_names_and_numbers_of_the_command_become_parameters() -> None:
 def test_a_backup_needs_no_origin_and_is_not_for_a_check() -> None:
     assert resolve(TARGET, "--app", "nobody", "--rules", "mine.yml", "--from-dump", "backup")["from_dump"] == "backup"
     assert problems(TARGET, "--app", "nobody", "--rules", "mine.yml", "--from-dump", "backup", "--check") == [
-        "--check writes nothing, and can't read a dump's catalog without restoring its structure: leave one out"
+        "--check writes nothing, but reading a dump's catalog means restoring its structure: leave out one of the two"
     ]
 
 
@@ -231,6 +231,6 @@ def test_a_job_takes_all_parameters_of_the_flow_but_the_rules() -> None:
 def test_without_prefect_yaml_no_app_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apps, "_FILE", tmp_path / "prefect.yaml")
     assert problems({**TARGET, **ORIGIN, "APP": "shop"}) == [
-        "unknown app shop: known are none; another needs --rules, or CONFIG_PATH, or an entry in prefect.yaml"
+        "unknown app shop: known apps: none; give another --rules, CONFIG_PATH or an entry in prefect.yaml"
     ]
     assert resolve({**TARGET, **ORIGIN}, "--app", "nobody", "--rules", "mine.yml")["rules"] == "mine.yml"

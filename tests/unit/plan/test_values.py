@@ -38,7 +38,7 @@ def test_money_of_other_decimals_than_two_is_refused_where_an_amount_is_shown(di
 
 def test_money_of_a_backup_is_refused_where_an_amount_is_a_rows_own() -> None:
     (line,) = money_problems("backup shop", plan("numeric", "text", types=MONEY), None)
-    assert line.startswith("backup shop: column users.numeric holds money, which a backup has in the format of")
+    assert line.startswith("backup shop: column users.numeric holds money, and a backup does not say which")
     assert money_problems("backup shop", plan("numeric", masked="numeric", types=MONEY, default="7"), None) == []
 
 

@@ -460,7 +460,7 @@ def test_a_wrong_type_is_an_error_that_says_what_was_found_and_what_is_wanted(te
         ("2024-01-31", "a date"),
         ("2024-13-45", "a date"),
         ("null", "nothing"),
-        ("=", "a sign of YAML's own"),
+        ("=", "a special value of YAML's"),
     ],
 )
 def test_an_unquoted_name_that_yaml_reads_as_something_else_must_be_quoted(name: str, kind: str) -> None:

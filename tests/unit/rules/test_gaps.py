@@ -425,10 +425,10 @@ def test_a_partition_with_stricter_rules_than_its_root_is_a_problem_that_names_b
         VISITS,
     )
     assert findings.problems == (
-        "partition visits_1 follows the rules of visits, which do not anonymize city, name as its own do; "
-        "anonymize that in visits too, or take it out of the entry of visits_1",
-        "partition visits_2 follows the rules of visits, which do not truncate it as its own do; "
-        "truncate visits too, or take it out of the entry of visits_2",
+        "partition visits_1 has rules that anonymize city, name, but it follows those of visits, which do not; "
+        "anonymize that in visits too, or take it out of the entry for visits_1",
+        "partition visits_2 has rules that truncate it, but it follows those of visits, which do not; "
+        "truncate visits too, or take it out of the entry for visits_2",
     )
     (visits,) = yaml.safe_load(findings.snippet)["tables"]
     assert (visits["anonymized_column_names"], visits["non_anonymized_column_names"]) == (["city", "name"], ["loud"])

@@ -200,8 +200,8 @@ def test_what_others_built_in_or_on_the_published_schema_is_named_each_on_a_line
     own = stranger("in", "table", "rdvs.notes", owner="bob")
     secured = stranger("at", "table", "rdvs.users")
     lines = preconditions.stranger_problems(SERVER, "rdvs", [child, function, replace(function, owned=False), own, secured])
-    assert is_said(lines[:1], "target: table bob.child stands on schema rdvs", "drop it, and create it again after the run")
-    assert is_said(lines[1:2], "target: function bob.f() stands on schema rdvs", "--drop-dependants")
+    assert is_said(lines[:1], "target: table bob.child depends on schema rdvs", "drop it, and create it again after the run")
+    assert is_said(lines[1:2], "target: function bob.f() depends on schema rdvs", "--drop-dependants")
     assert ["--drop-dependants" in line for line in lines] == [False, True, False, False, False]
     assert is_said(lines[3:4], "target: table rdvs.notes of role bob stands in schema rdvs")
     assert is_said(lines[4:], "target: table rdvs.users has row security")
