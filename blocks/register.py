@@ -15,7 +15,7 @@ from multischema.errors import EtlError, UsageError
 
 
 def provided(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the blocks that an environment provides: name of the block -> variable and URL. Raises UsageError."""
+    """Return the blocks that an environment provides, each name with its variable and URL. Raises UsageError."""
     variables = {urls.TARGET: urls.TARGET_VARIABLE}
     variables |= {urls.origin_block(app): variable for app, variable in urls.ORIGIN_VARIABLES.items()}
     app = environment.get("APP")
@@ -25,7 +25,7 @@ def provided(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def register(environment: Mapping[str, str]) -> list[str]:
-    """Save the blocks, and return a line for each: its name and the variable, never the value. Raises UsageError."""
+    """Save the blocks; return a line for each with its name and variable, never the value. Raises UsageError."""
     blocks = provided(environment)
     if not blocks:
         known = ", ".join([urls.TARGET_VARIABLE, *urls.ORIGIN_VARIABLES.values()])

@@ -23,7 +23,7 @@ _given: dict[str, str] = {}
 
 
 def origin_block(app: str) -> str:
-    """Return the name of the block with an app's database URL. Raises UsageError for a name that no block can have."""
+    """Return the name of the block with an app's database URL. Raises UsageError if no block can have that name."""
     if not re.fullmatch(APP_NAME, app):
         raise UsageError(f"app {app!r}: want a name of lowercase letters, digits and dashes")
     return f"{app}-db-url"
@@ -35,14 +35,14 @@ def origin_variable(app: str) -> str:
 
 
 def foreign_origin(app: str, owner: str | None) -> str | None:
-    """Return why an app may not read ORIGIN_DB_URL, or None: where APP names another app, its owner, it is that one's."""
+    """Return why an app may not read ORIGIN_DB_URL, or None: it belongs to `owner`, the app that APP names."""
     if origin_variable(app) != OTHER_ORIGIN_VARIABLE or owner in (None, "", app, *ORIGIN_VARIABLES):
         return None
     return f"{OTHER_ORIGIN_VARIABLE} belongs to APP={owner}, not to {app}"
 
 
 def refusal(status: int, server: str = "the Prefect server of PREFECT_API_URL") -> str:
-    """Return what to do where the Prefect server answers with this HTTP status."""
+    """Return what to do when the Prefect server answers with this HTTP status."""
     if status in (401, 403):
         found = "refused the login"
         wanted = "want PREFECT_API_AUTH_STRING as on the server, or for Prefect Cloud PREFECT_API_KEY"
@@ -54,12 +54,12 @@ def refusal(status: int, server: str = "the Prefect server of PREFECT_API_URL") 
 
 
 def give(urls: dict[str, str]) -> None:
-    """Have this process use these URLs, by block name, instead of blocks: the command line reads its environment."""
+    """Make this process use these URLs, by block name, instead of blocks: the command line reads its environment."""
     _given.update(urls)
 
 
 def find(block: str) -> str | None:
-    """Return the URL that a block holds, None where there is no such block."""
+    """Return the URL that a block holds, None if there is no such block."""
     try:
         return load(block)
     except UsageError:
@@ -67,7 +67,7 @@ def find(block: str) -> str | None:
 
 
 def load(block: str) -> str:
-    """Return the URL that a block holds. Raises UsageError where there is no such block, or it is empty."""
+    """Return the URL that a block holds. Raises UsageError if there is no such block or it is empty."""
     if block in _given:
         return _given[block]
     try:

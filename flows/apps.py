@@ -1,4 +1,4 @@
-"""The known apps: the deployments of `prefect.yaml`, where an app's parameters stand once."""
+"""The known apps: the deployments of `prefect.yaml`, the one place for an app's parameters."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ _FILE = Path(__file__).parent.parent / "prefect.yaml"
 
 @dataclass(frozen=True)
 class App:
-    """What `prefect.yaml` says of an app."""
+    """What `prefect.yaml` says about an app."""
 
     name: str
     rules: str
@@ -21,7 +21,7 @@ class App:
 
 
 def known_apps() -> dict[str, App]:
-    """Return the apps by name; none where the file is not installed. Raises UsageError where it can't be read."""
+    """Return the apps by name, none if the file is not installed. Raises UsageError if it can't be read."""
     if not _FILE.exists():
         return {}
     try:

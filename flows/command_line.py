@@ -25,7 +25,7 @@ from multischema.words import escaped
 
 _NOTHING_PUBLISHED = "nothing was published, the published schema is as it was"
 READER_VARIABLE = "METABASE_USERNAME"
-# what an option is where the flow itself has no default for it, or the command another
+# defaults that the command adds to the flow's, or replaces
 _DEFAULTS = {
     "app": "APP",
     "rules": "the app's in prefect.yaml, else CONFIG_PATH",
@@ -61,11 +61,11 @@ def main(etl: Flow[..., Any], arguments: Sequence[str] | None = None, prog: str 
 
 
 def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return the flow's parameters, and give the URLs to the blocks. Raises UsageError with everything that is missing.
+    """Return the flow's parameters and give the blocks their URLs. Raises UsageError with everything that is missing.
 
-    What the command says stands above the environment, above the app's entry in prefect.yaml, above the flow's defaults.
-    A command for one app never reads another app's database or rules: ORIGIN_DB_URL and CONFIG_PATH are for apps that
-    have neither a variable nor an entry of their own.
+    The command line wins over the environment, the environment over the app's entry in prefect.yaml, and the entry over
+    the flow's defaults. A command for one app never reads another app's database or rules: ORIGIN_DB_URL and CONFIG_PATH
+    are for apps that have neither a variable nor an entry of their own.
     """
     said = {name: value for name, value in vars(given).items() if name != "check" and value != ""}
     name = said.get("app") or environment.get("APP")
@@ -93,7 +93,7 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
     found, missing = _urls(name, environment, backup=bool(parameters["from_dump"]))
     problems += missing
     if parameters["from_dump"] and not foreign and environment.get(urls.origin_variable(name)):
-        found[urls.origin_block(name)] = environment[urls.origin_variable(name)]  # what the target must not be
+        found[urls.origin_block(name)] = environment[urls.origin_variable(name)]  # the target must not be this database
     if given.check and parameters["from_dump"]:
         problems.append(
             "--check writes nothing, but reading a dump's catalog means restoring its structure: leave out one of the two"
@@ -109,7 +109,7 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
 
 
 def _urls(app: str, environment: Mapping[str, str], *, backup: bool) -> tuple[dict[str, str], list[str]]:
-    """Return the URLs of the environment by their blocks, and a problem for each that is missing."""
+    """Return the environment's URLs by block, and a problem for each missing one."""
     wanted = {urls.TARGET: (urls.TARGET_VARIABLE, "target")}
     if not backup:
         wanted = {urls.origin_block(app): (urls.origin_variable(app), f"origin {app}"), **wanted}
@@ -123,7 +123,7 @@ def _urls(app: str, environment: Mapping[str, str], *, backup: bool) -> tuple[di
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Have SIGTERM end the command as Ctrl-C does. While the flow runs, Prefect's own handler sends it on to this one."""
+    """Make SIGTERM end the command as Ctrl-C does. While the flow runs, Prefect's own handler passes it on to this one."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -136,7 +136,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _check(parameters: Mapping[str, Any]) -> None:
-    """Do the work of the stages up to check, without Prefect and without the app's lock: nothing is written."""
+    """Run the stages up to check, without Prefect and without the app's lock; write nothing."""
     job = Job.of({**parameters, "lock_wait": 0}, new_run_id())
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
     target = Database("target", job.app, urls.load(urls.TARGET))
@@ -153,7 +153,7 @@ def _check(parameters: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _shown(stage: str) -> Iterator[None]:
-    """Have the terminal show a stage while it goes on."""
+    """Show a stage in the terminal while it runs."""
     progress.tell(stage=stage)
     try:
         yield
@@ -162,7 +162,7 @@ def _shown(stage: str) -> Iterator[None]:
 
 
 def parser(etl: Flow[..., Any], prog: str) -> argparse.ArgumentParser:
-    """Return the parser: an option for each parameter of the flow, with its type, choices, bounds and its line of Args."""
+    """Return the parser: an option per parameter of the flow, with the type, choices, bounds and line of Args."""
     made = argparse.ArgumentParser(
         prog=prog,
         description="Copy an app's database into its schema of the analytics database, with every personal datum masked.",
@@ -178,7 +178,7 @@ def parser(etl: Flow[..., Any], prog: str) -> argparse.ArgumentParser:
 
 
 def _kind(name: str, shown: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how argparse reads a parameter, of which this is the JSON schema."""
+    """Return how argparse reads a parameter with this JSON schema."""
     if shown["type"] == "boolean":
         return {"action": "store_true"}
     if "enum" in shown:
@@ -189,7 +189,7 @@ def _kind(name: str, shown: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:
-    """Return what reads a number within its bounds."""
+    """Return a reader of numbers within these bounds."""
 
     def read(text: str) -> int:
         if text.isdecimal() and least <= int(text) <= most:

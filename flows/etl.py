@@ -1,4 +1,4 @@
-"""The flow `etl`: copies an app's database into its schema of the analytics database, every personal datum masked."""
+"""The flow `etl`: copies an app's database into its schema of the analytics database, with every personal datum masked."""
 
 import warnings
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ from multischema.postgres.database import Database
 from multischema.report import Report
 from multischema.stages.run import new_run_id
 
-# what Prefect's UI says of the flow and of its deployments: of the docstring it would show the Args too, run together
+# what Prefect's UI shows for the flow and its deployments: from the docstring it would show the Args too, run together
 DESCRIPTION = """Publishes an app's database in its schema of the analytics database, with every personal datum masked.
 
 Its stages: download rules, check, dump and restore (in mode dump), anonymize (a task `copy` per table, largest first),
@@ -23,11 +23,11 @@ index, verify, publish, clean.
 A run that fails leaves the published schema as it was. One that publishes keeps its report: the artifact `<app>-report`."""
 
 one_line_errors()
-# the parameter's name is the users' word; pydantic had a method of that name once
+# users call the parameter schema; pydantic once had a method of that name
 warnings.filterwarnings("ignore", message='Field name "schema" in "EtlModel" shadows')
 
 
-# what the form of Prefect's UI says of a parameter is its line below Args: a Field's own description is lost there
+# the form of Prefect's UI shows each parameter's line below Args, and loses a Field's own description
 @flow(name="etl", description=DESCRIPTION, flow_run_name="{app}", persist_result=False, validate_parameters=True)
 def etl(
     app: Annotated[str, Field(pattern=urls.APP_NAME)],
@@ -45,7 +45,7 @@ def etl(
     drop_dependants: bool = False,
     adopt: bool = False,
 ) -> Report:
-    """Publish an app's database, anonymized: the stages of the README, in their order.
+    """Publish an app's database, anonymized, in the stages that the README lists.
 
     The target's URL is in the Secret block `etl-db-url`. A run that fails leaves the published schema as it was.
 

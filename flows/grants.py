@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_grants(given: argparse.Namespace) -> None:
-    """Print the statements, after the place where they are to run. Raises UsageError, CheckError, and more."""
+    """Print where the statements must run, then the statements. Raises UsageError, CheckError and other EtlErrors."""
     origin = origins.origin_of(given.app, os.environ)
     app = known_apps().get(origin.app) or App(origin.app, os.environ.get("CONFIG_PATH", ""))
     source, schema = given.rules or app.rules, given.origin_schema or app.origin_schema or "public"

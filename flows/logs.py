@@ -1,4 +1,4 @@
-"""Logs for people: an error of ours is its one line, without a traceback; everything else stays as Prefect has it."""
+"""Logs for people: our errors take one line, without a traceback; everything else stays as Prefect writes it."""
 
 import logging
 from weakref import WeakSet
@@ -10,9 +10,9 @@ _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 class _OneLine(logging.Filter):
-    """Take the traceback off an error that the user can mend: its line says all, and frames could show more.
+    """Strip the traceback from an error that the user can fix: its line says everything, and frames could reveal more.
 
-    A worker's flow run would tell its error twice, and each failed state the whole of it again, as one endless line.
+    A worker's flow run would log its error twice, and each failed state would repeat all of it as one endless line.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class _OneLine(logging.Filter):
 def one_line_errors() -> None:
     """Install the filter; installing it twice changes nothing.
 
-    A rollback on a session that was cut is a warning of psycopg's, with the error that was told already.
+    psycopg's warnings go too: a rollback on a session that was cut repeats an error that was logged before.
     """
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     for name in _LOGGERS:
@@ -47,5 +47,5 @@ def one_line_errors() -> None:
 
 
 def is_told_elsewhere(record: logging.LogRecord) -> bool:
-    """Tell an error that the task, the flow and the command would each say: for a terminal the command's line is enough."""
+    """Tell whether the command will print this error itself; on a terminal that one line is enough."""
     return getattr(record, "told_elsewhere", False)

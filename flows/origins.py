@@ -1,4 +1,4 @@
-"""The origin of an app, for the commands that only look at it."""
+"""The origin of an app, for the commands that only read it."""
 
 import argparse
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def parser(prog: str, description: str | None) -> argparse.ArgumentParser:
 
 
 def origin_of(app: str | None, environment: Mapping[str, str]) -> Database:
-    """Return the origin that the environment names for the app, or for APP. Raises UsageError."""
+    """Return the origin of the app, by default APP, from the environment. Raises UsageError."""
     name = app or environment.get("APP")
     if not name:
         raise UsageError("no app: want --app, or APP in the environment")
@@ -31,9 +31,9 @@ def origin_of(app: str | None, environment: Mapping[str, str]) -> Database:
 
 
 def refuse_as_target(app: str, target: Database) -> None:
-    """Raise UsageError where the target's URL is that of the app's own database: a backup is published without asking it."""
+    """Raise UsageError if the target's URL is the app's own database: publishing a backup never contacts the origin."""
     known = urls.find(urls.origin_block(app))
-    with suppress(DatabaseError):  # it is not used
+    with suppress(DatabaseError):  # the origin's URL is not used otherwise
         if known and Database("origin", app, known).place == target.place:
             host, port, database = target.place
             raise UsageError(
@@ -43,5 +43,5 @@ def refuse_as_target(app: str, target: Database) -> None:
 
 
 def no_table(origin: Database, schema: str) -> UsageError:
-    """Return the error about a schema that is not there, or empty."""
+    """Return the error about a schema that is missing or empty."""
     return UsageError(f"{origin.side}: schema {schema} holds no table; want --origin-schema")

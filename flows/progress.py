@@ -1,4 +1,4 @@
-"""How far a run is: bytes copied, an artifact in Prefect's UI that follows them, and what a terminal can draw."""
+"""A run's progress: bytes copied, the artifact in Prefect's UI that follows them, and what a terminal draws."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ INTERVAL = 5.0  # seconds between two updates of the artifact: each is a call to
 
 
 class Progress:
-    """The share of the estimated bytes that is copied, in percent, shown as an artifact while it is entered."""
+    """The copied share of the estimated bytes, in percent; an artifact shows it inside the `with` block."""
 
     def __init__(self, app: str, sizes: Mapping[str, int], done: str = "copied") -> None:
         self._app = app
@@ -43,7 +43,7 @@ class Progress:
         self._thread.join(INTERVAL)
 
     def add(self, table: str, bytes_: int) -> None:
-        """Count bytes of a table; they never exceed its estimate before it is complete."""
+        """Count bytes of a table, never more than its estimate until it is complete."""
         with self._guard:
             self._copied[table] = min(self._copied.get(table, 0) + bytes_, int(self._sizes[table] * 0.99))
 
@@ -53,13 +53,13 @@ class Progress:
             self._copied[table] = self._sizes[table]
 
     def restart(self) -> None:
-        """Begin again at nothing: the snapshot was lost."""
+        """Start again from zero: the snapshot was lost."""
         with self._guard:
             self._copied.clear()
 
     @property
     def percent(self) -> float:
-        """Return the share that is copied, from 0 to 100."""
+        """Return the copied share, from 0 to 100."""
         with self._guard:
             return 100.0 * sum(self._copied.values()) / max(sum(self._sizes.values()), 1)
 
@@ -74,7 +74,7 @@ class Progress:
         over = False
         while not over:
             over = self._over.wait(INTERVAL)
-            # a picture for people: no run fails because the server was not there to take it
+            # for people only: no run fails because the server did not take it
             with suppress(Exception):
                 percent = round(self.percent, 1)
                 if percent != shown and isinstance(self._artifact, UUID):
@@ -83,17 +83,17 @@ class Progress:
 
 
 class Measured(Progress):
-    """The share of what a program writes, as a function measures it; the whole is an estimate."""
+    """The share that a program has written, measured by a function against an estimated whole."""
 
     def __init__(self, app: str, done: str, expected: int, measure: Callable[[], int]) -> None:
         super().__init__(app, {}, done)
         self._expected = max(expected, 8192)
         self._measure = measure
-        self._measured = (0.0, 0)  # when, and what: terminals ask often
+        self._measured = (0.0, 0)  # when and how much: terminals ask often
 
     @property
     def percent(self) -> float:
-        """Return the share that is written, from 0 to 99."""
+        """Return the written share, from 0 to 99."""
         if time.monotonic() - self._measured[0] > 1:
             with suppress(EtlError, OSError):
                 self._measured = (time.monotonic(), self._measure())
@@ -101,5 +101,5 @@ class Measured(Progress):
 
 
 def tell(**facts: Any) -> None:
-    """Tell terminals that show this process how far its run is: `stage`, `running` (a Progress), `published` (a schema)."""
+    """Tell this process's terminal display how far the run is: `stage`, `running` (a Progress), `published` (a schema)."""
     _LOG.info("", extra={"progress": facts})

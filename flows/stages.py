@@ -71,10 +71,10 @@ retried: dict[str, Any] = {
 
 
 def unsearched(argument: Item) -> Item:
-    """Have Prefect pass an argument on without a search for results of tasks in all its parts.
+    """Keep Prefect from searching an argument for task results.
 
-    That search took a quarter of a second of each stage for the plan of 40 tables; and of the rows of each table it made an
-    arrow in the graph of the run.
+    For a plan of 40 tables the search took a quarter of a second per stage, and each table's rows became an arrow in the
+    run's graph.
     """
     return cast(Item, opaque(argument))
 
@@ -82,7 +82,7 @@ def unsearched(argument: Item) -> Item:
 def as_task(
     name: str, options: Mapping[str, Any]
 ) -> Callable[[Callable[Concatenate["Stages", Arguments], Item]], Callable[Concatenate["Stages", Arguments], Item]]:
-    """Have a stage be a Prefect task of that name and the app's, told in the log how long it takes."""
+    """Make a stage a Prefect task named after itself and the app, and time it."""
 
     def decorate(
         work: Callable[Concatenate["Stages", Arguments], Item],
@@ -94,7 +94,7 @@ def as_task(
                 with stages.timed(name):
                     return work(stages, *arguments, **named)
 
-            # what a run has open is never an argument, for Prefect looks into arguments: the task knows it by itself
+            # Prefect looks into arguments, so what a run has open is never one: the task is bound to it
             named_after = name if name == "download rules" else f"{name} {stages.job.app}"
             made = task(name=name, task_run_name=named_after, description=work.__doc__, **options)(timed)
             return made(*arguments, **named)
@@ -123,14 +123,14 @@ class Stages:
 
     @as_task("check", retried)
     def check(self, rules_text: bytes) -> Plan:
-        """Check all that can be checked before a row is read or anything written, and return the plan."""
+        """Check everything that can be checked before reading a row or writing anything; return the plan."""
         plan = checking.check(self.run, rules_text, on_wait=self._say_waiting)
         log().info(report.checked(self.job.app, plan))
         return plan
 
     @as_task("dump", retried)
     def dump(self, plan: Plan) -> Dumped:
-        """Dump the origin with pg_dump into a private directory; the origin is released then."""
+        """Dump the origin with pg_dump into a private directory, then release the origin."""
         archive = self.run.directory.archive
         with Measured(self.job.app, "dumped", plan.dump_bytes, lambda: size_of(archive)):
             dumped = dumping.dump(self.run, plan)
@@ -165,7 +165,7 @@ class Stages:
         return copied
 
     def _copy_all(self, plan: Plan, snapshot: Snapshot, shown: Progress) -> dict[str, Copied]:
-        """Submit a task per table, `jobs` at a time; the first failure ends the others, unless a new snapshot can help."""
+        """Submit a task per table, `jobs` at a time; the first failure ends the others, unless a new snapshot helps."""
 
         def copy_one(table: TablePlan) -> Copied:
             copied = anonymizing.copy(self.run, table, snapshot.identifier, lambda size: shown.add(table.name, size))
@@ -216,7 +216,7 @@ class Stages:
     def publish(self) -> Publication:
         """Swap yesterday's schema for the staging schema, in one transaction, with the views that others built on it.
 
-        It is not tried again: with the session that holds the app's lock, the lock is lost, and another run may have begun.
+        It is not retried: if the session that holds the app's lock is lost, so is the lock, and another run may have begun.
         """
         publication = publishing.publish(self.run)
         progress.tell(published=self.job.schema)
@@ -258,7 +258,7 @@ class Stages:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        """Note how many seconds a stage takes, and have terminals show that it goes on."""
+        """Record how many seconds a stage takes, and show it in the terminal meanwhile."""
         progress.tell(stage=name)
         try:
             with pipeline.timed(name, self.seconds):
@@ -267,7 +267,7 @@ class Stages:
             progress.tell(stage="")
 
     def execute(self, command: Command, on_start: Callable[[int], None]) -> Outcome:
-        """Run a program as Prefect runs shell commands; what it complains of may quote rows, and goes to a private file."""
+        """Run a program as Prefect runs shell commands; its stderr may quote rows, so it goes to a private file."""
         complaints = self.run.directory.path / "complaints"
         line = f"{shlex.join([command.program, *command.arguments])} 2> {shlex.quote(str(complaints))}"
         operation: Any = ShellOperation(
@@ -275,7 +275,7 @@ class Stages:
         )
         with operation:
             process = operation.trigger()
-            on_start(process.pid)  # the number of its process group too
+            on_start(process.pid)  # also its process group
             with suppress(RuntimeError):  # it says no more than the exit status does
                 process.wait_for_completion()
             return Outcome(process.return_code, "", complaints.read_text(errors="replace"))
@@ -286,16 +286,16 @@ class Stages:
 
 @contextmanager
 def opened(job: Job, origin: Database, target: Database) -> Iterator[Stages]:
-    """Open a run, and give its stages."""
+    """Open a run and yield its stages."""
     stages = Stages(job)
     with open_run(job, origin, target, stages.execute) as stages.run:
         yield stages
 
 
 def _rules_folders() -> list[Path] | None:
-    """Return the folders that a file of rules must be in; None where a person runs the flow, who may read what they can.
+    """Return the folders that rules may be read from; None if a person runs the flow, who may read what they can.
 
-    A run of a deployment reads with the rights of its worker, for whoever may start runs.
+    A deployment's run reads with its worker's rights, for anyone who may start runs.
     """
     running = FlowRunContext.get()
     if not running or not running.flow_run or not running.flow_run.deployment_id:
@@ -305,7 +305,7 @@ def _rules_folders() -> list[Path] | None:
 
 
 def log() -> Any:
-    """Return the logger of the task or flow that runs; outside of both (a check from the command line) a plain one."""
+    """Return the logger of the running task or flow, or a plain one outside of both (`--check`)."""
     try:
         return get_run_logger()
     except MissingContextError:

@@ -1,4 +1,4 @@
-"""The temporary Prefect server of a run that has no other: what it was told must be written before it stops."""
+"""The temporary Prefect server of a run that has no other: it must write what it received before it stops."""
 
 import contextvars
 import logging
@@ -28,8 +28,8 @@ from prefect.settings import (
 from blocks import urls
 from multischema.errors import EtlError
 
-_FLUSH = 1.0  # seconds between two writes of the server's
-# as prefect.toml has them, which is read in its own folder only, and the command runs in any
+_FLUSH = 1.0  # seconds between two writes of the server
+# the same as in prefect.toml, which Prefect reads in its own folder only; the command runs in any
 _DEFAULTS = {
     PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore",
     PREFECT_SERVER_ANALYTICS_ENABLED: False,
@@ -44,7 +44,7 @@ _PAGE = 200
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """Run flows here; where that needs a temporary server, it is not heard of, and has written everything at the end."""
+    """Run flows here; a temporary server, if needed, stays silent and has written everything by the end."""
     os.environ.setdefault("DO_NOT_TRACK", "1")  # or Prefect prints a notice on every terminal
     logging.getLogger("prefect").addFilter(_is_news)
     if get_current_settings().api.url:
@@ -60,22 +60,22 @@ def settled() -> Iterator[None]:
 
 
 def _refuse_silence() -> None:
-    """Raise EtlError where the user's own Prefect server does not answer, or refuses the login."""
+    """Raise EtlError if the user's own Prefect server does not answer or refuses the login."""
     with get_client(sync_client=True) as client:
         if client.api_healthcheck():
             raise EtlError(urls.SILENT_SERVER)
         try:
-            client.read_work_pools(limit=1)  # its health is told without a login
+            client.read_work_pools(limit=1)  # the health check needs no login
         except httpx.HTTPStatusError as error:
             raise EtlError(urls.refusal(error.response.status_code)) from None
 
 
 def _start() -> None:
-    """Start the server where the terminal's Ctrl-C, which goes to every process, is not heard: it must survive the run.
+    """Start the server deaf to the terminal's Ctrl-C, which goes to every process: it must survive the run.
 
-    The signals that a thread blocks are blocked in what it starts.
+    A process inherits the signals that the thread which starts it blocks.
     """
-    from prefect.server.api.server import SubprocessASGIServer  # half of all that is imported, for those without a server
+    from prefect.server.api.server import SubprocessASGIServer  # half of all imports, needed only without a server
 
     failures: list[Exception] = []
 
@@ -98,8 +98,8 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _settle() -> None:
-    """Wait until the last flow run's task runs are recorded; a server that stops earlier loses them, with a traceback."""
-    EventsWorker.drain_all(timeout=_PATIENCE, at_exit=False)  # what was not sent yet
+    """Wait until the last flow run's task runs are recorded; a server that stops sooner loses them, with a traceback."""
+    EventsWorker.drain_all(timeout=_PATIENCE, at_exit=False)  # what has not been sent yet
     deadline = time.monotonic() + _PATIENCE
     with get_client(sync_client=True) as client:
         flow_runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)

@@ -1,4 +1,4 @@
-"""What a terminal shows while a run goes on: a line per step, and below them a bar of what is copied."""
+"""What a terminal shows during a run: a line per step, and a progress bar below."""
 
 import logging
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from flows.progress import Progress
 from multischema.words import escaped
 
 _PREFECT = str(Path(prefect.__file__).parent)
-# they tell each state and each failure again, for the UI's sake: who waits for a command hears of a failure once, from it
+# they log each state and failure for the UI; at a terminal, the command itself reports a failure, once
 _ENGINES = (f"{_PREFECT}/flow_engine.py", f"{_PREFECT}/task_engine.py")
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
 
 
 @contextmanager
 def shown(console: Console) -> Iterator["Display"]:
-    """Show the run's own lines and all warnings, without Prefect's notes on each task; draw a bar on a terminal."""
+    """Show the run's own lines and all warnings, hide Prefect's notes on each task, and draw a bar on a terminal."""
     lines = Display(console)
     quieted = [
         (logger, handler)
@@ -47,9 +47,9 @@ def shown(console: Console) -> Iterator["Display"]:
 
 
 class Display(logging.Handler):
-    """Print the time and what happened; the report takes as many lines as it has.
+    """Print the time and what happened, the report on several lines.
 
-    It knows the stage that goes on, and the schema once the publishing transaction is committed.
+    It knows the running stage, and the schema once the publishing transaction is committed.
     """
 
     _clock = logging.Formatter()
@@ -79,7 +79,7 @@ class Display(logging.Handler):
         self._console.print(Text(line, style=_STYLES.get(record.levelno, "")), soft_wrap=True)
 
     def bar(self) -> Group | Table:
-        """Draw the stage that goes on and, while rows are copied, how much is done and which tables are under way."""
+        """Draw the running stage and, while rows are copied, the share done and the tables under way."""
         if not self._stage:
             return Group()
         line = Table.grid(padding=(0, 1))

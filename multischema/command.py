@@ -1,4 +1,4 @@
-"""How a command of the project ends: its errors are lines for a person, its exit status tells the truth."""
+"""How commands end: errors are lines for people, and the exit status tells the truth."""
 
 import sys
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from multischema.errors import EtlError
 def ended(work: Callable[[], object], variables: str | None = ".env") -> int:
     """Do the work of a command; return its exit status: 0 done, 1 failed, 2 for a usage error.
 
-    Parse arguments first: who asks for help gets nothing else.
+    Parse arguments first, so that `--help` does nothing but help.
 
-    :param variables: the file of variables that are read before; the environment stands above it.
+    :param variables: a file of variables to load first; the environment wins over it.
     """
     if variables:
         load_dotenv(variables)

@@ -1,4 +1,4 @@
-"""The door to where rules are: an https URL, or a file."""
+"""The door to the rules: an https URL or a file."""
 
 import queue
 import re
@@ -26,20 +26,20 @@ MAX_REDIRECTS = 5
 HEADERS = {"User-Agent": "multi-schema-postgres-etl", "Accept-Encoding": "identity"}
 WEB_PAGES = ("text/html", "application/xhtml+xml")
 _NOT_A_URL = "not a URL; want https://host/path, or a file"
-# Small, so that a download that was given up notices soon, even if its bytes drip.
+# Small, so that a download that was given up notices it soon, even if its bytes drip.
 _CHUNK = 1024
 _PASSING = (requests.Timeout, requests.exceptions.ChunkedEncodingError, ConnectionResetError)
 _SCHEME = "[a-z][a-z0-9+.-]+:/+"
-# Up to the last @, for passwords may hold any of `/?#@`: the name is then poor, but holds nothing of them.
+# Up to the last @, because a password may hold any of `/?#@`: the name loses more than needed, never less.
 _USERINFO = re.compile(f"({_SCHEME})?+.*:.*@|({_SCHEME})[^/]*@", re.IGNORECASE | re.DOTALL)
 
 
 def fetch(source: str, folders: Sequence[Path] | None = None) -> bytes:
     """Return the content of an https URL or of a file, at most MAX_BYTES of it.
 
-    Raises RulesError (RulesUnavailable where another try may help): one line that names the source without its secrets.
+    Raises RulesError (RulesUnavailable if another try may help): one line that names the source without its secrets.
 
-    :param folders: those that the file must be in, wherever links lead. Without them, it may be anywhere.
+    :param folders: the folders that the file must be in, links resolved. Without them, it may be anywhere.
     """
     source = source.strip()
     if re.match(_SCHEME, source, re.IGNORECASE):
@@ -55,14 +55,14 @@ def fetch(source: str, folders: Sequence[Path] | None = None) -> bytes:
 
 
 def _inside(path: str, folders: Sequence[Path]) -> str:
-    """Return the path without links. Raises RulesError where it leaves the folders, whether there is such a file or not."""
+    """Return the path with links resolved. Raises RulesError if it is outside the folders, existing or not."""
     if not path:
         return path
     try:
         resolved = Path(path).resolve()
         if any(resolved.is_relative_to(folder.resolve()) for folder in folders):
             return str(resolved)
-    except (OSError, ValueError, RuntimeError):  # the last one is a loop of links, for Python before 3.13
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
         raise RulesError(f"rules: {_name(path)}: not a file name; want a file or an https URL") from None
     raise RulesError(
         f"rules: {_name(path)}: outside the folders that a deployment may read rules from; "
@@ -74,7 +74,7 @@ def _read_file(path: str) -> bytes:
     if not path:
         raise RulesError("rules: no source; want an https URL or a file")
     try:
-        # Asked first: opening a pipe that nobody writes to would wait for ever.
+        # First: opening a pipe that nobody writes to would wait for ever.
         mode = Path(path).stat().st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "not a file"
@@ -94,9 +94,9 @@ def _read_file(path: str) -> bytes:
 
 
 def _fetch_url(url: str) -> bytes:
-    """Download in a thread of its own, given up after TOTAL_TIMEOUT.
+    """Download in a thread, and give up after TOTAL_TIMEOUT.
 
-    The time-outs of requests start again at each byte: a server that drips its headers would hold the run for ever.
+    The timeouts of requests restart at each byte: a server that drips its headers would hold the run for ever.
     """
     _check_url(url, f"rules: {_name(url)}")
     answers: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
@@ -117,7 +117,7 @@ def _answer(url: str, answers: "queue.SimpleQueue[bytes | BaseException]", given
     try:
         answers.put(_download(url, given_up))
     except (OSError, ValueError) as error:
-        # What requests says quotes the whole URL, and its query may hold a token.
+        # The messages of requests quote the whole URL, whose query may hold a token.
         kind = RulesUnavailable if isinstance(error, _PASSING) else RulesError
         answers.put(kind(f"rules: {_name(url)}: {_reason(error)}"))
     except BaseException as error:
@@ -125,7 +125,7 @@ def _answer(url: str, answers: "queue.SimpleQueue[bytes | BaseException]", given
 
 
 class _Session(requests.Session):
-    """A session that leaves redirects alone: even told not to follow them, requests reads their bodies to the end."""
+    """A session that leaves redirects alone: even when told not to follow them, requests reads their bodies to the end."""
 
     def resolve_redirects(self, *_args: Any, **_kwargs: Any) -> Iterator[Any]:
         return iter(())
@@ -179,7 +179,7 @@ def _check_answer(response: requests.Response, url: str) -> None:
 def _check_url(url: str, place: str) -> None:
     try:
         parts = urlsplit(url)
-        # Read for its error: only here is a bad port found.
+        # Read for its error: urlsplit only checks the port here.
         _ = parts.port
     except ValueError:
         raise RulesError(f"{place}: {_NOT_A_URL}") from None
@@ -195,11 +195,11 @@ def _too_big(source: str) -> RulesError:
     return RulesError(f"rules: {_name(source)}: more than {MAX_BYTES} bytes; want rules, which are far smaller")
 
 
-# What may be said of a source, and of an error.
+# What errors may say about a source.
 
 
 def _name(source: str) -> str:
-    """Return what a source may be called in an error: no userinfo, no query, no fragment, one line."""
+    """Return the name of a source for errors: no userinfo, no query, no fragment, one line."""
     anonymous = _without_userinfo(source)
     name = re.split("[?#]", anonymous)[0]
     printable = "".join(character if character.isprintable() else "?" for character in name)
@@ -219,7 +219,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return why a request or a read failed, in words that hold nothing of the URL."""
+    """Return why a request or a read failed, without any part of the URL."""
     causes = list(_causes(error))
     for cause in causes:
         if isinstance(cause, ssl.SSLError):

@@ -1,9 +1,9 @@
-"""Errors of a run: each is one line for its reader (or one line per problem), never a row's value, never a password.
+"""Errors of a run: one line each (or one per problem), never a row's value, never a password.
 
 EtlError                 the run failed, nothing was published
  ├── UsageError          the command or its environment is wrong (exit status 2)
- ├── RulesError          the rules can't be had, or aren't rules
- │    └── RulesUnavailable  their server did not answer: worth another try
+ ├── RulesError          the rules can't be downloaded, or aren't rules
+ │    └── RulesUnavailable  the server did not answer: worth another try
  ├── CheckError          the check stage found problems; nothing was read or written
  ├── DatabaseError       a statement failed on the origin or on the target
  │    └── ConnectionLost the connection broke: worth another try
@@ -20,15 +20,15 @@ from collections.abc import Sequence
 
 from multischema.words import escaped
 
-NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections, clients: words of a server at its limit
-FULL = ("could not extend file", "No space left on device")  # words of a server whose disk is full
+NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections or clients: what a server at its limit says
+FULL = ("could not extend file", "No space left on device")  # what a server with a full disk says
 FREE_SPACE = "free space on the server or enlarge its disk; the next run starts anew"
 FEWER_CONNECTIONS = "the server has no connection to spare: use fewer jobs, or raise max_connections"
 UNREAD = (
     "check the URL's user, password and database, and whether the server has a connection to spare; "
     "if its messages were in English (lc_messages), this line could say which"
 )
-# of Postgres and of poolers, which speak nothing else
+# words of English messages, of Postgres and of poolers, which have no others
 _ENGLISH = re.compile(
     r"\b(the|for|is|not|too|of|to|are|does|has|such|failed|denied|invalid|unsupported|sorry|must|cannot|\w+_timeout|config)\b",
     re.IGNORECASE,
@@ -36,20 +36,20 @@ _ENGLISH = re.compile(
 
 
 def is_foreign(text: str) -> bool:
-    """Tell whether a server refused a connection in another language: then libpq has no SQLSTATE for us either."""
+    """Tell whether a server refused a connection in another language than English; libpq gives no SQLSTATE then."""
     said = re.search(r"(?:^|failed: )[^\W\d_]+ ?:\s+(.*)", text, re.DOTALL)
     return bool(said) and not _ENGLISH.search(said[1] if said else "")
 
 
 class Snippet(str):
-    """A line of what is ready to paste: it follows the problems, and nothing stands before it."""
+    """A line ready to paste: it follows the problems and has no prefix."""
 
 
 class EtlError(Exception):
     """Say in one line why the run failed, or in one line per problem."""
 
     exit_status = 1
-    transient = False  # whether the same work may succeed a moment later
+    transient = False  # True if the same work may succeed a moment later
 
     def __init__(self, *problems: str) -> None:
         super().__init__(*problems)
@@ -74,19 +74,19 @@ class RulesError(EtlError):
 
 
 class RulesUnavailable(RulesError):
-    """The server that has the rules did not answer, or answered that it can't just now."""
+    """The rules' server did not answer, or said that it can't right now."""
 
     transient = True
 
 
 class CheckError(EtlError):
-    """The check stage found problems: all of them, a line each."""
+    """The check stage found problems: it reports all of them, a line each."""
 
 
 class DatabaseError(EtlError):
     """A statement failed on the origin or on the target.
 
-    `raised_in` are the functions of the server's own that were running, with their schemas and the types of their arguments.
+    `raised_in` lists the server-side functions that were running, with schemas and argument types.
     """
 
     raised_in: Sequence[str] = ()
@@ -99,7 +99,7 @@ class ConnectionLost(DatabaseError):
 
 
 class SnapshotLost(EtlError):
-    """The origin's snapshot is gone; what was copied from it can't be completed."""
+    """The origin's snapshot is gone, so the copy from it can't be completed."""
 
 
 class OriginChanged(EtlError):

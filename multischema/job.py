@@ -1,4 +1,4 @@
-"""What a run is asked to do, and what its schemas are called."""
+"""What a run is asked to do, and the names of its schemas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Job:
-    """What a run is asked to do, as names; `id` tells it from other runs of the app."""
+    """What a run is asked to do, as names; `id` distinguishes it from other runs of the app."""
 
     app: str
     schema: str
@@ -26,7 +26,7 @@ class Job:
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any], run_id: str) -> "Job":
-        """Return the job that parameters of the flow describe; the rules are none of it."""
+        """Return the job that the flow's parameters describe, the rules aside."""
         names = {field.name for field in fields(cls)} - {"id"}
         given = {name: value for name, value in parameters.items() if name in names}
         return cls(**{**given, "schema": given["schema"] or given["app"], "id": run_id})
@@ -38,22 +38,22 @@ class Job:
 
     @property
     def old(self) -> str:
-        """Return the name under which this run moves yesterday's schema away."""
+        """Return the name that this run gives yesterday's schema."""
         return old_name(self.schema, self.id)
 
     @property
     def dumps(self) -> bool:
-        """Tell whether the run dumps the origin: mode dump without a dump that is there already."""
+        """Tell whether the run dumps the origin: mode dump without an existing dump."""
         return self.restores and not self.from_dump
 
     @property
     def restores(self) -> bool:
-        """Tell whether the run reads raw tables of the target: mode dump, which a dump to start from, or to keep, means."""
+        """Tell whether the run reads raw tables of the target: in mode dump, implied by `from_dump` and `keep_dump`."""
         return self.mode == "dump" or bool(self.from_dump) or self.keep_dump
 
     @property
     def raw_schema(self) -> str:
-        """Return the schema of the target where mode dump restores rows: a dump names the origin's."""
+        """Return the target's schema where mode dump restores rows: it has the origin's name, as in the dump."""
         return self.origin_schema
 
     @property
@@ -63,7 +63,7 @@ class Job:
 
     @property
     def restoring(self) -> str:
-        """Return the name of the sessions of the run's pg_restore, by which a later run finds and ends them."""
+        """Return the name of the sessions of the run's pg_restore, so that a later run can find and end them."""
         return f"{self.application} restore"
 
 
@@ -73,27 +73,27 @@ _RUN_ID = "[0-9a-f]{8}"
 
 
 def staging_name(schema: str, run_id: str) -> str:
-    """Return the name of a run's staging schema; the run's id (8 hexadecimal digits) keeps two runs apart."""
+    """Return the name of a run's staging schema; the run id (8 hexadecimal digits) keeps two runs apart."""
     return f"etl_staging_{schema}_{run_id}"
 
 
 def old_name(schema: str, run_id: str) -> str:
-    """Return the name under which a run moves yesterday's schema away."""
+    """Return the name that a run gives yesterday's schema."""
     return f"etl_old_{schema}_{run_id}"
 
 
 def hidden_pattern() -> str:
-    """Return the regular expression of the names of all staging and old schemas."""
+    """Return the regular expression that matches all staging and old schemas."""
     return _HIDDEN
 
 
 def leftover_pattern(schema: str) -> str:
-    """Return the regular expression of the names of one app's staging and old schemas."""
+    """Return the regular expression that matches one app's staging and old schemas."""
     return f"{_HIDDEN}{_escaped(schema)}_{_RUN_ID}$"
 
 
 def name_pattern(schema: str) -> str:
-    """Return the regular expression of a schema's name alone."""
+    """Return the regular expression that matches this schema alone."""
     return f"^{_escaped(schema)}$"
 
 

@@ -1,4 +1,4 @@
-"""The stages of a run in their order, without Prefect."""
+"""The stages of a run in order, without Prefect."""
 
 import time
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Published:
 
 
 def run(job: Job, rules_source: str, origin: Database, target: Database) -> Published:
-    """Publish an app without Prefect: the same work, with the threads of the standard library."""
+    """Publish an app without Prefect: the same work on the standard library's threads."""
     seconds: dict[str, float] = {}
     notes: list[str] = []
     dumped = None
@@ -73,7 +73,7 @@ def run(job: Job, rules_source: str, origin: Database, target: Database) -> Publ
 
 @contextmanager
 def timed(stage: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Note how many seconds a stage took, however it ended."""
+    """Record how many seconds a stage took, however it ended."""
     started = time.monotonic()
     try:
         yield

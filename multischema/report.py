@@ -1,4 +1,4 @@
-"""The report of a run: what was published, what was left out and why. It holds names and numbers, never a value."""
+"""The report of a run: what was published, what was left out and why, in names and numbers, never a value."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ def checked(app: str, plan: Plan) -> str:
 
 @dataclass(frozen=True)
 class TableReport:
-    """One published table: rows, bytes in the target with indexes, seconds to copy and to index."""
+    """One published table: its rows, its bytes in the target with indexes, the seconds to copy and to index it."""
 
     name: str
     rows: int
@@ -38,7 +38,7 @@ class TableReport:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a run has to tell when it has published."""
+    """What a run reports once it has published."""
 
     app: str
     schema: str
@@ -46,7 +46,7 @@ class Report:
     tables: tuple[TableReport, ...]
     indexes: int
     foreign_keys: int
-    useless: tuple[str, ...]  # indexes that were not built, as nobody can search by what is masked
+    useless: tuple[str, ...]  # indexes not built: nobody can search by what is masked
     useless_bytes: int
     warnings: tuple[str, ...]
     recreated: tuple[str, ...]
@@ -69,12 +69,12 @@ class Report:
         return sum(len(table.masked) for table in self.tables)
 
     def saved(self) -> str:
-        """Return what leaving out useless indexes saved: their number, and their size in the origin where it is known."""
+        """Return what leaving out useless indexes saved: their number, and their size in the origin if known."""
         taken = f", {size(self.useless_bytes)} in the origin" if self.useless_bytes else ""
         return f"left out {count(len(self.useless), 'index', 'indexes')} of masked columns only{taken}"
 
     def headline(self) -> str:
-        """Return the run in one sentence."""
+        """Sum up the run in one sentence."""
         return (
             f"published {self.schema} for {self.reader}: {count(len(self.tables), 'table')}, {count(self.rows, 'row')}, "
             f"{size(self.bytes)}, {count(self.masked, 'masked column')}, {seconds(sum(self.stages.values()))}"
@@ -94,7 +94,7 @@ def make_report(
     stages: Mapping[str, float],
     stage_bytes: Mapping[str, int],
 ) -> Report:
-    """Gather the report from what the stages measured; `stage_bytes` are what the dump and restore stages wrote."""
+    """Build the report from what the stages measured; `stage_bytes` is what the dump and restore stages wrote."""
     return Report(
         app=job.app,
         schema=job.schema,
@@ -134,7 +134,7 @@ def markdown(report: Report) -> str:
     lines += [f"| {' | '.join(row)} |" for row in (_HEAD, ("---", *4 * ("---:",), "---"))]
     for table in report.tables:
         name, *numbers, masked = _cells(table, ", ".join(table.masked))
-        # a size that broke in two would make every row two lines high
+        # a size that wraps would make every row two lines high
         lines.append(f"| {' | '.join([_escape(name), *(cell.replace(' ', _NBSP) for cell in numbers), _escape(masked)])} |")
     if report.useless:
         lines += ["", "## Indexes left out", "", f"L{report.saved()[1:]}: {_escape(', '.join(report.useless))}."]

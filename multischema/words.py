@@ -1,25 +1,25 @@
-"""How things are said: names that break no line, numbers for people, and how many more there are."""
+"""How messages say things: names that fit on a line, numbers for people, and how many more there are."""
 
 import re
 from collections.abc import Sequence
 
 _LONGEST = 63  # bytes
-# C0 and C1, DEL, the two separators that break lines, and what changes the direction of what is written
+# C0 and C1, DEL, the two line separators, and characters that change the writing direction
 _CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def cut(name: str) -> str:
-    """Return a name from the rules, cut where it is longer than any that Postgres has."""
+    """Return a name from the rules, cut if it is longer than Postgres allows."""
     whole = name.encode()
     return name if len(whole) <= _LONGEST else whole[: _LONGEST - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def escaped(text: str) -> str:
-    r"""Return a text as one line: what breaks lines or commands a terminal is an escape, such as `\n` and `\x1b`."""
+    r"""Return a text as one line, with escapes (`\n`, `\x1b`) for what breaks lines or commands a terminal."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-_SHOWN = 3  # of names in a warning: there may be a thousand partitions
+_SHOWN = 3  # names in a warning: there may be a thousand partitions
 
 
 def some(names: Sequence[str]) -> str:
@@ -42,7 +42,7 @@ def count(number: int, noun: str, many: str = "") -> str:
 
 
 def size(bytes_: float) -> str:
-    """Return a size with a unit that keeps it short."""
+    """Return a size in bytes with the unit that keeps it short."""
     for unit in ("B", "kB", "MB", "GB"):
         if bytes_ < 1000 or unit == "GB":
             return f"{bytes_:.0f} {unit}" if unit == "B" or bytes_ >= 100 else f"{bytes_:.1f} {unit}"

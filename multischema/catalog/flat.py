@@ -1,4 +1,4 @@
-"""Types in the published tables: what any BI tool reads, and how a value of the origin becomes one."""
+"""The types of published tables, which any BI tool can read, and how the origin's values are converted to them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ _NEUTRAL = {
     "txid_snapshot": "1:1:",
     "pg_snapshot": "1:1:",
     "refcursor": "",
-    # no server reads in binary what it wrote of an empty tsquery or vector: these have one item, a zero
+    # no server reads back the binary that it writes for an empty tsquery or vector: these have one item, a zero
     "tsquery": "0",
     "int2vector": "0",
     "oidvector": "0",
@@ -54,9 +54,9 @@ _NEUTRAL = {
 class Flat:
     """A published type: `spelling` in SQL, `conversion` from the origin's type, `neutral` as the text of a constant.
 
-    `family` is text, text array, jsonb or other: what decides the mask. `conversion` is none, base (of a domain), text (what
-    the type's own output function writes), array (the same, read as an array), items (each item's text, where no comma parts
-    them), jsonb, hstore, or one of the last two with array.
+    `family` decides the mask: text, text array, jsonb or other. `conversion` is none, base (of a domain), text (what the
+    type's own output function writes), array (the same, read as an array), items (each item's text, if the separator is
+    not a comma), jsonb, hstore, or one of the last two with array.
     """
 
     spelling: str
@@ -68,7 +68,7 @@ class Flat:
 
     @property
     def unlimited(self) -> str:
-        """Return the type in which a mask of any length fits: the text family without its limits."""
+        """Return the type that fits a mask of any length: the text family without its limits."""
         if not self.family.startswith("text"):
             return self.spelling
         name = "character varying" if self.spelling.startswith("character varying") else "text"
@@ -76,7 +76,7 @@ class Flat:
 
 
 def flatten(type_oid: int, spelling: str, types: Mapping[int, Type]) -> Flat:
-    """Return the published type of a column whose type the origin spells so."""
+    """Return the published type of a column, given how the origin spells its type."""
     type_ = types[type_oid]
     if type_.kind == "d":
         base = flatten(type_.base, type_.base_text, types)
@@ -98,12 +98,12 @@ def flatten(type_oid: int, spelling: str, types: Mapping[int, Type]) -> Flat:
 
 
 def is_hstore(type_: Type) -> bool:
-    """Tell the extension's type, whose values become objects of jsonb."""
+    """Tell whether a type is the hstore extension's, whose values become jsonb objects."""
     return type_.extension == "hstore" and type_.name == "hstore"
 
 
 def is_array_of_arrays(type_: Type, types: Mapping[int, Type]) -> bool:
-    """Tell an array of a domain that stands for an array."""
+    """Tell whether a type is an array of a domain over arrays."""
     base = element = types.get(type_.element)
     while base and base.kind == "d":
         base = types[base.base]
@@ -111,9 +111,9 @@ def is_array_of_arrays(type_: Type, types: Mapping[int, Type]) -> bool:
 
 
 def convert(flat: Flat, value: sql.Composable, *, raw: bool = False) -> sql.Composable:
-    """Return the expression of a published value, made of the origin's, or of a raw table's, where hstore is text."""
+    """Compose the published value from the origin's, or with `raw` from a raw table's, where hstore is text."""
     if raw and flat.conversion in ("base", "text", "array"):
-        return value  # a raw column is of the published type
+        return value  # a raw column has the published type
     if flat.conversion == "base":
         return sql.SQL("{}::{}").format(value, sql.SQL(flat.spelling))
     if flat.conversion == "text":
@@ -132,15 +132,15 @@ def convert(flat: Flat, value: sql.Composable, *, raw: bool = False) -> sql.Comp
 
 
 def as_text(value: sql.Composable) -> sql.Composable:
-    """Return the expression of what a type's own output function writes, and of an empty text for NULL.
+    """Compose what a type's own output function writes, and an empty text for NULL.
 
-    A cast to text would be the one that a user defined for the type, where there is one: it may say anything.
+    A cast to text may be user-defined, and then returns anything.
     """
     return sql.SQL("concat({})").format(value)
 
 
 def literal_default(expression: str | None) -> str | None:
-    """Return the text of a column's default when it is a literal, else None: a function's value is not one."""
+    """Return the text of a column's default if it is a literal, else None, as for a function call."""
     match = _LITERAL.fullmatch(expression or "")
     if not match:
         return None
@@ -161,7 +161,7 @@ _LITERAL = re.compile(
 
 def _flatten_array(type_: Type, spelling: str, types: Mapping[int, Type]) -> Flat:
     element = flatten(type_.element, spelling.removesuffix("[]"), types)
-    if is_array_of_arrays(type_, types):  # no cast makes one array of them
+    if is_array_of_arrays(type_, types):  # no cast flattens them into one array
         return Flat("text[]", "other", "array", "{}")
     family = "text array" if element.family == "text" else "other"
     if element.conversion == "none" and type_.schema == "pg_catalog":
@@ -181,13 +181,13 @@ def _as_jsonb(value: sql.Composable) -> sql.Composable:
 
 
 def _mapped(value: sql.Composable, expression: Callable[[sql.Composable], sql.Composable], spelling: str) -> sql.Composable:
-    """Compose the array of what an expression makes of each item, with the dimensions and bounds of the value.
+    """Compose the array that results from applying an expression to each item, with the value's dimensions and bounds.
 
-    No function makes an array of any number of dimensions but the one that reads its text. Of an uncommon shape that text is
-    composed: the text of an array of this shape without its items, and an item behind each piece of it. The value stands
-    nowhere beside a name that is made up here: a column may have the same, and would be taken for it.
+    Only the input function of arrays makes one with any number of dimensions. So for an uncommon shape this composes the
+    array's text: that of an array of x with this shape, split at each x, with an item after each piece. The value never
+    shares a scope with a name made up here: a column of the same name would capture it.
     """
-    # in FROM, unnest() would spread a composite over columns, and make of NULL a row of NULLs
+    # in FROM, unnest() would spread a composite over columns, and turn NULL into a row of NULLs
     items = sql.SQL("(SELECT unnest({value}) AS value) AS item").format(value=value)
     return sql.SQL(
         "CASE WHEN {value} IS NULL THEN NULL WHEN array_ndims({value}) > 1 OR array_lower({value}, 1) <> 1 THEN "
@@ -208,13 +208,13 @@ def _mapped(value: sql.Composable, expression: Callable[[sql.Composable], sql.Co
 
 
 def _of_each_dimension(function: str, value: sql.Composable) -> sql.Composable:
-    """Compose what a function tells of each dimension that an array may have: NULL for those that it has not."""
+    """Compose a function's answer for each dimension that an array may have, NULL for those it lacks."""
     calls = (sql.SQL("{}({}, {})").format(sql.SQL(function), value, sql.Literal(number)) for number in range(1, 7))
     return sql.SQL(", ").join(calls)
 
 
 def _parsed_hstore(value: sql.Composable) -> sql.Composable:
-    """Compose what to_jsonb() makes of an hstore, of its text: https://www.postgresql.org/docs/18/hstore.html."""
+    """Compose from an hstore's text what to_jsonb() makes of it: https://www.postgresql.org/docs/18/hstore.html."""
     return sql.SQL(
         "CASE WHEN {value} IS NOT NULL THEN (SELECT coalesce(jsonb_object_agg("
         "regexp_replace(pair[1], {escape}, {escaped}, 'g'), regexp_replace(pair[2], {escape}, {escaped}, 'g')), '{{}}') "
@@ -223,7 +223,7 @@ def _parsed_hstore(value: sql.Composable) -> sql.Composable:
 
 
 def _is_kept(type_: Type) -> bool:
-    """Tell a type that every server has and reads in binary. `reg*` carry numbers that mean nothing elsewhere."""
+    """Tell whether every server has a type and reads it in binary. `reg*` carry numbers that mean nothing elsewhere."""
     odd = type_.name.startswith(("reg", "pg_", "gts", "aclitem")) and type_.name not in ("pg_lsn", "pg_snapshot")
     return type_.schema == "pg_catalog" and type_.binary and type_.kind in ("b", "r", "m") and not odd
 

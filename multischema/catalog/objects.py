@@ -1,4 +1,4 @@
-"""What the questions about schemas, rights and objects answer, a class for each."""
+"""Answers to the questions about a target's schemas, rights and objects, a class for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Schema:
-    """A schema by its name, whether the run's role itself owns it, and its comment: our record is one."""
+    """A schema: its name, whether the run's own role owns it, and its comment, where we keep our record."""
 
     name: str
     own: bool
@@ -15,7 +15,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class RawSchema:
-    """A schema with a run's raw data; `made` are the names of what the run made there, None where it did not write them."""
+    """A schema with a run's raw data; `made` names what the run made there, None if the run did not record it."""
 
     schema: str
     application: str
@@ -24,7 +24,7 @@ class RawSchema:
 
 @dataclass(frozen=True)
 class Member:
-    """What stands in a schema, kind and name as DROP takes them: `own` is this role's itself, `owned` what it may drop."""
+    """An object in a schema, kind and name as DROP takes them: `own` if this role owns it, `owned` if it may drop it."""
 
     kind: str
     name: str
@@ -37,7 +37,7 @@ class Member:
 
 @dataclass(frozen=True)
 class RawKey:
-    """A constraint or an index of a raw table, or the table: `what` says which. `table` is as the server spells it."""
+    """A constraint or an index of a raw table, or the table itself, as `what` says; `table` in the server's spelling."""
 
     place: int
     what: str
@@ -48,7 +48,7 @@ class RawKey:
 
 @dataclass(frozen=True)
 class RecordedObject:
-    """A foreign key, a table or a domain of a schema that is to be dropped; `what` says which."""
+    """A foreign key, table or domain, as `what` says, in a schema to be dropped."""
 
     what: str
     table: str
@@ -57,7 +57,7 @@ class RecordedObject:
 
 @dataclass(frozen=True)
 class MadeTable:
-    """What became of a table that the run has made; `guest` is a trigger or a rule that somebody put on it."""
+    """The state of a table that the run made; `guest` is a trigger or rule that somebody put on it."""
 
     name: str
     row_security: bool
@@ -68,7 +68,7 @@ class MadeTable:
 
 @dataclass(frozen=True)
 class EventTrigger:
-    """An event trigger that statements of a run may meet, and its function."""
+    """An event trigger that a run's statements may fire, and its function."""
 
     name: str
     function: str
@@ -76,7 +76,7 @@ class EventTrigger:
 
 @dataclass(frozen=True)
 class Stranger:
-    """What stands in the published schema and no run made (place: in), what stands on it (on), a row security (at)."""
+    """An object that no run made in the published schema (place: in) or depending on it (on), or row security (at)."""
 
     place: str
     kind: str
@@ -92,13 +92,13 @@ class Stranger:
 
     @property
     def title(self) -> str:
-        """Return how messages name it."""
+        """Return its name in messages."""
         return f"{self.kind} {self.name}".strip()
 
 
 @dataclass(frozen=True)
 class Readable:
-    """A schema or a table that the reader could read, and is not published."""
+    """A schema or table that the reader could read although it is not published."""
 
     what: str
     name: str
@@ -106,7 +106,7 @@ class Readable:
 
 @dataclass(frozen=True)
 class TableGrant:
-    """A raw table, as the server spells it, and a role that it is granted to; PUBLIC is None."""
+    """A raw table, as the server spells it, and a role with grants on it; PUBLIC is None."""
 
     table: str
     role: str | None
@@ -135,7 +135,7 @@ class SchemaPrivilege:
 
 @dataclass(frozen=True)
 class DefaultPrivilege:
-    """What ALTER DEFAULT PRIVILEGES says of objects of a kind that a role creates in a schema; PUBLIC is None."""
+    """A default privilege on the objects of a kind that a role creates in a schema; PUBLIC is None."""
 
     creator: str
     is_own: bool

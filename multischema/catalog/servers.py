@@ -1,4 +1,4 @@
-"""What a run must know of a server and of its own role there, and of the target before it writes."""
+"""What a run must know about a server and its own role there, and about the target before it writes."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Server:
     """A server, its database, and what the session's role may do there.
 
-    The rights to the schema in question are None where there is no such schema. `address` is host and port, `started` when
-    the first process began; `system` tells a server from all others, None where its owner keeps that to himself.
+    The rights on the schema are None if it does not exist. `address` is host and port, `started` when the first process
+    began; `system` identifies the server among all others, None if the role may not read that.
     """
 
     major: int
@@ -27,15 +27,15 @@ class Server:
 
     @property
     def place(self) -> str:
-        """Return where a statement is to run: URLs may be swapped, and who pastes it must see on which server it is."""
+        """Return where a statement must run: URLs may be swapped, so whoever pastes it must see the server."""
         return f"in database {self.database} on {self.address}"
 
 
 @dataclass(frozen=True)
 class Target:
-    """Whose the published schema is, and who the reader is.
+    """Who owns the published schema, and who the reader is.
 
-    `reader_powers` are roles that the reader is a member of and that could read more, `reader_attributes` its own such.
+    `reader_powers` lists roles of the reader that could read more, `reader_attributes` attributes of its own that do so.
     """
 
     published_exists: bool

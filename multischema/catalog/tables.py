@@ -1,4 +1,4 @@
-"""The origin's catalog as values: what was read from it, before anything is decided."""
+"""The origin's catalog as values, as read, before anything is decided."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ class FieldOfType:
 
 @dataclass(frozen=True)
 class Type:
-    """A type of the origin. `element` and `base` are the OIDs of an array's element and of a domain's base, or 0."""
+    """A type of the origin. `element` and `base` are the OIDs of an array's element and a domain's base, or 0."""
 
     oid: int
     schema: str
@@ -30,7 +30,7 @@ class Type:
     first_label: str | None
     fields: tuple[FieldOfType, ...]
     extension: str | None
-    delimiter: str = ","  # what parts the items of an array of it
+    delimiter: str = ","  # separates the items of its arrays
     json_cast: str | None = None  # who made the cast to json that to_jsonb() follows: extension or user
     subtype: int = 0  # of a range or multirange
 
@@ -57,13 +57,13 @@ class Column:
     collation_name: str | None
     comment: str | None
     readable: bool
-    generated_by: tuple[str, ...] = ()  # functions and operators that not every server has
+    generated_by: tuple[str, ...] = ()  # functions and operators that are not built in
     identity: bool = False
 
 
 @dataclass(frozen=True)
 class Index:
-    """An index; `key_columns` holds None for an expression, `columns` everything that it stands on, predicate included.
+    """An index; `key_columns` has None for an expression, `columns` is everything it depends on, predicate included.
 
     `bytes` is its size in the origin, nothing for one of a partitioned table. `orders_of` are enums by whose order an
     expression or its predicate compares. `definition` is what stands behind the table's name, and `heads` are what the
@@ -86,7 +86,7 @@ class Index:
 
     @property
     def is_key(self) -> bool:
-        """Tell a primary key or unique constraint from a plain or unique index."""
+        """Tell whether it is a primary key or unique constraint, not a plain or unique index."""
         return self.unique and self.method == "btree" and self.constraint_kind in ("p", "u")
 
     def defined(self, whole: str) -> Self:
@@ -109,7 +109,7 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Child:
-    """A table that inherits from another and is published with it; `extra` are the columns that it has besides."""
+    """A table that inherits from another and is published with it; `extra` lists its additional columns."""
 
     schema: str
     name: str
@@ -120,9 +120,9 @@ class Child:
 class Table:
     """A table of the origin schema, or a partitioned root in place of its partitions.
 
-    One that `is_partition` has its root in another schema, and stands for itself. `detaching` are its partitions that are
-    half detached: schema and name of what each leaves, then its own. `children` have rows that are read with the table's,
-    `kin` are children that are published themselves, `odd` are those of an extension.
+    One that `is_partition` has its root in another schema, and is published by itself. `detaching` lists its half-detached
+    partitions: schema and name of the table that each leaves, then its own. Rows of `children` are read with the table's,
+    `kin` are children published as tables of their own, `odd` are children that belong to an extension.
     """
 
     oid: int
@@ -154,7 +154,7 @@ class Table:
         raise KeyError(name)
 
     def computed_from(self, hidden: frozenset[str]) -> tuple[str, ...]:
-        """Return the columns that are computed from hidden ones; of those that only a child has nobody says they are not."""
+        """Return the columns computed from hidden ones; columns that only a child has count as hidden."""
         clear = {column.name for column in self.columns} - hidden
         return tuple(
             column.name for column in self.columns if column.generated and not clear.issuperset(column.generated_from)
@@ -162,7 +162,7 @@ class Table:
 
     @property
     def primary_key(self) -> tuple[str, ...]:
-        """Return the names of the primary key's columns, in its order; none where there is no such key."""
+        """Return the primary key's columns in order, none if there is no primary key."""
         for index in self.indexes:
             if index.constraint_kind == "p":
                 return tuple(name for name in index.key_columns if name)
@@ -185,7 +185,7 @@ class NotCopied:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What tells that a table was altered (`structure`), or rewritten or truncated (`files`)."""
+    """Changes if a table is altered (`structure`), or rewritten or truncated (`files`)."""
 
     oid: int
     structure: str
@@ -194,10 +194,10 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The origin schema at one moment; `others` are its views and the like, by name, which are not copied.
+    """The origin schema at one moment; `others` maps what is not copied, such as views, to its kind.
 
-    `partitions` are by name with the table that their rows are copied in, and so are foreign tables that inherit from it.
-    `keys_of_partitions` are the indexes and foreign keys that only partitions have, by the name of their root.
+    `partitions` maps partitions, and foreign tables that inherit, to the table that their rows are copied into.
+    `keys_of_partitions` has the indexes and foreign keys that only partitions have, by root.
     """
 
     schema: str
@@ -214,7 +214,7 @@ Part = TypeVar("Part", Column, Index, ForeignKey)
 
 
 def parts_of(oid: int, types: Mapping[int, Type], *, bounds: bool = False) -> Iterator[Type]:
-    """Return what a type is made of, then the type: elements, bases, fields; with `bounds` also what ranges are of."""
+    """Yield a type's parts, then the type: elements, bases, fields, and with `bounds` the subtypes of ranges."""
     type_ = types[oid]
     for part in (type_.element, type_.base, type_.subtype if bounds else 0, *(field.type_oid for field in type_.fields)):
         if part:
@@ -223,7 +223,7 @@ def parts_of(oid: int, types: Mapping[int, Type], *, bounds: bool = False) -> It
 
 
 def fields_of(oid: int, types: Mapping[int, Type], *, bounds: bool = False) -> Iterator[Type]:
-    """Return the types that stand in composite types which a type is made of."""
+    """Yield the types of the fields of composite types inside a type."""
     for type_ in parts_of(oid, types):
         for field in type_.fields:
             yield from parts_of(field.type_oid, types, bounds=bounds)
@@ -239,7 +239,7 @@ def assemble(
     not_copied: Sequence[NotCopied],
     fingerprints: Mapping[int, Fingerprint],
 ) -> Catalog:
-    """Build the catalog from the answers to the questions of the same names in `sql/`."""
+    """Build the catalog from the rows of the queries of these names in `sql/`; `definitions` has whole index definitions."""
     keys_of_partitions: defaultdict[str, list[str]] = defaultdict(list)
     for each in not_copied:
         if each.what == "index":
@@ -271,7 +271,7 @@ def assemble(
 def changes(
     plan: Catalog, snapshot: Mapping[int, Fingerprint], after: Mapping[int, Fingerprint], copied: Sequence[int]
 ) -> list[str]:
-    """Return a line for each copied table altered since the plan, or rewritten or truncated since the snapshot."""
+    """Return a line per copied table that was altered since the plan, or rewritten or truncated since the snapshot."""
     names = {table.oid: table.name for table in plan.tables}
     lines = []
     for oid in copied:

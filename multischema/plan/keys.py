@@ -1,4 +1,4 @@
-"""Which keys and indexes survive the masks: decided here, not found out by failing."""
+"""Which keys and indexes survive the masks: decided here, not discovered by failing."""
 
 import re
 from collections import defaultdict
@@ -9,8 +9,8 @@ from itertools import accumulate
 from multischema.catalog.tables import ForeignKey, Index, Table
 from multischema.plan.tables import TablePlan
 
-# Of an index definition as the server writes it: constants, which are texts that are not empty; names in quotes; other
-# words, whose digits are no numbers; numbers; every column of a row; what opens, parts and closes.
+# Tokens of an index definition as the server writes it: constants (non-empty texts); quoted names; other words, whose digits
+# are not numbers; numbers; `.*`, all columns of a row; what opens, separates and closes.
 _TOKENS = re.compile(
     r"""\bE?''(?!')|(?P<constant>\bE'(?:[^'\\]|''|\\.)+'|'(?:[^']|'')+')"""
     r"""|"(?P<quoted>(?:[^"]|"")*)"|(?P<word>[^\W\d][\w$]*)|(?P<number>\d+(?:\.\d+)?(?:[Ee][+-]?\d+)?)"""
@@ -22,7 +22,7 @@ _Tokens = Sequence[re.Match[str]]
 
 @dataclass(frozen=True)
 class IndexPlan:
-    """An index to build, and the key that it becomes: `constraint` is p, u or empty. `note` says what it no longer is."""
+    """An index to build, and the key that it becomes: `constraint` is p, u or empty. `note` says what was lost."""
 
     table: str
     name: str
@@ -35,9 +35,9 @@ class IndexPlan:
 
 @dataclass(frozen=True)
 class Keys:
-    """The indexes and foreign keys of the published tables, and a line for each that changed or was left out.
+    """The indexes and foreign keys of the published tables, and a note for each that changed or was left out.
 
-    `useless` are indexes left out since a masked column is of no use to search by.
+    `useless` lists the indexes left out because nobody can search by a masked column.
     """
 
     indexes: tuple[IndexPlan, ...]
@@ -47,7 +47,7 @@ class Keys:
 
     @property
     def names(self) -> Mapping[str, set[str]]:
-        """Return the names of the keys of each table, foreign keys among them."""
+        """Return the names of each table's keys, foreign keys included."""
         names: defaultdict[str, set[str]] = defaultdict(set)
         for index in self.indexes:
             if index.constraint:
@@ -58,7 +58,7 @@ class Keys:
 
 
 def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: str, *, all_indexes: bool) -> Keys:
-    """Decide which indexes and keys of the origin the published tables have: useful ones, or all that can be built."""
+    """Decide which of the origin's indexes and keys the published tables get: useful ones, or all that can be built."""
     indexes: list[IndexPlan] = []
     notes: list[str] = []
     useless: list[Index] = []
@@ -83,7 +83,7 @@ def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: s
 
 
 def _is_useless(index: Index, plan: TablePlan) -> bool:
-    """Tell whether an index that is no constraint has only masked columns for keys; an expression has all it stands on."""
+    """Tell whether an index without a constraint has masked keys only; an expression counts as all columns it depends on."""
     if index.constraint_kind or not index.valid or plan.truncated:
         return False
     keys = [name for name in index.key_columns if name] + ([*index.columns] if None in index.key_columns else [])
@@ -109,7 +109,7 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
             f"{kind} {index.name} of {index.table} left out: "
             f"a constant in its definition may be a value of {revealing}, which is not published"
         )
-    may_be_unique = index.unique and index.method == "btree"  # a key WITHOUT OVERLAPS (18) stands on gist
+    may_be_unique = index.unique and index.method == "btree"  # a key WITHOUT OVERLAPS (18) uses gist
     unique = may_be_unique and _stays_unique(index, table, plan)
     is_key = index.is_key and unique
     note = ""
@@ -123,10 +123,10 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
 
 
 def _beside_a_constant(index: Index, plan: TablePlan) -> str | None:
-    """Return a column that is not published as it is, in an expression or predicate with a constant; None for most indexes.
+    """Return a column that is not published as it is beside a constant in an expression or predicate; None for most.
 
-    Everyone who can log in reads index definitions, and `WHERE email = 'marie@exemple.org'` quotes a row. So may any text
-    that is not empty, and any number that is not zero, wherever it stands.
+    Everyone who can log in can read index definitions, and `WHERE email = 'marie@exemple.org'` quotes a row. So may any
+    non-empty text and any number other than zero.
     """
     for part in _parts(index):
         if any(token["constant"] or re.search("[1-9]", token["number"] or "") for token in part):
@@ -139,7 +139,7 @@ def _beside_a_constant(index: Index, plan: TablePlan) -> str | None:
 
 
 def _parts(index: Index) -> Sequence[_Tokens]:
-    """Return the tokens of each expression among an index's keys, and of its predicate; of all, if keys are not clear."""
+    """Return the tokens of each key expression and of the predicate, or all tokens if the keys can't be told apart."""
     tokens = list(_TOKENS.finditer(index.definition))
     depths = list(accumulate((token["sign"] in ("(", "[")) - (token["sign"] in (")", "]")) for token in tokens))
     end = next((place for place, token in enumerate(tokens) if token["sign"] == ")" and not depths[place]), len(tokens))
@@ -158,9 +158,9 @@ def _parts(index: Index) -> Sequence[_Tokens]:
 def _stays_unique(index: Index, table: Table, plan: TablePlan) -> bool:
     """Tell whether masked values satisfy a unique index.
 
-    Where rows of children are read with the table's, nothing is: a key of a parent holds for its own rows alone.
-    One key column with a mask of its own per row is enough, whatever the predicate: NULLs are distinct, unless the index
-    says otherwise. Without one, any masked column in its keys, expressions or predicate may bring equal rows together.
+    They don't if children's rows are read with the table's: a parent's key holds for its own rows only. One key column
+    whose mask differs per row is enough, whatever the predicate: NULLs are distinct, unless the index says otherwise.
+    Without one, any masked column in the keys, expressions or predicate may make rows equal.
     """
     if table.children:
         return False
@@ -171,13 +171,13 @@ def _stays_unique(index: Index, table: Table, plan: TablePlan) -> bool:
             continue
         if mask.is_unique(key_is_unique=_key_is_unique(table, plan)):
             return True
-    # a column that is only INCLUDEd has no part in it
+    # INCLUDEd columns don't count
     whole = None not in index.key_columns and " WHERE " not in index.definition
     return not any(plan.mask(name) for name in (index.key_columns if whole else index.columns))
 
 
 def _key_is_unique(table: Table, plan: TablePlan) -> bool:
-    """Tell whether no two rows have one key: a row number, the primary key, or an `id` with a unique index and no NULL."""
+    """Tell whether no two rows share a key: a row number, the primary key, or an `id` with a unique index and NOT NULL."""
     if plan.key in ((), table.primary_key):
         return True
     return any(

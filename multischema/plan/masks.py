@@ -1,4 +1,4 @@
-"""Masks: what stands in a published column instead of personal data. Their values are a contract with dashboards."""
+"""Masks: what published columns hold in place of personal data. Dashboards rely on their values."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +16,7 @@ _TEXT_ARRAY = "{valeur anonymisée}"
 class Mask:
     """What replaces the values of a column: text around the row's key (email, text), a constant, or nothing but NULL.
 
-    What a mask does to keys, indexes, rights and widths is asked of the mask; nobody else looks at its kind.
+    The mask itself answers what it does to keys, indexes, rights and widths; nobody else looks at its kind.
     """
 
     kind: Literal["email", "text", "constant", "null"]
@@ -24,22 +24,22 @@ class Mask:
 
     @property
     def is_keyed(self) -> bool:
-        """Tell whether masked values are made of the row's key, and differ with it."""
+        """Tell whether masked values contain the row's key, and so differ with it."""
         return self.kind in _PIECES
 
     @property
     def is_searchable(self) -> bool:
-        """Tell whether anybody can search by masked values: none of today's leaves anything to search for."""
+        """Tell whether anybody can search by masked values: no mask leaves anything to search for today."""
         return False
 
     @property
     def constant(self) -> str | None:
-        """Return what every masked value is, None where they differ or are NULL."""
+        """Return the one masked value, None if values differ or are NULL."""
         return self.text if self.kind == "constant" else None
 
     @property
     def width(self) -> int:
-        """Return the bytes that a masked value keeps in its row once it is moved out of line; 0 for what stays small."""
+        """Return the bytes that a masked value leaves in its row once it is moved out of line; 0 for a small one."""
         return 18 if self.is_keyed or self.text == _TEXT_ARRAY else 0
 
     def joins(self, other: "Mask | None") -> bool:  # noqa: ARG002
@@ -47,21 +47,21 @@ class Mask:
         return False
 
     def is_unique(self, *, key_is_unique: bool) -> bool:
-        """Tell whether no two masked values are equal; NULLs are not."""
+        """Tell whether all masked values are distinct, as NULLs are."""
         return self.kind == "null" or (self.is_keyed and key_is_unique)
 
     def reads_value(self, *, not_null: bool) -> bool:
-        """Tell whether the origin must read the column for it: to tell NULL from the rest."""
+        """Tell whether the origin must read the column, to tell NULL from the rest."""
         return self.kind != "null" and not not_null
 
     def writes_documents(self, type_: str) -> bool:
-        """Tell whether a masked value of a type of documents, or of an array of such, holds one."""
+        """Tell whether a masked value of a document type, or an array of it, holds a document."""
         return not (self.kind == "null" or (type_.endswith("[]") and self.constant == "{}"))
 
     def expression(
         self, name: sql.Composable, flat: Flat, type_: str, key: sql.Composable, *, not_null: bool
     ) -> sql.Composable:
-        """Compose the mask; NULL stays NULL, and so does what is empty where the column may be NULL."""
+        """Compose the mask; NULL stays NULL, and an empty value becomes NULL if the column is nullable."""
         as_type = sql.SQL(type_)
         if self.kind == "null":
             return sql.SQL("NULL::{}").format(as_type)
@@ -72,7 +72,7 @@ class Mask:
         return sql.SQL("CASE WHEN {} THEN {} END").format(sql.SQL(present).format(_compared(name, flat)), value)
 
     def violation(self, name: sql.Composable, type_: str, key: sql.Composable | None) -> sql.Composable:
-        """Compose what is true of a row of the staging schema that holds anything but the masked value or NULL."""
+        """Compose the condition that holds for a staging row with anything but the masked value or NULL."""
         if self.kind == "null":
             return sql.SQL("{} IS NOT NULL").format(name)
         if self.is_keyed and key is None:
@@ -82,7 +82,7 @@ class Mask:
         if self.is_keyed and key is not None:
             return sql.SQL("{} <> {}").format(name, self._around(key))
         constant = sql.SQL("{}::{}").format(sql.Literal(self.text), sql.SQL(type_))
-        # a query of its own is asked once, not for each row
+        # a subquery runs once, not for each row
         return sql.SQL("{} IS NOT NULL AND {} <> (SELECT {})").format(name, as_text(name), as_text(constant))
 
     def _around(self, key: sql.Composable) -> sql.Composable:
@@ -91,7 +91,7 @@ class Mask:
 
 
 def choose_mask(column: Column, flat: Flat) -> Mask:
-    """Return the mask of an anonymized column, as the table of masked values says."""
+    """Return the mask of an anonymized column, by the README's table of masked values."""
     if flat.family == "text":
         return Mask("email" if "email" in column.name.lower() else "text")
     if flat.family == "text array":
@@ -105,7 +105,7 @@ def choose_mask(column: Column, flat: Flat) -> Mask:
 
 
 def _compared(name: sql.Composable, flat: Flat) -> sql.Composable:
-    """Compose what tells a text that is empty: of char(n), Postgres's own cast takes the blanks from its end."""
+    """Compose the value that tells an empty text: Postgres's own cast strips the trailing blanks of char(n)."""
     if flat.family != "text":
         return name
     return as_text(name) if flat.conversion == "text" else sql.SQL("{}::text").format(name)

@@ -1,4 +1,4 @@
-"""The plan of a run: every published table, key and index, decided from the rules and the catalog before a row is read."""
+"""The plan of a run: every published table, key and index, decided from rules and catalog before a row is read."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from multischema.words import some
 
 @dataclass(frozen=True)
 class Plan:
-    """The published tables, largest first, with their keys; `warnings` are for the report."""
+    """The published tables, largest first, with their keys; `warnings` go into the report."""
 
     catalog: Catalog
     tables: tuple[TablePlan, ...]
@@ -38,16 +38,16 @@ class Plan:
 
     @property
     def dump_bytes(self) -> int:
-        """Return the estimated size of a dump: texts shrink to less than half."""
+        """Estimate the size of a dump: texts shrink to less than half."""
         return self.bytes // 2
 
     def without(self, missing: Collection[str]) -> "Plan":
-        """Return the plan without notes that indexes are built which, as the report says by itself, could not be."""
+        """Return the plan without notes on how the missing indexes are built: the report says that they are not."""
         wrong = {index.note for index in self.keys.indexes if index.name in missing and index.note}
         return replace(self, warnings=tuple(warning for warning in self.warnings if warning not in wrong))
 
     def measured(self, sizes: Mapping[str, int]) -> "Plan":
-        """Return the plan with the sizes that its tables turned out to have."""
+        """Return the plan with the measured sizes of its tables."""
         return replace(self, tables=_largest_first(replace(table, bytes=sizes.get(table.name, 0)) for table in self.tables))
 
 
@@ -60,10 +60,10 @@ def make_plan(
     raw: bool = False,
     all_indexes: bool = False,
 ) -> Plan:
-    """Decide all that is published. The rules must be complete; `collations` are those that the target has as well.
+    """Decide everything that is published. The rules must be complete; `collations` are those that the target has too.
 
-    `warnings` are what the comparison of rules and catalog found. With `raw` the rows are read from raw tables.
-    With `all_indexes` those of which every key column is masked are built too.
+    `warnings` come from the comparison of rules and catalog. With `raw`, rows are read from raw tables. With
+    `all_indexes`, indexes whose key columns are all masked are built too.
     """
     by_name = {
         table.name: plan_table(table, rules.tables.get(table.name), catalog, collations, raw=raw) for table in catalog.tables
@@ -83,12 +83,12 @@ def _largest_first(tables: Iterable[TablePlan]) -> tuple[TablePlan, ...]:
 
 
 def collations_of(catalog: Catalog) -> list[str]:
-    """Return the names of the collations, other than the types' own, that columns of the origin have."""
+    """Return the names of the collations of the origin's columns, other than their types' own."""
     return sorted({c.collation_name for table in catalog.tables for c in table.columns if c.collation_name})
 
 
 def published_types(catalog: Catalog) -> dict[str, str]:
-    """Return the published types, each with a column that has it, for the check that the target knows them."""
+    """Return the published types, each with a column that has it, so that the check can look for them on the target."""
     return {
         flatten(column.type_oid, column.type_text, catalog.types).spelling: f"{table.name}.{column.name}"
         for table in catalog.tables
@@ -97,7 +97,7 @@ def published_types(catalog: Catalog) -> dict[str, str]:
 
 
 def xml_columns(plan: Plan) -> list[str]:
-    """Return the published columns of which the target must read documents: not those that a mask leaves without one."""
+    """Return the published columns whose documents the target must read, not those that a mask leaves without one."""
     return [
         f"{table.name}.{column.name} of type {column.type}"
         for table in plan.copied
@@ -107,7 +107,7 @@ def xml_columns(plan: Plan) -> list[str]:
 
 
 def width_problems(plan: Plan) -> list[str]:
-    """Return a line for each table whose masked rows can't fit into a page."""
+    """Return a line for each table whose masked rows don't fit into a page."""
     return [
         f"table {table.name}: {len(table.masked)} masked columns make its rows too big for a page (8 kB); "
         "truncate it, or mask fewer of its columns"
@@ -144,7 +144,7 @@ def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozense
 
 
 def enum_domains(catalog: Catalog, indexes: Sequence[IndexPlan]) -> list[str]:
-    """Return the enums that an index definition names: as domains over text they let `'x'::status` work."""
+    """Return the enums that index definitions name: a domain over text makes `'x'::status` work."""
     text = "\n".join(index.definition for index in indexes)
     return [
         type_.name

@@ -1,4 +1,4 @@
-"""The record of a run, in the comment of the schema that it made: what tells our schemas, and what the last run masked."""
+"""The record of a run, in the comment of the schema it made: it marks the schema as ours, and says what was masked."""
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,10 +12,10 @@ _MARK = "multi-schema-postgres-etl masked "
 
 @dataclass(frozen=True)
 class Record:
-    """The masked columns of each table, names alone; of truncated tables those of their last copy.
+    """The names of each table's masked columns; for truncated tables, those of their last copy.
 
-    `app` is whose schema it is, `domains` are those in it; versions before 1.0 recorded neither. `adopted` tells a schema
-    that the tool before this one made, and this one may drop.
+    `app` owns the schema, `domains` are in it; versions before 1.0 recorded neither. `adopted` marks a schema that the
+    tool before this one made, and that this one may drop.
     """
 
     copied: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Record:
 
     @property
     def recorded_domains(self) -> list[str] | None:
-        """Return the names of the domains that the run made, None where it did not record them."""
+        """Return the names of the domains that the run made, None if it did not record them."""
         return None if self.domains is None else list(self.domains)
 
     def masked(self, table: str) -> Sequence[str]:
@@ -40,7 +40,7 @@ class Record:
 
 
 def written(plan: Plan, app: str, before: Record | None) -> str:
-    """Return the comment of an app's schema that is published after another one with the record `before`."""
+    """Return the comment for an app's new schema; `before` is the record of the schema that it replaces."""
     return _comment(
         Record(
             copied={table.name: sorted(column.name for column in table.masked) for table in plan.copied},
@@ -52,12 +52,12 @@ def written(plan: Plan, app: str, before: Record | None) -> str:
 
 
 def adopting(tables: Collection[str], app: str) -> str:
-    """Return the comment of a schema with these tables that the tool before this one made for an app."""
+    """Return the comment for a schema with these tables that the tool before this one made for an app."""
     return _comment(Record(copied=dict.fromkeys(sorted(tables), ()), app=app, domains=(), adopted=True))
 
 
 def read(comment: str | None) -> Record | None:
-    """Return what a comment records; None where it is no record: the schema is not ours."""
+    """Return the record in a comment, None if there is none: the schema is not ours."""
     if not comment or not comment.startswith(_MARK):
         return None
     try:
@@ -66,7 +66,7 @@ def read(comment: str | None) -> Record | None:
         return None
     if not isinstance(found, dict):
         return None
-    # one that a newer version wrote may hold more
+    # a newer version may have recorded more
     values = {known.name: found[known.name] for known in fields(Record) if known.name in found}
     return Record(**values) if all(_SHAPES[name](value) for name, value in values.items()) else None
 

@@ -26,18 +26,18 @@ class ColumnPlan:
 
     @property
     def is_converted(self) -> bool:
-        """Tell whether a value is made of the column's own, none of a mask."""
+        """Tell whether a value is converted from the column's own, not masked."""
         return not self.mask and self.expression != sql.Identifier(self.name)
 
     @property
     def is_read(self) -> bool:
-        """Tell whether the expression reads the column: a mask does where it must tell NULL from the rest."""
+        """Tell whether the expression reads the column: a mask does if it must tell NULL from the rest."""
         return not self.mask or self.mask.reads_value(not_null=self.not_null)
 
 
 @dataclass(frozen=True)
 class Guard:
-    """What must not be among the values of a column: what it is, and what is true of a row that has one."""
+    """Values that a column must not have: what they are, and the condition that finds them."""
 
     column: str
     what: str
@@ -46,9 +46,9 @@ class Guard:
 
 @dataclass(frozen=True)
 class TablePlan:
-    """A published table: its columns, what its masks are keyed by (no column: a row number), what was left out.
+    """A published table: its columns, the key of its masks (no column means a row number), and what was left out.
 
-    One that is `whole` is read with all that inherits from it, partitions or children.
+    A `whole` table is read with everything that inherits from it, partitions or children.
     """
 
     oid: int
@@ -70,7 +70,7 @@ class TablePlan:
 
     @property
     def read(self) -> tuple[str, ...]:
-        """Return the columns that the SELECT reads, in their order; where that is none, the first: it must have one."""
+        """Return the columns that the SELECT reads, in order; if none, the first: it must name one."""
         key = self.key if any(column.mask and column.mask.is_keyed for column in self.columns) else ()
         found = tuple(column.name for column in self.columns if column.is_read or column.name in key)
         return found or tuple(column.name for column in self.columns[:1])
@@ -81,16 +81,16 @@ class TablePlan:
         return frozenset(column.name for column in self.columns)
 
     def mask(self, column: str | None) -> Mask | None:
-        """Return the mask of a column; None where it has none, or is an expression."""
+        """Return the mask of a column, None if it has none or is an expression."""
         return next((plan.mask for plan in self.columns if plan.name == column), None)
 
 
 def plan_table(
     table: Table, rules: TableRules | None, catalog: Catalog, collations: frozenset[str], *, raw: bool = False
 ) -> TablePlan:
-    """Decide the published table. `collations` are those of the origin that the target has as well.
+    """Decide the published table. `collations` are those of the origin that the target has too.
 
-    With `raw` its rows are read from a raw table of the target, else from the origin's.
+    With `raw`, its rows come from a raw table of the target, else from the origin.
     """
     anonymized = rules.anonymized if rules else frozenset()
     unpublished = table.computed_from(anonymized)
@@ -115,7 +115,7 @@ def plan_table(
 
 
 def row_key(table: Table, flats: Mapping[str, Flat], anonymized: frozenset[str]) -> tuple[str, ...]:
-    """Return what masks are keyed by: `id`, else the primary key, where these are integers or uuids and not personal."""
+    """Return the key of the masks: `id`, else the primary key, if made of integers or uuids that are not personal."""
     for names in (("id",), table.primary_key):
         if names and all(name in flats and flats[name].is_key and name not in anonymized for name in names):
             return names
@@ -123,7 +123,7 @@ def row_key(table: Table, flats: Mapping[str, Flat], anonymized: frozenset[str])
 
 
 def too_wide(table: TablePlan) -> bool:
-    """Tell whether the masks, each moved out of line, fill more than a page (8 kB, of which 8,160 bytes are a row's)."""
+    """Tell whether the masks, each moved out of line, overflow a page (8 kB, 8,160 bytes for a row)."""
     widths = sum(column.mask.width for column in table.columns if column.mask)
     return 24 + len(table.columns) / 8 + widths > 8160
 

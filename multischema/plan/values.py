@@ -1,4 +1,4 @@
-"""Values of the origin that would mean something else once published: known by their types, settings and versions."""
+"""Values of the origin that would change their meaning once published, found by types, settings and versions."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,15 +10,15 @@ from multischema.catalog.tables import Catalog, Column, Table, Type, fields_of, 
 from multischema.plan.plan import Plan
 from multischema.plan.tables import Guard, TablePlan
 
-MONEY_DIGITS = 2  # that a session with lc_monetary = C, which all of a run's have, takes for the cents
+MONEY_DIGITS = 2  # what a session with lc_monetary = C, as in all of a run's, reads as cents
 
 
 @dataclass(frozen=True)
 class Capability:
-    """Values of a built-in type that servers can read since a major version: older ones read others, or fail.
+    """Values of a built-in type that servers can read since a major version: older ones read something else, or fail.
 
-    `pattern` is what the type writes of such a value and of no other. Those that only their text can't be read of have no
-    other bytes than before. `before` is what older servers write of the bytes that newer ones take for such a value.
+    `pattern` matches what the type writes for such a value, and nothing else. With `only_as_text`, their bytes did not
+    change, only their text. `before` matches what older servers write for bytes that newer ones read as such a value.
     """
 
     type: str
@@ -29,7 +29,7 @@ class Capability:
     before: str | None = None
 
     def between(self, origin: int, target: int, *, in_text: bool) -> tuple[str, str] | None:
-        """Return what must not be read by the target, and its pattern, or None where it reads all as the origin has it."""
+        """Return what the target must not read, and its pattern, or None if it reads everything as the origin does."""
         if target < self.since <= origin and (in_text or not self.only_as_text):
             return f"{self.what}, which Postgres {target} can't hold ({self.since} can)", self.pattern
         if origin < self.since <= target and self.before:
@@ -46,7 +46,7 @@ CAPABILITIES = (
     ),
     Capability(
         *("jsonpath", 17, "a path with a method of Postgres 17"),
-        # a constant text or a name that holds the same is taken for one: in an array's text quotes tell nothing
+        # a constant or a name with the same text also matches: in an array's text, quotes tell nothing
         r"\.(bigint|boolean|date|decimal|integer|number|string|time(_tz)?|timestamp(_tz)?)\(",
     ),
     Capability("char", 16, "a character that is not ASCII", r"\\[0-7]{3}", only_as_text=True),
@@ -54,9 +54,9 @@ CAPABILITIES = (
 
 
 def guarded(plan: Plan, origin: int, target: int, *, in_text: bool) -> Plan:
-    """Return the plan with what must not be among the values, as the target's major version can't hold it.
+    """Return the plan with guards against values that the target's major version can't hold.
 
-    `in_text` tells that values go through a dump. No catalog tells which rows there are: each table is asked.
+    `in_text` means that values go through a dump. No catalog knows the rows, so a guard asks each table.
     """
     tables = {table.name: table for table in plan.catalog.tables}
     wanted = {c.type: unread for c in CAPABILITIES if (unread := c.between(origin, target, in_text=in_text))}
@@ -70,7 +70,7 @@ def guarded(plan: Plan, origin: int, target: int, *, in_text: bool) -> Plan:
 
 
 def cast_problems(side: str, plan: Plan) -> list[str]:
-    """Return a line for each column of which to_jsonb() would publish what a cast of the origin's users makes of it."""
+    """Return a line for each column that to_jsonb() would publish through a user-defined cast of the origin."""
     return [
         f"{side}: column {table.name}.{column.name} is of a composite type that contains {type_.name}, and mode stream "
         f"would publish what a user's cast from {type_.name} to json returns; use mode dump, anonymize the column, or drop "
@@ -82,15 +82,15 @@ def cast_problems(side: str, plan: Plan) -> list[str]:
 
 
 def has_money(catalog: Catalog) -> bool:
-    """Tell whether a column of the origin holds amounts of money, in whatever it is made of."""
+    """Tell whether any column of the origin holds money, however deep in its type."""
     return any(_is_money(type_) for type_ in catalog.types.values())
 
 
 def money_problems(side: str, plan: Plan, digits: int | None) -> list[str]:
-    """Return a line for each amount of money that a session of the run would read otherwise than the origin's own.
+    """Return a line for each column of money that the run's sessions would read differently from the origin's own.
 
-    An amount is a number of cents, or of what the origin's lc_monetary has for the smallest coin: `digits` of one. They are
-    None for a backup, of which nothing tells in what locale its amounts were written: 1.235 may be a thousand or one.
+    An amount is a number of the smallest coin of the origin's lc_monetary, which has `digits` decimals. They are None for
+    a backup, which does not say in what locale its amounts were written: 1.235 may be a thousand or one.
     """
     if digits == MONEY_DIGITS:
         return []
@@ -118,14 +118,14 @@ def masked_constants(plan: Plan) -> dict[tuple[str, str], str]:
         (column.type, constant): f"{table.name}.{column.name}"
         for table in plan.copied
         for column in table.masked
-        # of documents the check tells whether the target reads any
+        # the check asks whether the target reads documents
         if column.type not in ("xml", "xml[]")
         if column.mask and (constant := column.mask.constant) is not None
     }
 
 
 def _clear(plan: Plan) -> Iterator[tuple[Table, Column]]:
-    """Return the columns that are published as they are."""
+    """Yield the columns that are published as they are."""
     copied = {table.name: table for table in plan.copied}
     for table in plan.catalog.tables:
         if table.name in copied:
@@ -138,7 +138,7 @@ def _guards(
 ) -> Iterator[Guard]:
     for column in (table.column(c.name) for c in plan.columns if not c.mask and not plan.truncated):
         spelling = flatten(column.type_oid, column.type_text, types).spelling.removesuffix("[]")
-        # a text every server reads, and so is each value in jsonb, which the target makes of its own where it was dumped
+        # every server reads text, and values in jsonb are text, unless they were dumped: then the target converts its own
         if spelling == "text" or (spelling == "jsonb" and not in_text):
             continue
         for name, (what, pattern) in sorted(wanted.items()):
@@ -150,14 +150,14 @@ def _guards(
 def _matches(
     value: sql.Composable, type_: Type, types: Mapping[int, Type], name: str, pattern: str
 ) -> Iterator[sql.Composable]:
-    """Compose what is true of a value in which one of the type of this name writes what the pattern matches.
+    """Compose the conditions that find, inside a value, one of the named type whose text matches the pattern.
 
-    A composite type is asked field by field: a text in it may match as well.
+    A composite type is searched field by field: a text in it could match too.
     """
     if not any(part.name == name and part.schema == "pg_catalog" for part in parts_of(type_.oid, types, bounds=True)):
         return
     if not any(part.fields for part in parts_of(type_.oid, types)):
-        if flatten(type_.oid, type_.name, types).spelling != "text":  # a range of the app's own becomes one
+        if flatten(type_.oid, type_.name, types).spelling != "text":  # the app's own ranges become text
             yield sql.SQL("{} ~ {}").format(as_text(value), sql.Literal(pattern))
     elif type_.kind == "d":
         yield from _matches(value, types[type_.base], types, name, pattern)
@@ -175,7 +175,7 @@ def _is_money(type_: Type) -> bool:
 
 
 def _shows_amount(plan: TablePlan, column: Column, *, of_default: bool) -> bool:
-    """Tell whether an amount is published: the column's own, or that of its default, if that counts."""
+    """Tell whether an amount is published: the column's own or, if `of_default`, the one in its default."""
     found = next((c for c in plan.columns if c.name == column.name), None)
     if found is None:
         return False

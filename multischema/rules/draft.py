@@ -25,12 +25,12 @@ _NUMBERS = re.compile(r"(smallint|integer|bigint|numeric.*|double precision|real
 
 
 def _any_of(*words: str) -> re.Pattern[str]:
-    """Return the pattern of names in which one of these words stands, not a part of a longer one."""
+    """Return a pattern that finds one of these words in a name, not inside a longer word."""
     return re.compile(rf"(?<![a-z])(?:{'|'.join(words)})(?![a-z])")
 
 
-# Words of names, French and English: of whatever type the column is; of enums, booleans and numbers; of numbers; of numbers
-# with an `id` at the end too.
+# Words in names of personal columns, French and English: for columns of any type; for enums, booleans and numbers; for
+# numbers; for numbers whose name ends in `id` too.
 _PERSONAL = _any_of(
     *("birth[a-z]*", "born", "naissance", "death", "died", "deces", "ip", "log_?ins?", "sign_?ins?", "incomes?", "salary"),
     *("salaries", "salaires?", "revenus?", "amounts?", "montants?", "lat", "latitude", "lng", "lon", "longitude"),
@@ -50,7 +50,7 @@ _OF_IDENTITY = _any_of(
     *("national", "passports?", "passeports?"),
     *("tax_id", "fiscale?", "spi", "matricule", "iban", "rib"),
 )
-# A uuid that lets in whoever has it.
+# A uuid that grants access to whoever has it.
 _OF_ACCESS = _any_of(
     "sessions?", "secrets?", "tokens?", "passwords?", "otp", "api_?keys?", "cookies?", "nonces?", "invitations?"
 )
@@ -59,10 +59,10 @@ _ID = _any_of("id$")
 
 
 def draft(catalog: Catalog) -> str:
-    """Return a rules file that is complete for this catalog; what it holds is a guess."""
+    """Return a complete rules file for this catalog, all of it guesses."""
     referred = _referred(catalog)
     drafted = {table.name: _draft_table(table, catalog, referred) for table in catalog.tables}
-    # a key that refers to a masked one would be masked with a warning: the draft says so itself
+    # a key that refers to a masked one would be masked with a warning, so the draft lists it
     return _HEADER + "".join(_written(rules) for rules in effective(Rules(drafted), catalog).tables.values())
 
 
@@ -82,7 +82,7 @@ def _draft_table(table: Table, catalog: Catalog, referred: Referred) -> TableRul
 
 
 def _referred(catalog: Catalog) -> Referred:
-    """Return the columns, by table, that refer to others of the schema or are referred to, each with those it refers to."""
+    """Return the columns, by table, on either end of a foreign key in the schema, each with the columns it refers to."""
     tables = {table.name: table for table in catalog.tables}
     referred: defaultdict[tuple[str, str], list[Column]] = defaultdict(list)
     for key in (key for table in catalog.tables for key in table.foreign_keys if key.referenced_schema == catalog.schema):
@@ -99,25 +99,25 @@ def _is_clear(column: Column, table: Table, keys: AbstractSet[str], catalog: Cat
     if column.name not in keys:
         return _is_harmless(column, flat, catalog)
     others = referred.get((table.name, column.name), ())
-    if flat.spelling == "uuid":  # one that refers to another follows it
+    if flat.spelling == "uuid":  # a uuid that refers to another follows it
         return bool(others) or not _is_personal(_snake(column.name), _OF_ACCESS)
     return flat.is_key and _is_surrogate(column, others)
 
 
 def _is_surrogate(column: Column, referred: Sequence[Column]) -> bool:
-    """Tell an integer key that no person has: by where it comes from, by its name, or by what it refers to."""
+    """Tell whether an integer key is no number of a person's: by its origin, its name, or what it refers to."""
     if _is_made(column) or _is_number_of_nobody(_snake(column.name)):
         return True
     return any(_is_made(other) or other.name == "id" for other in referred)
 
 
 def _is_made(column: Column) -> bool:
-    """Tell a column whose values the database makes: of a sequence, or of another function."""
+    """Tell whether the database generates a column's values, from a sequence or another function."""
     return column.identity or (column.default is not None and literal_default(column.default) is None)
 
 
 def _is_harmless(column: Column, flat: Flat, catalog: Catalog) -> bool:
-    """Tell whether name and type together speak against a personal datum; either alone does not."""
+    """Tell whether name and type together rule out a personal datum; neither does alone."""
     name = _snake(column.name)
     if _NUMBERS.fullmatch(flat.spelling):
         return _is_number_of_nobody(name)
@@ -133,7 +133,7 @@ def _is_harmless(column: Column, flat: Flat, catalog: Catalog) -> bool:
 
 
 def _is_number_of_nobody(name: str) -> bool:
-    """Tell a number that its name says to be a surrogate or a count, or nothing of a person."""
+    """Tell whether a number's name makes it a surrogate or a count, or at least not personal."""
     if _is_personal(name, _OF_IDENTITY):
         return False
     if _ID.search(name):
@@ -148,6 +148,6 @@ def _is_personal(name: str, *words: re.Pattern[str]) -> bool:
 
 
 def _snake(name: str) -> str:
-    """Return a name in small letters without accents, `_` between words: `dateNaissance` and `Âge` are read as well."""
+    """Return a name in lowercase without accents, `_` between words, so that `dateNaissance` and `Âge` match too."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain).lower()

@@ -18,7 +18,7 @@ TABLE_KEYS = ("table_name", "truncated", "anonymized_column_names", "non_anonymi
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _YAML_TAG = "tag:yaml.org,2002:"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# What PyYAML quotes of the text, and all behind it, since that may hold quotes; not its own names of what it expected.
+# What PyYAML quotes from the text, and everything after, which may hold quotes; not the names of what it expected.
 _QUOTED = re.compile(r""",? but (?:found|got) .*|(?:^| )(?:'(?!(?:[],}>!.-]|<[a-z ]+>)')|").*""", re.DOTALL)
 _TRUE = ("true", "yes", "on")
 _FALSE = ("false", "no", "off")
@@ -39,7 +39,7 @@ _CURED_BY_QUOTES = ("a boolean", "a number", "a date", "nothing", "a special val
 
 @dataclass(frozen=True)
 class TableRules:
-    """The rules of one table; a column in both sets is anonymized, and where both are empty, all its columns are keys."""
+    """The rules of one table; a column in both sets is anonymized; if both are empty, all its columns are keys."""
 
     table: str
     truncated: bool
@@ -49,9 +49,9 @@ class TableRules:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where in the file a problem is. What stands there is shown in a table's entry only.
+    """Where in the file a problem is. Messages show the content inside a table's entry only.
 
-    Elsewhere it may be no rules at all: who chooses the file can choose any that the ETL can read, of passwords for one.
+    Elsewhere the file may not be rules at all: whoever chooses it can name any file that the ETL can read, even passwords.
     """
 
     name: str
@@ -64,7 +64,7 @@ class _Place:
         return _Place(f"{self.name}{part}", self.is_shown)
 
     def found(self, node: yaml.Node) -> str:
-        """Return what was found."""
+        """Describe what was found."""
         kind = _kind(node)
         if not self.is_shown:
             return kind or "a value with a tag"
@@ -73,7 +73,7 @@ class _Place:
         return f"{kind} ({_quoted(node.value, 40)})" if quotable else kind
 
     def key(self, node: yaml.Node) -> str:
-        """Return a key that is unknown."""
+        """Describe an unknown key."""
         if self.is_shown and isinstance(node, yaml.ScalarNode):
             return _quoted(node.value, 40)
         return f"on line {_line(node)}" + ("" if isinstance(node, yaml.ScalarNode) else f" ({self.found(node)})")
@@ -103,8 +103,8 @@ def is_web_page(content: bytes) -> bool:
     return content.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"<")
 
 
-# From text to nodes. They are read as nodes, never made into Python values: a node knows its line, a duplicate key is
-# still there, `2024-13-45` is no crash, and a merge key (`<<`) can't multiply anything.
+# From text to nodes, never to Python values: a node knows its line and keeps duplicate keys, `2024-13-45` does not crash,
+# and a merge key (`<<`) can't multiply anything.
 
 
 def _decode(text: str | bytes) -> str:
@@ -130,7 +130,7 @@ def _compose(text: str) -> yaml.Node:
     except yaml.YAMLError as error:
         raise RulesError(_syntax_problem(error)) from None
     except (ValueError, OverflowError):
-        # The pure Python loader lets them through, for "\UFFFFFFFF" for one.
+        # The pure Python loader raises them, for example for "\UFFFFFFFF".
         raise RulesError("rules: not YAML: an escape or a version that no YAML reader takes") from None
     if root is None:
         raise RulesError("rules: empty; want the key tables, with a list of tables")
@@ -138,9 +138,9 @@ def _compose(text: str) -> yaml.Node:
 
 
 def _refuse_bombs(text: str) -> None:
-    """Raise RulesError if the YAML is nested too deep, or too big once each alias is replaced by what it stands for.
+    """Raise RulesError if the YAML is nested too deep, or too big once aliases are expanded.
 
-    Events know no recursion; composing 100,000 open brackets ends the whole process with a segmentation fault.
+    Reading events does not recurse; composing 100,000 open brackets crashes the process with a segmentation fault.
     """
     values = 0
     opened: list[tuple[str | None, int]] = []
@@ -193,13 +193,13 @@ def _read_rules(root: yaml.Node, problems: list[str]) -> Rules:
 
 
 def _meant(root: yaml.Node) -> str:
-    """Return on which line the key tables may be misspelt."""
+    """Return a hint at the line where the key tables may be misspelt."""
     lines = [_line(key) for key, _ in root.value if isinstance(key, yaml.ScalarNode) and _suggestion(key.value, RULES_KEYS)]
     return f" (did you mean it on line {lines[0]}?)" if lines else ""
 
 
 def _second_entry(node: yaml.Node, lines: dict[str, int]) -> Sequence[str]:
-    """Note a table's line, or return the problem that it has one already."""
+    """Record a table's line, or return the problem of a second entry."""
     name = _table_name(node)
     if name is None:
         return []
@@ -211,7 +211,7 @@ def _second_entry(node: yaml.Node, lines: dict[str, int]) -> Sequence[str]:
 
 
 def _read_table(node: yaml.Node, index: int, problems: list[str]) -> TableRules:
-    """Read one table's rules; what is returned is of use only if no problem was added."""
+    """Read one table's rules; the result is only valid if no problem was added."""
     name = _table_name(node)
     place = _Place(f"rules: table {_shown(name)}", True) if name else _Place(f"rules: tables[{index}] (line {_line(node)})")
     if _kind(node) != "a mapping":
@@ -238,7 +238,7 @@ def _contradictions(rules: TableRules, place: _Place) -> Sequence[str]:
 
 
 def _table_name(node: yaml.Node) -> str | None:
-    """Return the name in a table's entry, if there is a good one, whatever else is wrong with the entry."""
+    """Return the name in a table's entry if it is valid, whatever else is wrong with the entry."""
     if _kind(node) == "a mapping":
         for key, value in node.value:
             if key.value == "table_name" and _is_name(value):
@@ -265,7 +265,7 @@ def _columns(values: Mapping[str, yaml.Node], key: str, place: _Place, problems:
 
 
 def _values(node: yaml.Node, place: _Place, wanted: Sequence[str], problems: list[str]) -> dict[str, yaml.Node]:
-    """Return a mapping's values by key, and note the keys that are unknown or there twice."""
+    """Return a mapping's values by key, and report unknown and duplicate keys."""
     values: dict[str, yaml.Node] = {}
     lines: dict[str, int] = {}
     for key, value in node.value:
@@ -314,14 +314,14 @@ def _name(node: yaml.Node, place: _Place, wanted: str, problems: list[str]) -> s
 
 
 def _is_name(node: yaml.Node) -> bool:
-    """Tell whether Postgres could have a table or column so named: it takes no NUL, and no half of a character."""
+    """Tell whether Postgres accepts the name for a table or column: no NUL, no lone surrogate."""
     if _kind(node) != "text":
         return False
     return bool(node.value) and not re.search("[\0\ud800-\udfff]", node.value)
 
 
 def _kind(node: yaml.Node) -> str | None:
-    """Return what a node is in plain words, None where its tag is none that YAML gives by itself."""
+    """Return what a node is in plain words, None if its tag is not one of YAML's own."""
     return _KINDS.get((type(node), _tag(node)))
 
 
@@ -333,7 +333,7 @@ def _line(read: yaml.Node | yaml.Event) -> int:
     return read.start_mark.line + 1 if read.start_mark else 0
 
 
-# Showing the input: never much of it, and no character that plays tricks on a terminal.
+# Showing the input: never much of it, and no character that upsets a terminal.
 
 
 def _summed_up(problems: Sequence[str]) -> Sequence[str]:

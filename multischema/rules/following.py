@@ -1,4 +1,4 @@
-"""The rules that a run follows: keys that hold values which the rules hide elsewhere are hidden too."""
+"""The rules that a run follows: keys with values that the rules hide elsewhere are hidden too."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from multischema.rules.file import Rules, TableRules
 
 @dataclass(frozen=True)
 class Reference:
-    """What a key column refers to, and how that is hidden: anonymized, or truncated."""
+    """What a key column refers to, and how that is hidden: anonymized or truncated."""
 
     column: str
     hidden: str
 
 
 def effective(rules: Rules, catalog: Catalog) -> Rules:
-    """Return the rules that a run follows: keys that refer to a hidden column hold its values, and are anonymized too.
+    """Return the rules that a run follows: keys that refer to a hidden column hold its values, so they are anonymized too.
 
-    Only where they are not listed: else the rules say themselves what they are.
+    A key that the rules list stays as they say.
     """
     tables = dict(rules.tables)
     while True:
@@ -38,7 +38,8 @@ def effective(rules: Rules, catalog: Catalog) -> Rules:
 def referring(rules: Mapping[str, TableRules], catalog: Catalog) -> dict[tuple[str, str], Reference]:
     """Return the columns, by table, that refer to a hidden one: anonymized, or a natural key of a truncated table.
 
-    Integers and uuids of truncated tables say nothing of a row, and are counted by; unless they refer to a hidden column.
+    Integers and uuids of truncated tables reveal nothing about a row, and dashboards count by them: they stay, unless they
+    refer to a hidden column.
     """
     tables = {table.name: table for table in catalog.tables}
     hidden = {table.name: hidden_columns(table, rules.get(table.name)) for table in catalog.tables}
@@ -80,11 +81,11 @@ def is_truncated(rules: TableRules | None) -> bool:
 
 
 def hidden_columns(table: Table, rules: TableRules | None) -> frozenset[str]:
-    """Return the columns of a table that are anonymized, or computed from such a one."""
+    """Return the columns of a table that are anonymized, or computed from anonymized ones."""
     anonymized = rules.anonymized if rules else frozenset[str]()
     return anonymized.union(table.computed_from(anonymized))
 
 
 def is_number(column: Column, catalog: Catalog) -> bool:
-    """Tell a key that is an integer or a uuid from one that may be a name."""
+    """Tell whether a key is an integer or a uuid; any other may be a name."""
     return flatten(column.type_oid, column.type_text, catalog.types).is_key

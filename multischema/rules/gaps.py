@@ -1,4 +1,4 @@
-"""Do the rules decide about every table and column? Gaps stop a run before any row is read."""
+"""Gaps in the rules: tables and columns that they don't decide on stop a run before any row is read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from multischema.words import cut, plural, some
 class Findings:
     """What the comparison of rules and catalog found: problems stop the run, warnings go into the report.
 
-    `rules` are those that the run follows: key columns that refer to anonymized ones are anonymized in them too.
+    `rules` are the ones that the run follows, with key columns that refer to anonymized ones anonymized too.
     """
 
     problems: tuple[str, ...]
@@ -24,13 +24,13 @@ class Findings:
     rules: Rules
 
     def lines(self, side: str) -> list[str]:
-        """Return a line for each problem, which is of this side, then the lines of the snippet."""
+        """Return a line for each problem, after this side's name, then the lines of the snippet."""
         snippet = self.snippet.removesuffix("\n").split("\n") if self.snippet else []
         return [*(f"{side}: {line}" for line in self.problems), *map(Snippet, snippet)]
 
 
 def compare(rules: Rules, catalog: Catalog) -> Findings:
-    """Return every gap between the rules and the origin's catalog, with a snippet that is ready to paste."""
+    """Return every gap between the rules and the origin's catalog, with a snippet ready to paste."""
     followed = effective(rules, catalog)
     references = referring(followed.tables, catalog)
     problems: list[str] = []
@@ -58,7 +58,7 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
 
 
 def _stricter_partitions(table: Table, rules: Rules, followed: TableRules, catalog: Catalog) -> tuple[list[str], list[str]]:
-    """Return what entries of partitions anonymize and their root's does not, and a problem for each stricter entry."""
+    """Return the columns that only partitions' entries anonymize, not their root's, and a problem per stricter entry."""
     if followed.truncated:
         return [], []
     published = {column.name for column in table.columns} - hidden_columns(table, followed)

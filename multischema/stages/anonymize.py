@@ -1,4 +1,4 @@
-"""The anonymize stage: the staging schema, and every table copied into it, masked by the origin, from one snapshot."""
+"""The anonymize stage: builds the staging schema and copies every table into it, masked by the origin, from one snapshot."""
 
 from collections.abc import Callable, Mapping
 
@@ -29,9 +29,9 @@ _TABLES_PER_TRANSACTION = 100  # each takes three locks or more of the 6,400 tha
 
 
 def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
-    """Create the staging schema with bare tables; the reader has no right to it.
+    """Create the staging schema with bare tables and no rights for the reader.
 
-    Raises VerifyError where an event trigger makes other tables of them, before a row is read.
+    Raises VerifyError, before a row is read, if an event trigger changes the tables.
     """
     with translated("target", f"creating schema {job.staging}"), connection.transaction():
         for statement in building.create_staging(job.staging, job.reader):
@@ -68,9 +68,9 @@ def anonymize(
 ) -> dict[str, Copied]:
     """Build the staging schema and copy every table into it, masked by the origin, all from one snapshot.
 
-    The snapshot is given back as soon as the last row is in. When it is lost, `copy_all` starts again with a new one, a few
-    times, after `on_lost`. What was `dumped` is compared with what leaves the raw tables. Raises OriginChanged where a table
-    was altered, rewritten or truncated meanwhile.
+    The snapshot ends as soon as the last row is in. If it is lost, `on_lost` is called and `copy_all` starts again with a
+    new one, a few times. The rows that were `dumped` must equal those that leave the raw tables. Raises OriginChanged if a
+    table was altered, rewritten or truncated meanwhile.
     """
     refuse_origin_as_target(run)
     with naming_triggers(run):
@@ -94,7 +94,7 @@ def anonymize(
 
 
 def copy(run: Run, table: TablePlan, snapshot: str, on_bytes: Callable[[int], None] = lambda size: None) -> Copied:
-    """Copy one table from the snapshot into the staging schema; `on_bytes` is told of every chunk."""
+    """Copy one table from the snapshot into the staging schema; `on_bytes` gets the size of every chunk."""
     source = run.source
     route = Route(source.side, run.job.origin_schema, snapshot, run.job.staging)
     with (
@@ -105,7 +105,7 @@ def copy(run: Run, table: TablePlan, snapshot: str, on_bytes: Callable[[int], No
 
 
 def _refuse_losses(dumped: Dumped | None, copied: Mapping[str, Copied]) -> None:
-    """Compare the rows of raw tables with those that the origin had when it was dumped."""
+    """Raise VerifyError if raw tables hold other numbers of rows than the origin had when it was dumped."""
     losses = [
         f"target: raw table {name} holds {copied[name].rows} rows; {rows} left the origin; start again"
         for name, rows in (dumped.rows if dumped else {}).items()

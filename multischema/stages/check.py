@@ -1,4 +1,4 @@
-"""The check stage: all that can be checked before a row is read or anything written, and the plan."""
+"""The check stage: everything that can be checked before reading a row or writing anything, and the plan."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -67,11 +67,11 @@ class _Facts:
 
 
 def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[str], None] = lambda schema: None) -> Plan:
-    """Check all that can be checked before a row is read or anything written, and return the plan.
+    """Check everything that can be checked before reading a row or writing anything; return the plan.
 
-    With `lock`, the app's lock is taken first, on a session that the run keeps, so that what was checked stays true;
-    `on_wait` is called with the schema where another run has it. Raises CheckError with every problem, RulesError,
-    LockTimeout, and EtlError for a dump that can't be read.
+    With `lock`, take the app's lock first, on a session that the run keeps, so that what was checked stays true; call
+    `on_wait` with the schema if another run has it. Raises CheckError with every problem, RulesError, LockTimeout, and
+    EtlError for a dump that can't be read.
     """
     parsed = file.parse(rules_text)
     unusable = _check_servers(run)
@@ -99,9 +99,9 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
 
 
 def _check_servers(run: Run) -> dict[str, list[str]]:
-    """Return, for each side that can't be used at all, why: no connection, a transaction pooler, a version.
+    """Return why a side can't be used at all, for each such side: no connection, a transaction pooler, a version.
 
-    A backup stands in the target, of which it is told once.
+    A backup is in the target, whose problems are reported once.
     """
     unusable: dict[str, list[str]] = {}
     sides = {"origin": (run.origin, run.job.origin_schema), "target": (run.target, run.job.schema)}
@@ -169,8 +169,8 @@ def _check_target(run: Run, facts: _Facts) -> list[str]:
     problems = preconditions.target_problems(facts.target, facts.published, run.job.schema, run.job.reader)
     if preconditions.reader_problems(facts.target, facts.published, run.job.reader):
         return problems
-    with run.sessions.lend(run.target) as connection:  # what it can read already, it is told before hours of copying
-        with translated("target", "looking for raw data"):  # what a killed run left, this one drops first
+    with run.sessions.lend(run.target) as connection:  # report what it can read already before hours of copying
+        with translated("target", "looking for raw data"):  # this run first drops what a killed run left
             left = [row.schema for row in ask(connection, RawSchema, "raw_schemas", marker=raw.MARKER)]
         return problems + reader.verify_unexposed(connection, run.job, left)
 
@@ -181,9 +181,9 @@ def _changes_of_rules(facts: _Facts, plan: Plan) -> list[str]:
 
 
 def _check_standing(run: Run, plan: Plan | None) -> list[str]:
-    """Return what others built on the published schema that a run can't keep, and what of the plan the server can't read.
+    """Return what others built on the published schema and a run can't keep, and what the server can't read of the plan.
 
-    What lacks columns only a plan tells.
+    Only a plan shows which columns are missing.
     """
     with run.sessions.lend(run.target) as connection:
         unreadable = documents.unreadable(connection, plan) if plan else []
@@ -218,7 +218,7 @@ def _money_digits(run: Run) -> int:
 
 
 def _check_constants(run: Run, plan: Plan, major: int) -> list[str]:
-    """Return a line for each default in place of a masked value that the target can't read, or reads otherwise."""
+    """Return a line for each default used as a mask that the target can't read, or reads differently."""
     with (
         run.sessions.lend(run.origin) as origin,
         run.sessions.lend(run.target) as target,

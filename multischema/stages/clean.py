@@ -1,4 +1,4 @@
-"""The clean stage: what a run, and runs that were killed, left in the target."""
+"""The clean stage: drops what this run and killed runs left in the target."""
 
 from multischema.postgres import dropping
 from multischema.stages import raw_schema
@@ -9,7 +9,7 @@ from multischema.stages.run import (
 
 
 def clean(run: Run) -> list[str]:
-    """Drop raw data, the old schema and what killed runs left, patiently; return a warning for what is still in use."""
+    """Drop raw data, the old schema and what killed runs left, patiently; return a warning for whatever is in use."""
     kept = []
     with naming_triggers(run):
         if run.job.restores and not raw_schema.leave_own(run.holder, run.job.raw_schema):

@@ -1,4 +1,4 @@
-"""Documents of XML: a server that was built without libxml has the type, and can neither read nor write a value of it."""
+"""XML documents: a server built without libxml has the type, but can neither read nor write its values."""
 
 from psycopg import errors
 

@@ -21,19 +21,19 @@ from multischema.stages.run import (
 )
 from multischema.statements import building
 
-# Classes of SQLSTATE for which an index that the target can't build is left out (syntax or a missing function, features,
-# limits, data, integrity); for others (disk, connection) the run fails.
+# Classes of SQLSTATE (syntax or a missing function, features, limits, data, integrity) for which the run leaves out an index
+# that the target can't build; on others (disk, connection) it fails.
 _LEFT_OUT = ("0A", "22", "23", "42", "54")
 
 
 def already_built(connection: Connection, staging: str) -> frozenset[str]:
-    """Return what a first attempt has built: indexes by name, keys as `name of table`."""
+    """Return what an earlier attempt built: indexes by name, keys as `name of table`."""
     with translated("target", f"reading the catalog of {staging}"):
         return frozenset(ask_values(connection, str, "staging_built", schema=staging))
 
 
 def build_index(connection: Connection, staging: str, index: IndexPlan) -> str | None:
-    """Build an index, and return why it had to be left out, if so."""
+    """Build an index; return why it was left out, or None."""
     doing = f"building index {index.name} of {index.table}"
     with translated("target", doing), _left_out(f"index {index.name} of {index.table}") as reasons:
         connection.execute(building.create_index(staging, index))
@@ -43,7 +43,7 @@ def build_index(connection: Connection, staging: str, index: IndexPlan) -> str |
 def build_keys(
     connection: Connection, staging: str, plan: Plan, built: frozenset[str], missing: frozenset[str]
 ) -> list[str]:
-    """Make keys of unique indexes, add foreign keys and comments, drop helper domains; return what was left out."""
+    """Turn unique indexes into keys, add foreign keys and comments, drop helper domains; return what was left out."""
     warnings: list[str] = []
     for index in plan.keys.indexes:
         if index.constraint and index.name not in missing and f"{index.name} of {index.table}" not in built:
@@ -70,19 +70,19 @@ def build_keys(
             try:
                 connection.execute(building.drop_domain(staging, name))
             except (errors.DependentObjectsStillExist, errors.UndefinedObject):
-                continue  # an index predicate stands on it, or a first attempt dropped it
+                continue  # an index predicate needs it, or an earlier attempt dropped it
     return warnings
 
 
 def analyze(connection: Connection, staging: str, table: TablePlan) -> None:
-    """Gather the statistics of a table, and leave it to autovacuum."""
+    """Gather the statistics of a table and hand it to autovacuum."""
     with translated("target", f"analyzing table {table.name}"):
         connection.execute(building.analyze(staging, table))
 
 
 @contextmanager
 def _left_out(what: str) -> Iterator[list[str]]:
-    """Gather the reason when the target can't build something; what was built before stays."""
+    """Collect the reason if the target can't build something; what was built before stays."""
     reasons: list[str] = []
     try:
         yield reasons
@@ -94,9 +94,9 @@ def _left_out(what: str) -> Iterator[list[str]]:
 
 @dataclass(frozen=True)
 class Indexed:
-    """What the index stage did: seconds for each table, the number of indexes, and what had to be left out.
+    """What the index stage did: seconds for each table, the number of indexes, and a warning for each one left out.
 
-    `missing` are the names of the indexes that the target could not build.
+    `missing` names the indexes that the target could not build.
     """
 
     seconds: dict[str, float]
@@ -108,7 +108,7 @@ class Indexed:
 def index(run: Run, plan: Plan) -> Indexed:
     """Build the indexes, each a unit of work, biggest table first; then keys, foreign keys, comments and statistics.
 
-    What a first attempt has built is not built again.
+    A second attempt builds only what is missing.
     """
     place = {table.name: number for number, table in enumerate(plan.tables)}
     seconds = dict.fromkeys(place, 0.0)

@@ -26,9 +26,9 @@ class Standing:
 
 
 def obstacles(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> list[str]:
-    """Return a line for each thing of others that a run can neither leave as it is nor create again.
+    """Return a line for each object of others that a run can neither leave as it is nor create again.
 
-    `columns` are those of each table that is to be published; where that is not known yet, None.
+    `columns` has the columns of each table to publish, None if they are not known yet.
     """
     if illegal_schema(job.schema):
         return []
@@ -47,7 +47,7 @@ def read_standing(connection: Connection, job: Job, columns: Mapping[str, Collec
         "strangers",
         schema=job.schema,
         dependants=[view.oid for view in found],
-        # what the tool before this one made has the names of the origin's tables
+        # the tool before this one named its tables after the origin's
         ours=sorted(made.tables if made else columns or ()),
         domains=made.recorded_domains if made else [],
         adopted=adopts,
@@ -62,7 +62,7 @@ def published_columns(connection: Connection, schema: str) -> dict[str, tuple[st
 
 
 def obstacles_of(job: Job, standing: Standing, columns: Mapping[str, Collection[str]] | None) -> list[str]:
-    """Return a line for each thing of others in what stands there that a run can neither leave nor create again."""
+    """Return a line for each object of others in `standing` that a run can neither leave as it is nor create again."""
     foreign = ownership_problems(standing.server, standing.facts, job.app, job.schema, adopt=job.adopt)
     if foreign:
         return foreign

@@ -1,4 +1,4 @@
-"""What must hold before a run reads or writes: versions, rights, the reader. Problems are lines; none means go."""
+"""What must hold before a run reads or writes: versions, rights, the reader. A problem is a line; none means go."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,7 +35,7 @@ def server_problems(side: str, server: Server) -> list[str]:
 
 
 def settings_problem(side: str, reason: str) -> str:
-    """Return the line about a pooler that keeps client programs from their settings."""
+    """Return the line about a pooler that client programs can't give their settings to."""
     return (
         f"{side}: the URL leads to a pooler (such as PgBouncer), which does not take the settings of pg_dump and pg_restore "
         f"(PGOPTIONS): {reason}; use the server's own address and port, or mode stream"
@@ -57,8 +57,8 @@ def origin_problems(side: str, server: Server, schema: str) -> list[str]:
 def rights_problems(side: str, server: Server, catalog: Catalog, rules: Rules) -> list[str]:
     """Return a line for each table that will be copied and can't be read whole.
 
-    Truncated tables need no right, and no column does that its mask says all of, or that the rules do not decide on yet:
-    whoever runs what is suggested here would open it.
+    Truncated tables need no right, nor do columns whose mask does not depend on their value, nor those without a rule: the
+    suggested statement would expose them.
     """
     problems = []
     for table in catalog.tables:
@@ -100,7 +100,7 @@ def rights_problems(side: str, server: Server, catalog: Catalog, rules: Rules) -
 
 
 def _family_problems(table: Table, schema: str) -> list[str]:
-    """Return why the rows of a table's children can neither be read with its own nor be left to them."""
+    """Return why the rows of a table's children can be published neither with the table nor with the children."""
     problems = [
         f"table {table.name} has rows in table {name}, which inherits from it and belongs to an extension; stop the "
         "inheritance, or truncate the table in the rules"
@@ -134,9 +134,9 @@ def target_problems(server: Server, facts: Target, schema: str, reader: str) -> 
 
 
 def same_database_problems(origin: Server, target: Server) -> list[str]:
-    """Return why the target can't be written where it is the origin itself, or a standby or copy of its server's files.
+    """Return the problem if the target is the origin itself, or on a standby or copy of its server's files.
 
-    Two databases of one server are a legal set-up. Where a server does not tell what system it is, addresses are compared.
+    Two databases of one server are fine. If a server does not reveal its system identifier, compare addresses.
     """
     if origin.system and target.system:
         is_same = (origin.system, origin.database_oid, origin.database) == (
@@ -159,9 +159,9 @@ def same_database_problems(origin: Server, target: Server) -> list[str]:
 
 
 def ownership_problems(server: Server, facts: Target, app: str, schema: str, *, adopt: bool) -> list[str]:
-    """Return why a schema that is there may not be replaced: no run of this app made it, or it is another role's.
+    """Return why an existing schema may not be replaced: no run of this app made it, or another role owns it.
 
-    With `adopt` it may lack our record: the tool before this one wrote none.
+    With `adopt`, it may lack our record: the tool before this one wrote none.
     """
     if not facts.published_exists:
         return []
@@ -184,9 +184,9 @@ def ownership_problems(server: Server, facts: Target, app: str, schema: str, *, 
 def hidden_problems(
     schema: str, tables: Sequence[MadeTable], triggers: Sequence[EventTrigger], reader: str, *, granted: bool
 ) -> list[str]:
-    """Return a line for each table that others than the ETL made unreadable, or not its own.
+    """Return a line for each table that somebody made unreadable, or took from the ETL.
 
-    Before anything is `granted` a missing right is none.
+    Missing rights only count once they are `granted`.
     """
     names = ", ".join(row.name for row in triggers)
     cause = f"; check what event trigger {names} does, and make it leave the ETL's role or schemas alone" if names else ""
@@ -226,7 +226,7 @@ def dump_problems(side: str, server: Server, leaves: Sequence[Leaf]) -> list[str
 
 
 def backup_problems(file: str, plan: Plan, relatives: Sequence[Relative]) -> list[str]:
-    """Return a line for each table or partition with rows of a copied table that a backup has and that is not restored."""
+    """Return a line for each table or partition in a backup that holds rows of a copied table and is not restored."""
     copied = {table.name for table in plan.copied}
     return [
         f"dump {file}: table {each.table} has rows in {each.schema}.{each.name}, which is not restored with it; use mode "
@@ -237,7 +237,7 @@ def backup_problems(file: str, plan: Plan, relatives: Sequence[Relative]) -> lis
 
 
 def raw_problems(server: Server, schema: str) -> list[str]:
-    """Return why raw tables can't be made in a schema of the target that is there."""
+    """Return why raw tables can't be made in an existing schema of the target."""
     if server.may_fill_schema is not False:
         return []
     return [
@@ -247,7 +247,7 @@ def raw_problems(server: Server, schema: str) -> list[str]:
 
 
 def reader_problems(server: Server, facts: Target, reader: str) -> list[str]:
-    """Return why the reader is absent, could read more than what is published, or can't read that."""
+    """Return whether the reader is missing, could read more than what is published, or can't read that."""
     if not facts.reader_exists:
         return [f"target: the reader {reader} does not exist; create the role, or name the one that Metabase connects as"]
     if facts.reader_is_superuser:
@@ -284,12 +284,12 @@ def reader_problems(server: Server, facts: Target, reader: str) -> list[str]:
 
 
 def stranger_problems(server: Server, schema: str, strangers: Sequence[Stranger]) -> list[str]:
-    """Return a line for each object of others that stands in or on the published schema, and that no run creates again."""
+    """Return a line for each object of others in or on the published schema that no run creates again."""
     return [_stranger_problem(server, schema, row) for row in strangers]
 
 
 def may_go(stranger: Stranger) -> bool:
-    """Tell whether a run that is told to may drop it: this role's to drop, and nothing that holds data of others."""
+    """Tell whether a run may drop it if told to: the role can, and it holds no data of others."""
     return stranger.owned and stranger.type in _WITHOUT_DATA
 
 
@@ -304,7 +304,7 @@ def lacking_problems(lacking: Sequence[MissingType], columns: Mapping[str, str],
 
 
 def xml_problems(columns: Sequence[str]) -> list[str]:
-    """Return a line for each column of documents, where the target can read none."""
+    """Return a line for each column of documents, which the target can't read."""
     return [
         f"target: this server was built without libxml, which column {column} needs; use another server, "
         "mask the column if it may be NULL, or truncate the table in the rules"
@@ -313,7 +313,7 @@ def xml_problems(columns: Sequence[str]) -> list[str]:
 
 
 def exposed_problems(rights: Sequence[Readable], reader: str) -> list[str]:
-    """Return a line for each thing besides published schemas that the reader could read (invariant 5)."""
+    """Return a line for everything besides published schemas that the reader could read."""
     return [
         f"target: the reader {reader} could read {row.what} {row.name}, which is not published; revoke it, or drop it"
         for row in rights
@@ -338,5 +338,5 @@ def _stranger_problem(server: Server, schema: str, row: Stranger) -> str:
 
 
 def _remedy(server: Server, statement: str, *names: str) -> str:
-    """Return a statement that is ready to paste, after the place where it is to run: URLs may be swapped."""
+    """Return a statement ready to paste, after the place where it must run: URLs may be swapped."""
     return f"{server.place}: {sql.SQL(statement).format(*map(sql.Identifier, names)).as_string()}"

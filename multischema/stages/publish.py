@@ -1,4 +1,4 @@
-"""Publishing: the swap of schemas, with all that others built on the old one and were granted on it."""
+"""The publish stage: swaps the schemas and restores what others built on the old one and were granted on it."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,19 +25,19 @@ from multischema.statements import building, dependants, grants, publishing
 from multischema.statements.dependants import Definition, Dependant
 from multischema.statements.grants import Grant
 
-# What is in use is waited for as briefly as a deadlock is (1 s): meanwhile others wait behind, and a query of theirs that
-# locks views in another order must not be the one that is cut. So there are many tries.
+# Shorter than deadlock_timeout (1 s): others queue behind our wait, and a query of theirs that locks views in another order
+# must not be the one that is cut. So there are many tries.
 _LOCK_TIMEOUT = "500ms"
 _PAUSE = 2.0
-_PATIENCE = 300.0  # seconds for queries of what is created again
-# Classes of SQLSTATE that tell that a view does not fit any more (syntax or a missing object, features, limits, data,
-# integrity, others that stand on it, its own errors); for others (disk, connection) the run fails.
+_PATIENCE = 300.0  # seconds to wait for queries on what is created again
+# Classes of SQLSTATE that mean that a view no longer fits (syntax or a missing object, features, limits, data, integrity,
+# objects that depend on it, its own errors); on others (disk, connection) the run fails.
 _DOES_NOT_FIT = ("0A", "21", "22", "23", "2B", "42", "54", "55", "P0")
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What the publish stage did besides: what it created again, by name, and what must be known."""
+    """What the publish stage did besides: the names of what it created again, and warnings."""
 
     recreated: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -45,7 +45,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class _Copy:
-    """All that a view is created from."""
+    """Everything needed to create a view again."""
 
     view: Dependant
     definition: Definition
@@ -53,7 +53,7 @@ class _Copy:
 
 
 class _InUse(DatabaseError):
-    """Others read what is to be replaced, or are replacing it themselves."""
+    """Others are reading or replacing what this run must replace."""
 
 
 def publish(run: Run) -> Publication:
@@ -65,10 +65,10 @@ def publish(run: Run) -> Publication:
 def swap(connection: Connection, job: Job) -> Publication:
     """Swap the schemas in one transaction, on the session that holds the app's lock.
 
-    Renaming a schema takes no lock on a table: where nobody built on it, it commits in milliseconds under an open query.
-    Views that stand on it are locked; while a query has one, the transaction is given up and tried again, some minutes long.
-    Raises VerifyError for what can't be kept and for a reader that could read too much by now, DatabaseError for what is in
-    use or can't be created again.
+    Renaming a schema locks no table: if nobody built on it, it commits in milliseconds under an open query. Views that
+    depend on it are locked; while a query has one, the transaction is abandoned and retried, for some minutes. Raises
+    VerifyError for what can't be kept and for a reader that could read too much by now, DatabaseError for what is in use
+    or can't be created again.
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -84,13 +84,13 @@ def swap(connection: Connection, job: Job) -> Publication:
         except ConnectionLost as lost:
             if not is_commit:
                 raise
-            # the answer to COMMIT did not come: nobody here knows whether the server did it
+            # no answer to COMMIT: we can't know whether the server did it
             raise ConnectionLost(f"{lost}; schema {job.schema} is whole, and may be the new one already") from None
         time.sleep(_PAUSE)
 
 
 def _publish(connection: Connection, job: Job) -> Publication:
-    # with its commit all commits of the run are on the disk, and on the standbys that the server waits for
+    # its commit puts all commits of the run on disk, and on the standbys that the server waits for
     connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
     exposed = verify_rights(connection, job)
     if exposed:
@@ -128,7 +128,7 @@ def _publish(connection: Connection, job: Job) -> Publication:
 
 
 def _refuse_late(connection: Connection, job: Job) -> None:
-    """Raise _InUse where somebody made something in the old schema while it was replaced: the next try names it."""
+    """Raise _InUse if somebody made something in the old schema while it was replaced; the next try names it."""
     made = record.read(read_target(connection, job.old, job.reader).published_comment)
     late = ask(
         connection,
@@ -146,7 +146,7 @@ def _refuse_late(connection: Connection, job: Job) -> None:
 
 
 def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> Standing:
-    """Lock what stands on the published schema, and return it: nobody changes it after that. Raises VerifyError, _InUse."""
+    """Lock what depends on the published schema, so that nobody changes it, and return it. Raises VerifyError, _InUse."""
     connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
     held: set[int] = set()
     while True:
@@ -158,14 +158,14 @@ def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str
         if not new:
             return standing
         for view in new:
-            # it may be dropped, or become another thing, before it is locked
+            # it may be dropped or replaced by something else before it is locked
             with _in_use(view.title, job.schema, errors.UndefinedTable, errors.WrongObjectType):
                 connection.execute(dependants.hold(view))
         held |= {view.oid for view in new}
 
 
 def _copies(connection: Connection, views: Sequence[Dependant]) -> list[_Copy]:
-    """Read what views are created from, and what is granted on them."""
+    """Read the definitions of views and the grants on them."""
     connection.execute("SET LOCAL search_path = pg_catalog")  # names come out with their schemas
     found = ask(connection, Definition.of, "view_definitions", dependants=[view.oid for view in views])
     definitions = {definition.oid: definition for definition in found}
@@ -180,7 +180,7 @@ def _copies(connection: Connection, views: Sequence[Dependant]) -> list[_Copy]:
 
 
 def _drop(connection: Connection, job: Job, standing: Standing) -> list[str]:
-    """Drop what is created again, and what the run was told to let go; return a warning for each of the latter."""
+    """Drop what will be created again and what the run may drop for good; return a warning for each of the latter."""
     for stranger in standing.strangers:
         with _in_use(stranger.title, job.schema):
             connection.execute(dependants.drop_stranger(stranger))
@@ -193,7 +193,7 @@ def _drop(connection: Connection, job: Job, standing: Standing) -> list[str]:
 def _recreate(
     connection: Connection, job: Job, copies: Sequence[_Copy], columns: Mapping[str, Collection[str]]
 ) -> tuple[list[str], list[str]]:
-    """Create views again, each after those that it stands on; return their names, and a warning for each that is let go."""
+    """Create views again, each after those it depends on; return their names, and a warning for each one given up."""
     gone: dict[int, str] = {}
     for copy in copies:
         view = copy.view
@@ -204,7 +204,7 @@ def _recreate(
 
 
 def _recreated(connection: Connection, job: Job, copy: _Copy) -> str | None:
-    """Create one view again; return why that can't be, where the run was told to let it go then."""
+    """Create one view again; return why it can't, if the run may give it up."""
     view = copy.view
     try:
         with _in_use(view.title, job.schema), connection.transaction():
@@ -228,7 +228,7 @@ def _recreated(connection: Connection, job: Job, copy: _Copy) -> str | None:
 
 @contextmanager
 def _in_use(title: str, schema: str, *others: type[psycopg.Error]) -> Iterator[None]:
-    """Have what a query reads, or somebody else replaces, be tried again."""
+    """Raise _InUse, which is retried, if a query reads it or somebody else replaces it."""
     transient: tuple[type[psycopg.Error], ...] = (errors.LockNotAvailable, errors.DeadlockDetected, *others)
     try:
         yield

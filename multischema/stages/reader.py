@@ -1,4 +1,4 @@
-"""What the reader could read too much of, and what would keep it from reading what is published."""
+"""What the reader could read beyond published schemas, and what would keep it from reading those."""
 
 from collections.abc import Collection, Sequence
 
@@ -31,7 +31,7 @@ def verify_unexposed(connection: Connection, job: Job, spared: Collection[str] =
 def verify_readable(
     connection: Connection, schema: str, reader: str, tables: Sequence[str] | None = None, *, granted: bool
 ) -> list[str]:
-    """Return what would keep tables of a schema from being read whole; the reader's rights only once they are granted."""
+    """Return what would keep the reader from reading a schema's tables whole; its rights count once `granted`."""
     with translated("target", f"reading what became of the tables of schema {schema}"):
         found = ask(connection, MadeTable, "hidden_tables", schema=schema, reader=reader, tables=tables)
         triggers = ask(connection, EventTrigger, "event_triggers")

@@ -35,15 +35,15 @@ def new_run_id() -> str:
     return secrets.token_hex(4)
 
 
-_RELEASE = 2.0  # seconds that a server may take to notice that the session with the locks is gone
-PARTING = 5.0  # seconds that a run which ends may take to drop its staging schema; else the next run does
+_RELEASE = 2.0  # seconds for a server to notice that the session with the locks is gone
+PARTING = 5.0  # seconds for an ending run to drop its staging schema; else the next run does
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @dataclass
 class Run:
-    """A run that goes on: what it is asked to do, the two databases, its sessions, and the one that holds the app's lock."""
+    """A run under way: its job, the two databases, its sessions, and the session that holds the app's lock."""
 
     job: Job
     origin: Database
@@ -56,29 +56,29 @@ class Run:
 
     @property
     def holder(self) -> Connection:
-        """Return the session that holds the app's lock; every change of a whole schema is made on it."""
+        """Return the session that holds the app's lock; it makes every change to a whole schema."""
         assert self.lock, "the check stage takes the lock"
         return self.lock
 
     @property
     def directory(self) -> PrivateDirectory:
-        """Return the private directory of the run, made when it is first asked for: once, whoever else is asking."""
+        """Return the run's private directory, made at the first call, once for all threads."""
         with self._making:
             self.private = self.private or PrivateDirectory()
             return self.private
 
     @property
     def source(self) -> Database:
-        """Return where rows are read from: the origin, or raw tables of the target."""
+        """Return the database that rows are read from: the origin, or the target with its raw tables."""
         return self.target.raw() if self.job.dumps else self.origin
 
 
 @contextmanager
 def open_run(job: Job, origin: Database, target: Database, execute: RunCommand = run_command) -> Iterator[Run]:
-    """Open a run. At its end, however it ends, every statement is cancelled and every session closed.
+    """Open a run. However it ends, every statement is cancelled and every session closed.
 
-    A run that did not publish takes its staging schema and its raw data with it; where it can't (killed, target gone), the
-    next run does. `execute` runs other programs.
+    A run that did not publish drops its staging schema and raw data; if it can't (killed, target gone), the next run does.
+    `execute` runs other programs.
     """
     drop_abandoned()
     with Sessions(job.application) as sessions:
@@ -96,12 +96,12 @@ def open_run(job: Job, origin: Database, target: Database, execute: RunCommand =
 
 
 def refuse_origin_as_target(run: Run) -> None:
-    """Raise CheckError where the target is the origin's own database: what is written there would be production's.
+    """Raise CheckError if the target is the origin's own database: a run would overwrite production.
 
-    It is asked before the first write too, and not in the check alone: an address may lead elsewhere by then.
+    The first write asks again, not the check alone: an address may lead elsewhere by then.
     """
     if run.job.from_dump:
-        return  # a backup stands in the target, and no origin is contacted
+        return  # a backup is in the target, and no origin is contacted
     facts = []
     for database, schema in ((run.origin, run.job.origin_schema), (run.target, run.job.schema)):
         with run.sessions.lend(database) as connection, translated(database.side, "reading the server's settings"):
@@ -112,7 +112,7 @@ def refuse_origin_as_target(run: Run) -> None:
 
 @contextmanager
 def naming_triggers(run: Run) -> Iterator[None]:
-    """Have an error that a function of the target's raised name the event triggers which call that function."""
+    """Add to an error that one of the target's functions raised the names of the event triggers that call it."""
     try:
         yield
     except DatabaseError as error:
@@ -131,7 +131,7 @@ def naming_triggers(run: Run) -> Iterator[None]:
 
 @contextmanager
 def stopping_others(run: Run, *transient: type[EtlError]) -> Iterator[None]:
-    """On a failure, end what the other threads are doing; for good, unless it is a transient one that is tried again."""
+    """On a failure, stop the other threads: for good, unless the error is a transient one that is retried."""
     try:
         yield
     except transient:
@@ -143,7 +143,7 @@ def stopping_others(run: Run, *transient: type[EtlError]) -> Iterator[None]:
 
 
 def in_parallel(run: Run, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Do the work for each item, as many at a time as the job says; the first failure is raised, and ends the rest."""
+    """Do the work for each item, `jobs` at a time; the first failure is raised and stops the rest."""
     with ThreadPoolExecutor(max_workers=run.job.jobs) as executor, stopping_others(run, ConnectionLost, SnapshotLost):
         futures: list[Future[Result]] = [executor.submit(work, item) for item in items]
         try:
@@ -169,8 +169,8 @@ def held_snapshot(run: Run, source: Database, plan: Plan) -> Iterator[Snapshot]:
 def refuse_changes(run: Run, plan: Plan, snapshot: Snapshot, done: str) -> None:
     """Compare the catalog of the copied tables with the plan's and the snapshot's, in a new transaction.
 
-    Within the snapshot pg_class shows the file of before: a table truncated meanwhile reads as empty, without an error.
-    Later than now, after the snapshot is released, good runs would fail.
+    Within the snapshot, pg_class still shows the old file: a table truncated meanwhile reads as empty, without an error.
+    Comparing later, after the snapshot is released, would fail good runs.
     """
     oids = [table.oid for table in plan.copied]
     with run.sessions.lend(run.origin) as connection, translated(run.origin.side, "reading the catalog"):
@@ -180,7 +180,7 @@ def refuse_changes(run: Run, plan: Plan, snapshot: Snapshot, done: str) -> None:
 
 
 def run_program(run: Run, database: Database, command: archives.Command, doing: str) -> archives.Outcome:
-    """Run a client program; it is killed when its server does not answer any more. Raises ConnectionLost then."""
+    """Run a client program. Kill it and raise ConnectionLost if its server stops answering."""
     groups: list[int] = []
     is_silent = threading.Event()
 
@@ -197,10 +197,10 @@ def run_program(run: Run, database: Database, command: archives.Command, doing: 
 
 
 def _drop_staging(run: Run) -> None:
-    """Drop the staging schema and the raw data of a run that ends, on a new session where the one with the locks is lost.
+    """Drop an ending run's staging schema and raw data, on a new session if the one with the locks is lost.
 
-    The name of the staging schema is this run's own, so no lock is needed; raw data is dropped by who holds its lock.
-    A target that does not answer any more must not hold up Ctrl-C.
+    The staging schema's name is this run's own, so it needs no lock; only the holder of its lock drops raw data. A target
+    that stops answering must not hold up Ctrl-C.
     """
     with Sessions(run.job.application) as parting:
 

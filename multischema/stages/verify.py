@@ -1,4 +1,4 @@
-"""The verify stage: what the staging schema holds, before anybody reads it."""
+"""The verify stage: checks the staging schema before anybody reads it."""
 
 from multischema.catalog.objects import Size
 from multischema.errors import VerifyError
@@ -16,7 +16,7 @@ from multischema.statements import building
 
 
 def verify_table(connection: Connection, staging: str, table: TablePlan, rows: int) -> list[str]:
-    """Return what is wrong with a staging table: its number of rows, or a masked column that holds more than masks."""
+    """Return what is wrong with a staging table: its number of rows, or masked columns with other values than masks."""
     with translated("target", f"verifying table {table.name}"):
         found, *violations = value_of(connection, tuple[int, ...], building.verification(staging, table))
     problems = [] if found == rows else [f"target: table {table.name} holds {found} rows; {rows} left the origin"]
@@ -29,7 +29,7 @@ def verify_table(connection: Connection, staging: str, table: TablePlan, rows: i
 
 
 def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
-    """Verify row counts, that masked columns hold masks only, and the reader's rights; return the tables' sizes in bytes.
+    """Verify row counts, masked columns and the reader's rights; return the tables' sizes in bytes.
 
     Raises VerifyError with every problem.
     """

@@ -1,1 +1,1 @@
-"""Every statement that we compose, as values. Pure: nothing is executed here."""
+"""Every statement that we compose, as values. Pure: nothing here runs them."""

@@ -36,19 +36,19 @@ def revoke_schema(schema: str, grantees: Sequence[str | None]) -> list[sql.Compo
 
 
 def create_domain(staging: str, name: str) -> sql.Composed:
-    """Return the statement for a domain over text, such as stands for one of `enum_domains`."""
+    """Return the statement for a domain over text, which stands in for one of `enum_domains`."""
     return sql.SQL("CREATE DOMAIN {} AS text").format(sql.Identifier(staging, name))
 
 
 def drop_domain(staging: str, name: str) -> sql.Composed:
-    """Return the statement that drops a domain which no index stands on."""
+    """Return the statement that drops a domain which no index needs."""
     return sql.SQL("DROP DOMAIN {}").format(sql.Identifier(staging, name))
 
 
 def create_table(staging: str, table: TablePlan, keys: Collection[str] = ()) -> sql.Composed:
-    """Return the bare table: columns and NOT NULL; keys, whose names these are, and indexes come when the rows are in.
+    """Return the bare table: columns and NOT NULL. Indexes and keys, named here, come once the rows are in.
 
-    Autovacuum would read what was just copied, and hold the lock that index builds wait for: it is off until `analyze`.
+    Autovacuum is off until `analyze`: it would read what was just copied, and hold the lock that index builds wait for.
     """
     names = _names_of_not_null(keys)
     columns = sql.SQL(", ").join(_column(column, next(names)) for column in table.columns)
@@ -58,12 +58,12 @@ def create_table(staging: str, table: TablePlan, keys: Collection[str] = ()) -> 
 
 
 def may_be_of_not_null(keys: Iterable[str]) -> bool:
-    """Tell whether a key has a name that a server of 18 or newer chooses for a NOT NULL."""
+    """Tell whether a key has a name that Postgres 18 or newer chooses for a NOT NULL."""
     return any(re.search(NAME_OF_NOT_NULL, name) for name in keys)
 
 
 def empty(staging: str, table: TablePlan) -> sql.Composed:
-    """Return the TRUNCATE that must precede `copy_in` in its transaction: FREEZE asks for it, and so does a retry."""
+    """Return the TRUNCATE that must precede `copy_in` in its transaction: FREEZE and retries need it."""
     return sql.SQL("TRUNCATE {}").format(sql.Identifier(staging, table.name))
 
 
@@ -76,7 +76,7 @@ def copy_in(staging: str, table: TablePlan) -> sql.Composed:
 
 
 def create_index(staging: str, index: IndexPlan) -> sql.Composed:
-    """Return the index; its definition is the origin's own, read unqualified, run with `search_path` set to staging."""
+    """Return the index, by the origin's own definition: read unqualified, it runs with `search_path` set to staging."""
     return sql.SQL("CREATE {}INDEX {} ON {} {}").format(
         sql.SQL("UNIQUE " if index.unique else ""),
         sql.Identifier(index.name),
@@ -86,7 +86,7 @@ def create_index(staging: str, index: IndexPlan) -> sql.Composed:
 
 
 def add_key(staging: str, index: IndexPlan) -> sql.Composed:
-    """Return the statement that makes a key of its unique index."""
+    """Return the statement that turns a unique index into its key."""
     return sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {} USING INDEX {}").format(
         sql.Identifier(staging, index.table),
         sql.Identifier(index.name),
@@ -124,14 +124,14 @@ def comments(staging: str, table: TablePlan) -> list[sql.Composed]:
 
 
 def analyze(staging: str, table: TablePlan) -> sql.Composed:
-    """Return the ANALYZE of a table, which is autovacuum's from then on; both are one transaction."""
+    """Return the statements that analyze a table and hand it to autovacuum, in one transaction."""
     return sql.SQL("ANALYZE {table}; ALTER TABLE {table} RESET (autovacuum_enabled)").format(
         table=sql.Identifier(staging, table.name)
     )
 
 
 def verification(staging: str, table: TablePlan) -> sql.Composed:
-    """Return one scan: the number of rows, then for each masked column how many hold anything but a masked value."""
+    """Return one scan: the number of rows, then how many rows hold anything but a mask, for each masked column."""
     counts: list[sql.Composable] = [sql.SQL("count(*)")]
     counts += [sql.SQL("count(*) FILTER (WHERE {})").format(column.violation) for column in table.masked if column.violation]
     return sql.SQL("SELECT ARRAY[{}] AS counts FROM {}").format(
@@ -140,7 +140,7 @@ def verification(staging: str, table: TablePlan) -> sql.Composed:
 
 
 def drop_object(schema: str, what: str, table: str, name: str) -> sql.Composed:
-    """Return the statement that drops one object of a schema; RESTRICT, so that nothing of anyone else's goes with it."""
+    """Return the statement that drops one object of a schema; RESTRICT, so that nobody else's objects go with it."""
     if what == "constraint":
         return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(sql.Identifier(schema, table), sql.Identifier(name))
     if what == "type":
@@ -149,14 +149,14 @@ def drop_object(schema: str, what: str, table: str, name: str) -> sql.Composed:
 
 
 def drop_schema(schema: str) -> sql.Composed:
-    """Return the statement that drops a schema which is empty by now."""
+    """Return the statement that drops an empty schema."""
     return sql.SQL("DROP SCHEMA {}").format(sql.Identifier(schema))
 
 
 def _names_of_not_null(keys: Collection[str]) -> Iterator[str | None]:
-    """Return names for the NOT NULL constraints of a table, where those that the server would choose may be a key's.
+    """Yield names for a table's NOT NULL constraints if the server's own choice may collide with a key's name.
 
-    From 18 on they are called `<table>_<column>_not_null`, and may need a number behind it; servers before ignore the name.
+    Postgres 18 calls them `<table>_<column>_not_null`, with a number if needed; older servers ignore the name.
     """
     if not may_be_of_not_null(keys):
         return repeat(None)

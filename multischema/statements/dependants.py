@@ -1,7 +1,7 @@
-"""Views and materialized views that others built on the published schema: they are created again whenever it is replaced.
+"""Views and materialized views that others built on the published schema: each publication creates them again.
 
-A view is bound to tables, not to their names: it would stay with the old schema, and keep that from being dropped. So it is
-dropped and created again, in the transaction that publishes, from what the catalog says of it. All are values here.
+A view is bound to tables, not to their names: it would stay with the old schema and keep it from being dropped. So the
+publishing transaction drops it and creates it again from its catalog entries. Everything here is a value.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +19,7 @@ REMEDY = "change it, or use drop_dependants (--drop-dependants), which drops it"
 
 @dataclass(frozen=True)
 class Column:
-    """What hangs on a column of a view; `settings` are what ALTER COLUMN … SET takes, in SQL."""
+    """The properties of a view's column; `settings` is what ALTER COLUMN … SET takes, in SQL."""
 
     name: str
     comment: str | None
@@ -30,9 +30,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Part:
-    """An index, extended statistics, a rule or a trigger of a view, as Postgres itself writes it, and what that leaves out.
+    """An index, extended statistics, a rule or a trigger of a view, as Postgres prints it, and what that leaves out.
 
-    `statistics` is the target of statistics, `clustered` tells the index by which a materialized view is clustered.
+    `statistics` is the statistics target, `clustered` marks the index that a materialized view is clustered on.
     """
 
     kind: str
@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Dependant:
-    """A view or a materialized view; `needs` are the published tables, each with a column or None, that it reads."""
+    """A view or a materialized view; `needs` lists the published tables that it reads, each with a column or None."""
 
     oid: int
     kind: str
@@ -62,7 +62,7 @@ class Dependant:
 
     @property
     def title(self) -> str:
-        """Return how messages name it."""
+        """Return its name in messages."""
         return f"{self.kind} {self.shown}"
 
     @property
@@ -73,7 +73,7 @@ class Dependant:
 
 @dataclass(frozen=True)
 class Definition:
-    """What a dependant is created from."""
+    """Everything needed to create a dependant."""
 
     oid: int
     query: str
@@ -104,7 +104,7 @@ def in_order(dependants: Sequence[Dependant]) -> tuple[Dependant, ...]:
 
 
 def rights_problems(dependants: Sequence[Dependant], schema: str, server: Server) -> list[str]:
-    """Return a line for each dependant that this role can't drop or create again, with the statement that mends it."""
+    """Return a line for each dependant that this role can't drop or recreate, with the statement that fixes it."""
     role = server.role
     options = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if server.major >= 16 else "")
     lines = []
@@ -126,9 +126,9 @@ def rights_problems(dependants: Sequence[Dependant], schema: str, server: Server
 
 
 def missing(dependant: Dependant, columns: Mapping[str, Collection[str]]) -> str | None:
-    """Return which tables and columns a dependant reads that are not published any more, or None.
+    """Return the tables and columns that a dependant reads and that are no longer published, or None.
 
-    `columns` are those of each table that is published now.
+    `columns` has the columns of each table that is published now.
     """
     tables = sorted({table for table, _ in dependant.needs if table not in columns})
     lacking = [
@@ -142,7 +142,7 @@ def missing(dependant: Dependant, columns: Mapping[str, Collection[str]]) -> str
 
 
 def missing_problems(dependants: Sequence[Dependant], schema: str, columns: Mapping[str, Collection[str]]) -> list[str]:
-    """Return a line for each dependant that can't be created again, as something that it reads is not published any more."""
+    """Return a line for each dependant that can't be recreated because something that it reads is no longer published."""
     gone = [(dependant, missing(dependant, columns)) for dependant in dependants]
     return [
         f"target: {dependant.title} of role {dependant.owner} reads {what} of schema {schema}, which is gone; {REMEDY}"
@@ -152,7 +152,7 @@ def missing_problems(dependants: Sequence[Dependant], schema: str, columns: Mapp
 
 
 def without(dependant: Dependant, gone: Collection[int], columns: Mapping[str, Collection[str]]) -> str | None:
-    """Return why a dependant can't be created again, where others are `gone` and these columns are published, or None."""
+    """Return why a dependant can't be recreated, with others `gone` and these columns published, or None."""
     lacking = missing(dependant, columns)
     if lacking:
         return f"it reads {lacking}, which is gone"
@@ -165,14 +165,14 @@ def hold(dependant: Dependant) -> sql.Composed:
 
 
 def drop(dependant: Dependant) -> sql.Composed:
-    """Return the statement that drops a dependant; RESTRICT, so that nothing of anyone else's goes with it."""
+    """Return the statement that drops a dependant; RESTRICT, so that nobody else's objects go with it."""
     return sql.SQL("DROP {} {}").format(sql.SQL(dependant.kind.upper()), dependant.identifier)
 
 
 def create(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
-    """Return the statements that create a dependant again, with all but privileges and rows.
+    """Return the statements that recreate a dependant with everything but privileges and rows.
 
-    It gets its owner before anything of it may run: an expression of others must not run with the ETL's rights.
+    It gets its owner before any part of it can run: expressions of others must not run with the ETL's rights.
     """
     is_view = dependant.kind == "view"
     statements = [
@@ -213,7 +213,7 @@ def create(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
 
 
 def fill(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
-    """Return the statements that fill a dependant with rows, if it held any; they run with its owner's rights."""
+    """Return the statements that fill a dependant if it was filled before; they run with its owner's rights."""
     if dependant.kind == "view" or not definition.populated:
         return []
     return [
@@ -223,7 +223,7 @@ def fill(dependant: Dependant, definition: Definition) -> list[sql.Composed]:
 
 
 def drop_stranger(stranger: Stranger) -> sql.Composed:
-    """Return the statement that drops what else stands on the published schema."""
+    """Return the statement that drops any other object that depends on the published schema."""
     if stranger.of_schema and stranger.of_table and stranger.constraint_name and stranger.type == "table constraint":
         return sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
             sql.Identifier(stranger.of_schema, stranger.of_table), sql.Identifier(stranger.constraint_name)
@@ -236,7 +236,7 @@ def _alter(dependant: Dependant, change: sql.Composed) -> sql.Composed:
 
 
 def _options(options: Sequence[str]) -> sql.Composed:
-    """Compose what the catalog keeps as `name=value`; one of a toast table is `toast.name`."""
+    """Compose the options that the catalog keeps as `name=value`; a toast table's is `toast.name`."""
     pairs = (option.partition("=") for option in options)
     return sql.SQL("({})").format(
         sql.SQL(", ").join(

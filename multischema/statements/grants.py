@@ -1,4 +1,4 @@
-"""Privileges of others on the published schema, its tables and their columns: granted again when it is replaced."""
+"""Privileges of others on the published schema, its tables and their columns: each publication grants them again."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from multischema.catalog.objects import DefaultPrivilege, Privilege, SchemaPrivi
 
 
 def grantee(role: str | None) -> sql.Composable:
-    """Return a role as GRANT and REVOKE take it; PUBLIC is None."""
+    """Return a role as GRANT and REVOKE take it; None is PUBLIC."""
     return sql.SQL("PUBLIC") if role is None else sql.Identifier(role)
 
 
 @dataclass(frozen=True)
 class Grant:
-    """A privilege of a role, None for PUBLIC, to a relation, or to one column of it."""
+    """A privilege of a role (None is PUBLIC) on a relation, or on one column of it."""
 
     relation: str
     column: str | None
@@ -25,7 +25,7 @@ class Grant:
 
 
 def read(rows: Iterable[Privilege]) -> list[Grant]:
-    """Return the grants that rows tell of."""
+    """Return privileges as grants."""
     return [Grant(row.relation, row.column, row.role, row.privilege, row.grantable) for row in rows]
 
 
@@ -36,10 +36,10 @@ def to_tables(
     defaults: Sequence[DefaultPrivilege],
     reader: str,
 ) -> tuple[list[Grant], list[str]]:
-    """Return what is to be granted on the new tables, and a warning for what can't be, as its table or column is gone.
+    """Return the grants for the new tables, and a warning for each that is lost because its table or column is gone.
 
-    `columns` are those of each new table. A table of the same name has the grants that the old one had, no more and no
-    fewer; one that was not published before has those that default privileges give.
+    `columns` has the columns of each new table. A table gets exactly the grants of the old one of that name; one that was
+    not published before gets what default privileges give.
     """
     held = read(row for row in old if not row.is_owner)
     added = columns.keys() - {row.relation for row in old}
@@ -64,7 +64,7 @@ def to_tables(
 
 
 def changes(schema: str, wanted: Iterable[Grant], found: Iterable[Grant]) -> list[sql.Composed]:
-    """Return the statements that leave relations of a schema with the wanted grants where they have others."""
+    """Return the statements that turn the found grants on a schema's relations into the wanted ones."""
     by_place = _strongest(wanted)
     present = _strongest(found)
     excess = [grant for place, grant in present.items() if by_place.get(place) != grant]
@@ -85,7 +85,7 @@ def to_schema(schema: str, rows: Iterable[SchemaPrivilege]) -> list[sql.Composed
 
 
 def to_future(schema: str, rows: Iterable[DefaultPrivilege]) -> tuple[list[sql.Composed], list[str]]:
-    """Return the statements that set default privileges of a schema again, and a warning for those of other roles."""
+    """Return the statements that restore a schema's default privileges, and a warning for those of other roles."""
     statements, lost = [], set()
     for row in rows:
         if not row.may_grant:
@@ -108,7 +108,7 @@ def to_future(schema: str, rows: Iterable[DefaultPrivilege]) -> tuple[list[sql.C
 
 
 def _strongest(grants: Iterable[Grant]) -> dict[tuple[str, str | None, str | None, str], Grant]:
-    """Return the grants by what they are of; one with grant option wins over the same without."""
+    """Return the grants by relation, column, role and privilege; one with grant option wins over the same without."""
     found: dict[tuple[str, str | None, str | None, str], Grant] = {}
     for grant in grants:
         place = (grant.relation, grant.column, grant.role, grant.privilege)
@@ -130,7 +130,7 @@ def _statement(verb: str, schema: str, grant: Grant) -> sql.Composed:
 
 
 def _is_there(grant: Grant, columns: Mapping[str, Collection[str]]) -> bool:
-    """Tell whether what the grant is of is among the tables with these columns."""
+    """Tell whether the grant's table and column still exist."""
     return grant.relation in columns and (grant.column is None or grant.column in columns[grant.relation])
 
 

@@ -8,7 +8,7 @@ from multischema.statements.building import revoke_schema
 
 
 def publish(staging: str, schema: str, old: str | None, reader: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
-    """Return the statements of the publishing transaction: none takes a lock on a table that is being read."""
+    """Return the statements of the publishing transaction; none locks a table that is being read."""
     published = sql.Identifier(schema)
     statements: list[sql.Composed] = []
     if old:

@@ -1,4 +1,4 @@
-"""The least rights with which the origin can be read, as the statements that grant them."""
+"""The least rights that reading the origin takes, as statements that grant them."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from multischema.plan.tables import TablePlan
 
 
 def to_stream(database: str, schema: str, tables: Sequence[TablePlan], role: str) -> list[sql.Composed]:
-    """Return the grants for mode stream: of each table the columns that its SELECT reads."""
+    """Return the grants for mode stream: on each table, the columns that its SELECT reads."""
     return [
         *_entry(database, [schema], role),
         *(grant_select(schema, table.name, table.read, role) for table in sorted(tables, key=lambda table: table.name)),
@@ -18,7 +18,7 @@ def to_stream(database: str, schema: str, tables: Sequence[TablePlan], role: str
 def to_dump(
     database: str, schema: str, tables: Sequence[TablePlan], leaves: Sequence[tuple[str, str]], role: str
 ) -> list[sql.Composed]:
-    """Return the grants for mode dump: pg_dump reads whole tables. `leaves` are schema and name of what holds rows."""
+    """Return the grants for mode dump: pg_dump reads whole tables. `leaves` lists schema and name of tables with rows."""
     whole = sorted({*leaves, *((schema, table.name) for table in tables)})
     schemas = sorted({within for within, _ in whole})
     return [*_entry(database, schemas, role), *(grant_select(within, name, (), role) for within, name in whole)]

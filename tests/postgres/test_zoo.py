@@ -511,9 +511,7 @@ def test_a_row_that_the_protocol_cannot_carry_is_a_clear_error_that_names_the_ta
         "INSERT INTO visits SELECT 1, 'Marie', repeat('x', 600000000); UPDATE visits SET b = a"
     )
     rules = VISITS.replace("[id]", "[id, a, b]")
-    with pytest.raises(
-        DatabaseError, match=r"^origin shop: copying visits failed: .* \(54000\); a row is too big to be sent"
-    ):
+    with pytest.raises(DatabaseError, match=r"^origin shop: copying visits failed: .* \(54000\); a row is too big to send"):
         place.run(rules)
     with pytest.raises(DatabaseError, match=r"^origin shop: dump failed: table visits: "):
         place.run(rules, mode="dump")
