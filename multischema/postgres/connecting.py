@@ -1,4 +1,4 @@
-"""Sessions as they are opened: pinned settings, and no pooler that lends a backend for a transaction."""
+"""Opening sessions: with pinned settings, and never through a pooler that lends a backend per transaction."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ _COMMON = {
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
-    # how values, definitions and constants are written and read: a database or a role may have them otherwise
+    # how values, definitions and constants are written and read: a database or a role may set them differently
     "lc_monetary": "C",
     "array_nulls": "on",
     "xmloption": "content",
@@ -47,16 +47,16 @@ _SETTINGS = {
     "target": {
         **_COMMON,
         "maintenance_work_mem": "128MB",
-        # indexes are built side by side: workers for each of them would only be in each other's way
+        # indexes are built in parallel: workers for each would only get in each other's way
         "max_parallel_maintenance_workers": "0",
         "default_transaction_read_only": "off",
-        # what a crash of the server could take is a run's that fails with it; the publishing transaction waits for the disk
+        # a server crash only loses work of a run that fails with it; the publishing transaction waits for the disk
         "synchronous_commit": "off",
     },
 }
 _SETTINGS["raw"] = _SETTINGS["backup"] = _SETTINGS["origin"]
 _POOLED_USE = {"origin": "share a snapshot", "target": "hold a lock", "raw": "hold a lock", "backup": "hold a lock"}
-# Code that others put into a schema, such as a function that fits better than one of pg_catalog, must never be found
+# Nothing that others put into a schema, such as a function that fits better than pg_catalog's, may ever be found
 PATH = "pg_catalog"
 
 
@@ -68,8 +68,8 @@ def connect(
 ) -> Connection:
     """Open a session with pinned settings, in autocommit. Raises ConnectionLost or DatabaseError.
 
-    `on_open` gets it before anything is asked on it: a server, or a proxy, that does not answer must not hold a run.
-    Through a transaction pooler nothing is pinned: the settings would stay on a backend that it lends to others next, and
+    `on_open` gets the session before its first query: a server or proxy that does not answer must not hold a run. Through
+    a transaction pooler nothing is pinned: the settings would stay on a backend that it lends to others next, and
     production would find its sessions read-only.
     """
     connection = _open(database, application)
@@ -108,7 +108,7 @@ def _open(database: Database, application: str) -> Connection:
 
 
 def connected(database: Database, application: str) -> Connection:
-    """Open a bare session, as libpq does it. Raises psycopg.Error, and DatabaseError for a URL that is none."""
+    """Open a bare session, as libpq does. Raises psycopg.Error, and DatabaseError for an invalid URL."""
     options = {"options": database.environment()["PGOPTIONS"]} if database.for_programs else {}
     return psycopg.connect(
         **{
@@ -125,7 +125,7 @@ def connected(database: Database, application: str) -> Connection:
 
 
 def _ask_for_english(connection: Connection) -> None:
-    """Have the server say in English what it has to say, where the role may choose; that others may is known since 15."""
+    """Make the server's messages English if the role may choose: a superuser, or since Postgres 15 a role with the right."""
     if connection.info.server_version >= 150000:
         query(connection, "english_messages")
     elif connection.info.parameter_status("is_superuser") == "on":
@@ -133,10 +133,10 @@ def _ask_for_english(connection: Connection) -> None:
 
 
 def _is_pooled(first: Connection, open_second: Callable[[], Connection]) -> bool:
-    """Tell whether a transaction pooler stands before the server: two sessions share a backend, or one changes it.
+    """Tell whether a transaction pooler is in front of the server: two sessions share a backend, or one changes it.
 
     A pooler such as PgBouncer in transaction mode lends a backend for one transaction; then neither a lock nor an exported
-    snapshot holds (https://www.pgbouncer.org/features.html). Nothing but a pooler announces another process than serves.
+    snapshot holds (https://www.pgbouncer.org/features.html). Only a pooler announces another process than the one serving.
     """
     if _backend(first) == first.info.backend_pid:
         return False

@@ -21,7 +21,7 @@ from multischema.statements.reading import computing, copy_out, counting, guardi
 from multischema.words import plural
 
 _CHUNK = 64 * 1024
-_ENDS = (2, 21)  # bytes of the message that ends a binary COPY: alone, or in an empty one with its header
+_ENDS = (2, 21)  # size of the message that ends a binary COPY: alone, or with the header if it is empty
 
 
 _JSON = (
@@ -31,12 +31,12 @@ _JSON = (
 
 
 class _NotComputed(DatabaseError):
-    """The origin could not compute a value that it was to send."""
+    """The origin could not compute a value to send."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An exported snapshot, alive as long as its session: its identifier, and the files of the tables it shows."""
+    """An exported snapshot, alive as long as its session: its identifier, and the fingerprints of the tables in it."""
 
     connection: Connection
     identifier: str
@@ -45,7 +45,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Copied:
-    """What was copied of a table: rows, bytes on the wire, seconds."""
+    """What was copied from a table: rows, bytes on the wire, seconds."""
 
     rows: int
     bytes: int
@@ -53,7 +53,7 @@ class Copied:
 
 
 def export_snapshot(connection: Connection, origin: Database, tables: Sequence[int]) -> Snapshot:
-    """Open the read-only transaction whose snapshot all tables are read from. It touches no table, so it locks none."""
+    """Open the read-only transaction whose snapshot every table is read from. It touches no table, so it locks none."""
     with translated(origin.side, "exporting a snapshot"):
         connection.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         (identifier,) = ask_values(connection, str, "export_snapshot")
@@ -62,7 +62,7 @@ def export_snapshot(connection: Connection, origin: Database, tables: Sequence[i
 
 @dataclass(frozen=True)
 class Route:
-    """From where to where a table is copied: the origin's side as messages name it, its schema, the snapshot, staging."""
+    """The route of a copy: the origin's name in messages, its schema, the snapshot, the staging schema."""
 
     origin: str
     schema: str
@@ -75,8 +75,8 @@ def copy_table(
 ) -> Copied:
     """Copy a table, masked by the origin, and return what was copied.
 
-    A transaction of its own on each side: a lock on the origin's table ends with the table, and a failed attempt leaves the
-    staging table as it was. Raises SnapshotLost, ConnectionLost, DatabaseError.
+    Each side has a transaction for this table alone: the lock on the origin's table ends with it, and a failed attempt
+    leaves the staging table as it was. Raises SnapshotLost, ConnectionLost, DatabaseError.
     """
     started = time.monotonic()
     doing = f"copying {table.name}"
@@ -96,7 +96,7 @@ def copy_table(
 
 
 def count_rows(reading: Connection, table: TablePlan, route: Route) -> int:
-    """Return how many rows a table has in the snapshot, none of which the target would read otherwise.
+    """Return how many rows a table has in the snapshot, after refusing values that the target would read differently.
 
     Raises SnapshotLost, ConnectionLost, DatabaseError.
     """
@@ -124,7 +124,7 @@ def _refuse_unreadable(reading: Connection, table: TablePlan, route: Route) -> N
 
 
 def _import_snapshot(connection: Connection, route: Route) -> None:
-    """Begin a transaction in the snapshot, in one round trip. It ends with its session where something goes wrong."""
+    """Begin a transaction in the snapshot, in one round trip. If something goes wrong, it ends with its session."""
     begin = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}")
     try:
         connection.execute(begin.format(sql.Literal(route.snapshot)))
@@ -149,16 +149,16 @@ def _pipe(
                         sink.write(chunk)
                         size += len(chunk)
                         on_bytes(len(chunk))
-                        del chunk  # of a row of hundreds of megabytes no copy is to outlive its use, here and below
+                        del chunk  # a row may have hundreds of megabytes: no copy outlives its use, here and below
             except psycopg.Error as error:
                 raise _naming_column(error, table) from None
         return reader.rowcount, writer.rowcount, size
 
 
 def _chunks(source: psycopg.Copy, reading: Connection, table: TablePlan, route: Route) -> Iterator[bytearray]:
-    """Yield what comes in, gathered to 64 KiB: Postgres sends a message per row. An error while reading is the origin's.
+    """Yield what arrives in chunks of 64 KiB: Postgres sends a message per row. An error while reading is the origin's.
 
-    `read` waits for a message, at a cost that is most of a narrow row's; those that came in with it are taken from libpq.
+    `read` waits for one message, which is most of the cost of a narrow row; libpq gives those that arrived with it.
     """
     take = reading.pgconn.get_copy_data
     gathered = bytearray()
@@ -185,7 +185,7 @@ def _chunks(source: psycopg.Copy, reading: Connection, table: TablePlan, route: 
 
 
 def _of_column(failed: _NotComputed, reading: Connection, table: TablePlan, route: Route) -> DatabaseError:
-    """Find the column of which a value could not be computed: no error tells it. Each is computed again, in the snapshot."""
+    """Find the column whose value could not be computed by computing each again in the snapshot: no error names it."""
     with suppress(psycopg.Error, SnapshotLost):
         reading.execute("ROLLBACK")
         _import_snapshot(reading, route)
@@ -199,7 +199,7 @@ def _of_column(failed: _NotComputed, reading: Connection, table: TablePlan, rout
 
 
 def _naming_column(error: psycopg.Error, table: TablePlan) -> DatabaseError:
-    """Name the column that the target could not read: COPY tells it in the context, before the value, in any language."""
+    """Name the column that the target could not read: in any language, COPY puts it in the context, before the value."""
     context = error.diag.context or ""
     for column in sorted(table.names, key=len, reverse=True):
         if re.match(rf"COPY .*?, \w+ \d+, \w+ {re.escape(column)}(?: ?:|$)", context, re.MULTILINE):

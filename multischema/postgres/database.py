@@ -12,7 +12,7 @@ from psycopg.pq import Conninfo
 from multischema.errors import DatabaseError
 
 CONNECT_TIMEOUT = 15
-# what client programs of Postgres do not pin themselves; they read the origin in read-only transactions
+# what Postgres's client programs do not pin themselves; they read the origin in read-only transactions
 CLIENT_SETTINGS = {
     "origin": {"lc_monetary": "C"},
     "target": {
@@ -30,9 +30,9 @@ _ESCAPES = "with special characters of user and password as %-escapes (@ is %40,
 
 @dataclass(frozen=True)
 class Database:
-    """One of the two databases of a run. The URL holds a password: it is in no repr and in no message.
+    """One of the two databases of a run. The URL holds a password, so no repr and no message shows it.
 
-    One `for_programs` is reached with the settings of client programs.
+    With `for_programs`, sessions start with the settings of client programs.
     """
 
     kind: Literal["origin", "target", "raw", "backup"]
@@ -42,7 +42,7 @@ class Database:
 
     @property
     def side(self) -> str:
-        """Return how messages name it."""
+        """Return its name in messages."""
         return f"{self.kind} {self.app}" if self.kind in ("origin", "backup") else "target"
 
     @property
@@ -58,15 +58,15 @@ class Database:
         return CONNECT_TIMEOUT
 
     def backup(self) -> "Database":
-        """Return the target as the place where the structure of a backup stands, in place of an origin."""
+        """Return the target in the origin's role, for the structure of a backup."""
         return Database("backup", self.app, self.url)
 
     def raw(self) -> "Database":
-        """Return the target as the place where raw tables are read from."""
+        """Return the target in the origin's role, for reading raw tables."""
         return Database("raw", self.app, self.url)
 
     def environment(self) -> dict[str, str]:
-        """Return what a client program of Postgres needs to connect: its password is nowhere else. Raises DatabaseError."""
+        """Return the variables that a client program needs to connect; only they hold the password. Raises DatabaseError."""
         variables = {option.keyword.decode(): option.envvar for option in Conninfo.get_defaults()}
         parts = {name: str(value) for name, value in self.parameters().items() if value is not None}
         known = {envvar.decode(): parts[name] for name, envvar in variables.items() if envvar and name in parts}
@@ -78,18 +78,18 @@ class Database:
         }
 
     def _options(self) -> str:
-        """Return the settings with which a client program starts its sessions, those of the URL first."""
+        """Return the settings that a client program starts its sessions with, the URL's first."""
         own = [str(self.parameters().get("options") or "")]
         return " ".join([*own, *(f"-c {name}={value}" for name, value in CLIENT_SETTINGS[self.kind].items())]).strip()
 
     def connection_string(self) -> str:
-        """Return what a client program must be told besides: no variable has keepalives. Raises DatabaseError."""
+        """Return the rest that a client program needs: there is no variable for keepalives. Raises DatabaseError."""
         parts = self.parameters()
         named = {name: str(value) for name, value in parts.items() if name.startswith(("keepalives", "tcp_user_timeout"))}
         return make_conninfo("", dbname=parts.get("dbname") or parts["user"], **named)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the URL's parts for libpq. Raises DatabaseError where it is no Postgres URL, without quoting it."""
+        """Return the URL's parts for libpq. Raises DatabaseError, without quoting it, if it is not a Postgres URL."""
         url = self.url.strip()
         if not url.startswith(("postgres://", "postgresql://")):
             raise DatabaseError(f"{self.side}: this is not a Postgres URL; {_WANTED_URL}")
@@ -107,7 +107,7 @@ class Database:
 
 
 def _is_split_in_password(url: str) -> bool:
-    """Tell whether libpq would take a part of the password for the host, the port or the database, and quote it."""
+    """Tell whether libpq would take part of the password for the host, port or database, and quote it."""
     rest = url.partition("://")[2]
     login, at, place = rest.partition("@")
     return "@" in (place if at and "/" not in login else rest).partition("?")[0]

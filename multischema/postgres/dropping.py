@@ -22,9 +22,9 @@ _PAUSE = 0.5
 
 
 def drop_leftovers(connection: Connection, schema: str) -> list[str]:
-    """Drop the staging and old schemas of the app, patiently; return those that are still in use.
+    """Drop the app's staging and old schemas, patiently; return those that are still in use.
 
-    One of such a name that lacks our record, or belongs to another role, is not ours to drop.
+    A schema of that name without our record, or of another role, is not ours to drop.
     """
     with translated("target", "looking for old schemas"):
         rows = ask(connection, Schema, "schemas", pattern=leftover_pattern(schema))
@@ -32,7 +32,7 @@ def drop_leftovers(connection: Connection, schema: str) -> list[str]:
 
 
 def drop_schema(connection: Connection, schema: str) -> bool:
-    """Drop a schema that runs made, if it is there and has our record; tell whether all of it went."""
+    """Drop a schema that runs made, if it exists and has our record; tell whether it is gone."""
     with translated("target", f"looking for schema {schema}"):
         rows = ask(connection, Schema, "schemas", pattern=name_pattern(schema))
     return all(row.own and _drop_recorded(connection, schema, row.comment) for row in rows)
@@ -41,10 +41,10 @@ def drop_schema(connection: Connection, schema: str) -> bool:
 def drop_members(
     connection: Connection, schema: str, made: Sequence[str] | None, *, others: bool = False, keep_marker: bool = False
 ) -> bool:
-    """Drop what this role itself made in a schema, round after round: one thing stands on another, and some are in use.
+    """Drop what this role made in a schema, in rounds, as objects depend on one another and some are in use.
 
-    `made` are the names of that; None means all of the role's. With `others` also what it may drop as a member of another
-    role. Tell whether all of it went.
+    `made` lists names; None means everything that the role owns. With `others`, also drop what it may drop as a member of
+    another role. Tell whether all of it is gone.
     """
     deadline = time.monotonic() + _PATIENCE
     with translated("target", f"emptying schema {schema}"), short_lock_timeout(connection):
@@ -63,7 +63,7 @@ def drop_members(
             done = [_dropped(connection, raw.drop(row.kind.upper(), row.name)) for row in members]
             if any(done):
                 continue
-            for row in members:  # where others built on a table, at least no row stays
+            for row in members:  # if others built on a table, at least its rows go
                 if row.kind == "table":
                     _dropped(connection, raw.truncate([sql.SQL(row.name)]))
             if time.monotonic() >= deadline:
@@ -72,10 +72,10 @@ def drop_members(
 
 
 def _drop_recorded(connection: Connection, schema: str, comment: str | None) -> bool | None:
-    """Drop what a record says that a run made; tell whether all of the schema went, None where there is no record.
+    """Drop what a run made according to its record; tell whether the schema is gone, None if there is no record.
 
-    Object by object, each with a short lock timeout, some 20 seconds long: one DROP SCHEMA would wait for every reader at
-    once, and take more locks than a server has by default. What the record does not name stays, and the schema with it.
+    Drop object by object, each with a short lock timeout, for some 20 seconds: one DROP SCHEMA would wait for all readers
+    at once, and take more locks than a server has by default. What the record does not name stays, and so does the schema.
     """
     made = record.read(comment)
     if not made:
@@ -91,7 +91,7 @@ def _drop_recorded(connection: Connection, schema: str, comment: str | None) -> 
 
 
 def _drop_objects(connection: Connection, schema: str, made: Record, deadline: float) -> list[psycopg.Error]:
-    """Drop what can be dropped, then the schema; return why something stays."""
+    """Drop what can be dropped, then the schema; return the errors that kept something."""
     kept: list[psycopg.Error] = []
     for row in ask(connection, RecordedObject, "schema_objects", schema=schema):
         own = row.table in made.tables if row.what != "type" else made.domains is None or row.name in made.domains
@@ -113,7 +113,7 @@ def _dropped(connection: Connection, statement: sql.Composed) -> bool:
     except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
         return False
     except (errors.UndefinedTable, errors.UndefinedObject, errors.UndefinedFunction):
-        pass  # it went with something else
+        pass  # something else took it along
     return True
 
 
@@ -122,6 +122,6 @@ def _gone_or(kept: list[psycopg.Error]) -> Iterator[None]:
     try:
         yield
     except (errors.UndefinedTable, errors.UndefinedObject, errors.InvalidSchemaName):
-        pass  # it went with something else
+        pass  # something else took it along
     except (errors.LockNotAvailable, errors.DependentObjectsStillExist) as reason:
         kept.append(reason)

@@ -1,4 +1,4 @@
-"""What Postgres says, as errors of ours: one line, the side first, never a row's value, never a password."""
+"""Postgres's errors as ours: one line, the side first, never a row's value, never a password."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +20,12 @@ from multischema.errors import (
 # Classes of SQLSTATE whose messages name objects and limits only. Others (22 data, 23 integrity, P0 raised by functions, …)
 # may quote a row: "invalid input syntax for type integer: …", "Key (email)=(…) already exists".
 _SAFE_CLASSES = ("08", "25", "28", "3D", "3F", "40", "53", "55", "57", "58", "XX", "0A")
-# These name objects as long as no row is read. Of a row they quote words: "word is too long in tsquery: …".
+# These name objects as long as no row is read; from a row they quote words: "word is too long in tsquery: …".
 _SAFE_OF_STATEMENTS = ("42", "54")
 _UNSAFE = "42601"  # a value may have a syntax too: "syntax error at or near … of jsonpath input"
-# A function that the origin's teams wrote may raise an error of any class: the context names it, as it names a COPY.
+# A function of the origin's teams may raise an error of any class: the context names it, as it names a COPY.
 _SAFE_CONTEXTS = ("COPY ", "parallel worker")
-# Of a line of the context, which is in the server's language; it names functions as pg_identify_object() does.
+# In a line of the context, in the server's language; it names functions as pg_identify_object() does.
 _FUNCTION = re.compile(r'PL/pgSQL[^"(\n]*? ((?:"(?:[^"]|"")+"|[\w$]+)\.(?:"(?:[^"]|"")+"|[\w$]+)\([^()\n]*\))')
 _LOST = ("57P01", "57P02", "57P03", "57P05")
 _HINTS = {
@@ -38,8 +38,8 @@ _HINTS = {
     "53300": FEWER_CONNECTIONS,
     "54000": "a row is too big to send (1 GB), or for a page once flat (8 kB): truncate the table, or mask fewer columns",
 }
-_GUESS = " This probably means the server terminated"  # of libpq, about a connection that was cut
-_SHORTEST_SECRET = 8  # a shorter password may be a part of any word
+_GUESS = " This probably means the server terminated"  # libpq's guess about a connection that was cut
+_SHORTEST_SECRET = 8  # a shorter password may be part of any word
 _CONNECTION_HINTS = {
     NO_CONNECTION_TO_SPARE: FEWER_CONNECTIONS,
     ("password",): "check user and password in the URL, special characters as %-escapes",
@@ -51,7 +51,7 @@ _CONNECTION_HINTS = {
 
 @contextmanager
 def translated(side: str, doing: str) -> Iterator[None]:
-    """Turn errors of psycopg into ours: ConnectionLost where another try may help, else DatabaseError."""
+    """Turn psycopg's errors into ours: ConnectionLost if another try may help, else DatabaseError."""
     try:
         yield
     except psycopg.Error as error:
@@ -59,9 +59,9 @@ def translated(side: str, doing: str) -> Iterator[None]:
 
 
 def translate(error: psycopg.Error, side: str, doing: str, hint: str | None = None) -> DatabaseError:
-    """Return our error for psycopg's. `side` is `origin rdvs` or `target`, `doing` what failed, with its object.
+    """Return our error for psycopg's. `side` is `origin rdvs` or `target`, `doing` is what failed, with its object.
 
-    `hint` is what to do next, where more is known than the error's code tells.
+    `hint` is what to do next, if more is known than the error's code says.
     """
     text = f"{side}: {doing} failed: {describe(error)}"
     lost = isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate[:2] == "08")
@@ -74,9 +74,9 @@ def translate(error: psycopg.Error, side: str, doing: str, hint: str | None = No
 
 
 def describe(error: psycopg.Error) -> str:
-    """Return what happened without a row's value: the message where its class is safe, else the condition's name."""
+    """Return what happened without a row's value: the message if its class is safe, else the condition's name."""
     if error.sqlstate is None:
-        # of why a connection was lost libpq knows nothing: it may be the server, and anything on the way to it
+        # libpq can't know why a connection was lost: the cause may be the server or anything on the way to it
         return one_line(str(error)).partition(_GUESS)[0] or "the connection was lost"
     condition = f"{type(error).__name__} ({error.sqlstate})"
     if not _may_quote_a_row(error.sqlstate, (error.diag.context or "").splitlines()):
@@ -86,7 +86,7 @@ def describe(error: psycopg.Error) -> str:
 
 
 def describe_failed_connection(error: psycopg.Error, parameters: Mapping[str, Any], timeout: int) -> str:
-    """Return why no connection could be made, and what to look at. `parameters` are the URL's, of which the host is told."""
+    """Return why no connection could be made, and what to check. Of the URL's `parameters` it shows the host alone."""
     tried = [line.partition("hostaddr: ")[2] for line in str(error).splitlines() if line.startswith("- host: ")]
     reasons = [line.partition(": ")[2] for line in tried] or [str(error)]
     if isinstance(error, psycopg.errors.ConnectionTimeout):
@@ -102,7 +102,7 @@ def describe_failed_connection(error: psycopg.Error, parameters: Mapping[str, An
 
 
 def one_line(text: str) -> str:
-    """Return the text with its white space folded."""
+    """Return the text with its whitespace folded."""
     return " ".join(text.split())
 
 

@@ -1,4 +1,4 @@
-"""The locks of apps, and how long a statement waits for others'."""
+"""The apps' locks, and how long a statement waits for those of others."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def try_lock(connection: Connection, schema: str) -> bool:
 
 @contextmanager
 def short_lock_timeout(connection: Connection) -> Iterator[None]:
-    """Have what is in use refuse soon, so that it can be tried again, others meanwhile."""
+    """Make statements fail soon on what is in use, so that the caller can work on others and try again."""
     connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(_PATIENT_LOCK_TIMEOUT)))
     try:
         yield

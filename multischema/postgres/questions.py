@@ -1,4 +1,4 @@
-"""Catalog reads: the questions in `sql/`, with parameters, and what they answer."""
+"""Catalog reads: the questions in `sql/`, with parameters, and their answers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -47,7 +47,7 @@ def value_of(connection: Connection, answer: Callable[[Any], Answer], statement:
 def one_moment(connection: Connection) -> Iterator[None]:
     """Have all answers be of one moment.
 
-    The transaction is begun and made such in one statement: between two, a session that is kept alive may ask something.
+    One statement begins the transaction and sets its mode: between two, a kept-alive session could run a query.
     """
     connection.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:

@@ -22,8 +22,8 @@ from multischema.postgres.errors import translated
 from multischema.postgres.questions import ask_values
 
 CANCEL_TIMEOUT = 2
-HEARTBEAT = 60.0  # seconds; proxies cut a connection on which nothing was said for half an hour
-SILENCES = 2  # new connections in a row that get no answer, one each HEARTBEAT, until the sessions are given up
+HEARTBEAT = 60.0  # seconds; proxies cut a connection that is silent for half an hour
+SILENCES = 2  # unanswered new connections in a row, one per HEARTBEAT, before the sessions are given up
 SILENT = "no answer any more, not even to new connections; check the server and the way to it, then start again"
 
 
@@ -55,7 +55,7 @@ class Sessions:
 
     @contextmanager
     def lend(self, database: Database, search_path: str = PATH) -> Iterator[Connection]:
-        """Lend a session with this `search_path`; it goes back to the others unless something went wrong."""
+        """Lend a session with this `search_path`; it is reused unless something went wrong."""
         key = (database.kind, search_path)
         connection = self._take_idle(key) or self.open(database, search_path)
         with self._guard:
@@ -68,7 +68,7 @@ class Sessions:
                 self._forget_idle(database)
             self.close(connection)
             if isinstance(error, EtlError):
-                # a session that was cut because the run ends is no lost connection, which would be worth another try
+                # a session cut because the run ends is not a lost connection, which would be worth another try
                 self._raise_if_ended(database)
             if is_silent and isinstance(error, DatabaseError):
                 raise ConnectionLost(f"{str(error).partition(' failed: ')[0]} failed: {SILENT}") from None
@@ -101,7 +101,7 @@ class Sessions:
             raise RunEnded(f"{database.side}: the run has ended") from None
 
     def _forget_idle(self, database: Database) -> None:
-        """Close a database's idle sessions: where one was lost, the others were too, and each would cost an attempt."""
+        """Close a database's idle sessions: if one was lost, so were the others, and each would cost an attempt."""
         with self._guard:
             lost = [session for (kind, _), idle in self._idle.items() if kind == database.kind for session, _ in idle]
             for (kind, _), idle in self._idle.items():
@@ -111,13 +111,13 @@ class Sessions:
             self.close(session)
 
     def keep_alive(self, connection: Connection) -> None:
-        """Have this session, which only holds a lock or a snapshot, say something every minute."""
+        """Run a query every minute on this session, which only holds a lock or a snapshot."""
         with self._guard:
             self._kept.add(connection)
 
     @contextmanager
     def watched(self, database: Database, end: Callable[[], None]) -> Iterator[None]:
-        """Have `end` called where the database does not answer any more while another program works with it."""
+        """Call `end` if the database stops answering while another program works with it."""
         with self._guard:
             self._watched[end] = database
         try:
@@ -137,9 +137,9 @@ class Sessions:
             connection.close()
 
     def end(self, *, spare: Connection | None = None) -> None:
-        """End the run's sessions for good, the spared one aside; threads that wait on one return at once.
+        """End the run's sessions for good, except the spared one; threads that wait on one return at once.
 
-        A session that a thread has is cut, never closed: the thread may be about to use it.
+        A session lent to a thread is cut, never closed: the thread may be about to use it.
         """
         self._ended.set()
         with self._guard:
@@ -152,14 +152,14 @@ class Sessions:
         _cut(ending)
 
     def interrupt(self, *, spare: Connection | None = None) -> None:
-        """Cut every session that is lent, its statement cancelled."""
+        """Cancel the statement of every lent session, then cut it."""
         with self._guard:
             ending = self._lent - {spare}
             self._lent -= ending
         _cut(ending)
 
     def _take_idle(self, key: tuple[str, str]) -> Connection | None:
-        """Return a session that was in use a moment ago: proxies cut those that are silent for long, and don't tell."""
+        """Return a session that was in use a moment ago: proxies silently cut those that are idle for long."""
         with self._guard:
             idle, self._idle[key] = self._idle.get(key, []), []
             fresh = [(c, since) for c, since in idle if not c.closed and time.monotonic() - since < HEARTBEAT]
@@ -178,10 +178,10 @@ class Sessions:
                     connection.execute("SELECT 1")
 
     def _watch(self) -> None:
-        """Cut the sessions that wait for a database which does not answer to a new connection either, two times in a row.
+        """Cut the sessions that wait for a database that does not answer new connections either, twice in a row.
 
-        A tunnel or a proxy may take what it gets, and have nobody to pass it on to: neither TCP nor a limit on the time of a
-        statement can tell that from a statement that takes its time.
+        A tunnel or a proxy may accept bytes and have nobody to pass them to: neither TCP nor a statement timeout can tell
+        that from a slow statement.
         """
         silent: dict[Database, int] = {}
         while not self._ended.wait(HEARTBEAT):
@@ -200,7 +200,7 @@ class Sessions:
                 _cut(cut)
 
     def _answers(self, database: Database) -> bool:
-        """Tell whether anybody answers a new connection, be it with a refusal."""
+        """Tell whether anybody answers a new connection, even with a refusal."""
         try:
             connected(database, self._application).close()
         except psycopg.errors.ConnectionTimeout:
@@ -211,10 +211,10 @@ class Sessions:
 
 
 def refused_settings(sessions: Sessions, database: Database) -> str | None:
-    """Return why a client program can't have its settings, where the server can be reached without them; else None.
+    """Return why a client program can't have its settings although the server is reachable without them, or None.
 
-    A pooler may refuse them, or ignore them: then values would be written in another way. Raises EtlError where it can't be
-    reached at all.
+    A pooler may refuse them, or ignore them: then values would be written differently. Raises EtlError if the server can't
+    be reached at all.
     """
     try:
         connection = sessions.open(replace(database, for_programs=True))
@@ -243,9 +243,9 @@ def _is_active(connection: Connection) -> bool:
 
 
 def _cut_one(connection: Connection) -> None:
-    """Cancel what the session is doing, then cut its socket: a thread that waits on a stalled link wakes up too.
+    """Cancel the session's statement, then cut its socket, which also wakes a thread that waits on a stalled link.
 
-    The socket is cut whatever the session is doing: between two statements of a thread, the next would not be noticed.
+    Cut it even if no statement is running: the thread's next one would go unnoticed.
     """
     with suppress(psycopg.Error, OSError):
         if _is_active(connection):

@@ -34,7 +34,7 @@ SELECT c.relname::text AS "table",
              WHERE dep.classid = 'pg_attrdef'::regclass AND dep.objid = ad.oid
                 OR dep.classid = 'pg_class'::regclass AND dep.objid = f.oid AND dep.objsubid = own.attnum
              ORDER BY 1) ELSE '{}' END AS generated_from,
-       -- what every server has is in no pg_depend
+       -- pg_depend does not list what is built in
        ARRAY(SELECT DISTINCT pg_describe_object(dep.refclassid, dep.refobjid, 0)
              FROM pg_depend AS dep
              WHERE a.attgenerated <> ''
@@ -51,7 +51,7 @@ JOIN pg_class AS c ON c.oid = a.attrelid
 JOIN pg_type AS t ON t.oid = a.atttypid
 CROSS JOIN LATERAL (SELECT CASE WHEN t.typtype = 'd' THEN 'pg_catalog."default"'::regcollation
                                 ELSE t.typcollation END AS collation) AS plain
--- its table, the partitions, and the children that are read with it; NULL where it is one alone, and computes nothing
+-- the table, its partitions, and the children read with it; NULL if it is alone and computes nothing
 CROSS JOIN LATERAL (WITH RECURSIVE part (oid) AS (
                         SELECT c.oid WHERE a.attgenerated <> '' OR c.relhassubclass
                         UNION

@@ -1,4 +1,4 @@
--- What ALTER DEFAULT PRIVILEGES says of objects that a role creates in a schema; PUBLIC is NULL.
+-- The default privileges on objects that a role creates in a schema; PUBLIC is NULL.
 SELECT creator.rolname::text AS creator,
        creator.rolname = current_user AS is_own,
        pg_has_role(creator.oid, 'USAGE') AS may_grant,

@@ -1,6 +1,6 @@
--- The views and materialized views outside the published schema that stand on it, straight or on one another. Only rows of
--- the catalog are read: what prints a definition waits for the locks of another run that creates it again.
--- Temporary views of other sessions end with these, and keep the old schema until then.
+-- The views and materialized views outside the published schema that depend on it, directly or through one another. It reads
+-- rows of the catalog only: printing a definition waits for the locks of another run that creates it again.
+-- Temporary views of other sessions end with them, and keep the old schema until then.
 WITH RECURSIVE
 published (oid) AS (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s),
 inside (classid, oid) AS (
@@ -10,7 +10,7 @@ inside (classid, oid) AS (
     UNION ALL
     SELECT 'pg_proc'::regclass::oid, f.oid FROM pg_proc AS f JOIN published AS p ON p.oid = f.pronamespace
 ),
--- what each view refers to: an object, its relation where it is one or a row type of one, and a column's number
+-- what each view refers to: an object, its relation (its own, or of its row type), and a column number
 refers (view, classid, oid, relation, number) AS MATERIALIZED (
     SELECT r.ev_class, d.refclassid, d.refobjid,
            CASE d.refclassid WHEN 'pg_class'::regclass THEN d.refobjid
@@ -35,7 +35,7 @@ SELECT c.oid::int8 AS oid,
        format('%%I.%%I', n.nspname, c.relname) AS shown,
        owner.rolname::text AS owner,
        owner.rolsuper AS owner_is_superuser,
-       -- to drop it, its owner's rights; to give it back, the right to become its owner, who must be able to create there
+       -- dropping it takes its owner's rights; giving it back, the right to become its owner, who must be able to create there
        pg_has_role(owner.oid, 'USAGE')
            AND CASE WHEN current_setting('server_version_num')::int >= 160000 THEN pg_has_role(owner.oid, 'SET') ELSE true END
            AS may_replace,

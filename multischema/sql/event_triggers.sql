@@ -1,4 +1,4 @@
--- The event triggers that statements of a run may meet, members of extensions aside, each with its function.
+-- The event triggers that a run's statements may fire, members of extensions aside, each with its function.
 SELECT t.evtname::text AS name, what.identity AS function
 FROM pg_event_trigger AS t
 CROSS JOIN LATERAL pg_identify_object('pg_proc'::regclass, t.evtfoid, 0) AS what

@@ -1,6 +1,6 @@
--- What tells that a table was altered (names, columns, partitions, also half detached ones, children that are read with it; what generated columns are computed from, as it may come
--- to be a personal one) or rewritten or truncated (files). Only columns of the catalog are read: pg_relation_filenode()
--- and pg_partition_tree() show the present, whatever the snapshot.
+-- Fingerprints that change if a table is altered (names, columns, partitions, half-detached ones too, children read with it,
+-- and what generated columns are computed from, which may become a personal column), or rewritten or truncated (files). It
+-- reads columns of the catalog only: pg_relation_filenode() and pg_partition_tree() show the present, whatever the snapshot.
 WITH RECURSIVE family (root, oid, detaching) AS (
     SELECT c.oid, c.oid, '' FROM pg_class AS c WHERE c.oid = ANY (%(tables)s::oid[])
     UNION

@@ -1,5 +1,5 @@
--- What keeps the reader, or the run, from reading each table of a schema that the run has made: what event triggers do to tables
--- that are created, and to grants. All of its tables where none are named.
+-- What keeps the reader, or the run, from reading each table of a schema that the run made: event triggers may change new tables
+-- and grants. Looks at all tables if none are named.
 SELECT c.relname::text AS name,
        c.relrowsecurity AS row_security,
        coalesce((SELECT format('trigger %%s', t.tgname) FROM pg_trigger AS t

@@ -1,5 +1,5 @@
--- What holds the rows of tables: a plain table itself, a partitioned one's partitions, wherever they are. Row security of a
--- partition is that of who reads it by its own name, as pg_dump does; through the root nobody asks for it.
+-- The tables that hold rows: a plain table itself, a partitioned one's partitions, wherever they are. A partition's row
+-- security applies to whoever reads it by its own name, as pg_dump does, and not to reads through the root.
 WITH RECURSIVE family (oid) AS (
     SELECT unnest(%(tables)s::oid[])
     UNION ALL

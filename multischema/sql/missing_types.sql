@@ -1,4 +1,4 @@
--- Which of the origin's types and collations the target has none of.
+-- The origin's types and collations that the target lacks.
 SELECT 'type' AS what, wanted.name AS name FROM unnest(%(types)s::text[]) AS wanted (name)
 WHERE to_regtype(wanted.name) IS NULL
 UNION ALL

@@ -1,2 +1,2 @@
--- How many decimals an amount of money has where lc_monetary is what the transaction has it be.
+-- How many decimals money has with the transaction's lc_monetary.
 SELECT scale(1::money::numeric)::int AS digits

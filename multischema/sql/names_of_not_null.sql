@@ -1,4 +1,4 @@
--- The NOT NULL constraints of a schema's tables, of 18 and newer, that have the names which the server chose.
+-- The NOT NULL constraints of a schema's tables (18 and newer) that have names chosen by the server.
 SELECT k.conrelid::regclass::text AS "table", k.conname::text AS name, k.oid::int8 AS oid
 FROM pg_constraint AS k
 JOIN pg_class AS c ON c.oid = k.conrelid

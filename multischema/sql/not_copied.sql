@@ -1,6 +1,6 @@
--- What stands in the origin schema and is no table of the app's, and the schemas beside it that hold tables. An index or foreign
--- key of a partition that its root has none of has the root's name for a kind, and so has a partition. Foreign partitions and
--- children, and those in other schemas, are read with their root.
+-- What is in the origin schema besides the app's tables, and the other schemas that hold tables. For an index or foreign key that
+-- only a partition has, and for a partition, `kind` is the root's name. Foreign partitions and children, and those in other
+-- schemas, are read with their root.
 WITH RECURSIVE family (root, oid) AS (
     SELECT c.oid, i.inhrelid
     FROM pg_class AS c JOIN pg_inherits AS i ON i.inhparent = c.oid

@@ -1,4 +1,4 @@
--- What is granted on the relations of a schema, or on one of them, and on their columns; PUBLIC is NULL.
+-- The grants on a schema's relations, or on one of them, and on their columns; PUBLIC is NULL.
 SELECT c.relname::text AS relation,
        acl.column AS "column",
        r.rolname::text AS role,

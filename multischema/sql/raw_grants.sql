@@ -1,4 +1,4 @@
--- The tables of this role's in a schema, members of extensions aside, with each other role that they are granted to.
+-- This role's tables in a schema, members of extensions aside, with each other role that has grants on them.
 SELECT DISTINCT c.oid::regclass::text AS "table", r.rolname::text AS role
 FROM pg_class AS c
 CROSS JOIN LATERAL aclexplode(c.relacl) AS acl

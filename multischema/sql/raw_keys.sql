@@ -1,5 +1,5 @@
 -- The keys and indexes of a schema's tables, in the order in which they can be dropped, then its tables that hold rows.
--- A partition's keys and indexes go with its root's. Only this role's tables; with `others` also those that it may drop.
+-- A partition's keys and indexes go with its root's. Only this role's tables; with `others`, also those that it may drop.
 SELECT CASE k.contype WHEN 'f' THEN 1 ELSE 2 END AS place, 'constraint' AS what, k.conrelid::regclass::text AS "table", k.conname::text AS name, NULL AS identity
 FROM pg_constraint AS k
 JOIN pg_class AS c ON c.oid = k.conrelid

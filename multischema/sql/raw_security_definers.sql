@@ -1,4 +1,4 @@
--- The routines of this role's in a schema that run with its rights, whoever calls them.
+-- This role's routines in a schema that run with its rights, whoever calls them.
 SELECT what.identity AS routine
 FROM pg_proc AS f
 CROSS JOIN LATERAL pg_identify_object('pg_proc'::regclass, f.oid, 0) AS what

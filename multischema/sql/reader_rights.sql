@@ -1,6 +1,6 @@
--- What the reader could read of the ETL's besides published schemas: staging and old schemas, and tables in public or in a raw schema; itself,
--- or as a role that it is a member of and can SET ROLE to. The right to a schema is read from the row that holds its name:
--- has_schema_privilege() shows the present, where another app's staging schema may have been published meanwhile.
+-- What the reader could read besides published schemas: staging and old schemas, and tables in public or in a raw schema; as
+-- itself, or as a role that it can SET ROLE to. It reads rights on a schema from the row that holds its name:
+-- has_schema_privilege() shows the present, when another app's staging schema may have been published since.
 WITH who AS MATERIALIZED (SELECT r.oid FROM pg_roles AS r WHERE pg_has_role(%(reader)s, r.oid, 'MEMBER'))
 SELECT 'schema' AS what, n.nspname::text AS name
 FROM pg_namespace AS n

@@ -1,7 +1,6 @@
--- What stands in a schema, members of extensions aside: what it is and its name, both as DROP takes them, and whose it is.
--- The server's own superuser has no entry in pg_shdepend. The marker of raw data must outlive the rest. What has been dropped
--- since the transaction's snapshot has no identity. `made` tells what a run made, by the names in its marker: all, where it has
--- none.
+-- The objects in a schema, members of extensions aside: kind and name, both as DROP takes them, and the owner. The server's
+-- own superuser has no entry in pg_shdepend. The marker of raw data must outlive the rest. What was dropped since the
+-- transaction's snapshot has no identity. `made` marks what a run made, by the names in its marker: everything if it has none.
 SELECT what.type AS kind,
        what.identity AS name,
        coalesce(o.refobjid, 10)::regrole::text AS owner,
@@ -26,7 +25,7 @@ WHERE d.refclassid = 'pg_namespace'::regclass
   AND d.deptype = 'n' AND d.objsubid = 0
   AND d.classid <> 'pg_extension'::regclass
   AND what.identity IS NOT NULL
-  -- what goes with something else; a partitioned table depends on its own columns so
+  -- what is dropped with something else; a partitioned table depends on its own columns this way
   AND NOT EXISTS (SELECT FROM pg_depend AS e
                   WHERE e.classid = d.classid AND e.objid = d.objid AND e.objsubid = 0 AND e.refobjid <> d.objid
                     AND e.deptype IN ('e', 'i', 'a', 'P', 'S'))

@@ -1,4 +1,4 @@
--- What of this role's a schema that is to be dropped holds, in the order in which it can go: foreign keys, tables, domains.
+-- This role's objects in a schema to be dropped, in the order in which they can go: foreign keys, tables, domains.
 WITH own (oid) AS (SELECT oid FROM pg_roles WHERE rolname = current_user)
 SELECT 'constraint' AS what, c.relname::text AS "table", k.conname::text AS name
 FROM pg_constraint AS k JOIN pg_class AS c ON c.oid = k.conrelid

@@ -1,4 +1,4 @@
--- What is granted on a schema, to others than its owner; PUBLIC is NULL.
+-- The grants on a schema to roles other than its owner; PUBLIC is NULL.
 SELECT r.rolname::text AS role, acl.privilege_type AS privilege, bool_or(acl.is_grantable) AS grantable
 FROM pg_namespace AS n
 CROSS JOIN LATERAL aclexplode(n.nspacl) AS acl

@@ -1,4 +1,4 @@
--- What a run must know of a server and of its own role there, on either side.
+-- What a run must know about a server and its own role there, on either side.
 SELECT current_setting('server_version_num')::int / 10000 AS major,
        current_setting('server_encoding') AS encoding,
        current_database()::text AS database,

@@ -1,4 +1,4 @@
--- Sets what the server knows of the wanted settings; older majors lack some (idle_session_timeout, transaction_timeout).
+-- Sets those of the wanted settings that the server knows; older majors lack some (idle_session_timeout, transaction_timeout).
 SELECT set_config(known.name, wanted.value, false)
 FROM unnest(%(names)s::text[], %(values)s::text[]) AS wanted (name, value)
 JOIN pg_settings AS known ON known.name = wanted.name

@@ -1,4 +1,4 @@
--- What the staging schema holds already, so that a second attempt builds only what is missing.
+-- What the staging schema already holds, so that a second attempt builds only what is missing.
 SELECT c.relname::text AS name FROM pg_class AS c
 WHERE c.relkind = 'i' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
 UNION ALL

@@ -1,7 +1,7 @@
--- What stands in the published schema and no run made (place: in), and what stands on it (place: on), or on the views that are
--- created again with it, and would stay with the old one when it is replaced; a row security that the new tables would not
--- have (place: at). What the ETL publishes is plain tables of its own role itself, by the names in `ours`, and domains that
--- stand in index predicates, by those in `domains` (all, where that is NULL: versions before 1.0 recorded none). A schema that is adopted may also hold what has no rows, if it is of that role.
+-- Objects in the published schema that no run made (place: in); objects that depend on it, or on the views that are created
+-- again with it, and would stay with the old schema (place: on); row security that the new tables would not have (place: at).
+-- The ETL publishes plain tables of its own role, named in `ours`, and domains in index predicates, named in `domains` (all if
+-- that is NULL: versions before 1.0 recorded none). An adopted schema may also hold that role's objects without rows.
 WITH published (oid) AS (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s),
 inside (classid, oid, owner, name, kind, secured) AS (
     SELECT 'pg_class'::regclass::oid, c.oid, c.relowner, c.relname,
@@ -40,7 +40,7 @@ WHERE i.kind IS NOT NULL
   AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = i.classid AND d.objid = i.oid
                     AND d.refobjid <> i.oid AND d.deptype IN ('e', 'i', 'a'))
 UNION
--- whatever else a schema can hold: collations, operators, configurations of text search, extensions
+-- what else a schema can hold: collations, operators, text search configurations, extensions
 SELECT 'in', what.type, what.identity, coalesce(o.refobjid, 10)::regrole::text, NULL, NULL, NULL, NULL, NULL, false, false
 FROM pg_depend AS d
 CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS what

@@ -1,8 +1,8 @@
 -- The tables of the origin schema: plain ones, and partitioned roots in place of their partitions.
--- A partition whose root is elsewhere stands for itself. Members of extensions (spatial_ref_sys) are not the app's.
--- A plain table's `children` are those that inherit from it and are no tables of the schema: their rows are read with its own.
--- `kin` are the children that are, which hold their own, and `odd` those of an extension, which nobody reads.
--- `detaching` are partitions that DETACH ... CONCURRENTLY (14) left half detached: for pg_partition_root() they are roots.
+-- A partition whose root is elsewhere counts as a table of its own. Members of extensions (spatial_ref_sys) are not the app's.
+-- A plain table's `children` inherit from it and are not tables of the schema: their rows are read with its own. `kin` are the
+-- children that are tables of the schema, published by themselves, and `odd` those of an extension, which nobody reads.
+-- `detaching` are partitions that DETACH ... CONCURRENTLY (14) left half detached: pg_partition_root() takes them for roots.
 SELECT c.oid::int8 AS oid,
        c.relname::text AS name,
        c.relkind::text AS kind,

@@ -1,5 +1,5 @@
--- What a run must know of the target before it writes: whose the published schema is, and who the reader is.
--- Rights that roles of the reader's have count as its own: it can SET ROLE to them.
+-- What a run must know about the target before it writes: who owns the published schema, and who the reader is.
+-- The rights of the reader's roles count as its own: it can SET ROLE to them.
 SELECT published.oid IS NOT NULL AS published_exists,
        coalesce(pg_get_userbyid(published.nspowner) = current_user, true) AS owns_published,
        pg_get_userbyid(published.nspowner)::text AS published_owner,
@@ -17,7 +17,7 @@ SELECT published.oid IS NOT NULL AS published_exists,
        array_remove(ARRAY[CASE WHEN reader.rolcreaterole THEN 'CREATEROLE' END,
                           CASE WHEN reader.rolreplication THEN 'REPLICATION' END,
                           CASE WHEN reader.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS reader_attributes,
-       -- itself, or as the role of a group
+       -- directly, or through a group role
        coalesce(reader.rolcanlogin AND reader.rolconnlimit <> 0, false)
            OR EXISTS (SELECT FROM pg_roles AS member
                       WHERE member.rolcanlogin AND member.rolconnlimit <> 0 AND NOT member.rolsuper AND member.rolname <> current_user

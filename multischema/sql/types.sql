@@ -1,4 +1,4 @@
--- The types of the columns, and those that they are made of: elements of arrays, bases of domains, fields of composites, what ranges are of.
+-- The types of the columns and their parts: elements of arrays, bases of domains, fields of composites, subtypes of ranges.
 WITH RECURSIVE used (oid) AS (
     SELECT a.atttypid FROM pg_attribute AS a
     WHERE a.attrelid = ANY (%(tables)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
@@ -31,10 +31,10 @@ SELECT t.oid::int8 AS oid,
        (SELECT x.extname::text FROM pg_depend AS d JOIN pg_extension AS x ON x.oid = d.refobjid
         WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e') AS extension,
        t.typdelim::text AS delimiter,
-       -- a multirange is since 14
+       -- multiranges exist since 14
        coalesce((SELECT r.rngsubtype FROM pg_range AS r
                  WHERE t.oid IN (r.rngtypid, (to_jsonb(r) ->> 'rngmultitypid')::oid)), 0)::int8 AS subtype,
-       -- to_jsonb() looks for one of every type that Postgres does not bring
+       -- to_jsonb() looks for one for every type that is not built in
        (SELECT CASE WHEN EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_cast'::regclass AND d.objid = k.oid
                                  AND d.deptype = 'e') THEN 'extension' ELSE 'user' END
         FROM pg_cast AS k

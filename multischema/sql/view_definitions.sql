@@ -1,5 +1,5 @@
--- All that is needed to create views and materialized views again, privileges aside. Whoever asks holds their locks, and has a
--- search_path that names no schema of theirs: then all names come out qualified.
+-- Everything needed to create views and materialized views again, privileges aside. The caller holds their locks, and its
+-- search_path has none of their schemas, so that all names come out qualified.
 SELECT c.oid::int8 AS oid,
        rtrim(pg_get_viewdef(c.oid), ';') AS query,
        coalesce(c.reloptions, '{}') || ARRAY(SELECT 'toast.' || option FROM pg_class AS toast, unnest(toast.reloptions) AS option
@@ -7,7 +7,7 @@ SELECT c.oid::int8 AS oid,
        am.amname::text AS method,
        c.relispopulated AS populated,
        obj_description(c.oid, 'pg_class') AS comment,
-       -- of a plain view, no column has settings
+       -- columns of plain views have no settings
        ARRAY(SELECT json_build_array(a.attname, what.comment, what."default", coalesce(a.attoptions, '{}'), what.settings)
              FROM pg_attribute AS a
              JOIN pg_type AS t ON t.oid = a.atttypid
@@ -25,7 +25,7 @@ SELECT c.oid::int8 AS oid,
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
                AND (num_nonnulls(what.comment, what."default", a.attoptions) > 0 OR what.settings <> '{}')
              ORDER BY a.attnum) AS columns,
-       -- what hangs on it: indexes, extended statistics, rules and triggers
+       -- its parts: indexes, extended statistics, rules and triggers
        ARRAY(SELECT json_build_array(part.kind, part.schema, part.name, part.definition,
                                      obj_description(part.oid, part.class::name), part.target, part.clustered)
              FROM (SELECT 'INDEX' AS kind, n.nspname::text AS schema, x.relname::text AS name, pg_get_indexdef(x.oid) AS definition,

@@ -1,2 +1,2 @@
--- An error on a server that was built without libxml: nothing in its catalog tells it from others.
+-- Fails on a server built without libxml: its catalog does not show that.
 SELECT ''::xml
