@@ -19,7 +19,7 @@ from demo.servers import Server
 from tests.support.servers import prefect_server
 
 MAJOR = 18
-# As a small managed server has them; what is written is written to the disk, as in production
+# as on a small managed server; writes go to the disk, as in production
 SETTINGS = {
     "fsync": "on",
     "shared_buffers": "512MB",
@@ -61,10 +61,10 @@ def _measure(given: argparse.Namespace, folder: Path) -> None:
             prefect_server(folder) if is_flow else nullcontext() as server,
             _place(given, servers, shape, folder, server.client if server else {}) as place,
         ):
-            ways.ours(place, "stream")  # not counted: the servers make the files of their log
+            ways.ours(place, "stream")  # not counted: the servers create their WAL files
             taken: dict[str, list[Taken]] = {name: [] for name in chosen}
             for number in range(given.rounds):
-                # in another order each round: what came before has left the disk and the caches in some state
+                # in another order each round: the way before leaves its mark on the disk and the caches
                 for name in Random(given.seed + number).sample(chosen, len(chosen)):
                     taken[name].append(WAYS[name](place))
                     print(f"round {number + 1}: {_line(name, taken[name][-1])}", file=sys.stderr, flush=True)
@@ -84,7 +84,7 @@ def table(taken: dict[str, list[Taken]]) -> list[str]:
 
 
 def _comparisons(taken: dict[str, list[Taken]]) -> list[str]:
-    """Return the ratios that are no ratio of two whole rows."""
+    """Return the ratios that do not compare two whole rows."""
     lines = []
     if {"stream", "floor"} <= taken.keys():
         pairs = zip(taken["stream"], taken["floor"], strict=True)

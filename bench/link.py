@@ -1,4 +1,4 @@
-"""A link with a delay between a run and a server: what another machine in another place would be."""
+"""A link with a delay between a run and a server, as if the server were elsewhere."""
 
 import socket
 import threading
@@ -9,12 +9,12 @@ from queue import Queue
 from urllib.parse import urlsplit, urlunsplit
 
 _CHUNK = 64 * 1024
-_WINDOW = 4 << 20  # bytes on their way in one direction of one connection: about what Linux lets TCP have
+_WINDOW = 4 << 20  # bytes in flight in one direction of one connection: about Linux's limit for TCP
 
 
 @contextmanager
 def delayed(url: str, seconds: float) -> Iterator[str]:
-    """Give the URL of a server behind a link on which each direction takes so many seconds."""
+    """Yield the URL of a server behind a link that takes so many seconds in each direction."""
     parts = urlsplit(url)
     server = (str(parts.hostname), int(parts.port or 5432))
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:

@@ -1,4 +1,4 @@
-"""What every measurement stands on: two servers of its own, and the memory of processes."""
+"""What every measurement needs: two servers of its own, and the memory of processes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +14,7 @@ from demo.servers import Server, embedded_bin
 
 @contextmanager
 def servers(folder: Path, majors: tuple[int, int], settings: Mapping[str, str]) -> Iterator[tuple[Server, Server]]:
-    """Start the origin's server and the target's, with the reader, and take them away in the end."""
+    """Start the origin's server and the target's, with the reader, and stop them at the end."""
     made: list[Server] = []
     try:
         for name, major in zip(("origin", "target"), majors, strict=True):
@@ -29,7 +29,7 @@ def servers(folder: Path, majors: tuple[int, int], settings: Mapping[str, str]) 
 
 
 def together(processes: Sequence[psutil.Process]) -> int:
-    """Return the memory that processes use, in bytes: what they share is counted once."""
+    """Return the memory that processes use, in bytes, counting what they share once."""
     used = 0
     for process in processes:
         with suppress(psutil.NoSuchProcess):

@@ -25,14 +25,14 @@ from demo.servers import Server
 
 ROOT = Path(__file__).parent.parent
 INTERVAL = 0.5  # seconds between two looks at the memory of a run's processes
-MAINTENANCE_WORK_MEM = "128MB"  # as our sessions have it: the floor's index builds are to be the same ones
+MAINTENANCE_WORK_MEM = "128MB"  # as in our sessions, so that the floor's index builds are the same
 
 Item = TypeVar("Item")
 
 
 @dataclass
 class Taken:
-    """What a way took: seconds in all and of its parts, and the most memory of its processes, in bytes."""
+    """What a way took: seconds in total and by part, and its processes' peak memory in bytes."""
 
     seconds: float
     parts: dict[str, float] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Taken:
 class Place:
     """Two servers, the origin's tables with their rules, how many at a time, and the environment of a Prefect client.
 
-    `origin_url` gives the origin as the ways reach it. Each way has a database on the target, made anew each time.
+    `origin_url` is how the ways reach the origin. Each way gets a new database on the target every time.
     """
 
     origin: Server
@@ -150,7 +150,7 @@ def floor(place: Place) -> Taken:
 
 
 def predecessor(place: Place) -> Taken:
-    """Do as the tool that this one replaces: a tar file, UPDATEs for each masked column, and everything copied once more.
+    """Do what the replaced tool did: a tar file, UPDATEs for each masked column, and everything copied once more.
 
     Its steps and statements are those of its public source, betagouv/multi-schema-postgres-etl.
     """
@@ -221,7 +221,7 @@ def _program(place: Place, name: str) -> str:
 
 
 def _path(place: Place) -> dict[str, str]:
-    """Return a PATH on which the client programs of the servers are the first."""
+    """Return a PATH with the servers' client programs first."""
     return {"PATH": f"{place.target.bin}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 

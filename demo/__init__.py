@@ -1,1 +1,1 @@
-"""Show the whole journey on this machine: throw-away servers and origins full of invented people."""
+"""Show a whole run on this machine: throw-away servers and origins full of invented people."""

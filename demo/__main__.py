@@ -67,7 +67,7 @@ def _servers(console: Console) -> Iterator[tuple[Server, Server]]:
 
 
 def _fill(console: Console, origin: Server, app: str) -> None:
-    """Make and fill the app's origin, unless an earlier demo has."""
+    """Make and fill the app's origin, unless an earlier demo did."""
     with psycopg.connect(origin.url(), autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [app]).fetchone():
             console.print(f"origin {app}: kept from the last demo")
@@ -79,7 +79,7 @@ def _fill(console: Console, origin: Server, app: str) -> None:
 
 
 def _make_roles(target: Server) -> None:
-    """Make the target's database, the ETL's role that owns it, and the reader's."""
+    """Make the target's database, the ETL's role, which owns it, and the reader."""
     with psycopg.connect(target.url(), autocommit=True) as connection:
         if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'etl'").fetchone():
             return

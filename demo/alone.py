@@ -1,8 +1,8 @@
-"""Keep demo, tests and benchmark away from what a user has set: they reach no server but those that they start.
+"""Keep demo, tests and benchmark away from the user's settings: they only reach servers that they start.
 
-Prefect reads variables, of whatever case, then `.env`, prefect.toml and pyproject.toml of the working directory, then a
-profile in the home directory; our commands read `.env` too; libpq takes from variables what a URL leaves open, such as
-PGHOSTADDR. So these variables are gone, and the working directory and Prefect's home hold nothing of the user's.
+Prefect reads variables, in any case, then `.env`, prefect.toml and pyproject.toml in the working directory, then a profile
+in the home directory; our commands read `.env` too; libpq takes from variables what a URL leaves open, such as PGHOSTADDR.
+So this removes these variables, and uses a working directory and a Prefect home without the user's files.
 """
 
 import os
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-# what the project's prefect.toml says, of which the user's copy may say more
+# the settings of the project's prefect.toml; the user's copy may have more
 SETTINGS = {
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_LOGGING_COLORS": "false",
@@ -29,13 +29,13 @@ _OF_THE_USER = re.compile(
 
 
 def enter(folder: Path) -> None:
-    """Have this process, and what it starts, work alone in a folder. To be called before Prefect is imported."""
+    """Make this process, and what it starts, work alone in a folder. Call it before importing Prefect."""
     forget(folder)
     os.chdir(folder)
 
 
 def forget(folder: Path) -> None:
-    """Have this process, and what it starts, forget the user's variables; Prefect's home is in a folder."""
+    """Make this process, and what it starts, forget the user's variables; Prefect's home becomes the folder."""
     variables = environment(folder, os.environ)
     for name in os.environ.keys() - variables.keys():
         del os.environ[name]
@@ -43,15 +43,15 @@ def forget(folder: Path) -> None:
 
 
 def environment(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with which a process works alone, Prefect's home being the folder."""
+    """Return the variables for a process that works alone, with the folder as Prefect's home."""
     kept = {name: value for name, value in given.items() if not _OF_THE_USER.fullmatch(name)}
-    # in its home there could be a profile: `prefect server start` offers to make one
+    # its home could hold a profile: `prefect server start` offers to make one
     own = {"PREFECT_HOME": str(folder), "PREFECT_PROFILES_PATH": str(folder / "no-profiles.toml"), "DO_NOT_TRACK": "1"}
     return {**kept, **SETTINGS, **own}
 
 
 def checkout(folder: Path) -> Path:
-    """Have a folder, made if need be, show the project's code and none of the user's files; return it."""
+    """Link the project's code, and none of the user's files, into a folder, made if needed; return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _PARTS:
         if (ROOT / name).exists():

@@ -1,4 +1,4 @@
-"""Make origins that look like two real products, and fill them with people whom nobody ever met."""
+"""Make origins that look like two real products, and fill them with invented people."""
 
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -136,7 +136,7 @@ TAGS = ("suivi par {relative} {other}", "sans permis", "à rappeler au {phone}",
 
 
 class Person(NamedTuple):
-    """Be somebody invented."""
+    """An invented person."""
 
     title: str
     first_name: str
@@ -150,7 +150,7 @@ class Person(NamedTuple):
 
 @dataclass(frozen=True)
 class Draw:
-    """Be what the values of one row are made from."""
+    """What the values of one row are made from."""
 
     number: int
     random: Random
@@ -168,7 +168,7 @@ class Draw:
         return 1 + (self.number - 1) % organisations + organisations * self.random.randrange(count // organisations)
 
     def nth(self, values: Sequence[T]) -> T:
-        """Return the value that is this row's turn."""
+        """Return the value whose turn it is at this row."""
         return values[(self.number - 1) % len(values)]
 
     def token(self, length: int) -> str:
@@ -236,7 +236,7 @@ def _plain(name: str) -> str:
     return letters.replace(" ", "-").replace("'", "").lower()
 
 
-# A value by the name of its column, or by table and column; the columns that are not named here get one of their type.
+# Makers of values by column, or by table and column; other columns get a value of their type.
 MAKERS: dict[str, Maker] = {
     # people
     "title": lambda d: d.text(TITLES),
@@ -407,7 +407,7 @@ def fill(url: str, app: str, *, seed: int = 35, scale: float = 1.0) -> int:
 
 @dataclass(frozen=True)
 class Column:
-    """Be a column that takes values, with the labels of its enum and the table that it refers to."""
+    """A column that takes values, with the labels of its enum and the table that it refers to."""
 
     table: str
     name: str
@@ -528,5 +528,5 @@ def _move_sequence(connection: psycopg.Connection, table: str, columns: Sequence
 
 
 def _key(type_: str, table: str, number: int) -> int | UUID:
-    """Return the id of a row, which rows of other tables can tell too."""
+    """Return the id of a row, which rows of other tables can compute too."""
     return uuid5(NAMESPACE_URL, f"{table}/{number}") if type_ == "uuid" else number

@@ -51,7 +51,7 @@ def system_bins() -> dict[int, Path]:
 
 @dataclass(frozen=True)
 class Server:
-    """Know where a server's files and programs are; its state lives in its directory."""
+    """A server's files and programs; its state lives in its directory."""
 
     directory: Path
     bin: Path
@@ -214,9 +214,9 @@ class Server:
         return int(number)
 
     def _drop_stale_lock(self) -> None:
-        """Remove the lock of a dead server where Postgres itself would stop at it.
+        """Remove the lock of a dead server if Postgres itself would stop at it.
 
-        It does at an empty lock, and at a process number that lives on, in another program or as a zombie.
+        It stops at an empty lock, and at the number of a process that lives on as another program or a zombie.
         """
         if self.running:
             return
@@ -238,10 +238,10 @@ def _account() -> pwd.struct_passwd | None:
 
 
 def _let_others_traverse(path: Path) -> None:
-    """Add the right to pass through each directory above a path.
+    """Make each directory above a path searchable (`chmod o+x`).
 
-    A server of root's runs as another account, to which a home or a temporary directory is closed. The right to pass
-    does not show what a directory holds.
+    For root, the server runs as another account, which can't enter a home or a temporary directory. Search permission does
+    not let anyone list a directory.
     """
     for parent in path.parents:
         mode = stat.S_IMODE(parent.stat().st_mode)

@@ -1,4 +1,4 @@
-"""What the Prefect server answers, or does not, to who asks it by hand: an error in a line."""
+"""One-line errors for what the Prefect server answers, or doesn't."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from multischema.errors import EtlError, UsageError
 
 
 def api_url() -> str:
-    """Return the URL of the Prefect server's API. Raises UsageError where there is none."""
+    """Return the URL of the Prefect server's API. Raises UsageError if there is none."""
     url = get_current_settings().api.url
     if not url:
         raise UsageError("missing variable PREFECT_API_URL: want the URL of the Prefect server, https://…/api")
@@ -21,7 +21,7 @@ def api_url() -> str:
 
 @contextmanager
 def answering(api: str) -> Iterator[None]:
-    """Say in a line why the server did not do what was asked. Raises EtlError."""
+    """Turn the server's failures into one-line EtlErrors."""
     try:
         yield
     except httpx.HTTPStatusError as error:
@@ -33,7 +33,7 @@ def answering(api: str) -> Iterator[None]:
 
 
 def without_login(url: str) -> str:
-    """Return the address of the server as messages show it."""
+    """Return the server's address for messages."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
 

@@ -13,7 +13,7 @@ _PATIENCE = 120  # seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 1 for a known vulnerability, 0 for none, and where nobody answers."""
+    """Run the command; return its exit status: 1 for a known vulnerability, 0 for none or if nobody answers."""
     argparse.ArgumentParser(
         prog="python -m deployment.audit", description="Look up known vulnerabilities of the locked packages."
     ).parse_args(arguments)
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def audit(lock: Path) -> int:
-    """Run pip-audit on a lock; return 1 for a known vulnerability, 0 for none, and where nobody answers."""
+    """Run pip-audit on a lock; return 1 for a known vulnerability, 0 for none or if the database does not answer."""
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--progress-spinner=off"]
     try:
         asked = subprocess.run(

@@ -1,4 +1,4 @@
-"""The automations that end what a dead worker left: its runs would stay Running, or Pending, for ever."""
+"""The automations that end a dead worker's runs, which would stay Running or Pending for ever."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,15 +9,15 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-# A run of ours is heard of every 30 s (prefect.yaml), one that was started by hand every 180 s (Prefect's default). It is
-# given more than that, for the server itself may be away for a while, as it is restarted or deployed.
+# Our runs send a heartbeat every 30 s (prefect.yaml), those started by hand every 180 s (Prefect's default). The limit is
+# longer, because the server itself may be away for a while during a restart or a deploy.
 SILENCE = timedelta(minutes=5)
-# From Pending, a worker needs seconds to start a run, a host that pulls an image some minutes.
+# From Pending, a worker needs seconds to start a run; a host that pulls an image needs some minutes.
 START = timedelta(minutes=30)
 
 
 def automations(flows: list[str]) -> list[AutomationCore]:
-    """Return the automations, for the runs of these flows only: others may share the server."""
+    """Return the automations, only for runs of these flows: others may share the server."""
     return [
         _crashed(
             "etl: runs of a dead worker are Crashed",
@@ -37,7 +37,7 @@ def automations(flows: list[str]) -> list[AutomationCore]:
 
 
 def set_up(client: SyncPrefectClient, flows: list[str]) -> Iterator[str]:
-    """Create the automations, or bring them up to date; say of each what was done. One that was switched off stays so."""
+    """Create or update the automations; yield what was done to each. One that was switched off stays off."""
     for wanted in automations(flows):
         found = client.read_automations_by_name(wanted.name)
         for extra in found[1:]:
@@ -54,9 +54,9 @@ def set_up(client: SyncPrefectClient, flows: list[str]) -> Iterator[str]:
 
 
 def _crashed(name: str, description: str, flows: list[str], after: set[str], within: timedelta) -> AutomationCore:
-    """Return an automation that marks a run as Crashed when nothing follows one of some events for a while.
+    """Return an automation that marks a run as Crashed if nothing follows one of these events for a while.
 
-    The server refuses that for a run which has ended: a heartbeat that comes late does no harm.
+    The server does not do that to a run that has ended, so a late heartbeat does no harm.
     """
     return AutomationCore(
         name=name,
@@ -76,7 +76,7 @@ def _crashed(name: str, description: str, flows: list[str], after: set[str], wit
 
 
 def _compared(automation: AutomationCore) -> dict[str, Any]:
-    """Return what makes two automations the same."""
+    """Return what two equal automations have in common."""
     plain = automation.model_dump(mode="json", include={"name", "description", "trigger", "actions"})
     for key in ("after", "expect", "for_each"):
         plain["trigger"][key] = sorted(plain["trigger"][key])

@@ -1,8 +1,8 @@
 """Check `prefect.yaml`: `python -m deployment.check`, in `make check`. It needs no server and no environment.
 
-Prefect reads the file with a light hand: keys that it does not know are dropped without a word, a missing environment
-variable becomes an empty text, a secret in a parameter is stored in clear. Here each of these is an error with a line of its
-own. The names that are known come from Prefect's own models, so that they follow the pinned version.
+Prefect is lax: it silently drops unknown keys, turns a missing environment variable into an empty text, and stores a secret
+in a parameter in clear. Here each of these is an error with a line of its own. The known names come from Prefect's own
+models, so they follow the pinned version.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from deployment import declared, pools
 from multischema import command
 from multischema.errors import EtlError, UsageError
 
-# what Prefect knows and `make deploy` does not do
+# keys that Prefect reads and `make deploy` does not
 _NOT_DONE = {
     "build": "the code comes with the image or the slug",
     "push": "the code comes with the image or the slug",
@@ -46,7 +46,7 @@ _ANYTHING = "1"  # a name, a number and a boolean
 def problems(content: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> list[str]:
     """Return what is wrong with the file, a line each.
 
-    :param environment: the values of a deploy. Without it, a variable that has no default is taken for set.
+    :param environment: the values of a deploy. Without it, variables without a default count as set.
     """
     shape = [*_unknown("", content, {*_names(PrefectYamlModel), "definitions"}), *_shape(content)]
     if shape:
@@ -72,7 +72,7 @@ def problems(content: Mapping[str, Any], environment: Mapping[str, str] | None =
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the file that is given, else prefect.yaml; return the exit status: 1 it is wrong, 2 it can't be read."""
+    """Check the given file, by default prefect.yaml; return the exit status: 1 if it is wrong, 2 if it can't be read."""
     parser = argparse.ArgumentParser(prog="python -m deployment.check", description="Check what `make deploy` would read.")
     parser.add_argument("file", nargs="?", type=Path, default=declared.FILE, help="what is checked (default: prefect.yaml)")
     file = parser.parse_args(arguments).file
@@ -80,13 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(file: Path) -> None:
-    """Check a file. Raises EtlError with everything that is wrong with it, UsageError where it can't be read."""
+    """Check a file. Raises EtlError with everything that is wrong with it, UsageError if it can't be read."""
     if found := problems(declared.read(file)):
         raise EtlError(*found)
 
 
 def _shape(content: Mapping[str, Any]) -> Iterator[str]:
-    """Find what is not of the type that Prefect wants; the rest can't be looked at then."""
+    """Find values of the wrong type for Prefect; with any of these, the rest can't be checked."""
     deployments = content.get("deployments")
     if not deployments or not _are_mappings(deployments):
         yield "prefect.yaml: want `deployments`, a list with a mapping per app"
@@ -94,7 +94,7 @@ def _shape(content: Mapping[str, Any]) -> Iterator[str]:
     for deployment in deployments:
         if not _are_mappings(deployment.get("schedules") or []):
             yield f"deployment {deployment.get('name')}: want `schedules`, a list of mappings"
-    # Its message about a schedule names every type that one could be.
+    # pydantic's message about a schedule names every possible type.
     rest = [{key: value for key, value in deployment.items() if key != "schedules"} for deployment in deployments]
     try:
         PrefectYamlModel.model_validate({**content, "deployments": rest})
@@ -103,7 +103,7 @@ def _shape(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _top(content: Mapping[str, Any]) -> Iterator[str]:
-    """Find problems of the parts that all deployments share."""
+    """Find problems in the parts that all deployments share."""
     if content.get("prefect-version") not in (None, prefect.__version__):
         yield f"prefect-version: found {content['prefect-version']}, want {prefect.__version__}, which is installed"
     yield from _not_done("", content)
@@ -114,7 +114,7 @@ def _top(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _deployment(deployment: dict[str, Any]) -> Iterator[str]:
-    """Find problems of one deployment, its variables replaced."""
+    """Find problems in one deployment, its variables replaced."""
     name = deployment.get("name")
     where = f"deployment {name}: "
     if not isinstance(name, str) or not name:
@@ -133,7 +133,7 @@ def _deployment(deployment: dict[str, Any]) -> Iterator[str]:
 
 
 def _parameters(where: str, deployment: Mapping[str, Any]) -> Iterator[str]:
-    """Find parameters that the flow would refuse, and secrets, which would be stored and shown in clear."""
+    """Find parameters that the flow would refuse, and secrets that would be stored and shown in clear."""
     parameters = deployment.get("parameters") or {}
     yield from _secrets(f"{where}parameters", parameters)
     try:
@@ -146,7 +146,7 @@ def _parameters(where: str, deployment: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _work_pool(where: str, work_pool: Any) -> Iterator[str]:
-    """Find a work pool that nobody sets up, and job variables that its workers would ignore."""
+    """Find work pools that nobody sets up, and job variables that their workers would ignore."""
     work_pool = work_pool or {}
     yield from _unknown(f"{where}work_pool: ", work_pool, _names(WorkPoolConfig))
     if work_pool.get("name") not in pools.WORKERS:
@@ -187,7 +187,7 @@ def _schedule(where: str, schedule: Mapping[str, Any]) -> Iterator[str]:
 
 
 def made(schedule: Mapping[str, Any]) -> DeploymentScheduleCreate:
-    """Return a schedule of the file as Prefect's API takes it. Raises ValueError where it is none."""
+    """Return a schedule of the file as Prefect's API takes it. Raises ValueError if it is invalid."""
     details = {key: schedule[key] for key in ("timezone", "anchor_date", "day_or") if schedule.get(key) is not None}
     when: CronSchedule | IntervalSchedule | RRuleSchedule
     if schedule.get("cron"):
@@ -205,7 +205,7 @@ def made(schedule: Mapping[str, Any]) -> DeploymentScheduleCreate:
 
 
 def _step(step: Mapping[str, Any]) -> Iterator[str]:
-    """Find a pull step that there is not, and inputs that it does not take."""
+    """Find pull steps that do not exist, and inputs that they do not take."""
     for name, inputs in step.items():
         try:
             function = import_object(name)
@@ -216,7 +216,7 @@ def _step(step: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _templates(content: Mapping[str, Any]) -> Iterator[str]:
-    """Find templates that would not become what their writer meant."""
+    """Find templates that would not do what their writer meant."""
     names = declared.declared_variables(content)
     used = set()
     for where, text in _texts("", {key: value for key, value in content.items() if key != "definitions"}):
@@ -240,7 +240,7 @@ def _templates(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _invalid(where: str, value: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
-    """Find what a schema does not allow. Its messages quote the value, which may be a secret by mistake: we don't."""
+    """Find what a schema does not allow. The validator's messages quote the value, maybe a misplaced secret: ours don't."""
     for finding in validate(value, schema):
         path = "".join(f".{part}" for part in finding.path)
         quotes_nothing = finding.validator == "required"
@@ -249,7 +249,7 @@ def _invalid(where: str, value: dict[str, Any], schema: dict[str, Any]) -> Itera
 
 
 def _secrets(where: str, value: Any) -> Iterator[str]:
-    """Find URLs with a password: what stands there is stored and shown in clear. None is quoted."""
+    """Find URLs with a password, which would be stored and shown in clear. No message quotes one."""
     for path, text in _texts(where, value):
         try:
             password = urlsplit(text).password
@@ -260,7 +260,7 @@ def _secrets(where: str, value: Any) -> Iterator[str]:
 
 
 def _texts(where: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Return every text of a part of the file, with the path to it."""
+    """Yield every text in a part of the file, with its path."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _texts(f"{where}.{key}".lstrip("."), item)
@@ -295,14 +295,14 @@ def _not_done(where: str, found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _twice(kind: str, names: Iterable[Any]) -> Iterator[str]:
-    """Find names that stand twice: the last one would win."""
+    """Find duplicate names: the last one would win."""
     for name, times in Counter(name for name in names if name).items():
         if times > 1:
             yield f"{kind} {name}: there are {times} of that name"
 
 
 def _lines(where: str, error: ValidationError) -> Iterator[str]:
-    """Return the findings of pydantic, a line each, without the value that it found."""
+    """Yield pydantic's findings, a line each, without the value."""
     for finding in error.errors(include_input=False):
         path = ".".join(map(str, finding["loc"]))
         yield f"{where or 'prefect.yaml: '}{path and path + ': '}{finding['msg'].removeprefix('Value error, ')}"

@@ -1,4 +1,4 @@
-"""What `prefect.yaml` declares: read, and with the values of the environment put in for its `{{ $NAME }}`."""
+"""What `prefect.yaml` declares, with the environment's values filled in for `{{ $NAME }}`."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -18,7 +18,7 @@ FILE = ROOT / "prefect.yaml"
 
 
 def read(file: Path = FILE) -> dict[str, Any]:
-    """Return what the file says. Raises UsageError where it is no YAML mapping, or a key stands twice in one mapping."""
+    """Return the file's content. Raises UsageError if it is not a YAML mapping or has a duplicate key."""
     try:
         text = file.read_text()
         twice = list(_twice(yaml.compose(text, yaml.SafeLoader)))
@@ -35,7 +35,7 @@ def read(file: Path = FILE) -> dict[str, Any]:
 
 
 def declared_variables(content: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the variables that a deploy takes from its environment: name -> what holds when it is not set there."""
+    """Return the variables that a deploy takes from its environment, each name with its default."""
     definitions = content.get("definitions")
     found = definitions.get("environment") if isinstance(definitions, dict) else None
     if not isinstance(found, dict):
@@ -44,7 +44,7 @@ def declared_variables(content: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def variables(content: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the declared variables' values, and the names of those that have none."""
+    """Return the declared variables' values, and the names of those without one."""
     values = {name: environment.get(name) or default for name, default in declared_variables(content).items()}
     return (
         {name: value for name, value in values.items() if value},
@@ -53,7 +53,7 @@ def variables(content: Mapping[str, Any], environment: Mapping[str, str]) -> tup
 
 
 def resolved(value: Any, values: Mapping[str, str]) -> Any:
-    """Return a part of the file with `{{ $NAME }}` replaced; a name that has no value stays as it is."""
+    """Return a part of the file with `{{ $NAME }}` replaced; a name without a value stays as it is."""
     if isinstance(value, dict):
         return {key: resolved(item, values) for key, item in value.items()}
     if isinstance(value, list):
@@ -67,13 +67,13 @@ def resolved(value: Any, values: Mapping[str, str]) -> Any:
 
 
 def variable(placeholder: Placeholder) -> str | None:
-    """Return the environment variable that a template names, None where it names something else."""
+    """Return the environment variable that a template names, None if it names something else."""
     return placeholder.name.lstrip("$") if placeholder.type is PlaceholderType.ENV_VAR else None
 
 
 @cache
 def flow(entrypoint: str) -> Flow[Any, Any]:
-    """Return the flow of an entrypoint such as `flows/etl.py:etl`. Raises UsageError where there is none."""
+    """Return the flow of an entrypoint such as `flows/etl.py:etl`. Raises UsageError if there is none."""
     path, _, name = entrypoint.rpartition(":")
     try:
         return load_flow_from_entrypoint(f"{ROOT / path}:{name}")
@@ -89,7 +89,7 @@ def parameters_of(entrypoint: str) -> ParameterSchema:
 
 
 def _twice(node: yaml.Node | None, seen: set[int] | None = None) -> Iterator[str]:
-    """Find keys that stand twice in one mapping: YAML readers keep the last one and say nothing."""
+    """Find duplicate keys in a mapping: YAML readers silently keep the last one."""
     seen = set() if seen is None else seen
     if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
         return

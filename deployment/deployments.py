@@ -1,7 +1,7 @@
-"""The deployments and their schedules, as `prefect.yaml` declares them: only what differs on the server is changed.
+"""The deployments and schedules that `prefect.yaml` declares: a deploy changes only what differs on the server.
 
-`prefect deploy --all` makes the same of the file, but it writes everything anew each time, with the commit as a version, and
-leaves on the server the schedules that the file no longer has.
+`prefect deploy --all` gives the same result, but rewrites everything each time, with the commit as a version, and leaves
+schedules on the server that the file no longer has.
 """
 
 import json
@@ -26,7 +26,7 @@ _COMPARED = ("schedule", "active", "parameters")
 def set_up(
     client: SyncPrefectClient, deployments: Sequence[Mapping[str, Any]], pull: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
-    """Create deployments, or bring them up to date; say of each, and of each of its schedules, what was done."""
+    """Create or update the deployments; yield what was done to each and to each of its schedules."""
     for deployment in deployments:
         yield from _set_up(client, deployment, pull)
     names = {(declared.flow(deployment["entrypoint"]).name, deployment["name"]) for deployment in deployments}
@@ -59,7 +59,7 @@ def _set_up(client: SyncPrefectClient, deployment: Mapping[str, Any], pull: Sequ
 
 
 def _fields(deployment: Mapping[str, Any], flow: Flow[Any, Any], pull: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the server should know of a deployment. What an operator does in the UI, such as a pause, is not in it."""
+    """Return what the server should know about a deployment, without what an operator does in the UI, such as a pause."""
     work_pool = deployment["work_pool"]
     fields = {
         "description": deployment.get("description") or flow.description,
@@ -86,7 +86,7 @@ def _set_up_schedules(
     wanted: Sequence[DeploymentScheduleCreate],
     found: Sequence[DeploymentSchedule],
 ) -> Iterator[str]:
-    """Remove schedules that the file does not have, create and update the others, known by their slugs."""
+    """Remove schedules that the file does not have; create or update the others, matched by slug."""
     slugs = {schedule.slug for schedule in wanted}
     kept = {schedule.slug: schedule for schedule in found if schedule.slug in slugs}
     for stale in found:
@@ -119,5 +119,5 @@ def _listed(changed: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it, so that what was sent compares with what came back."""
+    """Return a value as JSON, so that what was sent compares with what came back."""
     return json.loads(json.dumps(value.model_dump(mode="json") if isinstance(value, BaseModel) else value))

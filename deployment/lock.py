@@ -1,7 +1,7 @@
 """Write a lock for pip from what uv resolved: `python -m deployment.lock pylock.toml requirements.txt`, in `make lock`.
 
-uv gives the hashes of all files of a release. Those that no supported Python on a supported platform installs are left out:
-they are four fifths of the file.
+uv gives the hashes of all files of a release. This leaves out those that no supported Python on a supported platform
+installs: four fifths of the file.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 PYTHONS = (11, 12, 13, 14)  # minor versions of Python 3
-# Windows, macOS on Intel and Linux without glibc have the image
+# on Windows, macOS on Intel and Linux without glibc, use the image
 PLATFORMS = ("manylinux.*_x86_64", "manylinux.*_aarch64", "macosx_.*_(arm64|universal2)")
 
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def entries(resolved: Mapping[str, Any]) -> Iterator[str]:
-    """Give the entry of each package: its version, where it is needed, and the hashes of what may be installed."""
+    """Yield each package's entry: its version, where it is needed, and the hashes of what may be installed."""
     for package in resolved["packages"]:
         if not (kept := files(package)):
             continue  # it is for Windows
@@ -39,7 +39,7 @@ def entries(resolved: Mapping[str, Any]) -> Iterator[str]:
 
 
 def files(package: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the wheels that may be installed, and the source where some supported place has no wheel."""
+    """Return the wheels that may be installed, and the source if some supported platform has no wheel."""
     wheels = [wheel for wheel in package.get("wheels", []) if is_wanted(file_name(wheel))]
     names = [file_name(wheel) for wheel in wheels]
     complete = all(any(is_for(name, minor, platform) for name in names) for minor in PYTHONS for platform in PLATFORMS)
@@ -47,7 +47,7 @@ def files(package: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def file_name(file: Mapping[str, Any]) -> str:
-    """Return the name of a file of a release."""
+    """Return the name of a release's file."""
     return str(file.get("name") or file["url"].rpartition("/")[2].partition("#")[0])
 
 

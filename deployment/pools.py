@@ -1,4 +1,4 @@
-"""The work pools: which types they have, and the base job template of each."""
+"""The work pools, with their types and base job templates."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,12 +24,12 @@ WORKERS: dict[str, Callable[[], Worker]] = {"scalingo": lambda: ProcessWorker, "
 
 
 def template(pool: str) -> dict[str, Any]:
-    """Return the base job template of a work pool: what its worker's class says."""
+    """Return the base job template of a work pool, from its worker's class."""
     return WORKERS[pool]().get_default_base_job_template()
 
 
 def set_up(client: SyncPrefectClient, names: list[str]) -> Iterator[str]:
-    """Create work pools, or bring their base job templates up to date; say of each what was done."""
+    """Create work pools or update their base job templates; yield what was done to each."""
     for name in names:
         type_ = WORKERS[name]().type
         try:

@@ -1,6 +1,6 @@
-"""Start a Prefect server of one's own: `python -m deployment.server`, the `web` process on Scalingo.
+"""Start your own Prefect server: `python -m deployment.server`, the `web` process on Scalingo.
 
-It refuses to start open to everybody, or with a key for the Secret blocks that lies beside them in the database.
+It refuses to start without a login, or with the Secret blocks' key stored beside them in the database.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _DEFAULTS = {
 
 
 def command(environment: Mapping[str, str], arguments: Sequence[str]) -> list[str]:
-    """Return the command: one of `prefect server`, else its start: open to other hosts only where a PORT is given."""
+    """Return the command: one of `prefect server`, by default start; without a PORT it listens on this host only."""
     if arguments:
         return ["prefect", "server", *arguments]
     host = "0.0.0.0" if environment.get("PORT") else "127.0.0.1"
@@ -60,7 +60,7 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def database_url(variable: str, url: str) -> str:
-    """Return a Postgres URL as Prefect's server takes it: another driver, and the driver's name for `sslmode`.
+    """Return a Postgres URL as Prefect's server takes it, with its driver and that driver's name for `sslmode`.
 
     Raises UsageError, which never quotes the URL.
     """
@@ -79,7 +79,7 @@ def database_url(variable: str, url: str) -> str:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Become the server; return an exit status only where it can't start."""
+    """Become the server; return an exit status only if it can't start."""
     arguments = passed_on(sys.argv[1:] if given is None else given)
     return ended(lambda: _become(arguments))
 
@@ -91,7 +91,7 @@ def _become(arguments: Sequence[str]) -> None:
 
 
 def passed_on(given: Sequence[str]) -> Sequence[str]:
-    """Return the arguments as they are; an end with help, or with status 2, where they are none of `prefect server`."""
+    """Return the arguments as they are; exit with help, or with status 2 if they are not a command of `prefect server`."""
     parser = argparse.ArgumentParser(
         prog="python -m deployment.server",
         usage="%(prog)s [-h] [COMMAND ...]",
@@ -104,7 +104,7 @@ def passed_on(given: Sequence[str]) -> Sequence[str]:
 
 
 def _place(url: str) -> str:
-    """Return where a database is: its host, port and name."""
+    """Return the place of a database: host, port and name."""
     return url.rpartition("@")[2].partition("?")[0]
 
 

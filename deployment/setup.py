@@ -1,7 +1,7 @@
-"""Set up the Prefect server: `python -m deployment.setup`, or `make deploy`. Safe to repeat: a second one changes nothing.
+"""Set up the Prefect server: `python -m deployment.setup`, or `make deploy`. Running it again changes nothing.
 
 Creates or updates, from prefect.yaml and the environment (or `.env`): the work pools, the Secret blocks that the environment
-provides, the deployments with their schedules, and the automations that end what a dead worker left.
+provides, the deployments with their schedules, and the automations that end a dead worker's runs.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from multischema.errors import UsageError
 
 
 def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
-    """Apply the file and the environment to the server; give a line for each thing that was done. Raises EtlError.
+    """Apply the file and the environment to the server; yield a line for each thing done. Raises EtlError.
 
-    All that can be checked without the server is checked before anything is changed on it.
+    Check everything that can be checked without the server before changing anything on it.
     """
     values, missing = declared.variables(content, environment)
     lacking = [f"missing variable {name}: prefect.yaml has no default for it" for name in missing]
@@ -43,7 +43,7 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
     flows = sorted({declared.flow(deployment["entrypoint"]).name for deployment in declared_deployments})
     names = sorted({deployment["work_pool"]["name"] for deployment in declared_deployments})
     with answering(api), get_client(sync_client=True) as client:
-        client.read_work_pools(limit=1)  # not an API of Prefect's at all: found out before anything is changed
+        client.read_work_pools(limit=1)  # fail before any change if this is not a Prefect API
         client.raise_for_api_version_mismatch_once()
         yield from pools.set_up(client, names)
         yield from _secrets(client, environment, [item["parameters"]["app"] for item in declared_deployments])
@@ -52,7 +52,7 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
 
 
 def _secrets(client: SyncPrefectClient, environment: Mapping[str, str], apps: list[str]) -> Iterator[str]:
-    """Save the Secret blocks that the environment provides, and say which ones runs will miss."""
+    """Save the Secret blocks that the environment provides; yield a line for each, and for those that runs will miss."""
     provided = register.provided(environment)
     for block, (variable, url) in provided.items():
         held = _held(client, block)
@@ -67,7 +67,7 @@ def _secrets(client: SyncPrefectClient, environment: Mapping[str, str], apps: li
 
 
 def _held(client: SyncPrefectClient, block: str) -> Any:
-    """Return what a Secret block holds, None where there is none."""
+    """Return what a Secret block holds, None if there is no such block."""
     try:
         return client.read_block_document_by_name(block, "secret").data.get("value")
     except ObjectNotFound:
@@ -75,7 +75,7 @@ def _held(client: SyncPrefectClient, block: str) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0 done, 1 the server would not, 2 something is missing or wrong here."""
+    """Run the command; return its exit status: 0 done, 1 the server refused, 2 something is missing or wrong here."""
     argparse.ArgumentParser(
         prog="python -m deployment.setup",
         description="Apply prefect.yaml and the environment to the Prefect server: work pools, Secret blocks, deployments, "

@@ -1,7 +1,7 @@
 """Start the worker of the work pool `scalingo`: `python -m deployment.worker`. It runs flow runs as processes, one by one.
 
-`prefect worker start`, told to stop as its host does at each deploy, kills its run, which then stays Running on the server.
-This one has the run end, which takes some seconds and leaves nothing behind, and hands it to the next worker.
+When a host stops `prefect worker start`, as at each deploy, it kills its run, which then stays Running on the server. This
+worker lets the run end, which takes some seconds and leaves nothing behind, and hands it to the next worker.
 """
 
 import argparse
@@ -27,8 +27,8 @@ from multischema.errors import EtlError
 
 POOL = "scalingo"
 LIMIT = 1  # runs at a time: what a container of 512 MiB holds
-# Seconds that a run may take to end, then to be killed and handed over, for which Prefect starts a Python of its own;
-# hosts kill a container some 30 s after they told it to stop
+# seconds for a run to end, then to be killed and handed over, which takes Prefect a Python process of its own; hosts kill a
+# container some 30 s after telling it to stop
 PARTING = 15.0
 LAST = 10.0
 
@@ -43,7 +43,7 @@ class Worker(ProcessWorker):
 
     @staticmethod
     def __dispatch_key__() -> str:
-        """Leave Prefect's own class the one that is found by the type `process`."""
+        """Keep the type `process` for Prefect's own class."""
         return f"{ProcessWorker.type} of {POOL}"
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
@@ -56,7 +56,7 @@ class Worker(ProcessWorker):
         configuration: ProcessJobConfiguration,
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
-        """Run a flow run to its end; one that ended because the worker stops is handed to the next worker."""
+        """Run a flow run to its end; hand one that ended because the worker stops to the next worker."""
         try:
             told = task_status or anyio.TASK_STATUS_IGNORED
             result = await super().run(flow_run, configuration, _Started(self, flow_run.id, told))
@@ -67,24 +67,24 @@ class Worker(ProcessWorker):
             self._groups.pop(flow_run.id, None)
 
     def started(self, flow_run: UUID, group: int) -> None:
-        """Note the process group of a run, as soon as it has one."""
+        """Record the process group of a run as soon as it has one."""
         self._groups[flow_run] = group
         if self._stopping:
             _signal(group, signal.SIGTERM)
 
     async def stop(self) -> None:
-        """Have the runs end, and wait for that; one that does not is killed."""
+        """Make the runs end and wait for them; kill one that does not."""
         self._stopping = True
         for number, patience in ((signal.SIGTERM, PARTING), (signal.SIGKILL, LAST)):
             for group in self._groups.values():
                 _signal(group, number)
             with anyio.move_on_after(patience):
-                # from the moment that it is taken from the queue, a run holds one of the places that the limit gives
+                # a run holds one of the limit's slots from the moment it leaves the queue
                 while self.is_setup and self.limiter.borrowed_tokens:
                     await anyio.sleep(0.1)
 
     async def _hand_over(self, flow_run: UUID) -> bool:
-        """Schedule a run anew where it crashed, and tell whether it did."""
+        """Reschedule a run if it crashed; tell whether it did."""
         found = await self.client.read_flow_run(flow_run)
         if not (found.state and found.state.is_crashed()):
             return False
@@ -94,7 +94,7 @@ class Worker(ProcessWorker):
 
 
 class _Started:
-    """What Prefect tells the process number of a run to: its process leads a group."""
+    """Receives a run's process number from Prefect: the process leads a group."""
 
     def __init__(self, worker: Worker, flow_run: UUID, told: anyio.abc.TaskStatus[int]) -> None:
         self._worker, self._flow_run, self._told = worker, flow_run, told
@@ -107,7 +107,7 @@ class _Started:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command until it is told to stop; return its exit status."""
     given = _parser().parse_args(arguments)
-    # Prefect reads .env itself; what else is in it is no business of the runs
+    # Prefect reads .env itself; the rest of that file does not concern the runs
     return command.ended(lambda: _run(given.name), variables=None)
 
 
@@ -125,7 +125,7 @@ async def _work(worker: Worker) -> None:
             with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 async for number in signals:
                     _say(f"{number.name}: the worker stops; the next one takes over the run under way, if any")
-                    break  # another one ends the worker at once
+                    break  # a second signal ends the worker at once
             await worker.stop()
             group.cancel_scope.cancel()
 
@@ -137,7 +137,7 @@ def _check() -> None:
     """Look for the pool. Raises UsageError, EtlError."""
     api = without_login(api_url())
     with answering(api), get_client(sync_client=True) as client:
-        client.read_work_pools(limit=1)  # not an API of Prefect's at all: found out before the pool is missed
+        client.read_work_pools(limit=1)  # fail here if this is not a Prefect API, before missing the pool
         try:
             client.read_work_pool(POOL)
         except ObjectNotFound:

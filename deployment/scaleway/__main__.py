@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> None:
     """Work until the worker is told to stop. Raises UsageError.
 
-    Prefect is imported here, once .env is read: it reads its settings as it is imported.
+    Import Prefect only once .env is read: it reads its settings on import.
     """
     import anyio
 
@@ -29,7 +29,7 @@ def _run(given: argparse.Namespace) -> None:
     Jobs.from_environment(os.environ)
     api_url()
     worker = ScalewayWorker(work_pool_name=given.pool, name=given.name, limit=given.limit)
-    # As hosts stop a container. The jobs go on; the next worker follows them.
+    # How hosts stop a container. The jobs go on; the next worker follows them.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         anyio.run(worker.start, given.run_once, given.with_healthcheck, _say)

@@ -28,7 +28,7 @@ _PAGE = 50  # job runs that are looked through for one whose start was not answe
 
 
 class ScalewayError(EtlError):
-    """Scaleway refused what it was asked; asking again won't help."""
+    """Scaleway refused the request; asking again won't help."""
 
 
 class NotFound(ScalewayError):
@@ -36,11 +36,11 @@ class NotFound(ScalewayError):
 
 
 class Denied(ScalewayError):
-    """The secret key is not known, or lacks a permission."""
+    """The secret key is unknown or lacks a permission."""
 
 
 class Unanswered(ScalewayError):
-    """Scaleway did not answer, or could not just now. `unsure`: what it was asked may have been done all the same."""
+    """Scaleway did not answer, or can't right now. `unsure`: it may have carried out the request all the same."""
 
     transient = True
 
@@ -52,7 +52,7 @@ class Unanswered(ScalewayError):
 
 @dataclass(frozen=True)
 class Definition:
-    """What a job definition says that matters to a run."""
+    """The parts of a job definition that matter to a run."""
 
     id: str
     name: str
@@ -62,7 +62,7 @@ class Definition:
 
 @dataclass(frozen=True)
 class JobRun:
-    """What Scaleway says of a job run; memory and storage in MiB."""
+    """What Scaleway says about a job run; memory and storage in MiB."""
 
     id: str
     state: str
@@ -81,15 +81,15 @@ class JobRun:
 
     @property
     def started(self) -> bool:
-        """Tell whether its command was begun: not so while it is checked and waits for a place."""
+        """Tell whether its command has started: not while it is checked and waits for a slot."""
         return self.state in STARTED
 
 
 class Jobs:
-    """Serverless Jobs, asked with one secret key, which is in no error and in no representation."""
+    """Serverless Jobs, through one secret key that no error and no repr shows."""
 
     def __init__(self, key: SecretStr, url: str = URL) -> None:
-        """Take the key and the API's address. Raises UsageError where they can't be used."""
+        """Take the key and the API's address. Raises UsageError if they can't be used."""
         text = key.get_secret_value().strip()
         # Checked here: requests would quote a header that it can't send.
         if not re.fullmatch("[!-~]+", text):
@@ -179,7 +179,7 @@ class Jobs:
                 allow_redirects=False,  # the key is for this host alone
             )
         except (requests.RequestException, OSError, ValueError) as error:
-            # Of the error itself only its kind is told: it may quote what was sent.
+            # Only the error's kind is shown: its message may quote what was sent.
             raise Unanswered(
                 f"{subject}: Scaleway can't be reached ({type(error).__name__})", unsure=unsure and not _unsent(error)
             ) from None
@@ -198,7 +198,7 @@ class Jobs:
         problem = self._clean(_in_words(said if isinstance(said, dict) else {}))
         what = f"{status} {problem}" if problem else str(status)
         if status == 429 or status >= 500 or status in (408, 409):
-            # 409 is a resource in a transient state
+            # 409 means a resource in a transient state
             carried_out = unsure and status not in (409, 429)
             return Unanswered(f"{subject}: Scaleway answered {what}", unsure=carried_out, wait=_seconds(response))
         if status == 401:
@@ -215,13 +215,13 @@ class Jobs:
         return ScalewayError(f"{subject}: Scaleway refused ({what})")
 
     def _clean(self, text: str) -> str:
-        """Return what Scaleway said as a short line without the key, should it ever quote it."""
+        """Return what Scaleway said as a short line, without the key should it quote it."""
         return _line(text.replace(self._key.get_secret_value(), "…"))
 
 
 @contextmanager
 def _understood(subject: str, *, unsure: bool = False) -> Iterator[None]:
-    """Read an answer; one that is not what the API's documents say counts as none."""
+    """Read an answer; one that does not match the API's documentation counts as none."""
     try:
         yield
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
@@ -268,12 +268,12 @@ def _line(text: str) -> str:
 
 
 def _part(text: str) -> str:
-    """Return a text as one part of a path, whatever is in it."""
+    """Return a text as one part of a path, whatever it contains."""
     return quote(text, safe="")
 
 
 def _seconds(response: requests.Response) -> float:
-    """Return the seconds that an answer asks to wait; 0 where it does not say."""
+    """Return the seconds that an answer asks to wait, 0 if it does not say."""
     text = response.headers.get("Retry-After", "")
     return min(float(text), 300.0) if text.isdecimal() else 0.0
 

@@ -1,4 +1,4 @@
-"""One job run, followed to its end, and the flow run it runs, brought to an end where it does not get there itself."""
+"""Follows one job run to its end, and ends its flow run if that does not end by itself."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from deployment.scaleway.jobs import Place, ScalewayJobConfiguration, explanatio
 
 UNDER_WAY = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
-_GONE = 3  # answers that there is no such job run, one after the other, before it is believed
+_GONE = 3  # consecutive answers that there is no such job run before we believe it
 _SETTLED = 2.0  # seconds
 _MAX_DELAY = 60.0
 
@@ -49,7 +49,7 @@ class Look:
 
 @dataclass
 class Watch:
-    """A job run that is followed. Whatever fails on the way, only its end, or its flow run's, ends the watch."""
+    """A watch on a job run. Whatever fails on the way, only its end, or its flow run's, ends the watch."""
 
     jobs: Jobs
     client: PrefectClient
@@ -70,7 +70,7 @@ class Watch:
     overdue: bool = False
 
     async def follow(self) -> None:
-        """Follow the job run to its end, then see to it that the flow run has an end too."""
+        """Follow the job run to its end, then make sure that the flow run ends too."""
         why = None
         while why is None:
             try:
@@ -119,7 +119,7 @@ class Watch:
 
     @property
     def _age(self) -> float:
-        """Return the seconds since the job run was made; since it is followed where Scaleway does not say."""
+        """Return the seconds since the job run was made, or since we follow it if Scaleway does not say."""
         self.begun = (self.job.created if self.job else None) or self.begun or datetime.now(UTC)
         return (datetime.now(UTC) - self.begun).total_seconds()
 
@@ -160,7 +160,7 @@ class Watch:
         return not job.started or (self.cancelled_at is not None and now - self.cancelled_at >= grace)
 
     async def look(self) -> Look | None:
-        """Return the flow run as it is now, None where Prefect does not answer; a deleted one is not ours."""
+        """Return the flow run as it is now, None if Prefect does not answer; a deleted one is not ours."""
         try:
             flow_run = await self.client.read_flow_run(self.flow_run_id)
         except ObjectNotFound:
@@ -172,7 +172,7 @@ class Watch:
         return Look(state, ours=flow_run.infrastructure_pid == str(self.place))
 
     async def _conclude(self, why: str) -> None:
-        """Bring the flow run to an end unless it has one, or has begun anew elsewhere; ask until Prefect answers."""
+        """End the flow run unless it has ended or started again elsewhere; ask until Prefect answers."""
         failures = 0
         doubted = False
         while True:

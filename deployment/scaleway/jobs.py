@@ -1,4 +1,4 @@
-"""What a Scaleway job run is given, and what its end means for its flow run: values, decided without asking anybody."""
+"""What a Scaleway job run is given, and what its end means for its flow run: values, decided without a request."""
 
 import re
 import shlex
@@ -17,7 +17,7 @@ from multischema.errors import UsageError
 _SCHEME = "scaleway"
 _STARTING = "starting"
 
-# Whatever else is set where the worker runs (its folders, its log, its own credentials) is not the job's business.
+# Everything else that is set where the worker runs (its folders, its log, its own credentials) does not concern the job.
 _PASSED_SETTINGS = ("PREFECT_API_URL", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "PREFECT_LOGGING_LEVEL")
 # A job run's variables are stored and shown in clear, by Scaleway and (in `env`) by Prefect.
 _SECRETS = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_CLIENT_CUSTOM_HEADERS", KEY_VARIABLE)
@@ -105,10 +105,10 @@ class ScalewayJobConfiguration(BaseJobConfiguration):
 
     @staticmethod
     def _base_flow_run_command() -> str:
-        """Return the command of a job. It replaces the image's entrypoint, so that tini has to be named again.
+        """Return the command of a job. It replaces the image's entrypoint, so it must name tini again.
 
-        Without it `prefect` would be the container's first process, which hears no signal: a job that is to be stopped would
-        go on until it is killed.
+        Without tini, `prefect` would be the container's first process, which gets no signal: a job told to stop would go on
+        until it is killed.
         """
         return "tini -- prefect flow-run execute"
 
@@ -174,7 +174,7 @@ class Place:
 
     @classmethod
     def read(cls, text: str | None) -> "Place | None":
-        """Return the place that an infrastructure_pid names, None where it is none of ours."""
+        """Return the place that an infrastructure_pid names, None if it is not one of ours."""
         scheme, _, rest = (text or "").partition(":")
         region, _, run = rest.partition(":")
         return cls(region, run) if scheme == _SCHEME and region != _STARTING and region and run else None
@@ -208,14 +208,14 @@ def explanation(place: Place, job: JobRun | None, *, overdue: float | None = Non
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of a flow run whose job run has ended."""
+    """The state and message for a flow run whose job run has ended."""
 
     state: Literal["Cancelled", "Crashed"]
     message: str
 
 
 def verdict(state: StateType | None, job: JobRun | None, why: str) -> Verdict | None:
-    """Return what a flow run becomes, given its state after its job ended; None where it has said how it ended itself."""
+    """Return what a flow run becomes, given its state after its job ended; None if it reported its own end."""
     if state == StateType.CANCELLING:
         return Verdict("Cancelled", f"cancelled; {why}")
     if state == StateType.PENDING:

@@ -1,8 +1,8 @@
 """The worker of work pools of type `scaleway`: a Serverless Job run per flow run.
 
-Each job run is followed until it has ended: the flow says itself how it ended, unless it can't any more (no memory left, an
-image that does not exist, a job stopped by hand); then the worker says it for it, with Scaleway's reason.
-A worker that starts takes up again the jobs that another one started: infrastructure_pid says where they run.
+The worker follows each job run to its end. The flow reports how it ended; if it can't (no memory left, an image that does
+not exist, a job stopped by hand), the worker does, with Scaleway's reason. A worker that starts takes up the jobs that
+another one started: infrastructure_pid says where they run.
 """
 
 import os
@@ -39,7 +39,7 @@ from deployment.scaleway.jobs import (
 )
 from multischema.errors import EtlError, UsageError
 
-_START = "PREFECT__SCALEWAY_START"  # tells the job runs of one start from others: an unanswered start may have been done
+_START = "PREFECT__SCALEWAY_START"  # identifies the job runs of one start: an unanswered start may have succeeded
 _WORKER_LABEL = "prefect.worker.name"
 _PAGE = 200
 _KILL_PATIENCE = 30.0
@@ -48,11 +48,11 @@ Answer = TypeVar("Answer")
 
 
 class ScalewayResult(BaseWorkerResult):
-    """The end of a job run. Its status code is always 0: what there is to say has been said to the flow run already."""
+    """The end of a job run. Its status code is always 0: the flow run already has the outcome."""
 
 
 class _NotWanted(Exception):
-    """The flow run was cancelled, or went on elsewhere, before its job was started."""
+    """The flow run was cancelled, or moved elsewhere, before its job started."""
 
 
 class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, ScalewayResult]):
@@ -81,7 +81,7 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
 
     @property
     def jobs(self) -> Jobs:
-        """Return the door to Scaleway. Raises UsageError where the environment has no secret key."""
+        """Return the door to Scaleway. Raises UsageError if the environment has no secret key."""
         if self._door is None:
             self._door = Jobs.from_environment(os.environ)
         return self._door
@@ -130,7 +130,7 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
         configuration: ScalewayJobConfiguration,  # noqa: ARG002
         grace_seconds: int = 30,  # noqa: ARG002
     ) -> None:
-        """Stop a job run. Raises InfrastructureNotFound where there is none, InfrastructureNotAvailable where it can't."""
+        """Stop a job run. Raises InfrastructureNotFound if there is none, InfrastructureNotAvailable if it can't."""
         place = Place.read(infrastructure_pid)
         if is_starting(infrastructure_pid):
             raise InfrastructureNotFound("no Scaleway job was started yet")
@@ -164,7 +164,7 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
     # To start a job run.
 
     async def _start(self, flow_run: FlowRun, configuration: ScalewayJobConfiguration) -> Place:
-        """Start a job run, and only one. Raises EtlError where Scaleway, or we, refuse; _NotWanted."""
+        """Start a job run, and only one. Raises EtlError if Scaleway refuses, or we do; _NotWanted."""
         definition_id, argv = configuration.definition(), configuration.argv()
         environment = {**configuration.environment(), _START: str(uuid4())}
         region = configuration.region
@@ -223,7 +223,7 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
             await anyio.sleep(pause)
 
     async def _check_wanted(self, flow_run: FlowRun) -> None:
-        """Raise _NotWanted where the flow run is not Pending any more; a cancelled one becomes Cancelled."""
+        """Raise _NotWanted if the flow run is no longer Pending; a cancelled one becomes Cancelled."""
         try:
             state = (await self.client.read_flow_run(flow_run.id)).state
         except httpx.HTTPError:
@@ -235,14 +235,14 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
         raise _NotWanted(f"no Scaleway job is started: flow run {flow_run.id} is {state.name}")
 
     async def _remember(self, flow_run: FlowRun, place: Place) -> None:
-        """Write where the flow run runs: sooner than Prefect does it, so that a worker killed just now loses no job."""
+        """Record where the flow run runs, sooner than Prefect does, so that a worker killed right now loses no job."""
         try:
             await self.client.update_flow_run(flow_run.id, infrastructure_pid=str(place))
         except Exception as error:  # the job is followed all the same
             self._logger.warning("infrastructure_pid could not be written (%s)", type(error).__name__)
 
     async def _give_back(self, flow_run_id: UUID) -> None:
-        """Schedule again a flow run whose job was not started: the worker is being stopped, or was killed."""
+        """Reschedule a flow run whose job was not started: the worker is stopping, or was killed."""
         message = "the worker was stopped before it started a job: scheduled again"
         try:
             await self.client.set_flow_run_state(flow_run_id, Scheduled(message=message))
@@ -310,7 +310,7 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
                 return found
 
     async def _take_up(self, flow_run: FlowRun, place: Place | None) -> None:
-        """Follow the job of a flow run that was left; none where it is unknown whether it was started."""
+        """Follow the job of an abandoned flow run, unless it is unknown whether it started."""
         slot = self._take_slot(flow_run.id)
         try:
             configuration = await self._configuration_of(flow_run)
@@ -333,15 +333,15 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
                 self._release_limit_slot(flow_run.id)
 
     async def _find_started(self, flow_run: FlowRun, configuration: ScalewayJobConfiguration) -> Place | None:
-        """Return where a flow run runs whose worker was killed as it started the job; else give the flow run back."""
+        """Return where a flow run runs whose worker was killed as it started the job, or give the flow run back."""
         try:
             region, definition = configuration.region, configuration.definition()
             job = await asked(self.jobs.find, region, definition, "PREFECT__FLOW_RUN_ID", str(flow_run.id))
         except Unanswered:
             return None  # the next sync asks again
         except EtlError:
-            job = None  # it would have been told before a start, and will be again
-        # as it is now: it may have ended since it was found to be left
+            job = None  # we would have heard that before a start, and will again
+        # as it is now: it may have ended since we found it abandoned
         state = (await self.client.read_flow_run(flow_run.id)).state
         is_running = state is not None and state.is_running()
         if job and (is_running or not job.ended):
@@ -356,7 +356,7 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
         return None
 
     async def _configuration_of(self, flow_run: FlowRun) -> ScalewayJobConfiguration:
-        """Return the job variables that a flow run was started with, the defaults where they can't be had any more."""
+        """Return the job variables that a flow run started with, or the defaults if they are gone."""
         try:
             return await self.job_configuration.resolve_for_flow_run(
                 flow_run,
@@ -370,7 +370,7 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
             return self.job_configuration()
 
     def _take_slot(self, flow_run_id: UUID) -> bool:
-        """Take one of the worker's `--limit` slots, if one is free: a job that runs is followed in any case."""
+        """Take one of the worker's `--limit` slots if one is free: a running job is followed in any case."""
         if self._limiter is None:
             return False
         try:
