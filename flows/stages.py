@@ -278,7 +278,7 @@ class Stages:
             on_start(process.pid)  # also its process group
             with suppress(RuntimeError):  # it says no more than the exit status does
                 process.wait_for_completion()
-            return Outcome(process.return_code, "", complaints.read_text(errors="replace"))
+            return Outcome(process.return_code, b"", complaints.read_text(errors="replace"))
 
     def _say_waiting(self, schema: str) -> None:
         log().info(f"waiting for another run of schema {schema}, at most {self.job.lock_wait} s")

@@ -61,11 +61,6 @@ class Job:
         """Return the name of the run's sessions, on both servers."""
         return f"multi-schema-postgres-etl {self.app} {self.id}"
 
-    @property
-    def restoring(self) -> str:
-        """Return the name of the sessions of the run's pg_restore, so that a later run can find and end them."""
-        return f"{self.application} restore"
-
 
 _HIDDEN = "^etl_(staging|old)_"
 _LONGEST_NAME = 63

@@ -159,7 +159,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation by its schema and name."""
+    """A relation or a type by its schema and name."""
 
     schema: str
     name: str
@@ -204,3 +204,13 @@ class IndexDefinition:
 
     oid: int
     definition: str
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """A table of a raw schema: its number, whether it is this role's, and what somebody else put on it."""
+
+    name: str
+    oid: int
+    own: bool
+    guest: str | None

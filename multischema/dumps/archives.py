@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from multischema.catalog.flat import literal_default
 from multischema.errors import (
     FEWER_CONNECTIONS,
     FREE_SPACE,
@@ -19,49 +18,24 @@ from multischema.errors import (
 )
 
 LOCK_TIMEOUT_MS = 10_000  # a dump that waits for a migration's lock would have all others wait behind it
-# Of the structure in a backup: what rows and their keys need. Defaults, triggers, policies, views and rights have no part.
-STRUCTURE = (
-    *("SHELL TYPE", "TYPE", "DOMAIN", "COLLATION", "FUNCTION", "AGGREGATE", "OPERATOR", "OPERATOR FAMILY", "OPERATOR CLASS"),
-    *("TEXT SEARCH DICTIONARY", "TEXT SEARCH CONFIGURATION", "CAST", "TABLE", "TABLE ATTACH", "CONSTRAINT", "INDEX"),
-    *("INDEX ATTACH", "FK CONSTRAINT", "COMMENT"),
-)
+# What is read of a backup's structure: what rows and their keys need; no function, trigger, policy, view or right.
+STRUCTURE = ("TYPE", "DOMAIN", "TABLE", "TABLE ATTACH", "CONSTRAINT", "INDEX", "INDEX ATTACH", "FK CONSTRAINT", "COMMENT")
 _KINDS = sorted(
     (
         *STRUCTURE,
         "FOREIGN TABLE",
         "TABLE DATA",
-        "SEQUENCE SET",
-        "SEQUENCE OWNED BY",
-        "MATERIALIZED VIEW DATA",
-        "DEFAULT ACL",
     ),
     key=len,
     reverse=True,
 )
 _ENTRY = re.compile(rf"\d+; \d+ \d+ (?P<kind>{'|'.join(_KINDS)}|\S+) (?P<names>.*)")
-_HEADER = re.compile(
-    r"^--\n-- (?:Data for )?Name: (?P<name>.*); Type: (?P<kind>.*?); Schema: (?P<schema>.*); Owner: .*\n--\n", re.M
-)
-_DEFAULT = re.compile(
-    r"""^(?P<column>\ {4}(?:"(?:[^"]|"")*"|\w+)\ (?:"(?:[^"]|"")*"|[^"'\n])*?)
-        \ DEFAULT\ (?P<value>(?:'(?:[^']|'')*'|[^'\n])*?)(?P<rest>(?:\ NOT\ NULL)?,?)$""",
-    re.M | re.X,
-)
-_NAME = r'(?:"(?:[^"]|"")*"|[^\s".,()]+)'
-_PARENTS = re.compile(rf"^INHERITS \((?P<names>{_NAME}\.{_NAME}(?:, {_NAME}\.{_NAME})*)\)", re.M)
-_ROOT = re.compile(rf"^ALTER TABLE (?:ONLY )?(?P<names>{_NAME}\.{_NAME}) ATTACH PARTITION ")
 _LOST = (
     "server closed the connection",
     "connection to server",
     "terminating connection",
     "SSL",
     "no connection to the server",
-)
-_BROKEN = (
-    *("end of file", "magic string", "not appear to be a valid archive", "text format dump", "corrupt tar", "TOC file"),
-    *("could not uncompress", "could not read", "could not find header", "unsupported version", "incomplete tar", "toc.dat"),
-    *("input file", "data file", "could not find block", "could not parse", "unrecognized data block", "entry ID"),
-    *("does not exist", "unexpected data"),
 )
 _NO_PROGRAM = 127
 _ROWS = ("COPY failed", "contents of table", "COPY ", "could not execute query")
@@ -89,21 +63,17 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Relative:
-    """A table or partition that a backup's table has rows in, and that is not restored with it."""
-
-    table: str
-    schema: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What a command came to: its exit status, what it printed, what it complained of."""
 
     status: int
-    output: str
+    printed: bytes
     complaints: str
+
+    @property
+    def output(self) -> str:
+        """Return what it printed as text."""
+        return self.printed.decode(errors="replace")
 
 
 @dataclass(frozen=True)
@@ -177,30 +147,21 @@ def dump(
     )
 
 
-def restore(environment: Mapping[str, str], connection: str, archive: str, entries: str, jobs: int) -> Command:
-    """Return the command that restores the rows that a list of entries names; `entries` is the list's file."""
-    return Command(
-        "pg_restore",
-        (
-            f"--dbname={connection}",
-            f"--jobs={jobs}",
-            f"--use-list={entries}",
-            *("--data-only", "--no-owner", "--no-privileges", archive),
-        ),
-        environment,
-    )
-
-
 def contents(archive: str) -> Command:
     """Return the command that lists a dump's entries."""
     return Command("pg_restore", ("--list", archive))
 
 
 def structure(archive: str, entries: str) -> Command:
-    """Return the command that prints the statements of a list of entries."""
+    """Return the command that prints the statements of a list of entries, after those that set up a session."""
     return Command(
         "pg_restore", ("--file=-", "--schema-only", f"--use-list={entries}", "--no-owner", "--no-privileges", archive)
     )
+
+
+def rows(archive: str, entry: str) -> Command:
+    """Return the command that prints the rows of a table; `entry` is the file of a list with that entry alone."""
+    return Command("pg_restore", ("--file=-", "--data-only", f"--use-list={entry}", archive))
 
 
 def read_contents(output: str) -> list[Entry]:
@@ -221,38 +182,6 @@ def rows_of(entries: Sequence[Entry], schema: str, tables: Iterable[str]) -> dic
         if names:
             found[max(names, key=len)].append(entry)
     return found
-
-
-def statements_of(script: str) -> list[tuple[str, str, str, str]]:
-    """Return what a script of pg_restore consists of: kind, schema, name and statement of each entry."""
-    headers = list(_HEADER.finditer(script))
-    ends = [*(header.start() for header in headers[1:]), len(script)]
-    return [
-        # settings may follow a statement, and a text in it may hold empty lines
-        (header["kind"], header["schema"], header["name"], script[header.end() : end].rpartition("\n\n\n")[0].strip())
-        for header, end in zip(headers, ends, strict=True)
-    ]
-
-
-def relatives_of(statements: Sequence[tuple[str, str, str, str]], schema: str) -> list[Relative]:
-    """Return what stands in other schemas, or is foreign, and has rows of a table of this schema."""
-    found = []
-    for kind, within, name, statement in statements:
-        if within == schema and kind != "FOREIGN TABLE":
-            continue
-        if match := (_ROOT if kind == "TABLE ATTACH" else _PARENTS).search(statement):
-            names = [_unquoted(part) for part in re.findall(_NAME, match["names"])]  # schema and name of each
-            found += [
-                Relative(parent, within, name)
-                for place, parent in zip(names[::2], names[1::2], strict=True)
-                if place == schema
-            ]
-    return found
-
-
-def without_defaults(statement: str) -> str:
-    """Return a CREATE TABLE of pg_dump without defaults that are computed: each column stands on a line of its own."""
-    return _DEFAULT.sub(lambda m: m[0] if literal_default(m["value"]) is not None else m["column"] + m["rest"], statement)
 
 
 def failure(command: Command, side: str, doing: str, outcome: Outcome) -> EtlError:
@@ -285,11 +214,6 @@ def errors_of(outcome: Outcome) -> list[str]:
     return [line for line in found if line and "unrecognized configuration parameter" not in line]
 
 
-def ignored_errors(outcome: Outcome) -> bool:
-    """Tell whether pg_restore came to its end, past errors."""
-    return "warning: errors ignored on restore" in outcome.complaints
-
-
 def unreadable(file: str, outcome: Outcome) -> EtlError:
     """Return our error for a file that is no dump, or not a whole one."""
     said = next(iter(errors_of(outcome)), "")
@@ -305,12 +229,6 @@ def unreadable(file: str, outcome: Outcome) -> EtlError:
     )
 
 
-def is_broken(outcome: Outcome) -> bool:
-    """Tell whether pg_restore complained of the dump, not of the server."""
-    errors = errors_of(outcome)
-    return bool(errors) and not _quotes_rows(errors[0]) and any(word in errors[0] for word in _BROKEN)
-
-
 def _quotes_rows(text: str) -> bool:
     return any(word in text for word in _ROWS)
 
@@ -323,11 +241,6 @@ def _of_rows(text: str) -> str:
     lost = next((word for word in _LOST if word in text), None)
     reason = safe[0] if safe else lost or "its message may quote a row, and stands in the server's log only"
     return f"table {table[1]}: {reason}" if table else reason
-
-
-def _unquoted(name: str) -> str:
-    """Return a name that a statement spells."""
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def _printed(name: str) -> str:

@@ -3,10 +3,12 @@
 import os
 import signal
 import subprocess
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, cast
 
-from multischema.dumps.archives import Command, Outcome
+from multischema.dumps.archives import Command, Outcome, unreadable
+from multischema.errors import DumpError
 
 RunCommand = Callable[[Command, Callable[[int], None]], Outcome]
 
@@ -26,7 +28,7 @@ def run_command(command: Command, on_start: Callable[[int], None] = lambda group
             start_new_session=True,
         )
     except FileNotFoundError:
-        return Outcome(127, "", f"{command.program}: error: there is no such program")
+        return Outcome(127, b"", f"{command.program}: error: there is no such program")
     with process:
         try:
             on_start(process.pid)
@@ -34,7 +36,39 @@ def run_command(command: Command, on_start: Callable[[int], None] = lambda group
         except BaseException:
             kill(process.pid)
             raise
-    return Outcome(process.returncode, output.decode(errors="replace"), complaints.decode(errors="replace"))
+    return Outcome(process.returncode, output, complaints.decode(errors="replace"))
+
+
+@contextmanager
+def reading(command: Command, complaints: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """Give what pg_restore prints of a dump, to be read to its end; what it complains of goes to a file.
+
+    It is killed where not all is read; EOFError says that something is missing at the end. Raises DumpError, with the dump's
+    name, where it fails.
+    """
+    process = subprocess.Popen(
+        [command.program, *command.arguments],
+        env={**os.environ, **command.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        start_new_session=True,
+    )
+    with process:
+        missing = ""
+        try:
+            yield cast(IO[bytes], process.stdout)
+        except EOFError as error:
+            missing = str(error)
+        except BaseException:
+            kill(process.pid)
+            raise
+        status = process.wait()
+    if missing and not status:
+        raise DumpError(f"dump {name}: {missing}")
+    if status:
+        complaints.seek(0)
+        raise unreadable(name, Outcome(status, b"", complaints.read().decode(errors="replace")))
 
 
 def kill(group: int) -> None:

@@ -108,12 +108,15 @@ def _drop_objects(connection: Connection, schema: str, made: Record, deadline: f
 
 
 def _dropped(connection: Connection, statement: sql.Composed) -> bool:
+    """Tell whether something is gone; whatever keeps it must not keep the rest."""
     try:
         connection.execute(statement)
-    except (errors.LockNotAvailable, errors.DependentObjectsStillExist):
-        return False
     except (errors.UndefinedTable, errors.UndefinedObject, errors.UndefinedFunction):
-        pass  # something else took it along
+        return True  # it went with something else
+    except psycopg.Error as error:
+        if error.sqlstate is None or error.sqlstate.startswith(("08", "57P")):
+            raise  # the server is gone
+        return False
     return True
 
 

@@ -1,5 +1,5 @@
--- The schemas with the ETL's raw data, which have its marker. The marker's comment is the name of the sessions of the run's
--- pg_restore and, on a second line, what the run makes there; versions before 1.0 did not write that line.
+-- The schemas with the ETL's raw data, which have its marker. The marker's comment is the name of the run's sessions and, on a second
+-- line, what the run makes there; versions before 1.0 did not write that line.
 SELECT n.nspname::text AS schema,
        split_part(obj_description(t.oid, 'pg_type'), E'\n', 1) AS application,
        nullif(split_part(obj_description(t.oid, 'pg_type'), E'\n', 2), '')::json AS made

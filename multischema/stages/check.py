@@ -31,6 +31,7 @@ from multischema.rules import file
 from multischema.rules.file import Rules
 from multischema.rules.gaps import Findings, compare
 from multischema.stages import documents, others, preconditions, raw_schema, reader
+from multischema.stages.backup import Structure
 from multischema.stages.restore import restore_structure
 from multischema.stages.run import Run, refuse_origin_as_target
 from multischema.statements import raw
@@ -76,7 +77,7 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     parsed = file.parse(rules_text)
     unusable = _check_servers(run)
     notes: list[str] = []
-    relatives: list[archives.Relative] = []
+    structure: Structure | None = None
     if lock and not unusable and not (run.lock and not run.lock.closed):
         run.lock = run.sessions.open(run.target)
         locks.take_lock(run.lock, run.job.schema, run.job.lock_wait, on_wait)
@@ -86,9 +87,10 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
         # with clear_raw what others have there is dropped: only where nothing else is wrong
         if wrong := [*_check_target(run, facts), *_check_standing(run, None)]:
             raise CheckError(*wrong)
-        notes, relatives = restore_structure(run, Path(run.job.from_dump), on_wait)
+        structure = restore_structure(run, Path(run.job.from_dump), on_wait)
+        notes += structure.warnings
     plan, problems = _check_schemas(run, facts, parsed, unusable)
-    problems += preconditions.backup_problems(run.job.from_dump, plan, relatives) if plan else []
+    problems += preconditions.backup_problems(run.job.from_dump, plan, structure) if plan and structure else []
     if run.job.restores:
         problems = [*_check_dump(run, facts, plan, unusable), *problems]  # a snippet to paste comes last
     if plan is None or problems:
@@ -238,11 +240,9 @@ def _check_dump(run: Run, facts: _Facts, plan: Plan | None, unusable: Mapping[st
     reason = illegal_raw(run.job.raw_schema, run.job.schema)
     if reason:
         return [*problems, f"target: schema {run.job.raw_schema} can't hold raw data: {reason}"]
-    if not unusable:
-        for database in [run.target] if run.job.from_dump else [run.origin, run.target]:
-            refused = refused_settings(run.sessions, database)
-            problems += [preconditions.settings_problem(database.side, refused)] if refused else []
     if not unusable and not run.job.from_dump:
+        refused = refused_settings(run.sessions, run.origin)
+        problems += [preconditions.settings_problem(run.origin.side, refused)] if refused else []
         server = facts.origin
         with run.sessions.lend(run.origin) as connection, translated(run.origin.side, "reading the catalog"):
             leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in plan.copied]) if plan else []

@@ -7,13 +7,13 @@ from psycopg import sql
 from multischema.catalog.objects import EventTrigger, Leaf, MadeTable, MissingType, Readable, Stranger
 from multischema.catalog.servers import Server, Target
 from multischema.catalog.tables import Catalog, Table
-from multischema.dumps.archives import Relative
 from multischema.job import illegal_schema
 from multischema.plan import record
 from multischema.plan.plan import Plan
 from multischema.plan.tables import plan_table
 from multischema.rules.file import Rules
 from multischema.rules.gaps import missing_columns
+from multischema.stages.backup import Structure
 from multischema.statements import rights
 from multischema.words import plural, some
 
@@ -225,14 +225,21 @@ def dump_problems(side: str, server: Server, leaves: Sequence[Leaf]) -> list[str
     ]
 
 
-def backup_problems(file: str, plan: Plan, relatives: Sequence[Relative]) -> list[str]:
-    """Return a line for each table or partition in a backup that holds rows of a copied table and is not restored."""
-    copied = {table.name for table in plan.copied}
-    return [
+def backup_problems(file: str, plan: Plan, structure: Structure) -> list[str]:
+    """Return a line for each copied table whose rows or values a backup has not, or has elsewhere."""
+    copied = {table.name: table for table in plan.copied}
+    elsewhere = [
         f"dump {file}: table {each.table} has rows in {each.schema}.{each.name}, which is not restored with it; use mode "
         "stream, or truncate the table in the rules"
-        for each in sorted(relatives, key=lambda each: (each.table, each.schema, each.name))
+        for each in sorted(structure.relatives, key=lambda each: (each.table, each.schema, each.name))
         if each.table in copied
+    ]
+    return elsewhere + [
+        f"dump {file}: column {table}.{name} is computed by {code}, which is code of the backup and is not run; use mode "
+        "stream, or truncate the table in the rules"
+        for (table, name), code in sorted(structure.uncomputed.items())
+        if (published := copied.get(plan.catalog.partitions.get(table, table)))
+        and any(column.name == name and column.is_read for column in published.columns)
     ]
 
 

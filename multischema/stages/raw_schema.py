@@ -1,26 +1,21 @@
 """The raw schema of the target, where `dump` mode restores rows before they are masked: `public`, or the origin's schema."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-import psycopg
 from psycopg import errors, sql
 
-from multischema.catalog.objects import Member, NotNull, RawKey, RawSchema, Readable, TableGrant
-from multischema.dumps import archives
-from multischema.errors import CheckError, DatabaseError
+from multischema.catalog.objects import Member, RawKey, RawSchema, RawTable, Readable, TableGrant
+from multischema.errors import CheckError, VerifyError
 from multischema.job import Job, hidden_pattern
 from multischema.plan.plan import Plan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.dropping import drop_members
-from multischema.postgres.errors import describe, translated
+from multischema.postgres.errors import translated
 from multischema.postgres.locks import try_lock
-from multischema.postgres.questions import ask, ask_values, one_moment, query, read_server
+from multischema.postgres.questions import ask, one_moment, query, read_server
 from multischema.stages.preconditions import exposed_problems, raw_problems
 from multischema.statements import building, raw
-
-# What a computed default may ask for and the target lacks: a function, a table (of nextval), a schema, another object
-_LACKING = ("42883", "42P01", "3F000", "42704")
 
 
 def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
@@ -64,7 +59,7 @@ def enter(connection: Connection, job: Job, schema: str, made: Sequence[str]) ->
     with translated("target", f"preparing schema {schema}"), connection.transaction():
         if schema != "public":
             connection.execute(raw.create_schema(schema))
-        for statement in raw.mark(schema, job.restoring, made):
+        for statement in raw.mark(schema, job.application, made):
             connection.execute(statement)
     if job.clear_raw:
         drop_members(connection, schema, None, others=True, keep_marker=True)
@@ -82,50 +77,32 @@ def create_tables(connection: Connection, plan: Plan, schema: str) -> None:
             connection.execute(statement)
 
 
-def execute_structure(connection: Connection, statements: Sequence[tuple[str, str, str, str]], schema: str) -> list[str]:
-    """Create what a backup's structure says, and return a warning for each key or index that can't be.
+def identities(connection: Connection, schema: str) -> dict[str, int]:
+    """Return the numbers of the tables that this role has in a raw schema, by name."""
+    return {row.name: row.oid for row in ask(connection, RawTable, "raw_tables", schema=schema, tables=None) if row.own}
 
-    What only a default needs is left out. Raises DatabaseError with a line for each table and type that can't be created.
+
+def refuse_others(connection: Connection, schema: str, made: Mapping[str, int]) -> None:
+    """Raise VerifyError where a raw table is not the one that was made, or others put something on it.
+
+    Who owns the schema or the database may drop our tables, and have rows arrive in one of their own.
     """
-    problems, warnings = [], []
-    with translated("target", "restoring the structure"):
-        connection.execute("SET check_function_bodies = off")  # they name what is created after them
-    names = [name for kind, within, name, _ in statements if within == schema and kind in ("CONSTRAINT", "FK CONSTRAINT")]
-    renaming = building.may_be_of_not_null(names)
-    for kind, within, name, statement in statements:
-        if within != schema:
-            continue
-        reason = _tried(connection, statement)
-        if reason is not None and kind == "TABLE" and reason.sqlstate in _LACKING:
-            reason = _tried(connection, archives.without_defaults(statement))
-        if reason is None and kind == "TABLE" and renaming:
-            _rename_not_null(connection, schema)
-        if reason is None:
-            continue
-        if isinstance(reason, psycopg.OperationalError) and reason.sqlstate is None:
-            with translated("target", "restoring the structure"):
-                raise reason
-        line = f"{kind.lower()} {name}: {describe(reason)}"
-        if kind in ("TABLE", "TABLE ATTACH"):
-            problems.append(f"target: the backup's {line}; create what is missing, such as the extension that has it")
-        elif kind in ("CONSTRAINT", "INDEX", "FK CONSTRAINT"):
-            warnings.append(f"of the backup, left out: {line}")
+    with translated("target", f"comparing the tables of schema {schema}"):
+        found = {row.name: row for row in ask(connection, RawTable, "raw_tables", schema=schema, tables=list(made))}
+    problems = []
+    for name, oid in made.items():
+        row = found.get(name)
+        if not row or row.oid != oid or not row.own:
+            problems.append(f"target: raw table {schema}.{name} is not the one that this run made; see who may create there")
+        elif row.guest:
+            problems.append(f"target: {row.guest} is on raw table {schema}.{name}; see who may alter it")
     if problems:
-        raise DatabaseError(*problems)
-    return warnings
-
-
-def _rename_not_null(connection: Connection, schema: str) -> None:
-    """Give way to keys that have the names of NOT NULL: before tables are attached to others, and names are in families."""
-    with translated("target", "restoring the structure"):
-        for row in ask(connection, NotNull, "names_of_not_null", schema=schema, pattern=building.NAME_OF_NOT_NULL):
-            connection.execute(raw.rename_not_null(row.table, row.name, row.oid))
+        raise VerifyError(*problems)
 
 
 def empty(connection: Connection, job: Job, plan: Plan) -> None:
-    """Take from the raw tables of a backup what a first attempt to restore it left, and end what still works at it."""
+    """Take from the raw tables of a backup what a first attempt to restore it left."""
     with translated("target", f"emptying schema {job.raw_schema}"):
-        query(connection, "end_sessions", application=job.restoring)
         if plan.copied:
             connection.execute(raw.truncate([sql.Identifier(job.raw_schema, table.name) for table in plan.copied]))
 
@@ -137,7 +114,7 @@ def strip(connection: Connection, schema: str) -> None:
             if row.what == "constraint":
                 connection.execute(raw.drop_constraint(row.table, row.name))
             elif row.identity is not None:
-                connection.execute(raw.drop("INDEX", row.identity))
+                connection.execute(raw.drop_index(row.identity))
             else:
                 connection.execute(raw.unanalyzed(row.table))
                 with suppress(errors.FeatureNotSupported):  # a column of another table is of its row type
@@ -145,16 +122,11 @@ def strip(connection: Connection, schema: str) -> None:
 
 
 def hide(connection: Connection, schema: str) -> None:
-    """Take the raw tables, still empty, from all other roles: default privileges grant more often than people know.
-
-    A function of a backup's that ran with this role's rights would read them for whoever calls it.
-    """
+    """Take the raw tables, still empty, from all other roles: default privileges grant more often than people know."""
     with translated("target", f"hiding the tables of schema {schema}"):
         granted = ask(connection, TableGrant, "raw_grants", schema=schema)
         for statement in raw.hide([(row.table, row.role) for row in granted]):
             connection.execute(statement)
-        for routine in ask_values(connection, str, "raw_security_definers", schema=schema):
-            connection.execute(raw.disarm(routine))
 
 
 def exposed(connection: Connection, job: Job, schema: str) -> list[str]:
@@ -218,12 +190,3 @@ def _staying(connection: Connection, schema: str) -> list[str]:
         for row in rows
         if not row.is_marker
     ]
-
-
-def _tried(connection: Connection, statement: str) -> psycopg.Error | None:
-    """Execute a statement of a dump; return the error where the server refused."""
-    try:
-        connection.execute(statement.encode())
-    except psycopg.Error as error:
-        return error
-    return None

@@ -1,27 +1,27 @@
-"""The restore stage: the rows of a dump into raw tables of the target."""
+"""The restore stage: the rows of a dump into raw tables of the target. pg_restore reads the dump, and knows no server."""
 
-from collections.abc import Callable, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from multischema.catalog import backup as backups
 from multischema.catalog.objects import Leaf, Size
+from multischema.catalog.tokens import statements_of
 from multischema.dumps import archives
-from multischema.dumps.directory import is_tar
 from multischema.dumps.programs import run_command
+from multischema.dumps.rows import read_rows
 from multischema.errors import CheckError, DumpError, VerifyError
 from multischema.plan.plan import Plan
 from multischema.postgres import locks
 from multischema.postgres.errors import translated
 from multischema.postgres.questions import ask
-from multischema.stages import raw_schema
+from multischema.stages import backup, raw_schema
+from multischema.stages.backup import Structure
 from multischema.stages.dump import Dumped
 from multischema.stages.reader import verify_readable
-from multischema.stages.run import (
-    Run,
-    naming_triggers,
-    refuse_origin_as_target,
-    run_program,
-)
+from multischema.stages.run import Run, in_parallel, naming_triggers, refuse_origin_as_target
 from multischema.statements import raw
 
 
@@ -69,12 +69,10 @@ def raw_sizes(run: Run) -> dict[str, int]:
         return {row.name: row.bytes or 0 for row in ask(connection, Size, "sizes", schema=run.job.raw_schema)}
 
 
-def restore_structure(run: Run, file: Path, on_wait: Callable[[str], None]) -> tuple[list[str], list[archives.Relative]]:
-    """Create the tables of a backup in the raw schema, empty, with their keys and indexes.
+def restore_structure(run: Run, file: Path, on_wait: Callable[[str], None]) -> Structure:
+    """Make the tables of a backup in the raw schema, empty, with their keys and indexes.
 
-    Return warnings, and what stands elsewhere with rows of these tables, which is not restored.
-
-    Raises DumpError for a file that is no dump, DatabaseError for what the target can't create.
+    Raises DumpError for a file that is no dump, or not understood; DatabaseError for what the target can't have.
     """
     if not file.exists():
         raise DumpError(f"dump {file}: there is no such file")
@@ -85,23 +83,20 @@ def restore_structure(run: Run, file: Path, on_wait: Callable[[str], None]) -> t
         found = ", ".join(sorted({entry.names.split(" ")[0] for entry in entries if entry.kind == "TABLE"})) or "none"
         raise DumpError(f"dump {file}: it holds no table of schema {run.job.raw_schema}; its schemas with tables: {found}")
     related = [entry for entry in entries if entry.kind in ("TABLE", "FOREIGN TABLE", "TABLE ATTACH")]
-    asked = [entry for entry in entries if entry in wanted or entry in related]
-    listed = run.directory.write("structure", "".join(f"{entry.line}\n" for entry in asked))
+    listed = run.directory.write("structure", "".join(f"{e.line}\n" for e in entries if e in wanted or e in related))
     printed = run_command(archives.structure(str(archive), listed))
     if printed.status:
         raise archives.unreadable(str(file), printed)
-    statements = archives.statements_of(printed.output)
-    # of a function its arguments stand behind the name
-    names = {
-        part for _, within, name, _ in statements if within == run.job.raw_schema for part in (name, name.partition("(")[0])
-    }
-    _enter_raw(run, sorted(names), on_wait)
+    try:
+        items = backups.read(statements_of(backups.decoded(printed.printed)))
+    except DumpError as error:
+        raise DumpError(f"dump {file}: {error}") from None
+    _enter_raw(run, backup.names_of(items, run.job.raw_schema), on_wait)
     connection = run.sessions.open(run.target)
     try:
-        wanted_kinds = [statement for statement in statements if statement[0] in archives.STRUCTURE]
-        warnings = raw_schema.execute_structure(connection, wanted_kinds, run.job.raw_schema)
+        structure = backup.create(connection, items, run.job.raw_schema)
         raw_schema.hide(connection, run.job.raw_schema)
-        return warnings, archives.relatives_of(statements, run.job.raw_schema)
+        return structure
     finally:
         run.sessions.close(connection)
 
@@ -114,25 +109,56 @@ def _enter_raw(run: Run, made: Sequence[str], on_wait: Callable[[str], None]) ->
 
 
 def _restore_rows(run: Run, plan: Plan, archive: Path) -> None:
-    """Have pg_restore fill the raw tables with the rows that a dump has of the copied ones."""
+    """Fill the raw tables with the rows that a dump has of the copied ones, as many tables at a time as the job says."""
     entries = _rows_of_dump(run, plan, archive)
-    listed = run.directory.write("entries", "".join(f"{entry.line}\n" for entry in entries))
-    environment = {**run.target.environment(), "PGAPPNAME": run.job.restoring}
-    jobs = 1 if is_tar(archive) else run.job.jobs  # pg_restore reads a tar in one go
-    command = archives.restore(environment, run.target.connection_string(), str(archive), listed, jobs)
-    outcome = run_program(run, run.target, command, "restore") if entries else archives.Outcome(0, "", "")
-    failed = outcome.status and (archives.errors_of(outcome) or not archives.ignored_errors(outcome))
-    if failed and archives.is_broken(outcome):
-        raise archives.unreadable(run.job.from_dump or str(archive), outcome)
-    if failed:
-        raise archives.failure(command, "target", "restore", outcome)
+    with translated("target", f"reading the catalog of schema {run.job.raw_schema}"):
+        made = raw_schema.identities(run.holder, run.job.raw_schema)
+
+    def fill(numbered: tuple[int, archives.Entry]) -> None:
+        number, entry = numbered
+        listed = run.directory.write(f"entry-{number}", f"{entry.line}\n")
+        _restore_entry(run, archives.rows(str(archive), listed), made, run.job.from_dump or str(archive))
+
+    in_parallel(run, fill, list(enumerate(entries)))
+    raw_schema.refuse_others(run.holder, run.job.raw_schema, made)
+
+
+def _restore_entry(run: Run, command: archives.Command, made: Mapping[str, int], dump: str) -> None:
+    """Copy the rows of an entry into its table, which is still the one that was made: all of them, or none.
+
+    The statement of the dump is read, never run; ours names the table and its columns.
+    """
+    schema = run.job.raw_schema
+    with (
+        run.sessions.lend(run.target) as connection,
+        translated("target", "restoring rows"),
+        tempfile.TemporaryFile(dir=run.directory.path) as complaints,
+    ):
+        with read_rows(command, complaints, dump) as rows:
+            table = rows.copy.table
+            if table.schema != schema or table.name not in made:
+                raise DumpError(f"dump {dump}: it holds rows of a table that it does not make")
+            with translated("target", f"restoring {table.name}"), connection.cursor() as cursor:
+                connection.execute("BEGIN")
+                connection.execute(raw.keep(schema, table.name))
+                raw_schema.refuse_others(connection, schema, {table.name: made[table.name]})
+                with cursor.copy(raw.copy_in(schema, table.name, rows.copy.columns, rows.encoding)) as sink:
+                    for chunk in rows.lines:
+                        sink.write(chunk)
+        connection.execute("COMMIT")  # not before pg_restore has ended well
 
 
 def contents_of(archive: Path, name: str) -> list[archives.Entry]:
+    """Return the entries of a dump, with their names in its encoding. Raises DumpError."""
     listed = run_command(archives.contents(str(archive)))
     if listed.status:
         raise archives.unreadable(name, listed)
-    return archives.read_contents(listed.output)
+    settings = run_command(archives.structure(str(archive), os.devnull))
+    try:
+        return archives.read_contents(listed.printed.decode(backups.codec_of(settings.printed)))
+    except (DumpError, UnicodeDecodeError) as error:
+        reason = error if isinstance(error, DumpError) else "its names are in no encoding"
+        raise DumpError(f"dump {name}: {reason}") from None
 
 
 def _rows_of_dump(run: Run, plan: Plan, archive: Path) -> list[archives.Entry]:

@@ -208,14 +208,14 @@ def _drop_staging(run: Run) -> None:
             with suppress(EtlError):
                 try:
                     if run.job.restores:
-                        raw_schema.drop_own(run.holder, run.job.raw_schema, run.job.restoring)
+                        raw_schema.drop_own(run.holder, run.job.raw_schema, run.job.application)
                     dropping.drop_schema(run.holder, run.job.staging)
                 except ConnectionLost:
                     with parting.lend(run.target) as connection:
                         dropping.drop_schema(connection, run.job.staging)
                         if run.job.restores:
                             locks.take_lock(connection, run.job.raw_schema, _RELEASE, lambda schema: None)
-                            raw_schema.drop_own(connection, run.job.raw_schema, run.job.restoring)
+                            raw_schema.drop_own(connection, run.job.raw_schema, run.job.application)
 
         ending = threading.Thread(target=drop, name="drop staging", daemon=True)
         ending.start()

@@ -15,7 +15,7 @@ from multischema.catalog.tables import Catalog, Column, Table, Type, fields_of, 
 from multischema.plan.plan import Plan
 from multischema.statements import building, grants
 
-# A domain that says: what stands in this schema is a run's. Its comment is the name of its pg_restore's sessions.
+# A domain that says: what stands in this schema is a run's. Its comment is the name of the run's sessions.
 MARKER = "etl_raw_data"
 # Autovacuum would copy the commonest names into pg_statistic, which is in the WAL, and in each backup made of it.
 _NO_STATISTICS = sql.SQL("autovacuum_enabled = false")
@@ -126,9 +126,30 @@ def create_tables(plan: Plan, schema: str) -> list[tuple[str, sql.Composed]]:
     ]
 
 
+def keep(schema: str, table: str) -> sql.Composed:
+    """Return the statement that keeps others from dropping, renaming or altering a table until the transaction ends."""
+    return sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(sql.Identifier(schema, table))
+
+
+def copy_in(schema: str, table: str, columns: Sequence[str], encoding: str) -> sql.Composed:
+    """Return the COPY that takes the lines of a dump."""
+    return sql.SQL("COPY {} {} FROM STDIN (ENCODING {})").format(
+        sql.Identifier(schema, table),
+        sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Identifier, columns))) if columns else sql.SQL(""),
+        sql.Literal(encoding),
+    )
+
+
 def drop(kind: str, identity: str) -> sql.Composed:
     """Return the statement that drops what pg_identify_object() names so; never what others built on it."""
+    # an aggregate that takes any row has another spelling for DROP AGGREGATE than its identity
+    kind = "ROUTINE" if kind in ("FUNCTION", "PROCEDURE", "AGGREGATE") else kind
     return sql.SQL("DROP {} {}").format(sql.SQL(kind), sql.SQL(identity))
+
+
+def drop_index(identity: str) -> sql.Composed:
+    """Return the statement that drops an index, as the server spells it, with the keys of partitions that belong to it."""
+    return sql.SQL("DROP INDEX {} CASCADE").format(sql.SQL(identity))
 
 
 def truncate(tables: Sequence[sql.Composable]) -> sql.Composed:
@@ -152,11 +173,6 @@ def hide(tables: Sequence[tuple[str, str | None]]) -> list[sql.Composed]:
         sql.SQL("REVOKE ALL ON TABLE {} FROM {} CASCADE").format(sql.SQL(table), grants.grantee(role))
         for table, role in tables
     ]
-
-
-def disarm(routine: str) -> sql.Composed:
-    """Return the statement that has a routine, as the server spells it, run with the rights of who calls it."""
-    return sql.SQL("ALTER ROUTINE {} SECURITY INVOKER").format(sql.SQL(routine))
 
 
 def drop_constraint(table: str, name: str) -> sql.Composed:

@@ -10,7 +10,7 @@ from psycopg import sql
 from demo import origins
 from multischema.errors import CheckError
 from tests.conftest import ROOT, Place
-from tests.support.cases import Case, runs, seen
+from tests.support.cases import Case, runs, seen, whatever_the_order
 from tests.support.clients import left_in
 from tests.support.dumps import MEMBERS, backup, nothing_left
 
@@ -44,13 +44,8 @@ def lines(place: Place, case: Case) -> tuple[list[str], list[str]]:
     """Return what the reader sees of a case, and what is expected."""
     found, expected = seen(place), case.text("expected.txt").splitlines()
     if case.directory.name in UNORDERED:
-        return [_sorted(line) for line in found], [_sorted(line) for line in expected]
+        return [whatever_the_order(line) for line in found], [whatever_the_order(line) for line in expected]
     return found, expected
-
-
-def _sorted(line: str) -> str:
-    column, _, values = line.partition(": ")
-    return f"{column}: {' | '.join(sorted(values.split(' | ')))}"
 
 
 def whole(place: Place) -> tuple[list[str], dict[str, list[tuple[str, ...]]]]:
@@ -59,7 +54,7 @@ def whole(place: Place) -> tuple[list[str], dict[str, list[tuple[str, ...]]]]:
     query = sql.SQL("SELECT t::text FROM {} AS t")
     rows = {name: sorted(place.read(query.format(sql.Identifier("shop", name)).as_string())) for name in tables}
     assert sum(map(len, rows.values())) > 1000
-    return [_sorted(line) for line in seen(place)], rows
+    return [whatever_the_order(line) for line in seen(place)], rows
 
 
 def prepared(case: Case, origin: str, target: str, make_place: Callable[..., Place]) -> Place:

@@ -149,3 +149,9 @@ def shown(value: str) -> str:
 def said(indent: str, comment: str | None) -> list[str]:
     """Return the line of a comment."""
     return [f"{indent}-- {json.dumps(comment, ensure_ascii=False)}"] if comment else []
+
+
+def whatever_the_order(line: str) -> str:
+    """Return a line of `seen` with the values of its rows in an order of their own."""
+    column, _, values = line.partition(": ")
+    return f"{column}: {' | '.join(sorted(values.split(' | ')))}"

@@ -10,7 +10,7 @@ import pytest
 
 from multischema import pipeline
 from tests.conftest import PROGRAMS, Place
-from tests.support.clients import left_in, program
+from tests.support.clients import left_in
 
 MEMBERS = """
 SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'public'
@@ -94,13 +94,3 @@ def cut(file: Path, share: float) -> None:
 
 
 WITH_EXTENSIONS = [name for name in PROGRAMS if name.startswith("system")]
-
-
-def after_restore(place: Place, directory: Path, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
-    """Have the target's superuser execute a statement as soon as pg_restore has come to its end."""
-    monkeypatch.setenv("PATH", str(directory), prepend=":")
-    (directory / "after.sql").write_text(statement)
-    psql = f'{PROGRAMS["18"] / "psql"} -qX -f {directory}/after.sql "{place.target_server.url(place.name)}"'
-    program(
-        directory, "pg_restore", f'"$real" "$@"; status=$?; [[ "$*" == *--dbname* ]] && {psql} >&2 </dev/null; exit $status'
-    )

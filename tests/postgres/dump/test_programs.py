@@ -89,7 +89,7 @@ def test_a_client_program_whose_session_is_ended_in_the_middle_of_a_table_is_an_
         proxy.go_on()
         result = run.ended()
     assert isinstance(result, ConnectionLost), result
-    assert str(result).startswith("origin shop: dump failed: " if name == "pg_dump" else "target: restore failed: ")
+    assert str(result).startswith("origin shop: dump failed: " if name == "pg_dump" else "target: restoring users failed: ")
     assert result.transient
     assert run_of_users(place) == 1
     nothing_left(place, private)
@@ -123,17 +123,18 @@ def test_a_pg_dump_that_is_told_to_end_in_the_middle_of_a_table_is_an_error_that
     nothing_left(place, private)
 
 
-def test_what_pg_restore_says_of_a_row_is_told_to_nobody(
+def test_what_the_target_says_of_a_row_of_a_dump_is_told_to_nobody(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, private: Path
 ) -> None:
     published(place)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     psql = f'{PROGRAMS["18"] / "psql"} -qX -c "ALTER TABLE public.users ALTER name TYPE int USING 0" "{place.target_url}"'
-    program(tmp_path, "pg_restore", f'[[ "$*" == *--dbname* ]] && {psql}; exec "$real" "$@"')
+    program(tmp_path, "pg_restore", f'[[ "$*" == *--data-only* ]] && {psql}; exec "$real" "$@"')
     with pytest.raises(EtlError) as failed:
         place.run(RULES, mode="dump")
     assert failed.value.problems == (
-        "target: restore failed: table users: its message may quote a row, and stands in the server's log only",
+        "target: restoring users failed: InvalidTextRepresentation (22P02); its message may quote a row, and stands in the "
+        "server's log only",
     )
     assert not failed.value.transient
     assert run_of_users(place) == 1

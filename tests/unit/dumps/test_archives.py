@@ -10,7 +10,7 @@ RESTORE = Command("pg_restore", (), {"LC_ALL": "fr_FR.UTF-8", "PGHOST": "here"})
 
 def told(complaint: str) -> str:
     """Return what is told of a pg_restore that complained so."""
-    return str(failure(RESTORE, "target", "restore", Outcome(1, "", f"pg_restore: error: {complaint}\nCONTEXT: Marie\n")))
+    return str(failure(RESTORE, "target", "restore", Outcome(1, b"", f"pg_restore: error: {complaint}\nCONTEXT: Marie\n")))
 
 
 def test_client_programs_speak_english_whatever_their_user_does() -> None:
