@@ -148,7 +148,7 @@ def _spelled_token(token: Token) -> sql.Composable:
     if token.kind == "text":
         return sql.Literal(token.value)
     if token.kind == "bits" and _BITS.fullmatch(token.value):
-        return sql.SQL("{}{}").format(sql.SQL(token.value[0]), sql.SQL(f"'{token.value[1:]}'"))
+        return sql.SQL("{}{}").format(sql.SQL(token.value[0]), sql.Literal(token.value[1:]))
     if token.kind == "word":
         return _word(token.value)
     pattern = _NUMBER if token.kind == "number" else _SIGN
