@@ -134,7 +134,7 @@ def spelled(type_: TypeName) -> sql.Composed:
     limits = sql.SQL("({})").format(respelled(type_.limits)) if type_.limits else sql.SQL("")
     name = sql.SQL(" ").join(map(_word, type_.words)) if type_.words else _name(type_.name)
     after = sql.SQL("").join(sql.SQL(" {}").format(_word(word)) for word in type_.words_after)
-    return sql.SQL("{}{}{}{}").format(name, limits, after, sql.SQL("[]" * type_.dimensions))
+    return sql.SQL("{}{}{}{}").format(name, limits, after, sql.SQL("").join([sql.SQL("[]")] * type_.dimensions))
 
 
 def respelled(tokens: Statement) -> sql.Composed:
