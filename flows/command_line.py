@@ -136,8 +136,8 @@ def _terminable() -> Iterator[None]:
 
 
 def _check(parameters: Mapping[str, Any]) -> None:
-    """Run the stages up to check, without Prefect and without the app's lock; write nothing."""
-    job = Job.of({**parameters, "lock_wait": 0}, new_run_id())
+    """Do the work of the stages up to check, without Prefect and without the app's lock: nothing is written."""
+    job = Job.of({**parameters, "lock_wait": 0}, new_run_id(), new_run_id())
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
     target = Database("target", job.app, urls.load(urls.TARGET))
     with terminal.shown(Console(highlight=False)), open_run(job, origin, target) as run:

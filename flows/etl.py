@@ -65,7 +65,7 @@ def etl(
         drop_dependants: Drop, with a warning, what others built on the published schema if it can't be created again
         adopt: Replace, once, a schema of the same name that the tool before this one made
     """
-    job = Job.of(locals(), new_run_id())
+    job = Job.of(locals(), new_run_id(), new_run_id())
     target = Database("target", app, urls.load(urls.TARGET))
     if from_dump:
         refuse_as_target(app, target)

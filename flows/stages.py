@@ -271,7 +271,10 @@ class Stages:
         complaints = self.run.directory.path / "complaints"
         line = f"{shlex.join([command.program, *command.arguments])} 2> {shlex.quote(str(complaints))}"
         operation: Any = ShellOperation(
-            commands=["set -euo pipefail", f"exec {line}"], env=dict(command.environment), stream_output=False
+            # its file goes first: a run that is killed leaves none
+            commands=['rm -- "$0"', "set -euo pipefail", f"exec {line}"],
+            env=dict(command.environment),
+            stream_output=False,
         )
         with operation:
             process = operation.trigger()

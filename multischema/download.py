@@ -30,8 +30,6 @@ _NOT_A_URL = "not a URL; want https://host/path, or a file"
 _CHUNK = 1024
 _PASSING = (requests.Timeout, requests.exceptions.ChunkedEncodingError, ConnectionResetError)
 _SCHEME = "[a-z][a-z0-9+.-]+:/+"
-# Up to the last @, because a password may hold any of `/?#@`: the name loses more than needed, never less.
-_USERINFO = re.compile(f"({_SCHEME})?+.*:.*@|({_SCHEME})[^/]*@", re.IGNORECASE | re.DOTALL)
 
 
 def fetch(source: str, folders: Sequence[Path] | None = None) -> bytes:
@@ -174,6 +172,11 @@ def _check_answer(response: requests.Response, url: str) -> None:
         raise kind(f"rules: {_name(url)}: the server answered {response.status_code}; want 200")
     if response.headers.get("Content-Type", "").split(";")[0].strip().lower() in WEB_PAGES:
         raise RulesError(f"rules: {_name(url)}: this is a web page, not rules; want the address of the raw YAML file")
+    if response.raw.length_remaining is None and not response.raw.chunked:
+        raise RulesError(
+            f"rules: {_name(url)}: the server does not tell where its answer ends, and it may be cut short; want one with a "
+            "Content-Length, or in chunks"
+        )
 
 
 def _check_url(url: str, place: str) -> None:
@@ -207,8 +210,19 @@ def _name(source: str) -> str:
 
 
 def _without_userinfo(source: str) -> str:
-    found = _USERINFO.match(source)
-    return (found[1] or found[2] or "") + source[found.end() :] if found else source
+    """Return a source without user and password.
+
+    Up to the last @, for passwords may hold any of `/?#@`: the name is then poor, but holds nothing of them. No regular
+    expression: a server that redirects chooses what is looked at here, and how long it is.
+    """
+    found = re.match(_SCHEME, source, re.IGNORECASE)
+    scheme = found[0] if found else ""
+    rest = source[len(scheme) :]
+    before, at, after = rest.rpartition("@")
+    if at and ":" in before:
+        return scheme + after
+    host, slash, path = rest.partition("/")
+    return scheme + host.rpartition("@")[2] + slash + path if scheme else source
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

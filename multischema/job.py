@@ -7,7 +7,11 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Job:
-    """What a run is asked to do, as names; `id` distinguishes it from other runs of the app."""
+    """What a run is asked to do, as names; `id` tells it from other runs of the app.
+
+    Everybody on the servers sees the `id`, as it is in the names of sessions. `names` is in the name of the staging schema,
+    and shown nowhere before that is made: who knew it could make a schema of that name first. If empty, it is the `id`.
+    """
 
     app: str
     schema: str
@@ -23,23 +27,19 @@ class Job:
     indexes: Literal["useful", "all"] = "useful"
     drop_dependants: bool = False
     adopt: bool = False
+    names: str = ""
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Any], run_id: str) -> "Job":
-        """Return the job that the flow's parameters describe, the rules aside."""
-        names = {field.name for field in fields(cls)} - {"id"}
-        given = {name: value for name, value in parameters.items() if name in names}
-        return cls(**{**given, "schema": given["schema"] or given["app"], "id": run_id})
+    def of(cls, parameters: Mapping[str, Any], run_id: str, names: str = "") -> "Job":
+        """Return the job that parameters of the flow describe; the rules are none of it."""
+        known = {field.name for field in fields(cls)} - {"id", "names"}
+        given = {name: value for name, value in parameters.items() if name in known}
+        return cls(**{**given, "schema": given["schema"] or given["app"], "id": run_id, "names": names})
 
     @property
     def staging(self) -> str:
         """Return the name of the schema where this run builds."""
-        return staging_name(self.schema, self.id)
-
-    @property
-    def old(self) -> str:
-        """Return the name that this run gives yesterday's schema."""
-        return old_name(self.schema, self.id)
+        return staging_name(self.schema, self.names or self.id)
 
     @property
     def dumps(self) -> bool:
@@ -73,7 +73,7 @@ def staging_name(schema: str, run_id: str) -> str:
 
 
 def old_name(schema: str, run_id: str) -> str:
-    """Return the name that a run gives yesterday's schema."""
+    """Return the name under which a run moves yesterday's schema away; its id is another than that of the staging schema."""
     return f"etl_old_{schema}_{run_id}"
 
 

@@ -203,6 +203,7 @@ class Place:
             "jobs": 2,
             "lock_wait": 5,
             "id": new_run_id(),
+            "names": new_run_id(),
             "indexes": "all",
         }
         return Job(**{**values, **changes})

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from psycopg import sql
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -47,12 +49,53 @@ class RawKey:
 
 
 @dataclass(frozen=True)
+class RawTable:
+    """A table of this role's in a raw schema, `table` as the server spells it; `guest` would show its rows to others."""
+
+    name: str
+    table: str
+    oid: int
+    guest: str | None
+
+
+@dataclass(frozen=True)
 class RecordedObject:
     """A foreign key, table or domain, as `what` says, in a schema to be dropped."""
 
     what: str
     table: str
     name: str
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who keeps a schema, or its lock: a session, a prepared transaction, a temporary object, or what stands on it.
+
+    `name` is that of the transaction, of the temporary schema, or of the object. A server before 16 does not tell whose a
+    temporary schema is, and a crash leaves one that is nobody's: then there is no `pid`.
+    """
+
+    what: str
+    pid: int | None
+    role: str | None
+    name: str | None
+
+    @property
+    def title(self) -> str:
+        """Return how messages name it."""
+        if self.what == "prepared":
+            return f"prepared transaction {self.name} of role {self.role}"
+        if self.what == "object":
+            return str(self.name)
+        session = f"session {self.pid} of role {self.role}" if self.pid else f"a session of role {self.role}"
+        return session if self.what == "session" else f"what {session} made in its temporary schema {self.name}"
+
+    @property
+    def remedy(self) -> str:
+        """Return the statement that has it let go, and nothing where there is none to paste."""
+        if self.what == "prepared":
+            return sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(self.name)).as_string()
+        return f"SELECT pg_terminate_backend({self.pid})" if self.pid else ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +141,7 @@ class Stranger:
 
 @dataclass(frozen=True)
 class Readable:
-    """A schema or table that the reader could read although it is not published."""
+    """What the reader could read and is not published: a schema or a table; or one that is `owned`, or `maintained`."""
 
     what: str
     name: str
@@ -204,13 +247,3 @@ class IndexDefinition:
 
     oid: int
     definition: str
-
-
-@dataclass(frozen=True)
-class RawTable:
-    """A table of a raw schema: its number, whether it is this role's, and what somebody else put on it."""
-
-    name: str
-    oid: int
-    own: bool
-    guest: str | None

@@ -35,7 +35,8 @@ class Server:
 class Target:
     """Who owns the published schema, and who the reader is.
 
-    `reader_powers` lists roles of the reader that could read more, `reader_attributes` attributes of its own that do so.
+    `reader_powers` are roles that the reader is a member of and that could read more, `reader_attributes` its own such;
+    `reader_watches` are those that show it other sessions, or let it end them.
     """
 
     published_exists: bool
@@ -47,6 +48,8 @@ class Target:
     reader_is_self: bool
     reader_powers: tuple[str, ...]
     reader_attributes: tuple[str, ...]
+    reader_owns_database: bool
+    reader_watches: tuple[str, ...]
     reader_may_log_in: bool
     reader_expired: bool
     reader_may_connect: bool

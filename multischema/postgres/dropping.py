@@ -19,34 +19,52 @@ from multischema.statements import building, raw
 
 _PATIENCE = 20.0  # seconds for what is in use
 _PAUSE = 0.5
+_BRIEF = "100ms"
 
 
-def drop_leftovers(connection: Connection, schema: str) -> list[str]:
-    """Drop the app's staging and old schemas, patiently; return those that are still in use.
+def drop_leftovers(connection: Connection, schema: str, *, patient: bool = True) -> list[str]:
+    """Drop the staging and old schemas of the app; return those that are still in use.
 
-    A schema of that name without our record, or of another role, is not ours to drop.
+    First what nobody has open goes, then the rest is waited for: some 20 seconds for all of it, however many there are.
+    One of such a name that lacks our record, or belongs to another role, is not ours to drop.
     """
+    deadline = time.monotonic() + _PATIENCE
     with translated("target", "looking for old schemas"):
         rows = ask(connection, Schema, "schemas", pattern=leftover_pattern(schema))
-    return [row.name for row in rows if row.own and _drop_recorded(connection, row.name, row.comment) is False]
+    found = [(row.name, made) for row in rows if row.own and (made := record.read(row.comment))]
+    left = [(name, made) for name, made in found if not _drop_recorded(connection, name, made, 0, _BRIEF)]
+    return [
+        name
+        for name, made in left
+        if not patient or time.monotonic() >= deadline or not _drop_recorded(connection, name, made, deadline)
+    ]
 
 
 def drop_schema(connection: Connection, schema: str) -> bool:
     """Drop a schema that runs made, if it exists and has our record; tell whether it is gone."""
     with translated("target", f"looking for schema {schema}"):
         rows = ask(connection, Schema, "schemas", pattern=name_pattern(schema))
-    return all(row.own and _drop_recorded(connection, schema, row.comment) for row in rows)
+    deadline = time.monotonic() + _PATIENCE
+    return all(
+        row.own and (made := record.read(row.comment)) and _drop_recorded(connection, schema, made, deadline) for row in rows
+    )
 
 
 def drop_members(
-    connection: Connection, schema: str, made: Sequence[str] | None, *, others: bool = False, keep_marker: bool = False
+    connection: Connection,
+    schema: str,
+    made: Sequence[str] | None,
+    *,
+    others: bool = False,
+    keep_marker: bool = False,
+    until: float | None = None,
 ) -> bool:
     """Drop what this role made in a schema, in rounds, as objects depend on one another and some are in use.
 
-    `made` lists names; None means everything that the role owns. With `others`, also drop what it may drop as a member of
-    another role. Tell whether all of it is gone.
+    `made` are the names of that; None means all of the role's. With `others` also what it may drop as a member of another
+    role. Tell whether all of it went; what is in use is waited for some 20 seconds, or `until` then.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _PATIENCE if until is None else until
     with translated("target", f"emptying schema {schema}"), short_lock_timeout(connection):
         while True:
             found = ask(connection, Member, "schema_members", schema=schema, marker=raw.MARKER, made=made)
@@ -71,19 +89,15 @@ def drop_members(
             time.sleep(_PAUSE)
 
 
-def _drop_recorded(connection: Connection, schema: str, comment: str | None) -> bool | None:
-    """Drop what a run made according to its record; tell whether the schema is gone, None if there is no record.
+def _drop_recorded(connection: Connection, schema: str, made: Record, deadline: float, timeout: str = "") -> bool:
+    """Drop what a record says that a run made, until the deadline; tell whether all of the schema went.
 
-    Drop object by object, each with a short lock timeout, for some 20 seconds: one DROP SCHEMA would wait for all readers
-    at once, and take more locks than a server has by default. What the record does not name stays, and so does the schema.
+    Object by object, each with a short lock timeout: one DROP SCHEMA would wait for every reader at once, and take more
+    locks than a server has by default. What the record does not name stays, and the schema with it.
     """
-    made = record.read(comment)
-    if not made:
-        return None
-    deadline = time.monotonic() + _PATIENCE
-    if made.adopted and not drop_members(connection, schema, None):
+    if made.adopted and not drop_members(connection, schema, None, until=deadline):
         return False
-    with translated("target", f"dropping schema {schema}"), short_lock_timeout(connection):
+    with translated("target", f"dropping schema {schema}"), short_lock_timeout(connection, timeout):
         while (kept := _drop_objects(connection, schema, made, deadline)) and time.monotonic() < deadline:
             if not any(isinstance(reason, errors.LockNotAvailable) for reason in kept):
                 return False  # others built on it: waiting does not help

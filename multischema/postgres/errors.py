@@ -27,6 +27,7 @@ _UNSAFE = "42601"  # a value may have a syntax too: "syntax error at or near …
 _SAFE_CONTEXTS = ("COPY ", "parallel worker")
 # In a line of the context, in the server's language; it names functions as pg_identify_object() does.
 _FUNCTION = re.compile(r'PL/pgSQL[^"(\n]*? ((?:"(?:[^"]|"")+"|[\w$]+)\.(?:"(?:[^"]|"")+"|[\w$]+)\([^()\n]*\))')
+_LONGEST_LINE = 1_000  # of a context that is searched for functions: a line that quotes a statement may be as long as that
 _LOST = ("57P01", "57P02", "57P03", "57P05")
 _HINTS = {
     "0A000": "use a server that has this feature, or truncate the table in the rules",
@@ -69,7 +70,9 @@ def translate(error: psycopg.Error, side: str, doing: str, hint: str | None = No
         return ConnectionLost(text)
     hint = hint or _HINTS.get(error.sqlstate or "")
     found = DatabaseError(f"{text}; {hint}" if hint else text)
-    found.raised_in = _FUNCTION.findall(error.diag.context or "")
+    found.raised_in = [
+        name for line in (error.diag.context or "").splitlines() for name in _FUNCTION.findall(line[:_LONGEST_LINE])
+    ]
     return found
 
 

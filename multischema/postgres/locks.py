@@ -6,20 +6,32 @@ from contextlib import contextmanager
 
 from psycopg import sql
 
-from multischema.errors import LockTimeout
+from multischema.catalog.objects import Holder
+from multischema.errors import CheckError, LockTimeout
 from multischema.postgres.connecting import LOCK_TIMEOUT, Connection
 from multischema.postgres.errors import translated
-from multischema.postgres.questions import ask_values
+from multischema.postgres.questions import ask, ask_values
 
 _LOCK_POLL = 2.0
 _PATIENT_LOCK_TIMEOUT = "2s"
 
 
 def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callable[[str], None]) -> None:
-    """Take a schema's lock on this session, waiting at most `wait` seconds. Raises LockTimeout."""
+    """Take a schema's lock on this session, waiting at most `wait` seconds.
+
+    Anybody may take an advisory lock: who is no run is not waited for. Raises LockTimeout, CheckError.
+    """
     deadline = time.monotonic() + wait
     waited = False
     while not try_lock(connection, schema):
+        if others := strange_holders(connection, schema):
+            raise CheckError(
+                *(
+                    f"target: {holder.title} holds the lock of schema {schema}, and is no run of this role; "
+                    f"have an administrator end it ({holder.remedy}), and see what that role runs"
+                    for holder in others
+                )
+            )
         if not waited:
             on_wait(schema)
             waited = True
@@ -36,10 +48,16 @@ def try_lock(connection: Connection, schema: str) -> bool:
         return ask_values(connection, bool, "advisory_lock", schema=schema) == [True]
 
 
+def strange_holders(connection: Connection, schema: str) -> list[Holder]:
+    """Return who holds a schema's lock and is no session of this role, so no run: then no run holds it."""
+    with translated("target", "reading who has the app's lock"):
+        return ask(connection, Holder, "lock_holders", schema=schema)
+
+
 @contextmanager
-def short_lock_timeout(connection: Connection) -> Iterator[None]:
-    """Make statements fail soon on what is in use, so that the caller can work on others and try again."""
-    connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(_PATIENT_LOCK_TIMEOUT)))
+def short_lock_timeout(connection: Connection, timeout: str = "") -> Iterator[None]:
+    """Have what is in use refuse soon, so that it can be tried again, others meanwhile."""
+    connection.execute(sql.SQL("SET lock_timeout = {}").format(sql.Literal(timeout or _PATIENT_LOCK_TIMEOUT)))
     try:
         yield
     finally:

@@ -1,8 +1,17 @@
--- The views and materialized views outside the published schema that depend on it, directly or through one another. It reads
--- rows of the catalog only: printing a definition waits for the locks of another run that creates it again.
--- Temporary views of other sessions end with them, and keep the old schema until then.
+-- The views and materialized views outside the published schema that stand on it, straight or on one another. Only rows of
+-- the catalog are read: what prints a definition waits for the locks of another run that creates it again.
+-- Temporary views of other sessions end with these, and keep the old schema until then; so does a view that calls a temporary
+-- function of theirs, wherever it stands.
 WITH RECURSIVE
 published (oid) AS (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s),
+temporary (classid, oid) AS (
+    SELECT d.classid, d.objid
+    FROM pg_namespace AS n
+    JOIN pg_depend AS d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
+    WHERE pg_is_other_temp_schema(n.oid)
+    UNION
+    SELECT d.classid, d.objid FROM temporary AS t JOIN pg_depend AS d ON d.refclassid = t.classid AND d.refobjid = t.oid
+),
 inside (classid, oid) AS (
     SELECT 'pg_class'::regclass::oid, c.oid FROM pg_class AS c JOIN published AS p ON p.oid = c.relnamespace
     UNION ALL
@@ -21,7 +30,8 @@ refers (view, classid, oid, relation, number) AS MATERIALIZED (
     JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refobjid <> r.ev_class
     LEFT JOIN pg_type AS t ON d.refclassid = 'pg_type'::regclass AND t.oid = d.refobjid
     LEFT JOIN pg_type AS element ON element.typarray = t.oid
-    WHERE c.relnamespace <> (SELECT p.oid FROM published AS p) AND NOT pg_is_other_temp_schema(c.relnamespace)
+    WHERE c.relnamespace <> (SELECT p.oid FROM published AS p)
+      AND NOT EXISTS (SELECT FROM temporary AS t WHERE t.classid = 'pg_rewrite'::regclass AND t.oid = r.oid)
 ),
 standing (oid) AS (
     SELECT f.view FROM refers AS f JOIN inside AS i ON i.classid = f.classid AND i.oid = f.oid

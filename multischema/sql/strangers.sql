@@ -1,8 +1,19 @@
--- Objects in the published schema that no run made (place: in); objects that depend on it, or on the views that are created
--- again with it, and would stay with the old schema (place: on); row security that the new tables would not have (place: at).
--- The ETL publishes plain tables of its own role, named in `ours`, and domains in index predicates, named in `domains` (all if
--- that is NULL: versions before 1.0 recorded none). An adopted schema may also hold that role's objects without rows.
-WITH published (oid) AS (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s),
+-- What stands in the published schema and no run made (place: in), and what stands on it (place: on), or on the views that are
+-- created again with it, and would stay with the old one when it is replaced; a row security that the new tables would not
+-- have (place: at). What the ETL publishes is plain tables of its own role itself, by the names in `ours`, and domains that
+-- stand in index predicates, by those in `domains` (all, where that is NULL: versions before 1.0 recorded none). A schema that is adopted may also hold what has no rows, if it is of that role.
+-- What ends with another session's temporary schema, wherever it stands itself (a cast stands in no schema), keeps the old schema until
+-- then and no longer: everybody may make such, so it is nobody's to drop.
+WITH RECURSIVE
+published (oid) AS (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s),
+temporary (classid, oid) AS (
+    SELECT d.classid, d.objid
+    FROM pg_namespace AS n
+    JOIN pg_depend AS d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
+    WHERE pg_is_other_temp_schema(n.oid)
+    UNION
+    SELECT d.classid, d.objid FROM temporary AS t JOIN pg_depend AS d ON d.refclassid = t.classid AND d.refobjid = t.oid
+),
 inside (classid, oid, owner, name, kind, secured) AS (
     SELECT 'pg_class'::regclass::oid, c.oid, c.relowner, c.relname,
            CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view'
@@ -77,5 +88,6 @@ LEFT JOIN pg_class AS c ON c.oid = coalesce(r.ev_class, k.conrelid, a.adrelid, t
                                             CASE d.classid WHEN 'pg_class'::regclass THEN d.objid END)
 LEFT JOIN pg_namespace AS cn ON cn.oid = c.relnamespace
 WHERE (pg_identify_object_as_address(d.classid, d.objid, d.objsubid)).object_names[1] <> %(schema)s
-  AND NOT coalesce(c.relkind IN ('v', 'm') OR pg_is_other_temp_schema(c.relnamespace), false)
+  AND NOT coalesce(c.relkind IN ('v', 'm'), false)
+  AND NOT EXISTS (SELECT FROM temporary AS t WHERE t.classid = d.classid AND t.oid = d.objid)
 ORDER BY 1, 3

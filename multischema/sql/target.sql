@@ -11,13 +11,22 @@ SELECT published.oid IS NOT NULL AS published_exists,
              WHERE reader.oid IS NOT NULL AND NOT reader.rolsuper AND r.oid <> reader.oid
                AND (r.rolsuper OR r.rolcreaterole OR r.rolreplication OR r.rolbypassrls OR r.rolname = current_user
                     OR r.rolname IN ('pg_read_all_data', 'pg_write_all_data', 'pg_read_server_files',
-                                     'pg_execute_server_program', 'pg_write_server_files'))
+                                     'pg_execute_server_program', 'pg_write_server_files', 'pg_create_subscription',
+                                     'pg_maintain'))
                AND pg_has_role(reader.oid, r.oid, 'MEMBER')
              ORDER BY r.rolname) AS reader_powers,
        array_remove(ARRAY[CASE WHEN reader.rolcreaterole THEN 'CREATEROLE' END,
                           CASE WHEN reader.rolreplication THEN 'REPLICATION' END,
                           CASE WHEN reader.rolbypassrls THEN 'BYPASSRLS' END], NULL) AS reader_attributes,
-       -- directly, or through a group role
+       -- a database's owner is that of schema public too, and a member of pg_database_owner
+       coalesce(pg_has_role(reader.oid, (SELECT d.datdba FROM pg_database AS d WHERE d.datname = current_database()), 'MEMBER'),
+                false) AS reader_owns_database,
+       ARRAY(SELECT r.rolname::text FROM pg_roles AS r
+             WHERE reader.oid IS NOT NULL AND NOT reader.rolsuper
+               AND r.rolname IN ('pg_monitor', 'pg_read_all_stats', 'pg_read_all_settings', 'pg_signal_backend')
+               AND pg_has_role(reader.oid, r.oid, 'MEMBER')
+             ORDER BY r.rolname) AS reader_watches,
+       -- itself, or as the role of a group
        coalesce(reader.rolcanlogin AND reader.rolconnlimit <> 0, false)
            OR EXISTS (SELECT FROM pg_roles AS member
                       WHERE member.rolcanlogin AND member.rolconnlimit <> 0 AND NOT member.rolsuper AND member.rolname <> current_user

@@ -1,6 +1,7 @@
 """The anonymize stage: builds the staging schema and copies every table into it, masked by the origin, from one snapshot."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from multischema.catalog.objects import SchemaPrivilege
 from multischema.errors import SnapshotLost, VerifyError
@@ -74,14 +75,16 @@ def anonymize(
     """
     refuse_origin_as_target(run)
     with naming_triggers(run):
-        dropping.drop_leftovers(run.holder, run.job.schema)
+        dropping.drop_leftovers(run.holder, run.job.schema, patient=False)
         if not run.job.restores:
             raw_schema.empty_abandoned(run.holder)
         build_staging(run.holder, run.job, plan)
     for attempt in range(1, SNAPSHOTS + 1):
+        guarded = _guarded_source(run, plan)
         try:
             with held_snapshot(run, run.source, plan) as snapshot:
-                copied = copy_all(snapshot)
+                with guarded:
+                    copied = copy_all(snapshot)
                 if not run.job.restores:
                     refuse_changes(run, plan, snapshot, "copied")
                 _refuse_losses(dumped, copied)
@@ -91,6 +94,13 @@ def anonymize(
                 raise
             on_lost(lost)
     raise AssertionError
+
+
+def _guarded_source(run: Run, plan: Plan) -> AbstractContextManager[object]:
+    """Return what keeps raw tables from being replaced while they are copied; an origin's are its owner's."""
+    if not run.job.restores:
+        return nullcontext()
+    return raw_schema.guarded(run.sessions, run.target, run.job.raw_schema, [table.name for table in plan.copied])
 
 
 def copy(run: Run, table: TablePlan, snapshot: str, on_bytes: Callable[[int], None] = lambda size: None) -> Copied:

@@ -150,7 +150,7 @@ def _check_schemas(
     if "target" not in unusable:
         plan, unlike = _check_values(run, facts, plan)
         problems += unlike
-    plan = replace(plan, warnings=(*([] if "target" in unusable else _changes_of_rules(facts, plan)), *plan.warnings))
+    plan = replace(plan, warnings=(*([] if "target" in unusable else _warnings_of_target(run, facts, plan)), *plan.warnings))
     return plan, problems + standing(plan) + [f"{run.origin.side}: {line}" for line in width_problems(plan)]
 
 
@@ -177,9 +177,13 @@ def _check_target(run: Run, facts: _Facts) -> list[str]:
         return problems + reader.verify_unexposed(connection, run.job, left)
 
 
-def _changes_of_rules(facts: _Facts, plan: Plan) -> list[str]:
-    """Return warnings of what the last run masked or copied, and this one will not: the rules come from the internet."""
-    return record.warnings(record.read(facts.published.published_comment), plan)
+def _warnings_of_target(run: Run, facts: _Facts, plan: Plan) -> list[str]:
+    """Return warnings of what the reader could do besides, and of what the last run masked or copied and this one will not.
+
+    The rules come from the internet.
+    """
+    changed = record.warnings(record.read(facts.published.published_comment), plan)
+    return [*preconditions.reader_warnings(facts.published, run.job.reader), *changed]
 
 
 def _check_standing(run: Run, plan: Plan | None) -> list[str]:

@@ -1,11 +1,18 @@
 """The clean stage: drops what this run and killed runs left in the target."""
 
+from collections.abc import Sequence
+
+from multischema.catalog.objects import Holder
 from multischema.postgres import dropping
+from multischema.postgres.connecting import Connection
+from multischema.postgres.errors import translated
+from multischema.postgres.questions import ask
 from multischema.stages import raw_schema
 from multischema.stages.run import (
     Run,
     naming_triggers,
 )
+from multischema.words import some
 
 
 def clean(run: Run) -> list[str]:
@@ -16,4 +23,20 @@ def clean(run: Run) -> list[str]:
             kept.append(run.job.raw_schema)
         with run.sessions.lend(run.target) as connection:
             kept += dropping.drop_leftovers(connection, run.job.schema)
-    return [f"schema {name} stays: it is in use, or others made something in it; the next run tries again" for name in kept]
+            return [_staying(name, _holders(connection, name)) for name in kept]
+
+
+def _holders(connection: Connection, schema: str) -> list[Holder]:
+    """Return who keeps a schema; what is in use for a moment may be free by now."""
+    with translated("target", f"reading who keeps schema {schema}"):
+        return ask(connection, Holder, "holders", schema=schema)
+
+
+def _staying(schema: str, holders: Sequence[Holder]) -> str:
+    """Return the warning of a schema that could not be dropped, with who keeps it and how that is ended."""
+    if not holders:
+        return f"schema {schema} stays: it is in use, or others made something in it; the next run tries again"
+    remedies = [holder.remedy for holder in holders if holder.remedy]
+    ended = f", or end it: {some(list(dict.fromkeys(remedies)))}" if remedies else ""
+    keep = "keeps" if len(holders) == 1 else "keep"
+    return f"schema {schema} stays: {some([holder.title for holder in holders])} {keep} it; the next run tries again{ended}"

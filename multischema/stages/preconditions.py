@@ -23,6 +23,16 @@ _WITHOUT = {
     "REPLICATION": "ALTER ROLE {} NOREPLICATION",
     "BYPASSRLS": "ALTER ROLE {} NOBYPASSRLS",
 }
+_EXPOSED = {
+    "owned": (
+        "target: the reader {reader} owns {name}, itself or through another role, and could put tables in place of raw "
+        "ones; have a role own it that the reader is no member of"
+    ),
+    "maintained": (
+        "target: the reader {reader} may MAINTAIN table {name}, and could lock or rebuild it; revoke that, also from "
+        "default privileges"
+    ),
+}
 _WITHOUT_DATA = ("function", "procedure", "aggregate", "policy", "rule", "trigger", "table constraint")
 
 
@@ -271,6 +281,11 @@ def reader_problems(server: Server, facts: Target, reader: str) -> list[str]:
             f"target: the reader {reader} is too powerful: it has {name}; {_remedy(server, _WITHOUT[name], reader)}"
             for name in facts.reader_attributes
         ]
+    if facts.reader_owns_database:
+        return [
+            f"target: the reader {reader} owns database {server.database}, itself or through another role, and could take "
+            "what the ETL makes there; have a role own it that the reader is no member of"
+        ]
     problems = []
     if not facts.reader_may_log_in:
         problems.append(
@@ -288,6 +303,19 @@ def reader_problems(server: Server, facts: Target, reader: str) -> list[str]:
             + _remedy(server, "GRANT CONNECT ON DATABASE {} TO {}", server.database, reader)
         )
     return problems
+
+
+def reader_warnings(facts: Target, reader: str) -> list[str]:
+    """Return a line for each power of the reader that shows it no table: to watch other sessions, and to end them."""
+    lines = []
+    if watching := [role for role in facts.reader_watches if role != "pg_signal_backend"]:
+        lines.append(
+            f"the reader {reader} is a member of {', '.join(watching)}, and sees the statements of all sessions and the "
+            "server's settings, which may quote what is personal; revoke it"
+        )
+    if "pg_signal_backend" in facts.reader_watches:
+        lines.append(f"the reader {reader} is a member of pg_signal_backend, and could end any run; revoke it")
+    return lines
 
 
 def stranger_problems(server: Server, schema: str, strangers: Sequence[Stranger]) -> list[str]:
@@ -322,7 +350,9 @@ def xml_problems(columns: Sequence[str]) -> list[str]:
 def exposed_problems(rights: Sequence[Readable], reader: str) -> list[str]:
     """Return a line for everything besides published schemas that the reader could read."""
     return [
-        f"target: the reader {reader} could read {row.what} {row.name}, which is not published; revoke it, or drop it"
+        _EXPOSED.get(
+            row.what, "target: the reader {reader} could read {what} {name}, which is not published; revoke it, or drop it"
+        ).format(reader=reader, what=row.what, name=row.name)
         for row in rights
     ]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import errors, sql
 
-from multischema.catalog.objects import DefaultPrivilege, Privilege, SchemaPrivilege, Stranger
+from multischema.catalog.objects import DefaultPrivilege, Holder, Privilege, SchemaPrivilege, Stranger
 from multischema.errors import ConnectionLost, DatabaseError, VerifyError
-from multischema.job import Job
+from multischema.job import Job, old_name
 from multischema.plan import record
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import describe, translate, translated
@@ -20,10 +20,12 @@ from multischema.stages.reader import verify_readable, verify_rights
 from multischema.stages.run import (
     Run,
     naming_triggers,
+    new_run_id,
 )
 from multischema.statements import building, dependants, grants, publishing
 from multischema.statements.dependants import Definition, Dependant
 from multischema.statements.grants import Grant
+from multischema.words import some
 
 # Shorter than deadlock_timeout (1 s): others queue behind our wait, and a query of theirs that locks views in another order
 # must not be the one that is cut. So there are many tries.
@@ -53,7 +55,9 @@ class _Copy:
 
 
 class _InUse(DatabaseError):
-    """Others are reading or replacing what this run must replace."""
+    """Others read what is to be replaced, or are replacing it themselves; `relation` is what they read, if it is one."""
+
+    relation: int | None = None
 
 
 def publish(run: Run) -> Publication:
@@ -78,15 +82,22 @@ def swap(connection: Connection, job: Job) -> Publication:
                 publication = _publish(connection, job)
                 is_commit = True
             return publication
-        except _InUse:
+        except _InUse as in_use:
             if time.monotonic() >= deadline:
-                raise
+                raise DatabaseError(f"{in_use}{_readers(connection, in_use)}") from None
         except ConnectionLost as lost:
             if not is_commit:
                 raise
             # no answer to COMMIT: we can't know whether the server did it
             raise ConnectionLost(f"{lost}; schema {job.schema} is whole, and may be the new one already") from None
         time.sleep(_PAUSE)
+
+
+def _readers(connection: Connection, in_use: _InUse) -> str:
+    """Return the end of a line: who has what is to be replaced in use, and how that is ended; it may be free by now."""
+    with translated("target", "reading who has what is to be replaced"):
+        readers = ask(connection, Holder, "readers_of", relation=in_use.relation)
+    return f": {some([f'{reader.title} ({reader.remedy})' for reader in readers])}" if readers else ""
 
 
 def _publish(connection: Connection, job: Job) -> Publication:
@@ -105,7 +116,8 @@ def _publish(connection: Connection, job: Job) -> Publication:
     copies = _copies(connection, standing.dependants)
     dropped = _drop(connection, job, standing)
     connection.execute("SET LOCAL lock_timeout = '10s'")
-    old = job.old if replaced else None
+    # nobody knows it, and so nobody can have a schema of that name, until the transaction is committed
+    old = old_name(job.schema, new_run_id()) if replaced else None
     grantees = list(dict.fromkeys(row.role for row in to_schema))
     if was_adopted:  # so that it can be dropped
         tables = published_columns(connection, job.schema)
@@ -122,19 +134,19 @@ def _publish(connection: Connection, job: Job) -> Publication:
     if unreadable:
         raise VerifyError(*unreadable)
     recreated, gone = _recreate(connection, job, copies, columns)
-    if replaced:
-        _refuse_late(connection, job)
+    if old:
+        _refuse_late(connection, job, old)
     return Publication(tuple(recreated), (*ended, *lost, *dropped, *gone))
 
 
-def _refuse_late(connection: Connection, job: Job) -> None:
-    """Raise _InUse if somebody made something in the old schema while it was replaced; the next try names it."""
-    made = record.read(read_target(connection, job.old, job.reader).published_comment)
+def _refuse_late(connection: Connection, job: Job, old: str) -> None:
+    """Raise _InUse where somebody made something in the old schema while it was replaced: the next try names it."""
+    made = record.read(read_target(connection, old, job.reader).published_comment)
     late = ask(
         connection,
         Stranger,
         "strangers",
-        schema=job.old,
+        schema=old,
         dependants=[],
         ours=sorted(made.tables) if made else [],
         domains=made.recorded_domains if made else [],
@@ -158,8 +170,8 @@ def _held(connection: Connection, job: Job, columns: Mapping[str, Collection[str
         if not new:
             return standing
         for view in new:
-            # it may be dropped or replaced by something else before it is locked
-            with _in_use(view.title, job.schema, errors.UndefinedTable, errors.WrongObjectType):
+            # it may be dropped, or become another thing, before it is locked
+            with _in_use(view.title, job.schema, errors.UndefinedTable, errors.WrongObjectType, relation=view.oid):
                 connection.execute(dependants.hold(view))
         held |= {view.oid for view in new}
 
@@ -185,7 +197,7 @@ def _drop(connection: Connection, job: Job, standing: Standing) -> list[str]:
         with _in_use(stranger.title, job.schema):
             connection.execute(dependants.drop_stranger(stranger))
     for view in reversed(standing.dependants):
-        with _in_use(view.title, job.schema):
+        with _in_use(view.title, job.schema, relation=view.oid):
             connection.execute(dependants.drop(view))
     return [f"{row.title} was dropped: it depended on the old schema {job.schema}" for row in standing.strangers]
 
@@ -227,13 +239,15 @@ def _recreated(connection: Connection, job: Job, copy: _Copy) -> str | None:
 
 
 @contextmanager
-def _in_use(title: str, schema: str, *others: type[psycopg.Error]) -> Iterator[None]:
-    """Raise _InUse, which is retried, if a query reads it or somebody else replaces it."""
+def _in_use(title: str, schema: str, *others: type[psycopg.Error], relation: int | None = None) -> Iterator[None]:
+    """Have what a query reads, or somebody else replaces, be tried again."""
     transient: tuple[type[psycopg.Error], ...] = (errors.LockNotAvailable, errors.DeadlockDetected, *others)
     try:
         yield
     except transient:
-        raise _InUse(
+        in_use = _InUse(
             f"target: {title} is in use, and schema {schema} can't be replaced without it; "
             "end the queries that read it, then start again"
-        ) from None
+        )
+        in_use.relation = relation
+        raise in_use from None

@@ -1,7 +1,7 @@
 """The raw schema of the target, where `dump` mode restores rows before they are masked: `public`, or the origin's schema."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 from psycopg import errors, sql
 
@@ -10,10 +10,12 @@ from multischema.errors import CheckError, VerifyError
 from multischema.job import Job, hidden_pattern
 from multischema.plan.plan import Plan
 from multischema.postgres.connecting import Connection
+from multischema.postgres.database import Database
 from multischema.postgres.dropping import drop_members
 from multischema.postgres.errors import translated
-from multischema.postgres.locks import try_lock
+from multischema.postgres.locks import strange_holders, try_lock
 from multischema.postgres.questions import ask, one_moment, query, read_server
+from multischema.postgres.sessions import Sessions
 from multischema.stages.preconditions import exposed_problems, raw_problems
 from multischema.statements import building, raw
 
@@ -77,29 +79,6 @@ def create_tables(connection: Connection, plan: Plan, schema: str) -> None:
             connection.execute(statement)
 
 
-def identities(connection: Connection, schema: str) -> dict[str, int]:
-    """Return the numbers of the tables that this role has in a raw schema, by name."""
-    return {row.name: row.oid for row in ask(connection, RawTable, "raw_tables", schema=schema, tables=None) if row.own}
-
-
-def refuse_others(connection: Connection, schema: str, made: Mapping[str, int]) -> None:
-    """Raise VerifyError where a raw table is not the one that was made, or others put something on it.
-
-    Who owns the schema or the database may drop our tables, and have rows arrive in one of their own.
-    """
-    with translated("target", f"comparing the tables of schema {schema}"):
-        found = {row.name: row for row in ask(connection, RawTable, "raw_tables", schema=schema, tables=list(made))}
-    problems = []
-    for name, oid in made.items():
-        row = found.get(name)
-        if not row or row.oid != oid or not row.own:
-            problems.append(f"target: raw table {schema}.{name} is not the one that this run made; see who may create there")
-        elif row.guest:
-            problems.append(f"target: {row.guest} is on raw table {schema}.{name}; see who may alter it")
-    if problems:
-        raise VerifyError(*problems)
-
-
 def empty(connection: Connection, job: Job, plan: Plan) -> None:
     """Take from the raw tables of a backup what a first attempt to restore it left."""
     with translated("target", f"emptying schema {job.raw_schema}"):
@@ -133,7 +112,56 @@ def exposed(connection: Connection, job: Job, schema: str) -> list[str]:
     """Return what the reader could read of the raw schema."""
     with translated("target", "reading the reader's rights"):
         rows = ask(connection, Readable, "reader_rights", reader=job.reader, hidden=hidden_pattern(), raw=[schema])
-    return exposed_problems([row for row in rows if row.what == "table"], job.reader)
+    return exposed_problems([row for row in rows if row.what in ("table", "owned")], job.reader)
+
+
+@contextmanager
+def guarded(sessions: Sessions, target: Database, schema: str, tables: Sequence[str]) -> Iterator[Mapping[str, RawTable]]:
+    """Have the raw tables be those that this role made, bare and hidden, from beginning to end; give them by name.
+
+    Who owns the schema or the database may drop them, and make others of the same names, or a view whose functions would run
+    as this role: COPY knows them by name. A lock keeps them from being dropped; a schema that is renamed
+    takes its tables along in spite of it, so they are compared again. Raises VerifyError.
+    """
+    connection = sessions.open(target)
+    try:
+        with translated("target", f"locking the tables of schema {schema}"):
+            connection.execute("BEGIN")
+            before = _own_tables(connection, schema)
+            if before:
+                connection.execute(raw.share([sql.SQL(row.table) for row in before.values()]))
+        sessions.keep_alive(connection)
+        refuse_swapped(connection, schema, tables, before)
+        yield before
+        refuse_swapped(connection, schema, tables, before)
+    finally:
+        sessions.close(connection)
+
+
+def _own_tables(connection: Connection, schema: str, tables: Sequence[str] | None = None) -> dict[str, RawTable]:
+    return {row.name: row for row in ask(connection, RawTable, "raw_tables", schema=schema, tables=tables)}
+
+
+def refuse_swapped(connection: Connection, schema: str, tables: Sequence[str], before: Mapping[str, RawTable]) -> None:
+    """Raise VerifyError with a line for each raw table that is gone, another than before, or shown to others."""
+    with translated("target", f"comparing the tables of schema {schema}"):
+        found = _own_tables(connection, schema, [*{*tables, *before}])
+    swapped = [
+        name for name in {*tables, *before} if name not in found or found[name].oid != (before.get(name) or found[name]).oid
+    ]
+    problems = [
+        f"target: table {schema}.{name} is not the one that this run made: who owns the database or the schema put another "
+        "in its place, or took it away; see who that is, what has become of its rows, and use mode stream"
+        for name in sorted(swapped)
+    ]
+    problems += [
+        f"target: {row.guest} is on raw table {row.table}, and could copy or show its rows; see who made it, "
+        "and use mode stream"
+        for row in found.values()
+        if row.guest
+    ]
+    if problems:
+        raise VerifyError(*problems)
 
 
 def empty_abandoned(connection: Connection, schema: str | None = None) -> list[str]:
@@ -142,7 +170,9 @@ def empty_abandoned(connection: Connection, schema: str | None = None) -> list[s
         found = ask(connection, RawSchema, "raw_schemas", marker=raw.MARKER)
     kept = []
     for row in found:
-        if schema in (None, row.schema) and (schema or try_lock(connection, row.schema)):
+        # a lock that is no run's must not keep raw data where it is
+        may = schema or try_lock(connection, row.schema) or strange_holders(connection, row.schema)
+        if schema in (None, row.schema) and may:
             with translated("target", f"emptying schema {row.schema}"):
                 query(connection, "end_sessions", application=row.application)
             if not leave(connection, row.schema, row.made):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from multischema.catalog import backup as backups
-from multischema.catalog.objects import Leaf, Size
+from multischema.catalog.objects import Leaf, RawTable, Size
 from multischema.catalog.tokens import statements_of
 from multischema.dumps import archives
 from multischema.dumps.programs import run_command
@@ -56,7 +56,8 @@ def restore(run: Run, plan: Plan, dumped: Dumped | None, on_wait: Callable[[str]
         raise CheckError(*exposed)
     archive = dumped.archive if dumped else run.directory.unpacked(Path(run.job.from_dump))
     if archive:
-        _restore_rows(run, plan, archive)
+        with raw_schema.guarded(run.sessions, run.target, schema, tables) as made:
+            _restore_rows(run, plan, archive, made)
     sizes = raw_sizes(run)
     if not run.job.keep_dump:
         run.directory.drop_archive()
@@ -108,11 +109,9 @@ def _enter_raw(run: Run, made: Sequence[str], on_wait: Callable[[str], None]) ->
     raw_schema.enter(run.holder, run.job, run.job.raw_schema, made)
 
 
-def _restore_rows(run: Run, plan: Plan, archive: Path) -> None:
+def _restore_rows(run: Run, plan: Plan, archive: Path, made: Mapping[str, RawTable]) -> None:
     """Fill the raw tables with the rows that a dump has of the copied ones, as many tables at a time as the job says."""
     entries = _rows_of_dump(run, plan, archive)
-    with translated("target", f"reading the catalog of schema {run.job.raw_schema}"):
-        made = raw_schema.identities(run.holder, run.job.raw_schema)
 
     def fill(numbered: tuple[int, archives.Entry]) -> None:
         number, entry = numbered
@@ -120,10 +119,9 @@ def _restore_rows(run: Run, plan: Plan, archive: Path) -> None:
         _restore_entry(run, archives.rows(str(archive), listed), made, run.job.from_dump or str(archive))
 
     in_parallel(run, fill, list(enumerate(entries)))
-    raw_schema.refuse_others(run.holder, run.job.raw_schema, made)
 
 
-def _restore_entry(run: Run, command: archives.Command, made: Mapping[str, int], dump: str) -> None:
+def _restore_entry(run: Run, command: archives.Command, made: Mapping[str, RawTable], dump: str) -> None:
     """Copy the rows of an entry into its table, which is still the one that was made: all of them, or none.
 
     The statement of the dump is read, never run; ours names the table and its columns.
@@ -141,7 +139,7 @@ def _restore_entry(run: Run, command: archives.Command, made: Mapping[str, int],
             with translated("target", f"restoring {table.name}"), connection.cursor() as cursor:
                 connection.execute("BEGIN")
                 connection.execute(raw.keep(schema, table.name))
-                raw_schema.refuse_others(connection, schema, {table.name: made[table.name]})
+                raw_schema.refuse_swapped(connection, schema, [], {table.name: made[table.name]})
                 with cursor.copy(raw.copy_in(schema, table.name, rows.copy.columns, rows.encoding)) as sink:
                     for chunk in rows.lines:
                         sink.write(chunk)

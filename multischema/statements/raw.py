@@ -157,6 +157,11 @@ def truncate(tables: Sequence[sql.Composable]) -> sql.Composed:
     return sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables))
 
 
+def share(tables: Sequence[sql.Composable]) -> sql.Composed:
+    """Return the statement that keeps tables, which are read and filled, from being dropped until the transaction ends."""
+    return sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(sql.SQL(", ONLY ").join(tables))
+
+
 def unlogged(table: str) -> sql.Composed:
     """Return the statement that keeps a table's rows out of the WAL; the table as the server spells it."""
     return sql.SQL("ALTER TABLE {} SET UNLOGGED").format(sql.SQL(table))

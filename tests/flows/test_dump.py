@@ -97,6 +97,25 @@ def test_a_run_that_is_interrupted_in_a_client_program_leaves_no_process_no_file
     assert shop.place.sessions() == {"origin": 0, "target": 0}
 
 
+@pytest.mark.parametrize("name", ["pg_dump", "pg_restore"])
+def test_a_run_that_is_killed_in_a_client_program_leaves_no_script_of_it(
+    name: str, shop: Shop, programs: Path, tmp_path: Path
+) -> None:
+    shop.place.in_origin(ORIGIN)
+    reached = tmp_path / "reached"
+    program(programs, name, f'[[ "$*" == *--data-only* ]] && touch {reached} && exec sleep 600; exec "$real" "$@"')
+    command = shop.command("--mode", "dump", rules=RULES, **variables(programs, tmp_path))
+    eventually(reached.exists)
+    started = psutil.Process(command.process.pid).children(recursive=True)
+    command.interrupt(signal.SIGKILL)
+    command.wait()
+    for process in started:
+        if process.is_running():
+            process.kill()
+    assert [path.name for path in (tmp_path / "temporary").glob("prefect-*")] == []
+    assert len(left_in(tmp_path / "temporary")) == 1  # the next run drops it
+
+
 def test_a_client_program_that_loses_its_server_is_started_again(shop: Shop, programs: Path, tmp_path: Path) -> None:
     shop.place.in_origin(ORIGIN)
     for name in ("pg_dump", "pg_restore"):

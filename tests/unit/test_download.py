@@ -264,6 +264,7 @@ def test_the_limit_is_that_of_the_content_however_well_it_was_compressed(
 
 def endless(handler: Handler) -> None:
     handler.send_response(200)
+    handler.send_header("Content-Length", "1000000000")
     handler.end_headers()
     handler.drip(b"#" * 20_000)
 
@@ -278,6 +279,56 @@ def test_a_body_that_ends_too_soon_is_an_error(server: Server) -> None:
     server.routes["/rules.yml"] = route
 
     assert "the download failed (ChunkedEncodingError)" in problem(server.url("/rules.yml"))
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1"])
+@pytest.mark.parametrize("headers", [{}, {"Connection": "close"}, {"Content-Length": "many"}, {"Transfer-Encoding": "gzip"}])
+def test_a_body_whose_end_nobody_tells_is_an_error_however_complete_it_looks(
+    headers: dict[str, str], version: str, server: Server
+) -> None:
+    def route(handler: Handler) -> None:
+        handler.protocol_version = version
+        handler.send_response(200)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(RULES)
+
+    server.routes["/rules.yml"] = route
+
+    assert problem(server.url("/rules.yml")) == (
+        f"rules: {server.url('/rules.yml')}: the server does not tell where its answer ends, and it may be cut short; want "
+        "one with a Content-Length, or in chunks"
+    )
+
+
+CHUNK = b"%x\r\n%s\r\n" % (len(RULES), RULES)
+
+
+def in_chunks(*parts: bytes) -> Route:
+    """Return a route that answers with these bytes, said to be chunks."""
+
+    def route(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for part in parts:
+            handler.wfile.write(part)
+
+    return route
+
+
+def test_a_body_in_chunks_is_complete_with_its_final_chunk(server: Server) -> None:
+    server.routes["/rules.yml"] = in_chunks(CHUNK, b"0\r\n\r\n")
+
+    assert fetch(server.url("/rules.yml")) == RULES
+
+
+@pytest.mark.parametrize("parts", [(CHUNK,), (CHUNK, CHUNK[:-9]), ()], ids=["whole", "half", "none"])
+def test_a_body_in_chunks_without_its_final_one_is_an_error(parts: tuple[bytes, ...], server: Server) -> None:
+    server.routes["/rules.yml"] = in_chunks(*parts)
+
+    assert "the download failed" in problem(server.url("/rules.yml"))
 
 
 # What takes too long.
@@ -301,6 +352,7 @@ def silence(handler: Handler) -> None:
 def test_a_server_that_is_silent_within_its_answer_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def route(handler: Handler) -> None:
         handler.send_response(200)
+        handler.send_header("Content-Length", str(len(RULES) + 1))
         handler.end_headers()
         handler.wfile.write(RULES)
         server.stopped.wait()
@@ -331,6 +383,7 @@ def drip_headers(handler: Handler) -> None:
 
 def drip_body(handler: Handler) -> None:
     handler.send_response(200)
+    handler.send_header("Content-Length", "1000000000")
     handler.end_headers()
     handler.drip(b"#")
 
@@ -368,6 +421,7 @@ def test_a_download_that_was_given_up_ends_by_itself(server: Server, monkeypatch
 
 def endless_by_kilobytes(handler: Handler) -> None:
     handler.send_response(200)
+    handler.send_header("Content-Length", "1000000000")
     handler.end_headers()
     handler.drip(b"#" * 2000)
 
@@ -457,6 +511,20 @@ def test_a_user_or_a_password_in_the_url_is_an_error(server: Server, userinfo: s
 )
 def test_no_error_holds_a_secret_of_the_source(source: str) -> None:
     assert "s3cret" not in problem(source)
+
+
+def named(source: str) -> float:
+    """Return the seconds of processor time that it takes to say what a source is called."""
+    started = time.process_time()
+    download._name(source)
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("text", [":", "a:", ":@", "@", "a", "/", ":/", "https://", "https://:@/", "\n"])
+def test_what_a_source_is_called_takes_a_time_that_grows_as_its_length_does(text: str) -> None:
+    # what takes the square of its length takes hours
+    for source in (text * 1_000_000, f"https://{text * 1_000_000}", f"https://{text * 1_000_000}@host/a"):
+        assert named(source) < 20
 
 
 # Files.

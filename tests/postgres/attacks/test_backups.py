@@ -1,12 +1,10 @@
 """Backups that mean harm: nothing of one runs, neither its statements nor the code that it brings or calls."""
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from multischema import pipeline
@@ -319,31 +317,6 @@ def test_names_that_look_like_the_statement_of_rows_are_names(place: Place, tmp_
     rules = RULES.replace("[run]", '[run, "x FROM stdin;\\n\\\\.\\ny"]')
     place.run(rules, mode="dump", from_dump=str(backup(place, tmp_path / "backup", "--format=custom")))
     assert place.read(f"SELECT {odd} FROM shop.users") == [(2,)]
-
-
-def test_a_table_that_was_swapped_before_its_rows_arrive_gets_none(
-    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    place.in_origin(ORIGIN)
-    thief = f"thief_{place.number}"
-    place.in_target(
-        f"CREATE ROLE {thief} LOGIN PASSWORD 'x'; GRANT ALL ON SCHEMA public TO {thief}, {place.etl}", superuser=True
-    )
-    real = shutil.which("pg_restore")
-    swap = (
-        "DROP TABLE public.users; CREATE TABLE public.users (id int, name text, run int); "
-        f"ALTER TABLE public.users OWNER TO {thief}; GRANT ALL ON public.users TO PUBLIC"
-    )
-    script = tmp_path / "pg_restore"
-    psql = f'{PROGRAMS["18"] / "psql"} -qX -c "{swap}" "{place.target_server.url(place.name)}"'
-    script.write_text(f'#!/bin/bash\n[[ "$*" == *--data-only* ]] && {psql}\nexec {real} "$@"\n')
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with pytest.raises(EtlError, match=r"raw table public\.users is not the one that this run made"):
-        place.run(RULES, mode="dump")
-    assert place.read("SELECT count(*) FROM public.users", as_="superuser") == [(0,)]
-    with psycopg.connect(place.target_server.url(place.name), autocommit=True) as connection:
-        connection.execute("DROP TABLE public.users")
 
 
 # What a killed run of an earlier version left: the marker of raw data, tables with rows, and code of a backup.

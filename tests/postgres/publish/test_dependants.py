@@ -395,7 +395,9 @@ def test_a_temporary_view_of_another_session_stops_nothing(here: Place) -> None:
         other.execute("CREATE TEMP VIEW mine AS SELECT * FROM shop.users")
         recreated, (warning,) = publish_run(here, 2)
         assert recreated == []
-        assert warning.endswith("stays: it is in use, or others made something in it; the next run tries again")
+        pid = other.info.backend_pid
+        assert f"stays: what session {pid} of role postgres made in its temporary schema pg_temp_" in warning
+        assert warning.endswith(f" keeps it; the next run tries again, or end it: SELECT pg_terminate_backend({pid})")
         assert other.execute("SELECT DISTINCT run FROM mine").fetchall() == [(1,)]
     assert publish_run(here, 3) == ([], [])
 
@@ -500,11 +502,13 @@ def test_a_view_that_stays_in_use_fails_the_run_by_name_and_changes_nothing(
     build(here, f"CREATE VIEW board.v AS SELECT run FROM shop.users; GRANT SELECT ON board.v TO {here.reader}")
     with psycopg.connect(here.reader_url) as dashboard:
         dashboard.execute("SELECT * FROM board.v")
+        pid = dashboard.info.backend_pid
         with pytest.raises(EtlError) as failed:
             publish_run(here, 2)
     assert str(failed.value) == (
         "target: view board.v is in use, and schema shop can't be replaced without it; "
-        "end the queries that read it, then start again"
+        f"end the queries that read it, then start again: session {pid} of role {here.reader} "
+        f"(SELECT pg_terminate_backend({pid}))"
     )
     assert here.read("SELECT DISTINCT run FROM board.v") == [(1,)]
     assert here.schemas() == {"shop", "board", "B 2"}

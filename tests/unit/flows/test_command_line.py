@@ -223,8 +223,9 @@ def test_what_the_command_does_not_say_is_as_the_flow_has_it() -> None:
 
 def test_a_job_takes_all_parameters_of_the_flow_but_the_rules() -> None:
     parameters = resolve({**TARGET, **ORIGIN}, "--app", "nobody", "--rules", "mine.yml", "--schema", "sales", "--adopt")
-    job = Job.of(parameters, "0123abcd")
-    assert asdict(job) == {**{k: v for k, v in parameters.items() if k != "rules"}, "id": "0123abcd"}
+    job = Job.of(parameters, "0123abcd", "89efcdab")
+    own = {"id": "0123abcd", "names": "89efcdab"}
+    assert asdict(job) == {**{k: v for k, v in parameters.items() if k != "rules"}, **own}
     assert Job.of({**parameters, "schema": ""}, "0123abcd").schema == "nobody"
 
 
