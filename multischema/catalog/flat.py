@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from multischema.catalog import foreign
 from multischema.catalog.tables import Type
 
 _HSTORE_PAIR = r'"((?:[^"\\]|\\.)*)"=>(?:"((?:[^"\\]|\\.)*)"|NULL)'
@@ -115,12 +116,12 @@ def convert(flat: Flat, value: sql.Composable, *, raw: bool = False) -> sql.Comp
     if raw and flat.conversion in ("base", "text", "array"):
         return value  # a raw column has the published type
     if flat.conversion == "base":
-        return sql.SQL("{}::{}").format(value, sql.SQL(flat.spelling))
+        return sql.SQL("{}::{}").format(value, foreign.type_(flat.spelling))
     if flat.conversion == "text":
         return _or_null(value)
     if flat.conversion == "array":
         return sql.SQL("CASE WHEN {value} IS NOT NULL THEN {text}::{type} END").format(
-            value=value, text=as_text(value), type=sql.SQL(flat.spelling)
+            value=value, text=as_text(value), type=foreign.type_(flat.spelling)
         )
     if flat.conversion == "items":
         return _mapped(value, _or_null, flat.spelling)
@@ -203,7 +204,7 @@ def _mapped(value: sql.Composable, expression: Callable[[sql.Composable], sql.Co
         mapped=expression(sql.Identifier("item", "value")),
         lengths=_of_each_dimension("array_length", value),
         bounds=_of_each_dimension("array_lower", value),
-        type=sql.SQL(spelling),
+        type=foreign.type_(spelling),
     )
 
 

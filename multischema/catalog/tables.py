@@ -91,7 +91,7 @@ class Index:
 
     def defined(self, whole: str) -> Self:
         """Return the index with its definition, cut after the table's name."""
-        head = next(head for head in self.heads if whole.startswith(head))
+        head = next((head for head in self.heads if whole.startswith(head)), whole)
         return replace(self, definition=whole.removeprefix(head))
 
 

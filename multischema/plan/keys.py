@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from multischema.catalog import foreign
 from multischema.catalog.tables import ForeignKey, Index, Table
 from multischema.plan.tables import TablePlan
 
@@ -103,6 +104,9 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
             f"{kind} {index.name} of {index.table} left out: "
             f"it compares by the order of enum {', '.join(index.orders_of)}, which is text here"
         )
+    refused = foreign.refused_index(index.definition, index.table)
+    if refused:
+        return None, f"{kind} {index.name} of {index.table} left out: its definition {refused}"
     revealing = _beside_a_constant(index, plan)
     if revealing:
         return None, (

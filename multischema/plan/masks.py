@@ -5,6 +5,7 @@ from typing import Literal
 
 from psycopg import sql
 
+from multischema.catalog import foreign
 from multischema.catalog.flat import Flat, as_text, literal_default
 from multischema.catalog.tables import Column
 
@@ -62,7 +63,7 @@ class Mask:
         self, name: sql.Composable, flat: Flat, type_: str, key: sql.Composable, *, not_null: bool
     ) -> sql.Composable:
         """Compose the mask; NULL stays NULL, and an empty value becomes NULL if the column is nullable."""
-        as_type = sql.SQL(type_)
+        as_type = foreign.type_(type_)
         if self.kind == "null":
             return sql.SQL("NULL::{}").format(as_type)
         value = sql.SQL("({})::{}").format(self._around(key) if self.is_keyed else sql.Literal(self.text), as_type)
@@ -81,7 +82,7 @@ class Mask:
             return sql.SQL("{} !~ {}").format(name, sql.Literal(f"^{before}[0-9]+{after}$"))
         if self.is_keyed and key is not None:
             return sql.SQL("{} <> {}").format(name, self._around(key))
-        constant = sql.SQL("{}::{}").format(sql.Literal(self.text), sql.SQL(type_))
+        constant = sql.SQL("{}::{}").format(sql.Literal(self.text), foreign.type_(type_))
         # a subquery runs once, not for each row
         return sql.SQL("{} IS NOT NULL AND {} <> (SELECT {})").format(name, as_text(name), as_text(constant))
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from multischema.errors import ConnectionLost, DatabaseError
@@ -12,6 +13,23 @@ from multischema.postgres.errors import describe_failed_connection, translated
 from multischema.postgres.questions import ask_values, query
 
 Connection = psycopg.Connection[dict[str, Any]]
+
+
+class OneStatement(psycopg.Cursor[dict[str, Any]]):
+    """A cursor of the extended protocol, which refuses a text that holds several statements before it runs any.
+
+    All sessions have it: a text of another server that stands in a statement (the definition of an index, an expression)
+    can't bring a second one. psycopg takes the simple protocol, which runs them all, where there are neither parameters
+    nor binary results. What is to be several goes through `execute_script`.
+    """
+
+    def execute(
+        self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool | None = None
+    ) -> "OneStatement":
+        """Execute one statement."""
+        return super().execute(query, params, prepare=prepare, binary=binary if params else True)
+
+
 LOCK_TIMEOUT = "5min"
 _COMMON = {
     "DateStyle": "ISO, MDY",
@@ -93,6 +111,18 @@ def connect(
     return connection
 
 
+def execute_script(connection: Connection, script: sql.Composed) -> None:
+    """Execute several statements, in one round trip: they hold no text of a server but names and literals."""
+    with psycopg.Cursor(connection) as cursor:
+        cursor.execute(script)
+
+
+def ways(connection: Connection) -> tuple[str, str]:
+    """Return the host that a session was to reach, and its sslmode, from whichever of URL and environment has them."""
+    options = {option.keyword: (option.val or b"").decode() for option in connection.pgconn.info}
+    return options[b"host"] or options[b"hostaddr"], options[b"sslmode"]
+
+
 def quoted_path(schema: str) -> str:
     """Return a `search_path` of this schema alone, pg_catalog first as always."""
     return '"' + schema.replace('"', '""') + '"'
@@ -121,6 +151,7 @@ def connected(database: Database, application: str) -> Connection:
         autocommit=True,
         prepare_threshold=None,
         row_factory=dict_row,
+        cursor_factory=OneStatement,
     )
 
 

@@ -12,7 +12,7 @@ from psycopg import errors, sql
 from multischema.catalog.tables import Fingerprint
 from multischema.errors import DatabaseError, SnapshotLost
 from multischema.plan.tables import TablePlan
-from multischema.postgres.connecting import Connection
+from multischema.postgres.connecting import Connection, execute_script
 from multischema.postgres.database import Database
 from multischema.postgres.errors import translate, translated
 from multischema.postgres.questions import ask_values, read_fingerprints, value_of
@@ -127,7 +127,7 @@ def _import_snapshot(connection: Connection, route: Route) -> None:
     """Begin a transaction in the snapshot, in one round trip. If something goes wrong, it ends with its session."""
     begin = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}")
     try:
-        connection.execute(begin.format(sql.Literal(route.snapshot)))
+        execute_script(connection, begin.format(sql.Literal(route.snapshot)))
     except psycopg.Error as error:
         # "the source transaction is not running anymore" is an OperationalError for psycopg, like a lost connection
         is_gone = isinstance(error, errors.ObjectNotInPrerequisiteState)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors, sql
 
+from multischema.catalog import foreign
 from multischema.catalog.flat import as_text
 from multischema.catalog.objects import IndexDefinition, MissingType
 from multischema.catalog.servers import Server, Target
@@ -110,7 +111,9 @@ def read_money_digits(connection: Connection) -> int:
 
 def read_constant(connection: Connection, type_: str, constant: str) -> str | None:
     """Return what a server reads of a constant of a type, as it writes it; None where it can't."""
-    read = sql.SQL("SELECT {} AS read").format(as_text(sql.SQL("{}::{}").format(sql.Literal(constant), sql.SQL(type_))))
+    read = sql.SQL("SELECT {} AS read").format(
+        as_text(sql.SQL("{}::{}").format(sql.Literal(constant), foreign.type_(type_)))
+    )
     try:
         return value_of(connection, str, read)
     except psycopg.DataError:

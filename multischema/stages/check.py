@@ -15,6 +15,7 @@ from multischema.job import illegal_raw
 from multischema.plan import record, values
 from multischema.plan.plan import Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import locks
+from multischema.postgres.connecting import ways
 from multischema.postgres.database import Database
 from multischema.postgres.errors import translated
 from multischema.postgres.questions import (
@@ -95,9 +96,20 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
         problems = [*_check_dump(run, facts, plan, unusable), *problems]  # a snippet to paste comes last
     if plan is None or problems:
         raise CheckError(*problems)
+    notes += _unverified(run)
     if run.job.from_dump:
         raw_schema.strip(run.holder, run.job.raw_schema)
     return replace(plan, warnings=(*plan.warnings, *notes))
+
+
+def _unverified(run: Run) -> list[str]:
+    """Return a warning for each side whose sessions do not verify who answers; a backup stands in the target."""
+    warnings = []
+    for database in [run.target] if run.job.from_dump else [run.origin, run.target]:
+        with run.sessions.lend(database) as connection:
+            warning = preconditions.unverified(database.side, *ways(connection))
+        warnings += [warning] if warning else []
+    return warnings
 
 
 def _check_servers(run: Run) -> dict[str, list[str]]:
@@ -199,6 +211,8 @@ def _check_standing(run: Run, plan: Plan | None) -> list[str]:
 def _check_types(run: Run, facts: _Facts, found: Catalog) -> tuple[set[str], list[str]]:
     """Return the collations that the target has not, and a problem for each type that it has not."""
     types = published_types(found) | (raw.field_types(found) if run.job.dumps else {})
+    if unread := preconditions.spelling_problems(run.origin.side, types):
+        raise CheckError(*unread)
     with run.sessions.lend(run.target) as connection, translated("target", "looking up types"):
         absent = lacking(connection, list(types), collations_of(found))
     collations = {row.name for row in absent if row.what == "collation"}

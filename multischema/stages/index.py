@@ -11,7 +11,7 @@ from psycopg import errors
 from multischema.plan.keys import IndexPlan
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
-from multischema.postgres.connecting import Connection, quoted_path
+from multischema.postgres.connecting import Connection, execute_script, quoted_path
 from multischema.postgres.errors import describe, translated
 from multischema.postgres.questions import ask_values
 from multischema.stages.run import (
@@ -77,7 +77,7 @@ def build_keys(
 def analyze(connection: Connection, staging: str, table: TablePlan) -> None:
     """Gather the statistics of a table and hand it to autovacuum."""
     with translated("target", f"analyzing table {table.name}"):
-        connection.execute(building.analyze(staging, table))
+        execute_script(connection, building.analyze(staging, table))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
+from multischema.catalog import foreign
 from multischema.catalog.objects import EventTrigger, Leaf, MadeTable, MissingType, Readable, Stranger
 from multischema.catalog.servers import Server, Target
 from multischema.catalog.tables import Catalog, Table
@@ -18,6 +19,7 @@ from multischema.statements import rights
 from multischema.words import plural, some
 
 SUPPORTED = range(13, 19)
+_VERIFYING = ("verify-ca", "verify-full")
 _WITHOUT = {
     "CREATEROLE": "ALTER ROLE {} NOCREATEROLE",
     "REPLICATION": "ALTER ROLE {} NOREPLICATION",
@@ -42,6 +44,22 @@ def server_problems(side: str, server: Server) -> list[str]:
     if server.major not in SUPPORTED:
         problems.append(f"{side}: Postgres {server.major} is not supported; want {SUPPORTED[0]} to {SUPPORTED[-1]}")
     return problems
+
+
+def unverified(side: str, host: str, sslmode: str) -> str | None:
+    """Return the warning about a server elsewhere that may be another one: who answers there is not verified."""
+    if sslmode in _VERIFYING or not any(_is_elsewhere(one) for one in host.split(",")):
+        return None
+    return (
+        f"{side}: sslmode={sslmode} does not verify who answers at {host}: whoever stands between can read and change "
+        "what passes; set sslmode=verify-full in its URL, with sslrootcert=system where a public authority signs its "
+        "certificate, else with the file of its own"
+    )
+
+
+def _is_elsewhere(host: str) -> bool:
+    """Tell a server that is reached over a network: not by a socket of this machine, nor by its own addresses."""
+    return bool(host) and not host.startswith(("/", "@", "127.")) and host not in ("localhost", "::1")
 
 
 def settings_problem(side: str, reason: str) -> str:
@@ -335,6 +353,16 @@ def lacking_problems(lacking: Sequence[MissingType], columns: Mapping[str, str],
         "use a newer target, or truncate the table in the rules"
         for row in lacking
         if row.what == "type"
+    ]
+
+
+def spelling_problems(side: str, columns: Mapping[str, str]) -> list[str]:
+    """Return a line for each published type whose spelling is none: no server says so unless somebody made it lie."""
+    return [
+        f"{side}: column {column} is said to be of type {type_[:100]}, which is no spelling of a type; "
+        "find out who answers there, and what was replaced in its pg_catalog"
+        for type_, column in columns.items()
+        if not foreign.is_type(type_)
     ]
 
 

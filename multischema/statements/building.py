@@ -6,6 +6,7 @@ from itertools import count, repeat
 
 from psycopg import sql
 
+from multischema.catalog import foreign
 from multischema.catalog.tables import ForeignKey
 from multischema.plan.keys import IndexPlan
 from multischema.plan.tables import ColumnPlan, TablePlan
@@ -167,7 +168,7 @@ def _column(column: ColumnPlan, name: str | None) -> sql.Composed:
     named = sql.SQL(" CONSTRAINT {}").format(sql.Identifier(name)) if name else sql.SQL("")
     return sql.SQL("{} {}{}{}").format(
         sql.Identifier(column.name),
-        sql.SQL(column.type),
+        foreign.type_(column.type),
         sql.SQL(" COLLATE {}").format(sql.Identifier("pg_catalog", column.collation)) if column.collation else sql.SQL(""),
         sql.SQL("{} NOT NULL").format(named) if column.not_null else sql.SQL(""),
     )

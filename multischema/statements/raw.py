@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from psycopg import sql
 
+from multischema.catalog import foreign
 from multischema.catalog.flat import flatten, is_array_of_arrays, is_hstore
 from multischema.catalog.tables import Catalog, Column, Table, Type, fields_of, parts_of
 from multischema.plan.plan import Plan
@@ -210,6 +211,8 @@ def _is_computed_otherwise(column: Column, table: Table, types: Mapping[int, Typ
         return f"partitions of {table.name} compute column {column.name} each in its own way"
     if column.generated_by:
         return f"column {name} is computed by {', '.join(column.generated_by)}, which the target lacks"
+    if reason := foreign.refused_expression(column.generation, table.name):
+        return f"column {name} is computed by an expression that {reason}"
     used = [column, *(table.column(source) for source in column.generated_from)]
     flats = [flatten(c.type_oid, c.type_text, types) for c in used]
     for source, flat in zip(used, flats, strict=True):
@@ -242,9 +245,9 @@ def _spelling(oid: int, text: str, types: Mapping[int, Type], schema: str) -> sq
     if type_.element:
         flat = flatten(oid, text, types)
         if flat.spelling != "jsonb[]" or flat.conversion == "none":
-            return sql.SQL(flat.spelling)
+            return foreign.type_(flat.spelling)
         return sql.SQL("{}[]").format(_spelling(type_.element, text.removesuffix("[]"), types, schema))
-    return sql.SQL(flatten(oid, text, types).spelling)
+    return foreign.type_(flatten(oid, text, types).spelling)
 
 
 def _stand_in(type_: Type, schema: str) -> sql.Identifier:

@@ -225,3 +225,25 @@ def test_whatever_else_the_reader_could_read_is_named() -> None:
 
 def test_a_pooler_is_named_with_what_it_can_not_do() -> None:
     assert is_said([connecting.pooler_problem("target", "hold a lock")], "target: ", "pooler", "can't hold a lock")
+
+
+@pytest.mark.parametrize(
+    ("host", "sslmode", "warned"),
+    [
+        ("db.example.org", "prefer", True),
+        ("db.example.org", "require", True),
+        ("10.0.0.5", "disable", True),
+        ("localhost,db.example.org", "prefer", True),
+        ("db.example.org", "verify-ca", False),
+        ("db.example.org", "verify-full", False),
+        ("localhost", "prefer", False),
+        ("127.0.0.1", "disable", False),
+        ("::1", "prefer", False),
+        ("/var/run/postgresql", "prefer", False),
+        ("", "prefer", False),
+    ],
+)
+def test_a_server_elsewhere_is_warned_of_where_nothing_verifies_it(host: str, sslmode: str, warned: bool) -> None:
+    warning = preconditions.unverified("target", host, sslmode)
+    assert (warning or "").startswith(f"target: sslmode={sslmode} does not verify who answers at {host}: ") is warned
+    assert bool(warning) is warned
