@@ -42,6 +42,9 @@ TEXTS = {
     "multischema/postgres/dropping.py drop_members": "of the target: a table, as it spells it",
     "multischema/stages/preconditions.py _remedy": "a message, never executed",
     "multischema/stages/preconditions.py _stranger_problem": "a message, never executed",
+    "multischema/stages/raw_schema.py guarded": "of the target: a table, as it spells it",
+    "multischema/statements/backup.py _spelled_token": "of a backup: a number or a sign, which it looks at",
+    "multischema/statements/backup.py _word": "of a backup: a word, which it looks at",
     "multischema/statements/building.py create_index": "of the origin: a definition, which the plan has looked at",
     "multischema/statements/raw.py _column": "of the origin: an expression, which the check has looked at",
 }
