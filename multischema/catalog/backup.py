@@ -321,6 +321,9 @@ def read(statements: Iterable[Statement]) -> list[Item]:
     items: list[Item] = []
     for statement in statements:
         reader = _Reader(statement)
+        if reader.skip("set", "standard_conforming_strings") and reader.skip_sign("=") and not reader.skip("on"):
+            # a backslash in a text would be another character
+            raise DumpError("its texts are written with standard_conforming_strings off; make it with that setting on")
         try:
             item = _item(reader)
         except _NotUnderstoodError:
@@ -376,12 +379,7 @@ def decoded(script: bytes) -> str:
 
 
 def _is_setting(reader: _Reader) -> bool:
-    """Tell what sets up a session, of which ours has no need.
-
-    Raises DumpError where texts are not written as the SQL standard says: a backslash would be another character.
-    """
-    if reader.skip("set", "standard_conforming_strings") and reader.skip_sign("=") and not reader.skip("on"):
-        raise DumpError("its texts are written with standard_conforming_strings off; make it with that setting on")
+    """Tell what sets up a session, of which ours has no need."""
     return reader.tokens[0].is_word("set") or [token.value for token in reader.tokens[:3]] == ["select", "pg_catalog", "."]
 
 

@@ -12,17 +12,8 @@ from psycopg.pq import Conninfo
 from multischema.errors import DatabaseError
 
 CONNECT_TIMEOUT = 15
-# what Postgres's client programs do not pin themselves; they read the origin in read-only transactions
-CLIENT_SETTINGS = {
-    "origin": {"lc_monetary": "C"},
-    "target": {
-        "lc_monetary": "C",
-        "array_nulls": "on",
-        "default_transaction_read_only": "off",
-        "synchronous_commit": "off",
-    },
-}
-FOR_SPEED = ("synchronous_commit",)  # a run without it is as good
+# what pg_dump does not pin itself; it reads the origin in read-only transactions
+PROGRAM_SETTINGS = {"lc_monetary": "C"}
 _KEEPALIVES = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 _WANTED_URL = "want postgresql://user:password@host:port/database"
 _ESCAPES = "with special characters of user and password as %-escapes (@ is %40, / is %2F)"
@@ -32,7 +23,7 @@ _ESCAPES = "with special characters of user and password as %-escapes (@ is %40,
 class Database:
     """One of the two databases of a run. The URL holds a password, so no repr and no message shows it.
 
-    With `for_programs`, sessions start with the settings of client programs.
+    With `for_programs`, sessions start with the settings of pg_dump's.
     """
 
     kind: Literal["origin", "target", "raw", "backup"]
@@ -66,7 +57,7 @@ class Database:
         return Database("raw", self.app, self.url)
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that a client program needs to connect; only they hold the password. Raises DatabaseError."""
+        """Return the variables that pg_dump needs to connect; only they hold the password. Raises DatabaseError."""
         variables = {option.keyword.decode(): option.envvar for option in Conninfo.get_defaults()}
         parts = {name: str(value) for name, value in self.parameters().items() if value is not None}
         known = {envvar.decode(): parts[name] for name, envvar in variables.items() if envvar and name in parts}
@@ -78,9 +69,9 @@ class Database:
         }
 
     def _options(self) -> str:
-        """Return the settings that a client program starts its sessions with, the URL's first."""
+        """Return the settings that pg_dump starts its sessions with, the URL's first."""
         own = [str(self.parameters().get("options") or "")]
-        return " ".join([*own, *(f"-c {name}={value}" for name, value in CLIENT_SETTINGS[self.kind].items())]).strip()
+        return " ".join([*own, *(f"-c {name}={value}" for name, value in PROGRAM_SETTINGS.items())]).strip()
 
     def connection_string(self) -> str:
         """Return the rest that a client program needs: there is no variable for keepalives. Raises DatabaseError."""

@@ -17,7 +17,7 @@ from multischema.postgres.connecting import (
     connect,
     connected,
 )
-from multischema.postgres.database import CLIENT_SETTINGS, FOR_SPEED, Database
+from multischema.postgres.database import PROGRAM_SETTINGS, Database
 from multischema.postgres.errors import translated
 from multischema.postgres.questions import ask_values
 
@@ -211,7 +211,7 @@ class Sessions:
 
 
 def refused_settings(sessions: Sessions, database: Database) -> str | None:
-    """Return why a client program can't have its settings although the server is reachable without them, or None.
+    """Return why pg_dump can't have its settings although the server is reachable without them, or None.
 
     A pooler may refuse them, or ignore them: then values would be written differently. Raises EtlError if the server can't
     be reached at all.
@@ -222,9 +222,9 @@ def refused_settings(sessions: Sessions, database: Database) -> str | None:
         sessions.close(sessions.open(database))
         return str(refused).removeprefix(f"{database.side}: can't connect: ")
     try:
-        with translated(database.side, "reading the settings of client programs"):
-            wanted = {name: value for name, value in CLIENT_SETTINGS[database.kind].items() if name not in FOR_SPEED}
-            ignored = ask_values(connection, str, "started_otherwise", names=list(wanted), values=list(wanted.values()))
+        with translated(database.side, "reading the settings of pg_dump"):
+            names, values = list(PROGRAM_SETTINGS), list(PROGRAM_SETTINGS.values())
+            ignored = ask_values(connection, str, "started_otherwise", names=names, values=values)
     finally:
         sessions.close(connection)
     return f"it ignores {', '.join(ignored)}" if ignored else None

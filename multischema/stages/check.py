@@ -99,6 +99,7 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     notes += _unverified(run)
     if run.job.from_dump:
         raw_schema.strip(run.holder, run.job.raw_schema)
+        raw_schema.take_documents(run.holder, plan, run.job.raw_schema)
     return replace(plan, warnings=(*plan.warnings, *notes))
 
 

@@ -63,9 +63,9 @@ def _is_elsewhere(host: str) -> bool:
 
 
 def settings_problem(side: str, reason: str) -> str:
-    """Return the line about a pooler that client programs can't give their settings to."""
+    """Return the line about a pooler that pg_dump can't give its settings to."""
     return (
-        f"{side}: the URL leads to a pooler (such as PgBouncer), which does not take the settings of pg_dump and pg_restore "
+        f"{side}: the URL leads to a pooler (such as PgBouncer), which does not take the settings of pg_dump "
         f"(PGOPTIONS): {reason}; use the server's own address and port, or mode stream"
     )
 

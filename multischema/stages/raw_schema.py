@@ -86,6 +86,13 @@ def empty(connection: Connection, job: Job, plan: Plan) -> None:
             connection.execute(raw.truncate([sql.Identifier(job.raw_schema, table.name) for table in plan.copied]))
 
 
+def take_documents(connection: Connection, plan: Plan, schema: str) -> None:
+    """Have the raw tables of a backup, still empty, take documents that a server without libxml can't read."""
+    with translated("target", f"preparing the columns of schema {schema}"):
+        for table, column in raw.documents(plan):
+            connection.execute(raw.as_text(schema, table, column))
+
+
 def strip(connection: Connection, schema: str) -> None:
     """Drop all keys and indexes of the raw tables, and have their rows in no WAL and in no statistics."""
     with translated("target", f"dropping the keys of schema {schema}"):

@@ -153,6 +153,21 @@ def drop_index(identity: str) -> sql.Composed:
     return sql.SQL("DROP INDEX {} CASCADE").format(sql.SQL(identity))
 
 
+def as_text(schema: str, table: str, column: str) -> sql.Composed:
+    """Return the statement that has a column take the text of documents, whatever is in it."""
+    return sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE text").format(sql.Identifier(schema, table), sql.Identifier(column))
+
+
+def documents(plan: Plan) -> list[tuple[str, str]]:
+    """Return the tables and columns of XML whose rows are copied."""
+    return [
+        (table.name, column.name)
+        for table, _ in _copied(plan)
+        for column in table.columns
+        if plan.catalog.types[column.type_oid].name == "xml" and not column.generated
+    ]
+
+
 def truncate(tables: Sequence[sql.Composable]) -> sql.Composed:
     """Return the statement that takes all rows from tables."""
     return sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables))

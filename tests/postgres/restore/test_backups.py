@@ -344,6 +344,22 @@ def test_keys_of_partitions_that_belong_to_their_root_s_index_are_no_obstacle(
     nothing_left(place, private)
 
 
+@pytest.mark.parametrize("origin", WITH_EXTENSIONS)
+def test_documents_of_a_backup_are_refused_before_they_are_restored_unless_they_are_masked(
+    origin: str, make_place: Callable[..., Place], tmp_path: Path, private: Path
+) -> None:
+    place = make_place(origin, "18")
+    place.in_origin("CREATE TABLE users (id int PRIMARY KEY, page xml); INSERT INTO users VALUES (1, '<a>Marie</a>')")
+    rules = "tables: [{table_name: users, %s_column_names: [page]}]"
+    file = backup(place, tmp_path / "backup", "--format=custom")
+    for from_dump in ("", str(file)):
+        with pytest.raises(CheckError, match=r"built without libxml, which column users\.page of type xml needs"):
+            place.run(rules % "non_anonymized", from_dump=from_dump, mode="dump" if from_dump else "stream")
+        place.run(rules % "anonymized", from_dump=from_dump, mode="dump" if from_dump else "stream")
+        assert place.read("SELECT id, page IS NULL FROM shop.users") == [(1, True)]
+    nothing_left(place, private)
+
+
 def test_a_backup_in_another_encoding_keeps_its_names_and_its_texts(place: Place, tmp_path: Path, private: Path) -> None:
     place.recode_origin("LATIN1")
     with psycopg.connect(place.origin_url, autocommit=True, client_encoding="utf8") as connection:
