@@ -6,22 +6,11 @@ would be code (functions, casts, checks, rules, defaults that compute) is not re
 
 import codecs
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from multischema.catalog.tokens import Statement, Token
+from multischema.catalog.tokens import Name, Statement, Token
 from multischema.errors import DumpError
-
-
-@dataclass(frozen=True)
-class Name:
-    """A name with its schema; None where Postgres' own are meant."""
-
-    schema: str | None
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
 @dataclass(frozen=True)
@@ -182,21 +171,6 @@ _LONG_TYPES = {
     "time": ("with", "without", "time", "zone"),
     "interval": ("year", "month", "day", "hour", "minute", "second", "to"),
 }
-
-
-def code_in(tokens: Statement, types: Collection[Name]) -> str | None:
-    """Return the first name in an expression that is neither Postgres' own nor one of these types: it would be code.
-
-    A session that finds nothing but what Postgres brings takes every name without a schema for Postgres' own.
-    """
-    for place in range(1, len(tokens) - 1):
-        if not tokens[place].is_sign(".") or not tokens[place - 1].is_name:
-            continue
-        name = Name(tokens[place - 1].value, tokens[place + 1].value)
-        is_type = place > 1 and tokens[place - 2].is_sign("::") and name in types
-        if name.schema != "pg_catalog" and not is_type:
-            return str(name)
-    return None
 
 
 def columns_in(tokens: Statement, columns: Iterable[str]) -> list[str]:

@@ -1,9 +1,11 @@
-"""The words of SQL as pg_dump writes it: where a statement ends is known by reading it, not by what its lines look like."""
+"""The words of SQL as Postgres and pg_dump write it, read from the text of another server, and spelled anew."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from psycopg import sql
 
 from multischema.errors import DumpError
 
@@ -20,6 +22,10 @@ _PATTERN = re.compile(
 )
 _ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))|''", re.DOTALL)
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_WORD = re.compile(r"[a-z_][a-z0-9_]*")
+_NUMBER = re.compile(r"[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
+_BITS = re.compile(r"[bx][0-9a-f]*", re.IGNORECASE)
+_SIGN = re.compile(r"::|[-+*/<>=~!@#%^&|`?]+|[()\[\],:.]")
 _META = re.compile(r"\\(?:un)?restrict [0-9A-Za-z]*(?:\n|$)")
 
 
@@ -47,6 +53,17 @@ class Token:
 Statement = tuple[Token, ...]
 
 
+@dataclass(frozen=True)
+class Name:
+    """A name with its schema; None where Postgres' own are meant."""
+
+    schema: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
 def statements_of(script: str) -> list[Statement]:
     """Return the statements of a script, without the semicolons. Raises DumpError where a character has no place in SQL.
 
@@ -64,6 +81,57 @@ def statements_of(script: str) -> list[Statement]:
     if current:
         raise DumpError("a statement has no end")
     return [statement for statement in found if statement]
+
+
+def words_of(text: str) -> Statement:
+    """Return the words of an expression or a definition. Raises DumpError where it holds anything else, or a semicolon."""
+    words = tuple(_tokens(text))
+    if any(word.is_sign(";") for word in words):
+        raise DumpError("a semicolon stands in an expression")
+    return words
+
+
+def code_in(tokens: Statement, types: Collection[Name] = (), row: str | None = None) -> str | None:
+    """Return the first name in an expression that is neither Postgres' own nor one of these types: it would be code.
+
+    `row` is a table whose whole row may stand there: `users.*`.
+
+    A session that finds nothing but what Postgres brings takes every name without a schema for Postgres' own.
+    """
+    for place in range(1, len(tokens) - 1):
+        if not tokens[place].is_sign(".") or not tokens[place - 1].is_name:
+            continue
+        name = Name(tokens[place - 1].value, tokens[place + 1].value)
+        is_type = place > 1 and tokens[place - 2].is_sign("::") and name in types
+        is_row = name == Name(row, "*")
+        if name.schema != "pg_catalog" and not is_type and not is_row:
+            return str(name)
+    return None
+
+
+def respelled(tokens: Statement) -> sql.Composed:
+    """Return words of SQL, each spelled by us. Raises ValueError for one that is none."""
+    return sql.SQL(" ").join(map(_spelled_token, tokens))
+
+
+def _spelled_token(token: Token) -> sql.Composable:
+    if token.kind == "quoted":
+        return sql.Identifier(token.value)
+    if token.kind == "text":
+        return sql.Literal(token.value)
+    if token.kind == "bits" and _BITS.fullmatch(token.value):
+        return sql.SQL("{}{}").format(sql.SQL(token.value[0]), sql.Literal(token.value[1:]))
+    if token.kind == "word":
+        return word_spelled(token.value)
+    pattern = _NUMBER if token.kind == "number" else _SIGN
+    if not pattern.fullmatch(token.value):
+        raise ValueError(token.kind)
+    return sql.SQL(token.value)
+
+
+def word_spelled(word: str) -> sql.Composable:
+    """Return a word as it is, a keyword or a name; one of other letters can only be a name."""
+    return sql.SQL(word) if _WORD.fullmatch(word) else sql.Identifier(word)
 
 
 def _tokens(script: str) -> Iterator[Token]:

@@ -40,11 +40,11 @@ def run_command(command: Command, on_start: Callable[[int], None] = lambda group
 
 
 @contextmanager
-def reading(command: Command, complaints: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+def reading(command: Command, complaints: IO[bytes], name: str, on_start: Callable[[int], None]) -> Iterator[IO[bytes]]:
     """Give what pg_restore prints of a dump, to be read to its end; what it complains of goes to a file.
 
     It is killed where not all is read; EOFError says that something is missing at the end. Raises DumpError, with the dump's
-    name, where it fails.
+    name, where it fails. `on_start` is told the number of its process group, for `kill`.
     """
     process = subprocess.Popen(
         [command.program, *command.arguments],
@@ -55,6 +55,7 @@ def reading(command: Command, complaints: IO[bytes], name: str) -> Iterator[IO[b
         start_new_session=True,
     )
     with process:
+        on_start(process.pid)
         missing = ""
         try:
             yield cast(IO[bytes], process.stdout)

@@ -1,6 +1,6 @@
 """The rows of a table in a dump, as pg_restore prints them: a COPY statement, which is read and not run, and its lines."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -29,12 +29,14 @@ class Rows:
 
 
 @contextmanager
-def read_rows(command: Command, complaints: IO[bytes], name: str) -> Iterator[Rows]:
+def read_rows(
+    command: Command, complaints: IO[bytes], name: str, on_start: Callable[[int], None] = lambda group: None
+) -> Iterator[Rows]:
     """Read the rows that a command prints; `name` is the dump's, for messages. Raises DumpError where they are not whole.
 
     They are whole once the context ends without an error: what takes them must not be committed before.
     """
-    with reading(command, complaints, name) as printed:
+    with reading(command, complaints, name, on_start) as printed:
         try:
             head, rest = _head(printed)
             copies = [copy for statement in statements_of(decoded(head)) if (copy := read_copy(statement))]

@@ -37,6 +37,7 @@ class Sessions:
         self._lent: set[Connection] = set()
         self._open: dict[Connection, Database] = {}
         self._watched: dict[Callable[[], None], Database] = {}
+        self._programs: set[Callable[[], None]] = set()
         self._kept: set[Connection] = set()
         self._ended = threading.Event()
         self._silent: set[Connection] = set()
@@ -126,6 +127,17 @@ class Sessions:
             with self._guard:
                 del self._watched[end]
 
+    @contextmanager
+    def ended_with(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Call `stop` when the sessions are ended or interrupted: a thread that waits for a program waits for no session."""
+        with self._guard:
+            self._programs.add(stop)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._programs.discard(stop)
+
     def close(self, connection: Connection) -> None:
         """Close a session, in whatever state it is."""
         with self._guard:
@@ -147,6 +159,9 @@ class Sessions:
             self._idle.clear()
             self._lent.clear()
             ending = self._open.keys() - {*idle, spare}
+            programs = list(self._programs)
+        for stop in programs:
+            stop()
         for connection in idle:
             self.close(connection)
         _cut(ending)
@@ -156,6 +171,9 @@ class Sessions:
         with self._guard:
             ending = self._lent - {spare}
             self._lent -= ending
+            programs = list(self._programs)
+        for stop in programs:
+            stop()
         _cut(ending)
 
     def _take_idle(self, key: tuple[str, str]) -> Connection | None:

@@ -17,14 +17,13 @@ from multischema.catalog.backup import (
     IndexAttach,
     Item,
     Key,
-    Name,
     Range,
     Table,
     TypeName,
     Unread,
-    code_in,
 )
 from multischema.catalog.objects import NotNull, Relation
+from multischema.catalog.tokens import Name, code_in
 from multischema.errors import DatabaseError
 from multischema.postgres.connecting import Connection
 from multischema.postgres.errors import describe, translated

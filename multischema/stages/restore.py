@@ -10,7 +10,7 @@ from multischema.catalog import backup as backups
 from multischema.catalog.objects import Leaf, RawTable, Size
 from multischema.catalog.tokens import statements_of
 from multischema.dumps import archives
-from multischema.dumps.programs import run_command
+from multischema.dumps.programs import kill, run_command
 from multischema.dumps.rows import read_rows
 from multischema.errors import CheckError, DumpError, VerifyError
 from multischema.plan.plan import Plan
@@ -127,12 +127,18 @@ def _restore_entry(run: Run, command: archives.Command, made: Mapping[str, RawTa
     The statement of the dump is read, never run; ours names the table and its columns.
     """
     schema = run.job.raw_schema
+    groups: list[int] = []
+
+    def stop() -> None:
+        for group in groups:
+            kill(group)
+
     with (
         run.sessions.lend(run.target) as connection,
         translated("target", "restoring rows"),
         tempfile.TemporaryFile(dir=run.directory.path) as complaints,
     ):
-        with read_rows(command, complaints, dump) as rows:
+        with run.sessions.ended_with(stop), read_rows(command, complaints, dump, groups.append) as rows:
             table = rows.copy.table
             if table.schema != schema or table.name not in made:
                 raise DumpError(f"dump {dump}: it holds rows of a table that it does not make")

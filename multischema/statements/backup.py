@@ -4,7 +4,6 @@ Nothing of the backup's own text is in a statement. Each is composed of what `ca
 quoted, texts, which are literals, numbers, and words and signs of the few kinds that a definition is made of.
 """
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 
 from psycopg import sql
@@ -19,18 +18,12 @@ from multischema.catalog.backup import (
     Index,
     IndexAttach,
     Key,
-    Name,
     Range,
     Table,
     TypeName,
     columns_in,
 )
-from multischema.catalog.tokens import Statement, Token
-
-_WORD = re.compile(r"[a-z_][a-z0-9_]*")
-_NUMBER = re.compile(r"[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
-_BITS = re.compile(r"[bx][0-9a-f]*", re.IGNORECASE)
-_SIGN = re.compile(r"::|[-+*/<>=~!@#%^&|`?]+|[()\[\],:.]")
+from multischema.catalog.tokens import Name, respelled, word_spelled
 
 
 def create_enum(type_: Enum) -> sql.Composed:
@@ -132,34 +125,9 @@ def hide_type(name: Name) -> sql.Composed:
 def spelled(type_: TypeName) -> sql.Composed:
     """Return a type as SQL."""
     limits = sql.SQL("({})").format(respelled(type_.limits)) if type_.limits else sql.SQL("")
-    name = sql.SQL(" ").join(map(_word, type_.words)) if type_.words else _name(type_.name)
-    after = sql.SQL("").join(sql.SQL(" {}").format(_word(word)) for word in type_.words_after)
+    name = sql.SQL(" ").join(map(word_spelled, type_.words)) if type_.words else _name(type_.name)
+    after = sql.SQL("").join(sql.SQL(" {}").format(word_spelled(word)) for word in type_.words_after)
     return sql.SQL("{}{}{}{}").format(name, limits, after, sql.SQL("").join([sql.SQL("[]")] * type_.dimensions))
-
-
-def respelled(tokens: Statement) -> sql.Composed:
-    """Return words of SQL, each spelled by us. Raises ValueError for one that is none."""
-    return sql.SQL(" ").join(map(_spelled_token, tokens))
-
-
-def _spelled_token(token: Token) -> sql.Composable:
-    if token.kind == "quoted":
-        return sql.Identifier(token.value)
-    if token.kind == "text":
-        return sql.Literal(token.value)
-    if token.kind == "bits" and _BITS.fullmatch(token.value):
-        return sql.SQL("{}{}").format(sql.SQL(token.value[0]), sql.Literal(token.value[1:]))
-    if token.kind == "word":
-        return _word(token.value)
-    pattern = _NUMBER if token.kind == "number" else _SIGN
-    if not pattern.fullmatch(token.value):
-        raise ValueError(token.kind)
-    return sql.SQL(token.value)
-
-
-def _word(word: str) -> sql.Composable:
-    """Return a word as it is, a keyword or a name; one of other letters can only be a name."""
-    return sql.SQL(word) if _WORD.fullmatch(word) else sql.Identifier(word)
 
 
 def _column(column: Column, names: Sequence[str], *, stand_in: bool) -> sql.Composed:

@@ -82,7 +82,7 @@ def create_index(staging: str, index: IndexPlan) -> sql.Composed:
         sql.SQL("UNIQUE " if index.unique else ""),
         sql.Identifier(index.name),
         sql.Identifier(staging, index.table),
-        sql.SQL(index.definition),
+        foreign.expression(index.definition),
     )
 
 

@@ -243,7 +243,7 @@ def _column(column: Column, types: Mapping[int, Type], schema: str) -> sql.Compo
     spelling = _spelling(column.type_oid, column.type_text, types, schema)
     name = sql.Identifier(column.name)
     if column.generated:
-        expression = sql.SQL(column.generation or "NULL")
+        expression = foreign.expression(column.generation or "NULL")
         return sql.SQL("{} {} GENERATED ALWAYS AS ({}) STORED").format(name, spelling, expression)
     return sql.SQL("{} {}").format(name, spelling)
 

@@ -1,4 +1,4 @@
-"""`dump` mode as a flow: pg_dump and pg_restore run as Prefect's shell operations, in tasks of their own."""
+"""`dump` mode as a flow: Prefect runs pg_dump as a shell operation, then a task copies what pg_restore prints."""
 
 import re
 import signal
@@ -116,38 +116,60 @@ def test_a_run_that_is_killed_in_a_client_program_leaves_no_script_of_it(
     assert len(left_in(tmp_path / "temporary")) == 1  # the next run drops it
 
 
-def test_a_client_program_that_loses_its_server_is_started_again(shop: Shop, programs: Path, tmp_path: Path) -> None:
-    shop.place.in_origin(ORIGIN)
-    for name in ("pg_dump", "pg_restore"):
-        fails_once = 'if [[ "$*" == *--data-only* && ! -e "$0.tried" ]]; then touch "$0.tried"; export PGPORT=1; fi'
-        program(programs, name, f'{fails_once}; exec "$real" "$@"')
+# The run's session that copies rows is ended once, when the rows have come and before they are committed.
+LOSES = """
+if [[ "$*" == *--data-only* && ! -e "$0.tried" ]]; then
+    touch "$0.tried"
+    "$real" "$@"
+    export PGPASSWORD={password}
+    psql -qXh 127.0.0.1 -p {port} -U postgres -d {database} -o /dev/null -c \
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'"
+else
+    exec "$real" "$@"
+fi
+"""
+MANY = ORIGIN.replace("20)", "20000)")
+
+
+def losing(shop: Shop) -> str:
+    """Return the script of a pg_restore whose rows arrive nowhere the first time."""
+    server = shop.place.target_server
+    password = (server.directory / "password").read_text()
+    return LOSES.format(password=password, port=server.port, database=shop.place.name)
+
+
+def test_a_stage_that_loses_its_server_is_started_again(shop: Shop, programs: Path, tmp_path: Path) -> None:
+    shop.place.in_origin(MANY)
+    fails_once = 'if [[ "$*" == *--data-only* && ! -e "$0.tried" ]]; then touch "$0.tried"; export PGPORT=1; fi'
+    program(programs, "pg_dump", f'{fails_once}; exec "$real" "$@"')
+    program(programs, "pg_restore", losing(shop))
     command = shop.command("--mode", "dump", rules=RULES, **variables(programs, tmp_path))
     assert command.wait() == 0, command.text
-    assert shop.read("SELECT count(*) FROM {}.users") == [(20,)]
+    assert shop.read("SELECT count(*) FROM {}.users") == [(20000,)]
     tasks = shop.server.tasks(shop.last(), f"dump {shop.app}", f"restore {shop.app}")
-    for name, side in (("dump", f"origin {shop.app}"), ("restore", "target")):
+    for name, said in (
+        ("dump", f"origin {shop.app}: dump failed: connection to server"),
+        ("restore", "target: restoring users failed: "),
+    ):
         assert shop.server.states(tasks[f"{name} {shop.app}"])[-3:] == ["AwaitingRetry", "Retrying", "Completed"]
-        assert re.search(f"{side}: {name} failed: connection to server.*trying again", command.out)
+        assert re.search(f"{said}.*trying again", command.out)
     assert left_in(tmp_path / "temporary") == []
 
 
 def test_rows_of_a_backup_that_are_restored_a_second_time_are_published_once(
     shop: Shop, programs: Path, tmp_path: Path
 ) -> None:
-    shop.place.in_origin(ORIGIN.replace(" PRIMARY KEY", ""))
+    shop.place.in_origin(MANY.replace(" PRIMARY KEY", ""))
     backup = tmp_path / "backup"
     subprocess.run(
         [PROGRAMS["18"] / "pg_dump", "--format=custom", f"--file={backup}", "--dbname", shop.place.origin_url], check=True
     )
-    restores = 'touch "$0.tried"; "$real" "$@"; export PGPORT=1'  # all, and then loses its server
-    program(
-        programs, "pg_restore", f'if [[ "$*" == *--data-only* && ! -e "$0.tried" ]]; then {restores}; fi; exec "$real" "$@"'
-    )
+    program(programs, "pg_restore", losing(shop))
     rules = RULES + "    non_anonymized_column_names: [id]\n"
     command = shop.command(
         "--from-dump", str(backup), rules=rules, **{**variables(programs, tmp_path), "ORIGIN_DB_URL": None}
     )
     assert command.wait() == 0, command.text
-    assert "restore failed: connection to server" in command.out
-    assert shop.read("SELECT count(*), count(DISTINCT id) FROM {}.users") == [(20, 20)]
+    assert "restoring users failed: " in command.out
+    assert shop.read("SELECT count(*), count(DISTINCT id) FROM {}.users") == [(20000, 20000)]
     assert left_in(tmp_path / "temporary") == []

@@ -43,10 +43,8 @@ TEXTS = {
     "multischema/stages/preconditions.py _remedy": "a message, never executed",
     "multischema/stages/preconditions.py _stranger_problem": "a message, never executed",
     "multischema/stages/raw_schema.py guarded": "of the target: a table, as it spells it",
-    "multischema/statements/backup.py _spelled_token": "of a backup: a number or a sign, which it looks at",
-    "multischema/statements/backup.py _word": "of a backup: a word, which it looks at",
-    "multischema/statements/building.py create_index": "of the origin: a definition, which the plan has looked at",
-    "multischema/statements/raw.py _column": "of the origin: an expression, which the check has looked at",
+    "multischema/catalog/tokens.py _spelled_token": "of another server or a backup: a number or a sign, which it looks at",
+    "multischema/catalog/tokens.py word_spelled": "of another server or a backup: a word, which it looks at",
 }
 # texts of the target alone: what it says of its own objects, a statement for each
 OF_THE_TARGET = ("multischema/statements/dependants.py", "multischema/statements/grants.py", "multischema/statements/raw.py")

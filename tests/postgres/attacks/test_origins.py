@@ -96,7 +96,7 @@ def warned(place: Place, **changes: str) -> str:
         published = place.run(RULES, **changes)
     except EtlError as error:
         return str(error)
-    return "\n".join([*published.plan.warnings, *published.warnings])
+    return "\n".join([*published.plan.warnings, *published.indexed.warnings, *published.warnings])
 
 
 BY_CITY = "$1 = (SELECT oid FROM pg_class WHERE relname = 'by_city')"

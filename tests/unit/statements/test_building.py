@@ -59,17 +59,17 @@ def test_a_table_without_columns_is_copied_too() -> None:
 
 
 def test_keys_are_made_of_unique_indexes_and_foreign_keys_are_not_validated() -> None:
-    key = IndexPlan("users", "u key", True, "p", ("id",), "USING btree (id) WHERE 'a' <> '{}%s'")
-    plain = IndexPlan("users", "plain", False, "", (None,), "USING btree (lower(city))")
+    key = IndexPlan("users", "u key", True, "p", ("id",), "using btree ( id ) where 'a' <> '{}%s'")
+    plain = IndexPlan("users", "plain", False, "", (None,), "using btree ( lower ( city ) )")
     assert text(
         building.create_index("st", key),
         building.add_key("st", key),
         building.create_index("st", plain),
         building.add_foreign_key("st", foreign_key("rdvs", "user_id", "users")),
     ) == [
-        """CREATE UNIQUE INDEX "u key" ON "st"."users" USING btree (id) WHERE 'a' <> '{}%s'""",
+        """CREATE UNIQUE INDEX "u key" ON "st"."users" using btree ( id ) where 'a' <> '{}%s'""",
         'ALTER TABLE "st"."users" ADD CONSTRAINT "u key" PRIMARY KEY USING INDEX "u key"',
-        'CREATE INDEX "plain" ON "st"."users" USING btree (lower(city))',
+        'CREATE INDEX "plain" ON "st"."users" using btree ( lower ( city ) )',
         'ALTER TABLE "st"."rdvs" ADD CONSTRAINT "rdvs_user_id_fkey" FOREIGN KEY ("user_id") '
         'REFERENCES "st"."users" ("id") NOT VALID',
     ]
