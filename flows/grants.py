@@ -12,7 +12,7 @@ from multischema.catalog.objects import Leaf
 from multischema.errors import CheckError, UsageError
 from multischema.plan.plan import make_plan
 from multischema.postgres.connecting import connect
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_catalog, read_server
 from multischema.rules import file
 from multischema.rules.gaps import compare

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flows import origins
 from multischema import command
 from multischema.postgres.connecting import connect
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import read_catalog
 from multischema.rules.draft import draft
 

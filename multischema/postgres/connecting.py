@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from multischema.errors import ConnectionLost, DatabaseError
 from multischema.postgres.database import Database
-from multischema.postgres.errors import describe_failed_connection, translated
+from multischema.postgres.failures import describe_failed_connection, translated
 from multischema.postgres.questions import ask_values, query
 
 Connection = psycopg.Connection[dict[str, Any]]

@@ -14,7 +14,7 @@ from multischema.errors import DatabaseError, SnapshotLost
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection, execute_script
 from multischema.postgres.database import Database
-from multischema.postgres.errors import translate, translated
+from multischema.postgres.failures import translate, translated
 from multischema.postgres.questions import ask_values, read_fingerprints, value_of
 from multischema.statements import building
 from multischema.statements.reading import computing, copy_out, counting, guarding

@@ -12,7 +12,7 @@ from multischema.job import leftover_pattern, name_pattern
 from multischema.plan import record
 from multischema.plan.record import Record
 from multischema.postgres.connecting import Connection
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.locks import short_lock_timeout
 from multischema.postgres.questions import ask
 from multischema.statements import building, raw

@@ -9,7 +9,7 @@ from psycopg import sql
 from multischema.catalog.objects import Holder
 from multischema.errors import CheckError, LockTimeout
 from multischema.postgres.connecting import LOCK_TIMEOUT, Connection
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, ask_values
 
 _LOCK_POLL = 2.0

@@ -18,7 +18,7 @@ from multischema.postgres.connecting import (
     connected,
 )
 from multischema.postgres.database import PROGRAM_SETTINGS, Database
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask_values
 
 CANCEL_TIMEOUT = 2

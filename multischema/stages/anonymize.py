@@ -12,7 +12,7 @@ from multischema.plan.tables import TablePlan
 from multischema.postgres import dropping
 from multischema.postgres.connecting import Connection
 from multischema.postgres.copying import Copied, Route, Snapshot, copy_table
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_target
 from multischema.stages import raw_schema
 from multischema.stages.dump import Dumped

@@ -26,7 +26,7 @@ from multischema.catalog.objects import NotNull, Relation
 from multischema.catalog.tokens import Name, code_in
 from multischema.errors import DatabaseError
 from multischema.postgres.connecting import Connection
-from multischema.postgres.errors import describe, translated
+from multischema.postgres.failures import describe, translated
 from multischema.postgres.questions import ask
 from multischema.statements import backup, building, raw
 

@@ -17,7 +17,7 @@ from multischema.plan.plan import Plan, collations_of, make_plan, published_type
 from multischema.postgres import locks
 from multischema.postgres.connecting import ways
 from multischema.postgres.database import Database
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import (
     ask,
     lacking,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from multischema.catalog.objects import Holder
 from multischema.postgres import dropping
 from multischema.postgres.connecting import Connection
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask
 from multischema.stages import raw_schema
 from multischema.stages.run import (

@@ -4,7 +4,7 @@ from psycopg import errors
 
 from multischema.plan.plan import Plan, xml_columns
 from multischema.postgres.connecting import Connection
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import query
 from multischema.stages.preconditions import xml_problems
 

@@ -11,7 +11,7 @@ from multischema.errors import ConnectionLost, DumpError, SnapshotLost
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.copying import Route, count_rows
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask
 from multischema.stages.run import (
     Run,

@@ -12,7 +12,7 @@ from multischema.plan.keys import IndexPlan
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection, execute_script, quoted_path
-from multischema.postgres.errors import describe, translated
+from multischema.postgres.failures import describe, translated
 from multischema.postgres.questions import ask_values
 from multischema.stages.run import (
     Run,

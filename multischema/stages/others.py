@@ -8,7 +8,7 @@ from multischema.catalog.servers import Server, Target
 from multischema.job import Job, illegal_schema
 from multischema.plan import record
 from multischema.postgres.connecting import Connection
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_server, read_target
 from multischema.stages.preconditions import may_go, ownership_problems, stranger_problems
 from multischema.statements import dependants

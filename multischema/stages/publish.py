@@ -13,7 +13,7 @@ from multischema.errors import ConnectionLost, DatabaseError, VerifyError
 from multischema.job import Job, old_name
 from multischema.plan import record
 from multischema.postgres.connecting import Connection
-from multischema.postgres.errors import describe, translate, translated
+from multischema.postgres.failures import describe, translate, translated
 from multischema.postgres.questions import ask, read_target
 from multischema.stages.others import Standing, obstacles_of, published_columns, read_standing
 from multischema.stages.reader import verify_readable, verify_rights

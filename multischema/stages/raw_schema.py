@@ -12,7 +12,7 @@ from multischema.plan.plan import Plan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.database import Database
 from multischema.postgres.dropping import drop_members
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.locks import strange_holders, try_lock
 from multischema.postgres.questions import ask, one_moment, query, read_server
 from multischema.postgres.sessions import Sessions

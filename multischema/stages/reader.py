@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from multischema.catalog.objects import EventTrigger, MadeTable, Readable
 from multischema.job import Job, hidden_pattern
 from multischema.postgres.connecting import Connection
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_server, read_target
 from multischema.stages.preconditions import exposed_problems, hidden_problems, reader_problems
 

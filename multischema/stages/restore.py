@@ -15,7 +15,7 @@ from multischema.dumps.rows import read_rows
 from multischema.errors import CheckError, DumpError, VerifyError
 from multischema.plan.plan import Plan
 from multischema.postgres import locks
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask
 from multischema.stages import backup, raw_schema
 from multischema.stages.backup import Structure

@@ -24,7 +24,7 @@ from multischema.postgres.copying import Snapshot, export_snapshot
 from multischema.postgres.database import (
     Database,
 )
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_fingerprints, read_server, read_system
 from multischema.postgres.sessions import SILENT, Sessions
 from multischema.stages import preconditions, raw_schema

@@ -5,7 +5,7 @@ from multischema.errors import VerifyError
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection
-from multischema.postgres.errors import translated
+from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, value_of
 from multischema.stages import others, reader
 from multischema.stages.run import (

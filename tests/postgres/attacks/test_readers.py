@@ -14,7 +14,7 @@ import pytest
 from demo.servers import Server
 from multischema.errors import CheckError
 from multischema.postgres import dropping
-from multischema.postgres.errors import translate
+from multischema.postgres.failures import translate
 from multischema.statements import raw
 from tests.conftest import PROGRAMS, Place
 from tests.support.gates import eventually

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from multischema.errors import FEWER_CONNECTIONS, UNREAD
-from multischema.postgres.errors import describe_failed_connection
+from multischema.postgres.failures import describe_failed_connection
 
 BEGINNING = 'connection to server at "db", port 5432 failed: '
 
