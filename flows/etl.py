@@ -79,7 +79,7 @@ def etl(
         indexed = stages.index(unsearched(plan))
         rows = {name: table.rows for name, table in copied.items()}
         sizes = stages.verify(unsearched(plan), unsearched(rows))
-        published = stages.publish()
+        published = stages.publish(unsearched(plan))
         notes = [*(dumped.warnings if dumped else ()), *published.warnings, *stages.clean()]
         return stages.make_report(plan, copied, indexed, sizes, notes, published.recreated)
 

@@ -213,12 +213,12 @@ class Stages:
         return sizes
 
     @as_task("publish", once)
-    def publish(self) -> Publication:
+    def publish(self, plan: Plan) -> Publication:
         """Swap yesterday's schema for the staging schema, in one transaction, with the views that others built on it.
 
         It is not retried: if the session that holds the app's lock is lost, so is the lock, and another run may have begun.
         """
-        publication = publishing.publish(self.run)
+        publication = publishing.publish(self.run, plan)
         progress.tell(published=self.job.schema)
         log().info(f"published schema {self.job.schema} for {self.job.reader}")
         return publication

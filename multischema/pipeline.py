@@ -65,7 +65,7 @@ def run(job: Job, rules_source: str, origin: Database, target: Database) -> Publ
         with timed("verify", seconds):
             sizes = verify(run, plan, {name: table.rows for name, table in copied.items()})
         with timed("publish", seconds):
-            publication = publish(run)
+            publication = publish(run, plan)
         with timed("clean", seconds):
             notes += [*publication.warnings, *clean(run)]
         return Published(plan, copied, indexed, sizes, tuple(notes), seconds, publication.recreated)

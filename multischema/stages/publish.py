@@ -12,6 +12,7 @@ from multischema.catalog.objects import DefaultPrivilege, Holder, Privilege, Sch
 from multischema.errors import ConnectionLost, DatabaseError, VerifyError
 from multischema.job import Job, old_name
 from multischema.plan import record
+from multischema.plan.plan import Plan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import describe, translate, translated
 from multischema.postgres.questions import ask, read_target
@@ -60,14 +61,16 @@ class _InUse(DatabaseError):
     relation: int | None = None
 
 
-def publish(run: Run) -> Publication:
+def publish(run: Run, plan: Plan) -> Publication:
     """Swap yesterday's schema for the staging schema, on the session that holds the app's lock."""
     with naming_triggers(run):
-        return swap(run.holder, run.job)
+        return swap(run.holder, run.job, plan)
 
 
-def swap(connection: Connection, job: Job) -> Publication:
+def swap(connection: Connection, job: Job, plan: Plan) -> Publication:
     """Swap the schemas in one transaction, on the session that holds the app's lock.
+
+    What others built, and what the reader may do, is asked anew: hours may have passed since the check.
 
     Renaming a schema locks no table: if nobody built on it, it commits in milliseconds under an open query. Views that
     depend on it are locked; while a query has one, the transaction is abandoned and retried, for some minutes. Raises
@@ -79,7 +82,7 @@ def swap(connection: Connection, job: Job) -> Publication:
         is_commit = False
         try:
             with translated("target", f"publishing schema {job.schema}"), connection.transaction():
-                publication = _publish(connection, job)
+                publication = _publish(connection, job, plan.columns)
                 is_commit = True
             return publication
         except _InUse as in_use:
@@ -100,13 +103,12 @@ def _readers(connection: Connection, in_use: _InUse) -> str:
     return f": {some([f'{reader.title} ({reader.remedy})' for reader in readers])}" if readers else ""
 
 
-def _publish(connection: Connection, job: Job) -> Publication:
+def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> Publication:
     # its commit puts all commits of the run on disk, and on the standbys that the server waits for
     connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
     exposed = verify_rights(connection, job)
     if exposed:
         raise VerifyError(*exposed)
-    columns = published_columns(connection, job.staging)
     standing = _held(connection, job, columns)
     replaced = standing.facts.published_exists
     was_adopted = replaced and record.read(standing.facts.published_comment) is None
