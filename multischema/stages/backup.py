@@ -144,7 +144,7 @@ class _Making:
             used, statement = [type_.subtype], backup.create_range(type_)
         else:
             used, statement = [type_.base], backup.create_domain(type_)
-        reason = self._reason(used) or self._tried(statement, backup.hide_type(type_.name))
+        reason = self._reason(used) or self._tried(statement, raw.hide_type(self.schema, type_.name.name))
         if reason:
             self.unread[type_.name] = reason
         else:
@@ -157,7 +157,7 @@ class _Making:
         )
         stand_ins = {column.name: code for column in table.columns if (code := code_in(column.generation, self.types))}
         if not reason:
-            statements = [backup.create_table(table, stand_ins), backup.hide_type(table.name)]
+            statements = [backup.create_table(table, stand_ins), raw.hide_type(self.schema, table.name.name)]
             statements[1:1] = [backup.set_not_null(table.name, column) for column in table.not_null]
             reason = self._tried(*statements)
         if reason:

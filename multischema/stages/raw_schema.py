@@ -71,12 +71,10 @@ def enter(connection: Connection, job: Job, schema: str, made: Sequence[str]) ->
 
 def create_tables(connection: Connection, plan: Plan, schema: str) -> None:
     """Create the raw tables, unlogged: what is in them is in no WAL and no backup of the target."""
-    with translated("target", f"creating types in schema {schema}"), connection.transaction():
-        for statement in raw.create_types(plan, schema):
+    for name, statement in [*raw.create_types(plan, schema), *raw.create_tables(plan, schema)]:
+        with translated("target", f"creating {schema}.{name}"), connection.transaction():
             connection.execute(statement)
-    for name, statement in raw.create_tables(plan, schema):
-        with translated("target", f"creating raw table {name}"):
-            connection.execute(statement)
+            connection.execute(raw.hide_type(schema, name))
 
 
 def empty(connection: Connection, job: Job, plan: Plan) -> None:

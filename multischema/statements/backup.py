@@ -117,11 +117,6 @@ def comment(item: Comment) -> sql.Composed:
     return sql.SQL("COMMENT ON {} {} IS {}").format(what, name, sql.Literal(item.text))
 
 
-def hide_type(name: Name) -> sql.Composed:
-    """Return the statement that lets nobody else build on a type, or on the rows of a table."""
-    return sql.SQL("REVOKE ALL ON TYPE {} FROM PUBLIC").format(_name(name))
-
-
 def spelled(type_: TypeName) -> sql.Composed:
     """Return a type as SQL."""
     limits = sql.SQL("({})").format(respelled(type_.limits)) if type_.limits else sql.SQL("")

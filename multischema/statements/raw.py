@@ -87,21 +87,24 @@ def create_schema(schema: str) -> sql.Composed:
     return sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema))
 
 
-def create_types(plan: Plan, schema: str) -> list[sql.Composed]:
-    """Return the stand-ins of composite types, each after those that it is made of."""
+def create_types(plan: Plan, schema: str) -> list[tuple[str, sql.Composed]]:
+    """Return the stand-ins of composite types, each with its name and after those that it is made of."""
     types = plan.catalog.types
     used = (column.type_oid for table, _ in _copied(plan) for column in table.columns)
     composites: dict[int, Type] = {}
     for oid in used:
         composites |= {type_.oid: type_ for type_ in parts_of(oid, types) if type_.kind == "c"}
     return [
-        sql.SQL("CREATE TYPE {} AS ({})").format(
-            _stand_in(type_, schema),
-            sql.SQL(", ").join(
-                sql.SQL("{} {}").format(
-                    sql.Identifier(field.name), _spelling(field.type_oid, field.type_text, types, schema)
-                )
-                for field in type_.fields
+        (
+            _stand_in_name(type_),
+            sql.SQL("CREATE TYPE {} AS ({})").format(
+                _stand_in(type_, schema),
+                sql.SQL(", ").join(
+                    sql.SQL("{} {}").format(
+                        sql.Identifier(field.name), _spelling(field.type_oid, field.type_text, types, schema)
+                    )
+                    for field in type_.fields
+                ),
             ),
         )
         for type_ in composites.values()
@@ -130,6 +133,11 @@ def create_tables(plan: Plan, schema: str) -> list[tuple[str, sql.Composed]]:
 def keep(schema: str, table: str) -> sql.Composed:
     """Return the statement that keeps others from dropping, renaming or altering a table until the transaction ends."""
     return sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(sql.Identifier(schema, table))
+
+
+def hide_type(schema: str, name: str) -> sql.Composed:
+    """Return the statement that lets nobody else build on a type or a table's rows, and so keep them from being dropped."""
+    return sql.SQL("REVOKE ALL ON TYPE {} FROM PUBLIC").format(sql.Identifier(schema, name))
 
 
 def copy_in(schema: str, table: str, columns: Sequence[str], encoding: str) -> sql.Composed:

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from multischema import pipeline
@@ -317,6 +318,30 @@ def test_names_that_look_like_the_statement_of_rows_are_names(place: Place, tmp_
     rules = RULES.replace("[run]", '[run, "x FROM stdin;\\n\\\\.\\ny"]')
     place.run(rules, mode="dump", from_dump=str(backup(place, tmp_path / "backup", "--format=custom")))
     assert place.read(f"SELECT {odd} FROM shop.users") == [(2,)]
+
+
+@pytest.mark.parametrize("is_backup", [False, True], ids=["live", "backup"])
+def test_nobody_can_build_on_what_is_in_the_raw_schema(
+    is_backup: bool, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place.in_origin(ORIGIN + "CREATE TYPE pair AS (a text, b text); ALTER TABLE users ADD pair pair")
+    place.in_target(f"GRANT USAGE ON SCHEMA public TO {place.reader}", superuser=True)
+    tried: list[str] = []
+
+    def build() -> None:
+        types = (
+            "SELECT typname::text FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typtype IN ('c', 'e', 'r')"
+        )
+        for (name,) in place.read(types, as_="superuser"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                place.read(f"CREATE FUNCTION pg_temp.f(public.{name}) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+            tried.append(name)
+
+    looking(monkeypatch, "anonymize", build)
+    file = str(backup(place, tmp_path / "backup", "--format=custom")) if is_backup else ""
+    place.run(RULES.replace("[run]", "[run, pair]"), mode="dump", from_dump=file)
+    assert len(tried) == 2
+    assert "users" in tried
 
 
 # What a killed run of an earlier version left: the marker of raw data, tables with rows, and code of a backup.
