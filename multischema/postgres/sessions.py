@@ -41,14 +41,16 @@ class Sessions:
         self._kept: set[Connection] = set()
         self._ended = threading.Event()
         self._silent: set[Connection] = set()
-        for work in (self._keep_alive, self._watch):
-            threading.Thread(target=work, name="sessions", daemon=True).start()
+        self._keeper = threading.Thread(target=self._keep_alive, name="sessions", daemon=True)
+        self._keeper.start()
+        threading.Thread(target=self._watch, name="sessions", daemon=True).start()
 
     def __enter__(self) -> "Sessions":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.end()
+        self._keeper.join(CANCEL_TIMEOUT)  # it may be asking something on a session that was cut
         with self._guard:
             left = [connection for connection in self._open if not _is_active(connection)]
         for connection in left:
