@@ -162,7 +162,7 @@ _CODECS = {
 }
 # Statements of ALTER TABLE that change nothing about what is published
 _OF_NO_MATTER = ("owner", "replica", "cluster", "set", "enable", "disable", "force", "no")
-_TYPE_ENDS = ("collate", "not", "null", "default", "generated", "constraint", "check", "storage", "compression", "options")
+_BEHIND_DEFAULT = ("not", "constraint", "check", "collate", "options")
 _LONG_TYPES = {
     "double": ("precision",),
     "character": ("varying",),
@@ -255,12 +255,15 @@ class _Reader:
             depth += token.is_sign("(", "[") - token.is_sign(")", "]")
         return self.tokens[begin : self.place - 1]
 
-    def until(self, *words: str) -> Statement:
-        """Take all up to one of these words outside of parentheses."""
+    def default(self) -> Statement:
+        """Take the expression of a default, up to the clause behind it.
+
+        What NULL and NOT mean else stands in parentheses, as Postgres writes it, or within CASE and END.
+        """
         begin, depth = self.place, 0
-        while not self.at_end and not (depth == 0 and self.peek().is_word(*words)):
+        while not self.at_end and not (depth == 0 and self.peek().is_word(*_BEHIND_DEFAULT)):
             token = self.take()
-            depth += token.is_sign("(", "[") - token.is_sign(")", "]")
+            depth += token.is_sign("(", "[") + token.is_word("case") - token.is_sign(")", "]") - token.is_word("end")
         return self.tokens[begin : self.place]
 
     def type(self) -> TypeName:
@@ -339,7 +342,9 @@ def codec_of(script: bytes) -> str:
     """Return the name that Python has for it. Raises DumpError where it has none."""
     encoding = encoding_in(script)
     try:
-        return codecs.lookup(_CODECS.get(encoding) or re.sub("^win", "cp", encoding.lower())).name
+        codec = codecs.lookup(_CODECS.get(encoding) or re.sub("^win", "cp", encoding.lower())).name
+        b"x".decode(codec)  # fails for a codec that is of no text
+        return codec
     except LookupError:
         raise DumpError(f"its names are in encoding {encoding}, which can't be read here; use mode stream") from None
 
@@ -348,7 +353,7 @@ def decoded(script: bytes) -> str:
     """Return the text of a script of pg_restore. Raises DumpError where it is not in the encoding that it says."""
     try:
         return script.decode(codec_of(script))
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise DumpError(f"its names are not in encoding {encoding_in(script)}, which it says; use mode stream") from None
 
 
@@ -503,7 +508,7 @@ def _domain(reader: _Reader) -> Domain:
         if reader.skip("collate"):
             collation = reader.full_name()
         elif reader.skip("default"):
-            reader.until("not", "null", "constraint", "check")
+            reader.default()
         elif reader.skip("constraint"):
             reader.name()
         elif reader.skip("check"):
@@ -575,11 +580,11 @@ def _column(part: Statement, *, typed: bool = False) -> Column:
         if reader.skip("collate"):
             collation = reader.full_name()
         elif reader.skip("default"):
-            default = _literal(reader.until("not", "null", "constraint", "check", "collate", "generated"))
+            default = _literal(reader.default())
         elif reader.skip("generated", "always", "as"):
             generation = reader.enclosed()
-            if not (reader.skip("stored") or reader.skip("virtual")):
-                raise _NotUnderstoodError
+            if not reader.skip("stored"):
+                reader.skip("virtual")  # pg_dump 18 says nothing
         elif reader.skip("constraint"):
             reader.name()
         elif reader.skip("check"):

@@ -30,14 +30,14 @@ def type_(spelling: str) -> sql.SQL:
     return sql.SQL(spelling)
 
 
-def refused_index(definition: str, table: str) -> str | None:
+def refused_index(definition: str) -> str | None:
     """Return why a definition, cut after the table's name, can't be built in another database, None where it can."""
     if not re.match(r"USING \w+ \(", definition):
         return _UNREADABLE
-    return refused_expression(definition, table)
+    return refused_expression(definition)
 
 
-def refused_expression(text: str, table: str) -> str | None:
+def refused_expression(text: str) -> str | None:
     """Return why an expression must not be computed in another database, None where it may.
 
     Code of others runs there by a name with a schema only: sessions find what pg_catalog brings, and nothing else. Of that
@@ -49,7 +49,7 @@ def refused_expression(text: str, table: str) -> str | None:
         return _UNREADABLE
     if not _is_balanced(words):
         return _UNREADABLE
-    code = code_in(words, row=table)
+    code = code_in(words)
     return f"names {code}, which Postgres does not bring" if code else None
 
 

@@ -15,7 +15,7 @@ _PATTERN = re.compile(
       | (?P<bits>[bBxX]'[0-9a-fA-F]*')
       | (?P<text>'[^']*(?:''[^']*)*')
       | (?P<quoted>"[^"]*(?:""[^"]*)*")
-      | (?P<word>[^\W\d]\w*(?:\$\w*)*)
+      | (?P<word>(?![eEbBxX]')[^\W\d]\w*(?:\$\w*)*)
       | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
       | (?P<sign>::|[-+*/<>=~!@\#%^&|`?]+|[()\[\],;:.])""",
     re.VERBOSE | re.DOTALL,
@@ -26,6 +26,7 @@ _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 _NUMBER = re.compile(r"[0-9.]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 _BITS = re.compile(r"[bx][0-9a-f]*", re.IGNORECASE)
 _SIGN = re.compile(r"::|[-+*/<>=~!@#%^&|`?]+|[()\[\],:.]")
+_SURROGATES = range(0xD800, 0xE000)
 _META = re.compile(r"\\(?:un)?restrict [0-9A-Za-z]*(?:\n|$)")
 
 
@@ -91,10 +92,8 @@ def words_of(text: str) -> Statement:
     return words
 
 
-def code_in(tokens: Statement, types: Collection[Name] = (), row: str | None = None) -> str | None:
+def code_in(tokens: Statement, types: Collection[Name] = ()) -> str | None:
     """Return the first name in an expression that is neither Postgres' own nor one of these types: it would be code.
-
-    `row` is a table whose whole row may stand there: `users.*`.
 
     A session that finds nothing but what Postgres brings takes every name without a schema for Postgres' own.
     """
@@ -103,7 +102,7 @@ def code_in(tokens: Statement, types: Collection[Name] = (), row: str | None = N
             continue
         name = Name(tokens[place - 1].value, tokens[place + 1].value)
         is_type = place > 1 and tokens[place - 2].is_sign("::") and name in types
-        is_row = name == Name(row, "*")
+        is_row = tokens[place + 1].is_sign("*") and not (place > 2 and tokens[place - 3].is_word("operator"))  # users.*
         if name.schema != "pg_catalog" and not is_type and not is_row:
             return str(name)
     return None
@@ -175,5 +174,8 @@ def _unescaped(match: re.Match[str]) -> str:
             raise DumpError("a text holds a byte of a character by its number")
         return chr(code)
     if short or long:
-        return chr(int(short or long, 16))
+        code = int(short or long, 16)
+        if code == 0 or code > 0x10FFFF or code in _SURROGATES:
+            raise DumpError("a text holds a number that is no character's")
+        return chr(code)
     return "'" if character is None else _LETTERS.get(character, character)

@@ -104,7 +104,7 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
             f"{kind} {index.name} of {index.table} left out: "
             f"it compares by the order of enum {', '.join(index.orders_of)}, which is text here"
         )
-    refused = foreign.refused_index(index.definition, index.table)
+    refused = foreign.refused_index(index.definition)
     if refused:
         return None, f"{kind} {index.name} of {index.table} left out: its definition {refused}"
     revealing = _beside_a_constant(index, plan)

@@ -234,7 +234,7 @@ def _is_computed_otherwise(column: Column, table: Table, types: Mapping[int, Typ
         return f"partitions of {table.name} compute column {column.name} each in its own way"
     if column.generated_by:
         return f"column {name} is computed by {', '.join(column.generated_by)}, which the target lacks"
-    if reason := foreign.refused_expression(column.generation, table.name):
+    if reason := foreign.refused_expression(column.generation):
         return f"column {name} is computed by an expression that {reason}"
     used = [column, *(table.column(source) for source in column.generated_from)]
     flats = [flatten(c.type_oid, c.type_text, types) for c in used]

@@ -20,7 +20,7 @@ from multischema.errors import DatabaseError
     ],
 )
 def test_a_definition_as_postgres_writes_it_passes(definition: str) -> None:
-    assert foreign.refused_index(definition, "users") is None
+    assert foreign.refused_index(definition) is None
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_definition_as_postgres_writes_it_passes(definition: str) -> None:
     ],
 )
 def test_what_postgres_does_not_write_is_refused(text: str) -> None:
-    assert foreign.refused_expression(text, "users") == "is none that Postgres writes"
+    assert foreign.refused_expression(text) == "is none that Postgres writes"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_postgres_does_not_write_is_refused(text: str) -> None:
     ],
 )
 def test_what_is_sent_is_spelled_by_us(text: str, sent: str) -> None:
-    assert foreign.refused_expression(text, "users") is None
+    assert foreign.refused_expression(text) is None
     assert foreign.expression(text).as_string() == sent
 
 
@@ -76,7 +76,7 @@ def test_what_is_sent_is_spelled_by_us(text: str, sent: str) -> None:
     ],
 )
 def test_a_name_with_a_schema_is_named_and_refused(text: str, name: str) -> None:
-    assert foreign.refused_expression(text, "users") == f"names {name}, which Postgres does not bring"
+    assert foreign.refused_expression(text) == f"names {name}, which Postgres does not bring"
 
 
 @pytest.mark.parametrize(
