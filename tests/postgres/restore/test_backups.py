@@ -437,3 +437,33 @@ def test_rows_of_a_backup_that_are_statements_are_refused(place: Place, tmp_path
     )
     assert run_of_users(place) == 1
     nothing_left(place, private)
+
+
+DEFAULTS = """
+CREATE TABLE users (id int PRIMARY KEY, name varchar(255) DEFAULT NULL, run int DEFAULT 1 NOT NULL,
+                    word text COLLATE "C" DEFAULT CASE WHEN random() > 2 THEN NULL ELSE 'x' END);
+INSERT INTO users (id, name) SELECT n, 'Marie' FROM generate_series(1, 20) AS n;
+CREATE INDEX whole ON users (id) WHERE users.* IS NOT NULL;
+"""
+DEFAULTS_RULES = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name]
+    non_anonymized_column_names: [run, word]
+"""
+
+
+@pytest.mark.parametrize("origin", ["16", "18"])
+def test_a_default_of_null_and_an_index_on_whole_rows_come_as_they_do_from_an_origin(
+    origin: str, make_place: Callable[..., Place], tmp_path: Path, private: Path
+) -> None:
+    place = make_place(origin, "18")
+    place.in_origin(DEFAULTS)
+    if origin == "18":
+        place.in_origin("ALTER TABLE users ADD twice int GENERATED ALWAYS AS (run * 2) VIRTUAL")
+    rules = DEFAULTS_RULES.replace("word]", "word, twice]" if origin == "18" else "word]")
+    place.run(rules)
+    streamed = seen(place)
+    place.run(rules, mode="dump", from_dump=str(backup(place, tmp_path / "backup", "--format=custom")))
+    assert list(map(whatever_the_order, seen(place))) == list(map(whatever_the_order, streamed))
+    nothing_left(place, private)

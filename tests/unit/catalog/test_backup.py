@@ -85,57 +85,13 @@ def test_what_is_of_no_matter_is_passed_over(script: str) -> None:
     assert _read(script) == []
 
 
-_WORDS = st.sampled_from(
-    [
-        "create",
-        "table",
-        "type",
-        "domain",
-        "index",
-        "alter",
-        "only",
-        "add",
-        "constraint",
-        "as",
-        "enum",
-        "range",
-        "of",
-        "a",
-        ".",
-        ",",
-        "(",
-        ")",
-        "[",
-        "]",
-        "'x'",
-        "1",
-        "not",
-        "null",
-        "default",
-        "case",
-        "end",
-        "comment",
-        "on",
-        "column",
-        "is",
-        "set",
-        "attach",
-        "partition",
-        "for",
-        "values",
-        "foreign",
-        "key",
-        "references",
-        "primary",
-        "check",
-        "copy",
-        "from",
-        "stdin",
-    ]
+_WORDS = (
+    "create table type domain index alter only add constraint as enum range of a . , ( ) [ ] 'x' 1 not null default case",
+    "end comment on column is set attach partition for values foreign key references primary check copy from stdin",
 )
 
 
-@given(st.lists(_WORDS, min_size=1, max_size=30))
+@given(st.lists(st.sampled_from(" ".join(_WORDS).split()), min_size=1, max_size=30))
 def test_any_statement_is_read_or_refused(words: list[str]) -> None:
     for read in (_read, lambda script: [backup.read_copy(statement) for statement in statements_of(script)]):
         with suppress(DumpError):
