@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
-from multischema.catalog.backup import Copy, decoded, encoding_in, read_copy
+from multischema.catalog.backup import Copy
+from multischema.catalog.scripts import decoded, encoding_in, read_copy
 from multischema.catalog.tokens import statements_of
 from multischema.dumps.archives import Command
 from multischema.dumps.programs import reading
@@ -16,7 +17,7 @@ _HEAD = 1 << 20  # bytes in which the statement must end: 1,600 columns have nam
 _BEGIN = b" FROM stdin;\n"
 _END = b"\n\\.\n"
 _TRIES = 100
-_MISPLACED = "rows are not where pg_dump puts them"
+_MISPLACED = "rows are not where pg_dump puts them; make it without --inserts"
 
 
 @dataclass(frozen=True)

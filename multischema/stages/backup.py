@@ -1,7 +1,7 @@
 """The structure of a backup: what it says is made anew in the raw schema, and no statement of it is run."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 import psycopg
@@ -9,6 +9,7 @@ from psycopg import sql
 
 from multischema.catalog.backup import (
     Attach,
+    Column,
     Comment,
     Composite,
     Domain,
@@ -29,6 +30,8 @@ from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import describe, translated
 from multischema.postgres.questions import ask
 from multischema.statements import backup, building, raw
+
+_NOT_INHERITED = 180000  # the server's version since which a NOT NULL can be the parent's alone
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def create(connection: Connection, items: Sequence[Item], schema: str) -> Struct
         extensions = ask(connection, Relation, "extension_types")
     making = _Making(connection, schema, types={Name(row.schema, row.name) for row in extensions})
     names = [item.name for item in items if isinstance(item, Key) and item.table.schema == schema]
+    making.parents = {parent for item in items if isinstance(item, Table) for parent in item.parents}
     making.renames = building.may_be_of_not_null(names)
     for item in items:
         making.make(item)
@@ -103,6 +107,7 @@ class _Making:
     schema: str
     types: set[Name]
     tables: set[Name] = field(default_factory=set)
+    parents: set[Name] = field(default_factory=set)
     unread: dict[Name, str] = field(default_factory=dict)
     uncomputed: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -157,6 +162,9 @@ class _Making:
         )
         stand_ins = {column.name: code for column in table.columns if (code := code_in(column.generation, self.types))}
         if not reason:
+            if self.connection.info.server_version < _NOT_INHERITED:  # rows of children may have NULL there
+                kept = table.name not in self.parents
+                table = replace(table, columns=tuple(_inherited(column, kept) for column in table.columns))
             statements = [backup.create_table(table, stand_ins), raw.hide_type(self.schema, table.name.name)]
             statements[1:1] = [backup.set_not_null(table.name, column) for column in table.not_null]
             reason = self._tried(*statements)
@@ -235,3 +243,8 @@ class _Making:
             pattern = building.NAME_OF_NOT_NULL
             for row in ask(self.connection, NotNull, "names_of_not_null", schema=self.schema, pattern=pattern):
                 self.connection.execute(raw.rename_not_null(row.table, row.name, row.oid))
+
+
+def _inherited(column: Column, kept: bool) -> Column:
+    """Return a column whose NOT NULL children would have too, if it is to be kept."""
+    return replace(column, not_null=kept, not_inherited=False) if column.not_inherited else column

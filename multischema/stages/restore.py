@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from multischema.catalog import backup as backups
+from multischema.catalog import scripts
 from multischema.catalog.objects import Leaf, RawTable, Size
 from multischema.catalog.tokens import statements_of
 from multischema.dumps import archives
@@ -89,7 +89,7 @@ def restore_structure(run: Run, file: Path, on_wait: Callable[[str], None]) -> S
     if printed.status:
         raise archives.unreadable(str(file), printed)
     try:
-        items = backups.read(statements_of(backups.decoded(printed.printed)))
+        items = scripts.read(statements_of(scripts.decoded(printed.printed)))
     except DumpError as error:
         raise DumpError(f"dump {file}: {error}") from None
     _enter_raw(run, backup.names_of(items, run.job.raw_schema), on_wait)
@@ -159,7 +159,7 @@ def contents_of(archive: Path, name: str) -> list[archives.Entry]:
         raise archives.unreadable(name, listed)
     settings = run_command(archives.structure(str(archive), os.devnull))
     try:
-        return archives.read_contents(listed.printed.decode(backups.codec_of(settings.printed)))
+        return archives.read_contents(listed.printed.decode(scripts.codec_of(settings.printed)))
     except (DumpError, UnicodeDecodeError) as error:
         reason = error if isinstance(error, DumpError) else "its names are in no encoding"
         raise DumpError(f"dump {name}: {reason}") from None

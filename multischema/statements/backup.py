@@ -142,7 +142,7 @@ def _column(column: Column, names: Sequence[str], *, stand_in: bool) -> sql.Comp
     elif column.default:
         parts.append(sql.SQL("DEFAULT {}").format(respelled(column.default)))
     if column.not_null:
-        parts.append(sql.SQL("NOT NULL"))
+        parts.append(sql.SQL("NOT NULL NO INHERIT" if column.not_inherited else "NOT NULL"))
     return sql.SQL(" ").join(parts)
 
 

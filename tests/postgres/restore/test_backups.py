@@ -460,8 +460,19 @@ def test_a_default_of_null_and_an_index_on_whole_rows_come_as_they_do_from_an_or
     place = make_place(origin, "18")
     place.in_origin(DEFAULTS)
     if origin == "18":
-        place.in_origin("ALTER TABLE users ADD twice int GENERATED ALWAYS AS (run * 2) VIRTUAL")
-    rules = DEFAULTS_RULES.replace("word]", "word, twice]" if origin == "18" else "word]")
+        place.in_origin(
+            "ALTER TABLE users ADD twice int GENERATED ALWAYS AS (run * 2) VIRTUAL;"
+            "CREATE TABLE alone (id int PRIMARY KEY, run int NOT NULL NO INHERIT);"
+            "CREATE TABLE parents (id int PRIMARY KEY, run int NOT NULL NO INHERIT);"
+            "CREATE TABLE children () INHERITS (parents);"
+            "INSERT INTO children VALUES (1, NULL)"
+        )
+    rules = DEFAULTS_RULES
+    if origin == "18":
+        rules = rules.replace("word]", "word, twice]") + "".join(
+            f"  - {{table_name: {name}, non_anonymized_column_names: [id, run]}}\n"
+            for name in ("alone", "parents", "children")
+        )
     place.run(rules)
     streamed = seen(place)
     place.run(rules, mode="dump", from_dump=str(backup(place, tmp_path / "backup", "--format=custom")))

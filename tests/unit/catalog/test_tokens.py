@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multischema.catalog.tokens import Token, statements_of
+from multischema.catalog.tokens import Token, respelled, statements_of
 from multischema.errors import DumpError
-from multischema.statements.backup import respelled
 
 _TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 _TOKENS = st.one_of(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from multischema.catalog.backup import Copy, Name
+from multischema.catalog.backup import Copy
+from multischema.catalog.tokens import Name
 from multischema.dumps.archives import Command
 from multischema.dumps.rows import read_rows
 from multischema.errors import DumpError
