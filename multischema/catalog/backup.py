@@ -153,6 +153,11 @@ class Copy:
 Item = Enum | Composite | Range | Domain | Table | Attach | Key | Index | IndexAttach | Comment | Unread
 
 
+def is_brought(collation: Name | None) -> bool:
+    """Tell a collation that Postgres brings; others are the database's own, and are not made."""
+    return collation is not None and collation.schema in (None, "pg_catalog")
+
+
 def columns_in(tokens: Statement, columns: Iterable[str]) -> list[str]:
     """Return the columns whose names stand in an expression."""
     named = {token.value for token in tokens if token.is_name}

@@ -22,6 +22,7 @@ from multischema.catalog.backup import (
     Table,
     TypeName,
     Unread,
+    is_brought,
 )
 from multischema.catalog.objects import NotNull, Relation
 from multischema.catalog.tokens import Name, code_in
@@ -77,7 +78,16 @@ def create(connection: Connection, items: Sequence[Item], schema: str) -> Struct
         making.make(item)
     if making.problems:
         raise DatabaseError(*making.problems)
-    return Structure(tuple(making.warnings), tuple(relatives_of(items, schema)), making.uncomputed)
+    warnings = (*making.warnings, *_collations_of(items, schema))
+    return Structure(warnings, tuple(relatives_of(items, schema)), making.uncomputed)
+
+
+def _collations_of(items: Iterable[Item], schema: str) -> list[str]:
+    """Return a warning for each collation that columns of the schema lose."""
+    tables = (item for item in items if isinstance(item, Table) and item.name.schema == schema)
+    used = (column.collation for table in tables for column in table.columns)
+    names = {collation.name for collation in used if collation and not is_brought(collation)}
+    return [f"collation {name} is not on the target: its columns get the default one" for name in sorted(names)]
 
 
 def relatives_of(items: Iterable[Item], schema: str) -> Iterator[Relative]:

@@ -22,6 +22,7 @@ from multischema.catalog.backup import (
     Table,
     TypeName,
     columns_in,
+    is_brought,
 )
 from multischema.catalog.tokens import Name, respelled, word_spelled
 
@@ -45,7 +46,7 @@ def create_range(type_: Range) -> sql.Composed:
     options = [sql.SQL("subtype = {}").format(spelled(type_.subtype))]
     if type_.multirange:
         options.append(sql.SQL("multirange_type_name = {}").format(_name(type_.multirange)))
-    if _is_own(type_.collation):
+    if is_brought(type_.collation):
         options.append(sql.SQL("collation = {}").format(_name(type_.collation)))
     return sql.SQL("CREATE TYPE {} AS RANGE ({})").format(_name(type_.name), _listed(options))
 
@@ -135,7 +136,7 @@ def _column(column: Column, names: Sequence[str], *, stand_in: bool) -> sql.Comp
             )
         )
         return sql.SQL(" ").join(parts)
-    if _is_own(column.collation):
+    if is_brought(column.collation):
         parts.append(sql.SQL("COLLATE {}").format(_name(column.collation)))
     if column.generation:
         parts.append(sql.SQL("GENERATED ALWAYS AS ({}) STORED").format(respelled(column.generation)))
@@ -152,12 +153,7 @@ def _type_of(column: Column) -> TypeName:
 
 
 def _collated(collation: Name | None) -> sql.Composable:
-    return sql.SQL(" COLLATE {}").format(_name(collation)) if _is_own(collation) else sql.SQL("")
-
-
-def _is_own(collation: Name | None) -> bool:
-    """Tell a collation that Postgres brings; others are the database's, and are not made."""
-    return collation is not None and collation.schema in (None, "pg_catalog")
+    return sql.SQL(" COLLATE {}").format(_name(collation)) if is_brought(collation) else sql.SQL("")
 
 
 def _name(name: Name | None) -> sql.Identifier:

@@ -360,6 +360,20 @@ def test_documents_of_a_backup_are_refused_before_they_are_restored_unless_they_
     nothing_left(place, private)
 
 
+def test_a_collation_of_the_origin_s_own_is_lost_with_a_warning_as_it_is_in_stream(
+    place: Place, tmp_path: Path, private: Path
+) -> None:
+    place.in_origin("CREATE COLLATION own (locale = 'C'); CREATE TABLE users (id int PRIMARY KEY, name text COLLATE own)")
+    place.in_origin('ALTER TABLE users ADD other text COLLATE "C"')
+    rules = "tables: [{table_name: users, non_anonymized_column_names: [name, other]}]"
+    warning = "collation own is not on the target: its columns get the default one"
+    assert warning in place.run(rules).plan.warnings
+    streamed = seen(place)
+    file = backup(place, tmp_path / "backup", "--format=custom")
+    assert warning in place.run(rules, mode="dump", from_dump=str(file)).plan.warnings
+    assert seen(place) == streamed
+
+
 def test_a_backup_in_another_encoding_keeps_its_names_and_its_texts(place: Place, tmp_path: Path, private: Path) -> None:
     place.recode_origin("LATIN1")
     with psycopg.connect(place.origin_url, autocommit=True, client_encoding="utf8") as connection:
