@@ -118,9 +118,9 @@ def execute_script(connection: Connection, script: sql.Composed) -> None:
 
 
 def ways(connection: Connection) -> tuple[str, str]:
-    """Return the host that a session was to reach, and its sslmode, from whichever of URL and environment has them."""
+    """Return the address that a session was to reach, and its sslmode, from whichever of URL and environment has them."""
     options = {option.keyword: (option.val or b"").decode() for option in connection.pgconn.info}
-    return options[b"host"] or options[b"hostaddr"], options[b"sslmode"]
+    return options[b"hostaddr"] or options[b"host"], options[b"sslmode"]
 
 
 def quoted_path(schema: str) -> str:

@@ -49,12 +49,14 @@ class Structure:
     """What a backup's structure came to.
 
     `warnings` name what was left out, `relatives` what has rows elsewhere, and `uncomputed` the columns, by table and name,
-    whose values a dump does not hold and only code of the backup could compute, with that code.
+    whose values a dump does not hold and only code of the backup could compute, with that code. `schemas` are the others
+    that the backup has tables in.
     """
 
     warnings: tuple[str, ...]
     relatives: tuple[Relative, ...]
     uncomputed: Mapping[tuple[str, str], str]
+    schemas: tuple[str, ...] = ()
 
 
 def names_of(items: Iterable[Item], schema: str) -> list[str]:
@@ -79,7 +81,8 @@ def create(connection: Connection, items: Sequence[Item], schema: str) -> Struct
     if making.problems:
         raise DatabaseError(*making.problems)
     warnings = (*making.warnings, *_collations_of(items, schema))
-    return Structure(warnings, tuple(relatives_of(items, schema)), making.uncomputed)
+    schemas = {item.name.schema for item in items if isinstance(item, Table) and item.name.schema} - {schema}
+    return Structure(warnings, tuple(relatives_of(items, schema)), making.uncomputed, tuple(sorted(schemas)))
 
 
 def _collations_of(items: Iterable[Item], schema: str) -> list[str]:

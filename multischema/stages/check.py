@@ -90,7 +90,7 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
             raise CheckError(*wrong)
         structure = restore_structure(run, Path(run.job.from_dump), on_wait)
         notes += structure.warnings
-    plan, problems = _check_schemas(run, facts, parsed, unusable)
+    plan, problems = _check_schemas(run, facts, parsed, unusable, structure)
     problems += preconditions.backup_problems(run.job.from_dump, plan, structure) if plan and structure else []
     if run.job.restores:
         problems = [*_check_dump(run, facts, plan, unusable), *problems]  # a snippet to paste comes last
@@ -141,10 +141,12 @@ def _check_servers(run: Run) -> dict[str, list[str]]:
 
 
 def _check_schemas(
-    run: Run, facts: _Facts, parsed: Rules, unusable: Mapping[str, list[str]]
+    run: Run, facts: _Facts, parsed: Rules, unusable: Mapping[str, list[str]], structure: Structure | None
 ) -> tuple[Plan | None, list[str]]:
     """Return the plan and all problems, of each side that can be used too; the plan is None where one keeps it from us."""
-    found, gaps, problems = (None, None, unusable["origin"]) if "origin" in unusable else _check_origin(run, facts, parsed)
+    found, gaps, problems = (
+        (None, None, unusable["origin"]) if "origin" in unusable else _check_origin(run, facts, parsed, structure)
+    )
     problems = problems + (unusable["target"] if "target" in unusable else _check_target(run, facts))
     absent: set[str] = set()
     if found and "target" not in unusable:
@@ -167,7 +169,9 @@ def _check_schemas(
     return plan, problems + standing(plan) + [f"{run.origin.side}: {line}" for line in width_problems(plan)]
 
 
-def _check_origin(run: Run, facts: _Facts, parsed: Rules) -> tuple[Catalog | None, Findings | None, list[str]]:
+def _check_origin(
+    run: Run, facts: _Facts, parsed: Rules, structure: Structure | None
+) -> tuple[Catalog | None, Findings | None, list[str]]:
     """Return the origin's catalog, if there is such a schema, how the rules fit it, and what the role may not read."""
     side = run.origin.side
     missing = preconditions.origin_problems(side, facts.origin, run.job.origin_schema)
@@ -175,6 +179,8 @@ def _check_origin(run: Run, facts: _Facts, parsed: Rules) -> tuple[Catalog | Non
         return None, None, missing
     with run.sessions.lend(run.origin) as connection, translated(side, "reading the catalog"):
         found = read_catalog(connection, run.job.origin_schema)
+    if structure:  # the schemas beside it are the target's
+        found = replace(found, other_schemas=structure.schemas)
     gaps = compare(parsed, found)
     return found, gaps, preconditions.rights_problems(side, facts.origin, found, gaps.rules)
 

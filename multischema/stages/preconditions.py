@@ -19,6 +19,7 @@ from multischema.statements import rights
 from multischema.words import plural, some
 
 SUPPORTED = range(13, 19)
+_HERE = ("localhost", "::1", "host.docker.internal")
 _VERIFYING = ("verify-ca", "verify-full")
 _WITHOUT = {
     "CREATEROLE": "ALTER ROLE {} NOCREATEROLE",
@@ -58,8 +59,8 @@ def unverified(side: str, host: str, sslmode: str) -> str | None:
 
 
 def _is_elsewhere(host: str) -> bool:
-    """Tell a server that is reached over a network: not by a socket of this machine, nor by its own addresses."""
-    return bool(host) and not host.startswith(("/", "@", "127.")) and host not in ("localhost", "::1")
+    """Tell a server that is reached over a network, not by a socket or the loopback of this machine, or of Docker's host."""
+    return bool(host) and not host.startswith(("/", "@", "127.")) and host.lower() not in _HERE
 
 
 def settings_problem(side: str, reason: str) -> str:

@@ -360,6 +360,14 @@ def test_documents_of_a_backup_are_refused_before_they_are_restored_unless_they_
     nothing_left(place, private)
 
 
+def test_a_backup_names_its_own_other_schemas_and_not_the_target_s(place: Place, tmp_path: Path, private: Path) -> None:
+    place.in_origin(ORIGIN + "CREATE SCHEMA beside; CREATE TABLE beside.notes (id int)")
+    file = backup(place, tmp_path / "backup", "--format=custom")
+    for _ in range(2):
+        warnings = place.run(RULES, mode="dump", from_dump=str(file)).plan.warnings
+        assert [line for line in warnings if "other schemas" in line] == ["not read: the origin's other schemas beside"]
+
+
 def test_a_collation_of_the_origin_s_own_is_lost_with_a_warning_as_it_is_in_stream(
     place: Place, tmp_path: Path, private: Path
 ) -> None:

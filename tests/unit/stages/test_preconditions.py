@@ -237,6 +237,8 @@ def test_a_pooler_is_named_with_what_it_can_not_do() -> None:
         ("db.example.org", "verify-ca", False),
         ("db.example.org", "verify-full", False),
         ("localhost", "prefer", False),
+        ("LOCALHOST", "prefer", False),
+        ("host.docker.internal", "prefer", False),
         ("127.0.0.1", "disable", False),
         ("::1", "prefer", False),
         ("/var/run/postgresql", "prefer", False),
