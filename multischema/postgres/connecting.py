@@ -118,9 +118,9 @@ def execute_script(connection: Connection, script: sql.Composed) -> None:
 
 
 def ways(connection: Connection) -> tuple[str, str]:
-    """Return the address that a session was to reach, and its sslmode, from whichever of URL and environment has them."""
+    """Return the hosts and addresses that a session was to reach, and its sslmode, whether URL or environment has them."""
     options = {option.keyword: (option.val or b"").decode() for option in connection.pgconn.info}
-    return options[b"hostaddr"] or options[b"host"], options[b"sslmode"]
+    return ",".join(filter(None, (options[b"host"], options[b"hostaddr"]))), options[b"sslmode"]
 
 
 def quoted_path(schema: str) -> str:

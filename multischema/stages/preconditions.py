@@ -47,9 +47,10 @@ def server_problems(side: str, server: Server) -> list[str]:
     return problems
 
 
-def unverified(side: str, host: str, sslmode: str) -> str | None:
+def unverified(side: str, hosts: str, sslmode: str) -> str | None:
     """Return the warning about a server elsewhere that may be another one: who answers there is not verified."""
-    if sslmode in _VERIFYING or not any(_is_elsewhere(one) for one in host.split(",")):
+    host = next(filter(_is_elsewhere, hosts.split(",")), None)
+    if sslmode in _VERIFYING or not host:
         return None
     return (
         f"{side}: sslmode={sslmode} does not verify who answers at {host}: whoever stands between can read and change "
