@@ -20,15 +20,8 @@ from multischema.errors import (
 LOCK_TIMEOUT_MS = 10_000  # a dump that waits for a migration's lock would have all others wait behind it
 # What is read of a backup's structure: what rows and their keys need; no function, trigger, policy, view or right.
 STRUCTURE = ("TYPE", "DOMAIN", "TABLE", "TABLE ATTACH", "CONSTRAINT", "INDEX", "INDEX ATTACH", "FK CONSTRAINT", "COMMENT")
-_KINDS = sorted(
-    (
-        *STRUCTURE,
-        "FOREIGN TABLE",
-        "TABLE DATA",
-    ),
-    key=len,
-    reverse=True,
-)
+RELATED = ("TABLE", "FOREIGN TABLE", "TABLE ATTACH")  # of any schema: what may have rows of the schema's tables
+_KINDS = sorted({*STRUCTURE, *RELATED, "TABLE DATA"}, key=len, reverse=True)
 _ENTRY = re.compile(rf"\d+; \d+ \d+ (?P<kind>{'|'.join(_KINDS)}|\S+) (?P<names>.*)")
 _LOST = (
     "server closed the connection",

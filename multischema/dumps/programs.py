@@ -16,17 +16,10 @@ RunCommand = Callable[[Command, Callable[[int], None]], Outcome]
 def run_command(command: Command, on_start: Callable[[int], None] = lambda group: None) -> Outcome:
     """Run a command to its end; a program that is not there has exit status 127.
 
-    `on_start` is told the number of its process group, for `end`.
+    `on_start` is told the number of its process group, for `kill`.
     """
     try:
-        process = subprocess.Popen(
-            [command.program, *command.arguments],
-            env={**os.environ, **command.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        process = _started(command, subprocess.PIPE)
     except FileNotFoundError:
         return Outcome(127, b"", f"{command.program}: error: there is no such program")
     with process:
@@ -46,15 +39,7 @@ def reading(command: Command, complaints: IO[bytes], name: str, on_start: Callab
     It is killed where not all is read; EOFError says that something is missing at the end. Raises DumpError, with the dump's
     name, where it fails. `on_start` is told the number of its process group, for `kill`.
     """
-    process = subprocess.Popen(
-        [command.program, *command.arguments],
-        env={**os.environ, **command.environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=complaints,
-        start_new_session=True,
-    )
-    with process:
+    with _started(command, complaints) as process:
         on_start(process.pid)
         missing = ""
         try:
@@ -72,7 +57,20 @@ def reading(command: Command, complaints: IO[bytes], name: str, on_start: Callab
         raise unreadable(name, Outcome(status, b"", complaints.read().decode(errors="replace")))
 
 
-def kill(group: int) -> None:
-    """Kill a program and the workers that it started: told to end, pg_dump would first wait for its server to hear of it."""
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+def kill(*groups: int) -> None:
+    """Kill programs and the workers that they started: told to end, pg_dump would first wait for its server."""
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def _started(command: Command, complaints: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a program in a process group of its own. Raises FileNotFoundError where it is not there."""
+    return subprocess.Popen(
+        [command.program, *command.arguments],
+        env={**os.environ, **command.environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        start_new_session=True,
+    )

@@ -79,12 +79,15 @@ def restore_structure(run: Run, file: Path, on_wait: Callable[[str], None]) -> S
         raise DumpError(f"dump {file}: there is no such file")
     archive = run.directory.unpacked(file)
     entries = contents_of(archive, str(file))
-    wanted = [entry for entry in entries if entry.kind in archives.STRUCTURE and entry.within(run.job.raw_schema)]
-    if not any(entry.kind == "TABLE" for entry in wanted):
+    if not any(entry.kind == "TABLE" and entry.within(run.job.raw_schema) for entry in entries):
         found = ", ".join(sorted({entry.names.split(" ")[0] for entry in entries if entry.kind == "TABLE"})) or "none"
         raise DumpError(f"dump {file}: it holds no table of schema {run.job.raw_schema}; its schemas with tables: {found}")
-    related = [entry for entry in entries if entry.kind in ("TABLE", "FOREIGN TABLE", "TABLE ATTACH")]
-    listed = run.directory.write("structure", "".join(f"{e.line}\n" for e in entries if e in wanted or e in related))
+    asked = [
+        entry
+        for entry in entries
+        if entry.kind in archives.RELATED or (entry.kind in archives.STRUCTURE and entry.within(run.job.raw_schema))
+    ]
+    listed = run.directory.write("structure", "".join(f"{entry.line}\n" for entry in asked))
     printed = run_command(archives.structure(str(archive), listed))
     if printed.status:
         raise archives.unreadable(str(file), printed)
@@ -128,17 +131,12 @@ def _restore_entry(run: Run, command: archives.Command, made: Mapping[str, RawTa
     """
     schema = run.job.raw_schema
     groups: list[int] = []
-
-    def stop() -> None:
-        for group in groups:
-            kill(group)
-
     with (
         run.sessions.lend(run.target) as connection,
         translated("target", "restoring rows"),
         tempfile.TemporaryFile(dir=run.directory.path) as complaints,
     ):
-        with run.sessions.ended_with(stop), read_rows(command, complaints, dump, groups.append) as rows:
+        with run.sessions.ended_with(lambda: kill(*groups)), read_rows(command, complaints, dump, groups.append) as rows:
             table = rows.copy.table
             if table.schema != schema or table.name not in made:
                 raise DumpError(f"dump {dump}: it holds rows of a table that it does not make")

@@ -186,8 +186,7 @@ def run_program(run: Run, database: Database, command: archives.Command, doing: 
 
     def end() -> None:
         is_silent.set()
-        for group in groups:
-            kill(group)
+        kill(*groups)
 
     with run.sessions.watched(database, end):
         outcome = run.execute(command, groups.append)
