@@ -44,6 +44,8 @@ def etl(
     indexes: Literal["useful", "all"] = "useful",
     drop_dependants: bool = False,
     adopt: bool = False,
+    refresh: Literal["auto", "full"] = "auto",
+    full_every: Annotated[int, Field(ge=1, le=365)] = 7,
 ) -> Report:
     """Publish an app's database, anonymized, in the stages that the README lists.
 
@@ -64,6 +66,8 @@ def etl(
         indexes: useful leaves out indexes whose columns are all masked: nobody can search by them; all builds them too
         drop_dependants: Drop, with a warning, what others built on the published schema if it can't be created again
         adopt: Replace, once, a schema of the same name that the tool before this one made
+        refresh: auto brings only what changed since the last run, where it can; full builds everything anew
+        full_every: How many days after the last full run the next one is due
     """
     job = Job.of(locals(), new_run_id(), new_run_id())
     target = Database("target", app, urls.load(urls.TARGET))
@@ -73,6 +77,9 @@ def etl(
     with opened(job, origin, target) as stages:
         rules_text = stages.download_rules(rules)
         plan = stages.check(rules_text)
+        refreshed = stages.refresh(plan)
+        if refreshed:  # what is published was brought up to date; else all of it is built anew
+            return stages.report_refresh(plan, refreshed, stages.clean())
         dumped = stages.dump(unsearched(plan)) if job.dumps else None
         plan = stages.restore(unsearched(plan), unsearched(dumped)) if job.restores else plan
         copied = stages.anonymize(plan, dumped)

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
@@ -29,6 +30,7 @@ from multischema.dumps.directory import size_of
 from multischema.errors import EtlError, SnapshotLost
 from multischema.job import Job
 from multischema.plan.plan import Plan
+from multischema.plan.refresh import Choice
 from multischema.plan.tables import TablePlan
 from multischema.postgres.copying import Copied, Snapshot
 from multischema.postgres.database import Database
@@ -38,11 +40,13 @@ from multischema.stages import clean as cleaning
 from multischema.stages import dump as dumping
 from multischema.stages import index as indexing
 from multischema.stages import publish as publishing
+from multischema.stages import refresh as refreshing
 from multischema.stages import restore as restoring
 from multischema.stages import verify as verifying
 from multischema.stages.dump import Dumped
 from multischema.stages.index import Indexed
 from multischema.stages.publish import Publication
+from multischema.stages.refresh import Brought, Refreshed
 from multischema.stages.run import Run, open_run, stopping_others
 from multischema.words import count, seconds, size
 
@@ -113,6 +117,7 @@ class Stages:
         self.job = job
         self.seconds: dict[str, float] = {}
         self.bytes: dict[str, int] = {}
+        self.choice = Choice()
 
     @as_task("download rules", retried)
     def download_rules(self, source: str) -> bytes:
@@ -147,13 +152,50 @@ class Stages:
         log().info(f"restored {self.job.app}: {count(len(plan.copied), 'table')}, {size(restored.bytes)}")
         return restored.plan
 
+    def refresh(self, plan: Plan) -> Refreshed | None:
+        """Bring the published tables up to date: the rows of the window, one task per table, then one transaction.
+
+        Return None, with the reason in the log, if the run is to build everything anew.
+        """
+        with self.timed("anonymize"), Progress(self.job.app, {t.name: t.bytes for t in plan.copied}) as shown:
+
+            def begin_again(lost: EtlError) -> None:
+                log().warning(f"{lost}; comparing again from a new snapshot")
+                shown.restart()
+
+            brought = refreshing.bring(
+                self.run,
+                plan,
+                lambda tables, snapshot: self._copy_all(tables, snapshot, shown),
+                lambda choice: log().info(f"{self.job.app}: {choice.line()}"),
+                begin_again,
+            )
+        refreshed = brought if isinstance(brought, Choice) else self.publish_refresh(unsearched(plan), unsearched(brought))
+        if isinstance(refreshed, Refreshed):
+            return refreshed
+        self.choice = refreshed
+        log().info(f"{self.job.app}: {refreshed.line()}")
+        return None
+
+    @as_task("publish", once)
+    def publish_refresh(self, plan: Plan, brought: Brought) -> Refreshed | Choice:
+        """Verify the rows that came in, the counts of all tables and the reader's rights, and publish, in one transaction.
+
+        It is not retried: if the session that holds the app's lock is lost, so is the lock, and another run may have begun.
+        """
+        refreshed = refreshing.publish(self.run, plan, brought)
+        if isinstance(refreshed, Refreshed):
+            progress.tell(published=self.job.schema)
+            log().info(f"published schema {self.job.schema} for {self.job.reader}")
+        return refreshed
+
     def anonymize(self, plan: Plan, dumped: Dumped | None) -> dict[str, Copied]:
         """Copy every table, masked by the origin, into the staging schema: one task per table, largest first."""
         app = self.job.app
         with self.timed("anonymize"), Progress(app, {table.name: table.bytes for table in plan.copied}) as shown:
 
             def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
-                return self._copy_all(plan, snapshot, shown)
+                return self._copy_all(plan.copied, snapshot, shown)
 
             def begin_again(lost: SnapshotLost) -> None:
                 log().warning(f"{lost}; copying again from a new snapshot")
@@ -164,7 +206,7 @@ class Stages:
         log().info(f"anonymized {app}: {count(len(copied), 'table')}, {count(rows, 'row')}, {size(bytes_)}")
         return copied
 
-    def _copy_all(self, plan: Plan, snapshot: Snapshot, shown: Progress) -> dict[str, Copied]:
+    def _copy_all(self, tables: Sequence[TablePlan], snapshot: Snapshot, shown: Progress) -> dict[str, Copied]:
         """Submit a task per table, `jobs` at a time; the first failure ends the others, unless a new snapshot helps."""
 
         def copy_one(table: TablePlan) -> Copied:
@@ -186,7 +228,7 @@ class Stages:
         runner: ThreadPoolTaskRunner[Copied] = ThreadPoolTaskRunner(max_workers=self.job.jobs)
         with runner:
             futures: dict[PrefectFuture[Copied], str] = {}
-            for table in plan.copied:
+            for table in tables:
                 futures[runner.submit(copy, parameters={"table": unsearched(table)})] = table.name
             with stopping_others(self.run, SnapshotLost):
                 return {futures[future]: future.result() for future in as_completed(list(futures))}
@@ -218,7 +260,7 @@ class Stages:
 
         It is not retried: if the session that holds the app's lock is lost, so is the lock, and another run may have begun.
         """
-        publication = publishing.publish(self.run, plan)
+        publication = publishing.publish(self.run, plan, self.choice.full)
         progress.tell(published=self.job.schema)
         log().info(f"published schema {self.job.schema} for {self.job.reader}")
         return publication
@@ -239,10 +281,13 @@ class Stages:
         warnings: Sequence[str],
         recreated: Sequence[str],
     ) -> report.Report:
-        """Gather the report of the run, show it in the log and keep it as the artifact `<app>-report`."""
+        """Gather the report of a full run, show it in the log and keep it as the artifact `<app>-report`."""
         made = report.make_report(
             self.job,
             plan,
+            self.choice,
+            datetime.now(UTC),
+            changes=dict.fromkeys(copied, "copied"),
             rows={name: table.rows for name, table in copied.items()},
             copy_seconds={name: table.seconds for name, table in copied.items()},
             index_seconds=indexed.seconds,
@@ -252,6 +297,29 @@ class Stages:
             stages=self.seconds,
             stage_bytes=self.bytes,
         )
+        return self._kept(made)
+
+    def report_refresh(self, plan: Plan, refreshed: Refreshed, warnings: Sequence[str]) -> report.Report:
+        """Gather the report of a refresh, show it in the log and keep it as the artifact `<app>-report`."""
+        brought = refreshed.brought
+        made = report.make_report(
+            self.job,
+            plan,
+            brought.choice,
+            brought.known.full_at,
+            changes=refreshed.changes(plan),
+            rows=brought.choice.rows,
+            copy_seconds={name: table.seconds for name, table in brought.copied.items()},
+            index_seconds={},
+            sizes=refreshed.sizes,
+            warnings=[*plan.warnings, *refreshed.warnings, *warnings],
+            recreated=(),
+            stages=self.seconds,
+            stage_bytes=self.bytes,
+        )
+        return self._kept(made)
+
+    def _kept(self, made: report.Report) -> report.Report:
         log().info(f"report of {self.job.app}\n{report.plain(made)}")
         create_markdown_artifact(report.markdown(made), key=f"{self.job.app}-report", description=made.headline())
         return made

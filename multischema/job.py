@@ -27,6 +27,8 @@ class Job:
     indexes: Literal["useful", "all"] = "useful"
     drop_dependants: bool = False
     adopt: bool = False
+    refresh: Literal["auto", "full"] = "auto"
+    full_every: int = 7
     names: str = ""
 
     @classmethod
@@ -63,6 +65,7 @@ class Job:
 
 
 _HIDDEN = "^etl_(staging|old)_"
+STATE = "etl_state"  # the schema where runs keep what they must remember
 _LONGEST_NAME = 63
 _RUN_ID = "[0-9a-f]{8}"
 
@@ -78,8 +81,8 @@ def old_name(schema: str, run_id: str) -> str:
 
 
 def hidden_pattern() -> str:
-    """Return the regular expression that matches all staging and old schemas."""
-    return _HIDDEN
+    """Return the regular expression that matches all schemas of ours that nobody else may read."""
+    return f"{_HIDDEN}|^{STATE}$"
 
 
 def leftover_pattern(schema: str) -> str:
@@ -96,8 +99,8 @@ def illegal_schema(schema: str) -> str | None:
     """Return why a schema can't be published under this name, or None."""
     if not schema or "\0" in schema:
         return "a schema needs a name"
-    if schema in ("public", "information_schema") or schema.startswith(("pg_", "etl_staging_", "etl_old_")):
-        return "public, information_schema, pg_… and the ETL's own etl_staging_… and etl_old_… are reserved"
+    if schema in ("public", "information_schema", STATE) or schema.startswith(("pg_", "etl_staging_", "etl_old_")):
+        return "public, information_schema, pg_… and the ETL's own etl_staging_…, etl_old_… and etl_state are reserved"
     longest = _LONGEST_NAME - len(staging_name("", "0" * 8))
     if len(schema.encode()) > longest:
         return f"it has {len(schema.encode())} bytes; at most {longest} leave room for the staging schema's name"

@@ -1,26 +1,27 @@
 """The stages of a run in order, without Prefect."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from multischema import download
 from multischema.job import Job
 from multischema.plan.plan import Plan
+from multischema.plan.refresh import Choice
+from multischema.plan.tables import TablePlan
 from multischema.postgres.copying import Copied, Snapshot
 from multischema.postgres.database import Database
+from multischema.stages import refresh
 from multischema.stages.anonymize import anonymize, copy
 from multischema.stages.check import check
 from multischema.stages.clean import clean
 from multischema.stages.dump import dump
 from multischema.stages.index import Indexed, index
 from multischema.stages.publish import publish
+from multischema.stages.refresh import Refreshed
 from multischema.stages.restore import restore
-from multischema.stages.run import (
-    in_parallel,
-    open_run,
-)
+from multischema.stages.run import Run, in_parallel, open_run
 from multischema.stages.verify import verify
 
 
@@ -35,40 +36,66 @@ class Published:
     warnings: tuple[str, ...]
     seconds: dict[str, float]
     recreated: tuple[str, ...]
+    choice: Choice
+    refreshed: Refreshed | None = None
 
 
 def run(job: Job, rules_source: str, origin: Database, target: Database) -> Published:
     """Publish an app without Prefect: the same work on the standard library's threads."""
     seconds: dict[str, float] = {}
-    notes: list[str] = []
-    dumped = None
     with open_run(job, origin, target) as run:
         with timed("check", seconds):
             plan = check(run, download.fetch(rules_source))
-        if job.dumps:
-            with timed("dump", seconds):
-                dumped = dump(run, plan)
-                notes += dumped.warnings
-        if job.restores:
-            with timed("restore", seconds):
-                plan = restore(run, plan, dumped).plan
-
-        def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
-            results = in_parallel(run, lambda table: copy(run, table, snapshot.identifier), plan.copied)
-            return {table.name: copied for table, copied in zip(plan.copied, results, strict=True)}
-
-        with timed("anonymize", seconds):
-            copied = anonymize(run, plan, dumped, copy_all)
-        with timed("index", seconds):
-            indexed = index(run, plan)
-            plan = plan.without(indexed.missing)
-        with timed("verify", seconds):
-            sizes = verify(run, plan, {name: table.rows for name, table in copied.items()})
-        with timed("publish", seconds):
-            publication = publish(run, plan)
+        refreshed = _refresh(run, plan, seconds)
+        if isinstance(refreshed, Choice):
+            return _publish_anew(run, plan, refreshed, seconds)
         with timed("clean", seconds):
-            notes += [*publication.warnings, *clean(run)]
-        return Published(plan, copied, indexed, sizes, tuple(notes), seconds, publication.recreated)
+            notes = [*refreshed.warnings, *clean(run)]
+        brought = refreshed.brought
+        copied = dict(brought.copied)
+        return Published(
+            plan, copied, Indexed({}, 0, ()), dict(refreshed.sizes), tuple(notes), seconds, (), brought.choice, refreshed
+        )
+
+
+def _refresh(run: Run, plan: Plan, seconds: dict[str, float]) -> Refreshed | Choice:
+    """Bring what is published up to date, or return why the run is full."""
+    with timed("anonymize", seconds):
+        brought = refresh.bring(run, plan, lambda tables, snapshot: _copy_all(run, tables, snapshot))
+    if isinstance(brought, Choice):
+        return brought
+    with timed("publish", seconds):
+        return refresh.publish(run, plan, brought)
+
+
+def _publish_anew(run: Run, plan: Plan, choice: Choice, seconds: dict[str, float]) -> Published:
+    """Build all of it anew beside what is published, and swap them."""
+    notes: list[str] = []
+    dumped = None
+    if run.job.dumps:
+        with timed("dump", seconds):
+            dumped = dump(run, plan)
+            notes += dumped.warnings
+    if run.job.restores:
+        with timed("restore", seconds):
+            plan = restore(run, plan, dumped).plan
+    with timed("anonymize", seconds):
+        copied = anonymize(run, plan, dumped, lambda snapshot: _copy_all(run, plan.copied, snapshot))
+    with timed("index", seconds):
+        indexed = index(run, plan)
+        plan = plan.without(indexed.missing)
+    with timed("verify", seconds):
+        sizes = verify(run, plan, {name: table.rows for name, table in copied.items()})
+    with timed("publish", seconds):
+        publication = publish(run, plan, choice.full)
+    with timed("clean", seconds):
+        notes += [*publication.warnings, *clean(run)]
+    return Published(plan, copied, indexed, sizes, tuple(notes), seconds, publication.recreated, choice)
+
+
+def _copy_all(run: Run, tables: Sequence[TablePlan], snapshot: Snapshot) -> dict[str, Copied]:
+    results = in_parallel(run, lambda table: copy(run, table, snapshot.identifier), tables)
+    return {table.name: copied for table, copied in zip(tables, results, strict=True)}
 
 
 @contextmanager
@@ -78,4 +105,4 @@ def timed(stage: str, seconds: dict[str, float]) -> Iterator[None]:
     try:
         yield
     finally:
-        seconds[stage] = time.monotonic() - started
+        seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - started

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from multischema.job import Job
 from multischema.plan.plan import Plan
+from multischema.plan.refresh import Choice
 from multischema.words import _NBSP, count, escaped, seconds, size
 
-_HEAD = ("table", "rows", "size", "copy s", "index s", "masked columns")
+_HEAD = ("table", "rows", "size", "copy s", "index s", "change", "masked columns")
 
 
 def downloaded(rules: bytes) -> str:
@@ -25,7 +27,10 @@ def checked(app: str, plan: Plan) -> str:
 
 @dataclass(frozen=True)
 class TableReport:
-    """One published table: its rows, its bytes in the target with indexes, the seconds to copy and to index it."""
+    """One published table: its rows, its bytes in the target with indexes, the seconds to copy and to index it.
+
+    `change` says what came of it in this run.
+    """
 
     name: str
     rows: int
@@ -34,6 +39,7 @@ class TableReport:
     index_seconds: float
     masked: tuple[str, ...]
     truncated: bool
+    change: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Report:
     app: str
     schema: str
     reader: str
+    choice: str  # refresh or full, and why
+    full_at: datetime  # when the last full run was
     tables: tuple[TableReport, ...]
     indexes: int
     foreign_keys: int
@@ -73,10 +81,17 @@ class Report:
         taken = f", {size(self.useless_bytes)} in the origin" if self.useless_bytes else ""
         return f"left out {count(len(self.useless), 'index', 'indexes')} of masked columns only{taken}"
 
+    def age(self) -> str:
+        """Return how long ago the last full run was."""
+        hours = (datetime.now(UTC) - self.full_at).total_seconds() / 3600
+        ago = "now" if hours < 1 else f"{hours:.0f} h ago" if hours < 48 else f"{hours / 24:.0f} days ago"
+        return f"last full run: {ago}"
+
     def headline(self) -> str:
         """Sum up the run in one sentence."""
+        done = "published" if self.choice.startswith("full") else "refreshed"
         return (
-            f"published {self.schema} for {self.reader}: {count(len(self.tables), 'table')}, {count(self.rows, 'row')}, "
+            f"{done} {self.schema} for {self.reader}: {count(len(self.tables), 'table')}, {count(self.rows, 'row')}, "
             f"{size(self.bytes)}, {count(self.masked, 'masked column')}, {seconds(sum(self.stages.values()))}"
         )
 
@@ -84,7 +99,10 @@ class Report:
 def make_report(
     job: Job,
     plan: Plan,
+    choice: Choice,
+    full_at: datetime,
     *,
+    changes: Mapping[str, str],
     rows: Mapping[str, int],
     copy_seconds: Mapping[str, float],
     index_seconds: Mapping[str, float],
@@ -99,6 +117,8 @@ def make_report(
         app=job.app,
         schema=job.schema,
         reader=job.reader,
+        choice=choice.line(),
+        full_at=full_at,
         tables=tuple(
             TableReport(
                 name=table.name,
@@ -108,6 +128,7 @@ def make_report(
                 index_seconds=index_seconds.get(table.name, 0.0),
                 masked=tuple(column.name for column in table.masked) if not table.truncated else (),
                 truncated=table.truncated,
+                change=changes.get(table.name, ""),
             )
             for table in plan.tables
         ),
@@ -124,18 +145,20 @@ def make_report(
 
 def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it."""
-    lines = [f"# {report.app}", "", report.headline() + ".", ""]
+    lines = [f"# {report.app}", "", report.headline() + ".", "", f"{_escape(report.choice)}; {report.age()}.", ""]
     lines += [f"Recreated on the new tables: {_escape(', '.join(report.recreated))}.", ""] if report.recreated else []
     lines += ["## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings), ""] if report.warnings else []
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     sizes = {stage: f" ({size(bytes_).replace(' ', _NBSP)})" for stage, bytes_ in report.stage_bytes.items()}
     lines += [f"| {stage}{sizes.get(stage, '')} | {value:.1f} |" for stage, value in report.stages.items()]
     lines += ["", "## Tables", ""]
-    lines += [f"| {' | '.join(row)} |" for row in (_HEAD, ("---", *4 * ("---:",), "---"))]
+    lines += [f"| {' | '.join(row)} |" for row in (_HEAD, ("---", *4 * ("---:",), "---", "---"))]
     for table in report.tables:
-        name, *numbers, masked = _cells(table, ", ".join(table.masked))
+        name, *numbers, change, masked = _cells(table, ", ".join(table.masked))
         # a size that wraps would make every row two lines high
-        lines.append(f"| {' | '.join([_escape(name), *(cell.replace(' ', _NBSP) for cell in numbers), _escape(masked)])} |")
+        lines.append(
+            f"| {' | '.join([_escape(name), *(cell.replace(' ', _NBSP) for cell in numbers), _escape(change), _escape(masked)])} |"
+        )
     if report.useless:
         lines += ["", "## Indexes left out", "", f"L{report.saved()[1:]}: {_escape(', '.join(report.useless))}."]
     return "\n".join(map(escaped, lines)) + "\n"
@@ -144,15 +167,17 @@ def markdown(report: Report) -> str:
 def plain(report: Report) -> str:
     """Return the report as a terminal shows it."""
     rows = [_HEAD, *(_cells(table, _listed(table.masked, 48)) for table in report.tables)]
-    widths = [max(len(row[place]) for row in rows) for place in range(5)]
+    widths = [max(len(row[place]) for row in rows) for place in range(6)]
     lines = [
-        "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 5)), row[5]]).rstrip()
+        "  ".join(
+            [row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, 5)), row[5].ljust(widths[5]), row[6]]
+        ).rstrip()
         for row in rows
     ]
     lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
     lines += ["", f"{report.saved()}: {_listed(report.useless, 80)}"] if report.useless else []
     lines += ["", f"recreated on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
-    return "\n".join(map(escaped, [*lines, "", report.headline()]))
+    return "\n".join(map(escaped, [*lines, "", f"{report.choice}; {report.age()}", report.headline()]))
 
 
 def _cells(table: TableReport, masked: str) -> tuple[str, ...]:
@@ -162,6 +187,7 @@ def _cells(table: TableReport, masked: str) -> tuple[str, ...]:
         size(table.bytes),
         f"{table.copy_seconds:.2f}",
         f"{table.index_seconds:.2f}",
+        escaped(table.change),
         escaped(masked),
     )
 

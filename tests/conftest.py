@@ -205,6 +205,7 @@ class Place:
             "id": new_run_id(),
             "names": new_run_id(),
             "indexes": "all",
+            "refresh": "full",
         }
         return Job(**{**values, **changes})
 
@@ -226,9 +227,10 @@ class Place:
         return pipeline.run(job, self.rules(rules), target.backup() if job.from_dump else origin, target)
 
     def schemas(self) -> set[str]:
-        """Return the schemas of the target, the system's aside."""
+        """Return the schemas of the target, the system's and that of what runs remember aside."""
         rows = self.read(
-            "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('public', 'information_schema')",
+            "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' "
+            "AND nspname NOT IN ('public', 'information_schema', 'etl_state')",
             as_="etl",
         )
         return {name for (name,) in rows}

@@ -247,3 +247,32 @@ class IndexDefinition:
 
     oid: int
     definition: str
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table of a published schema; `shape` changes with its columns and comments, `parts` are its indexes and keys."""
+
+    name: str
+    oid: int
+    shape: str
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StatePlace:
+    """The place where runs keep what they must remember: whether it exists and is our own, and shared with nobody."""
+
+    exists: bool
+    own: bool
+    has_table: bool
+    is_shared: bool
+
+
+@dataclass(frozen=True)
+class MaterializedView:
+    """A materialized view of others that holds rows: has it a unique index, and may this role refresh it?"""
+
+    oid: int
+    has_key: bool
+    may_refresh: bool

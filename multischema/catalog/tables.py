@@ -122,7 +122,8 @@ class Table:
 
     One that `is_partition` has its root in another schema, and is published by itself. `detaching` lists its half-detached
     partitions: schema and name of the table that each leaves, then its own. Rows of `children` are read with the table's,
-    `kin` are children published as tables of their own, `odd` are children that belong to an extension.
+    `kin` are children published as tables of their own, `odd` are children that belong to an extension. `is_heap` means that
+    all its rows have an xmin, `shows_xmin` that the role may read it.
     """
 
     oid: int
@@ -140,6 +141,8 @@ class Table:
     children: tuple[Child, ...] = ()
     kin: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
+    is_heap: bool = True
+    shows_xmin: bool = True
 
     @classmethod
     def of(cls, children: Sequence[Sequence[Any]], **row: Any) -> Self:
@@ -185,11 +188,12 @@ class NotCopied:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Changes if a table is altered (`structure`), or rewritten or truncated (`files`)."""
+    """Changes if a table is altered (`structure`), rewritten or truncated (`files`), or its `types` are altered."""
 
     oid: int
     structure: str
     files: str
+    types: str = ""
 
 
 @dataclass(frozen=True)
@@ -279,6 +283,8 @@ def changes(
             lines.append(f"{names[oid]} was dropped")
         elif after[oid].structure != plan.fingerprints[oid].structure:
             lines.append(f"{names[oid]} was altered")
+        elif after[oid].types != plan.fingerprints[oid].types:
+            lines.append(f"{names[oid]} had a type altered")
         elif oid not in snapshot or after[oid].files != snapshot[oid].files:
             lines.append(f"{names[oid]} was rewritten or truncated")
     return lines

@@ -48,7 +48,8 @@ class Guard:
 class TablePlan:
     """A published table: its columns, the key of its masks (no column means a row number), and what was left out.
 
-    A `whole` table is read with everything that inherits from it, partitions or children.
+    A `whole` table is read with everything that inherits from it, partitions or children. Rows that don't meet the
+    `condition`, if there is one, are not read.
     """
 
     oid: int
@@ -62,6 +63,7 @@ class TablePlan:
     unpublished: tuple[str, ...]
     guards: tuple[Guard, ...] = ()
     whole: bool = False
+    condition: sql.Composable | None = None
 
     @property
     def masked(self) -> tuple[ColumnPlan, ...]:

@@ -1,6 +1,6 @@
 """Opening sessions: with pinned settings, and never through a pooler that lends a backend per transaction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -109,6 +109,11 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def settings_of(kind: str) -> Mapping[str, str]:
+    """Return the settings that sessions of an origin, a target, a raw table or a backup have."""
+    return _SETTINGS[kind]
 
 
 def execute_script(connection: Connection, script: sql.Composed) -> None:

@@ -5,19 +5,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import psycopg
 from psycopg import errors, sql
 
+from multischema.catalog.position import Position
 from multischema.catalog.tables import Fingerprint
 from multischema.errors import DatabaseError, SnapshotLost
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection, execute_script
 from multischema.postgres.database import Database
 from multischema.postgres.failures import translate, translated
-from multischema.postgres.questions import ask_values, read_fingerprints, value_of
+from multischema.postgres.questions import ask, ask_values, read_fingerprints, read_timeline, value_of
 from multischema.statements import building
-from multischema.statements.reading import computing, copy_out, counting, guarding
+from multischema.statements.reading import computing, copy_out, counting, counting_since, guarding
 from multischema.words import plural
 
 _CHUNK = 64 * 1024
@@ -36,10 +38,11 @@ class _NotComputed(DatabaseError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An exported snapshot, alive as long as its session: its identifier, and the fingerprints of the tables in it."""
+    """An exported snapshot, alive as long as its session: its identifier, its position, fingerprints of the tables in it."""
 
     connection: Connection
     identifier: str
+    position: Position
     fingerprints: Mapping[int, Fingerprint]
 
 
@@ -55,9 +58,11 @@ class Copied:
 def export_snapshot(connection: Connection, origin: Database, tables: Sequence[int]) -> Snapshot:
     """Open the read-only transaction whose snapshot every table is read from. It touches no table, so it locks none."""
     with translated(origin.side, "exporting a snapshot"):
+        system, timeline = read_timeline(connection)
         connection.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         (identifier,) = ask_values(connection, str, "export_snapshot")
-        return Snapshot(connection, identifier, read_fingerprints(connection, tables))
+        (position,) = ask(connection, partial(Position, system=system, timeline=timeline), "position")
+        return Snapshot(connection, identifier, position, read_fingerprints(connection, tables))
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,26 @@ def count_rows(reading: Connection, table: TablePlan, route: Route) -> int:
         rows = value_of(reading, int, counting(table, route.schema))
         reading.execute("COMMIT")
     return rows
+
+
+def count_since(
+    reading: Connection, table: TablePlan, route: Route, since: int | None
+) -> tuple[int, int, str | None, str | None]:
+    """Return how many rows a table has in the snapshot, how many of them in the window, and between which places these are.
+
+    All of them count as in it where there is no transaction that it begins with. Raises SnapshotLost, ConnectionLost,
+    DatabaseError.
+    """
+    with translated(route.origin, f"comparing {table.name}"):
+        _import_snapshot(reading, route)
+        if since is None:
+            rows = value_of(reading, int, counting(table, route.schema))
+            found = (rows, rows, None, None)
+        else:
+            (row,) = reading.execute(counting_since(table, route.schema, since)).fetchall()
+            found = (row["rows"], row["window"], row["first"], row["last"])
+        reading.execute("COMMIT")
+    return found
 
 
 def _refuse_unreadable(reading: Connection, table: TablePlan, route: Route) -> None:

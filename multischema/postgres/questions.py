@@ -84,6 +84,15 @@ def read_system(connection: Connection) -> str | None:
         return None
 
 
+def read_timeline(connection: Connection) -> tuple[str | None, int | None]:
+    """Read what tells a server and its history from all others, None and None where the role may not."""
+    try:
+        ((system, timeline),) = ask(connection, lambda system, timeline: (system, timeline), "timeline")
+        return system, timeline
+    except errors.InsufficientPrivilege:
+        return None, None
+
+
 def read_catalog(connection: Connection, schema: str) -> Catalog:
     """Read the origin schema, all of it of one moment."""
     with one_moment(connection):

@@ -2,6 +2,7 @@
 -- A partition whose root is elsewhere counts as a table of its own. Members of extensions (spatial_ref_sys) are not the app's.
 -- A plain table's `children` inherit from it and are not tables of the schema: their rows are read with its own. `kin` are the
 -- children that are tables of the schema, published by themselves, and `odd` those of an extension, which nobody reads.
+-- A table `is_heap` if all its rows are in heaps of this server, whose rows have an xmin.
 -- `detaching` are partitions that DETACH ... CONCURRENTLY (14) left half detached: pg_partition_root() takes them for roots.
 SELECT c.oid::int8 AS oid,
        c.relname::text AS name,
@@ -13,6 +14,8 @@ SELECT c.oid::int8 AS oid,
        family.bytes,
        family.detaching,
        family.children,
+       family.is_heap,
+       has_column_privilege(c.oid, 'xmin', 'SELECT') AS shows_xmin,
        near.kin,
        near.odd
 FROM pg_class AS c
@@ -27,6 +30,7 @@ CROSS JOIN LATERAL (WITH RECURSIVE part (oid, leaves) AS (
                               AND (child.relkind = 'f' OR child.relnamespace <> c.relnamespace))
                     SELECT coalesce(sum(pg_table_size(part.oid)), 0)::int8 AS bytes,
                            bool_or(own.relpersistence = 'u') AS unlogged,
+                           bool_and(own.relkind = 'p' OR own.relkind = 'r' AND am.amname = 'heap') AS is_heap,
                            coalesce(json_agg(json_build_array(pn.nspname, parent.relname, n.nspname, own.relname))
                                     FILTER (WHERE part.leaves IS NOT NULL), '[]') AS detaching,
                            coalesce(json_agg(json_build_array(n.nspname, own.relname, ARRAY(
@@ -39,6 +43,7 @@ CROSS JOIN LATERAL (WITH RECURSIVE part (oid, leaves) AS (
                     FROM part
                     JOIN pg_class AS own ON own.oid = part.oid
                     JOIN pg_namespace AS n ON n.oid = own.relnamespace
+                    LEFT JOIN pg_am AS am ON am.oid = own.relam
                     LEFT JOIN pg_class AS parent ON parent.oid = part.leaves
                     LEFT JOIN pg_namespace AS pn ON pn.oid = parent.relnamespace) AS family
 CROSS JOIN LATERAL (SELECT coalesce(array_agg(child.relname::text ORDER BY child.relname) FILTER (WHERE NOT member.yes), '{}') AS kin,

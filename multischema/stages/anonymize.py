@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from multischema.catalog.objects import SchemaPrivilege
-from multischema.errors import SnapshotLost, VerifyError
+from multischema.errors import CheckError, SnapshotLost, VerifyError
 from multischema.job import Job
 from multischema.plan import record
 from multischema.plan.plan import Plan
@@ -14,7 +14,7 @@ from multischema.postgres.connecting import Connection
 from multischema.postgres.copying import Copied, Route, Snapshot, copy_table
 from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_target
-from multischema.stages import raw_schema
+from multischema.stages import others, raw_schema, state
 from multischema.stages.dump import Dumped
 from multischema.stages.reader import verify_readable
 from multischema.stages.run import (
@@ -23,16 +23,18 @@ from multischema.stages.run import (
     naming_triggers,
     refuse_changes,
     refuse_origin_as_target,
+    seen_in,
 )
 from multischema.statements import building
 
 _TABLES_PER_TRANSACTION = 100  # each takes three locks or more of the 6,400 that a server has by default
 
 
-def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
+def build_staging(connection: Connection, job: Job, plan: Plan, *, passing: bool = False) -> None:
     """Create the staging schema with bare tables and no rights for the reader.
 
-    Raises VerifyError, before a row is read, if an event trigger changes the tables.
+    Those that are `passing` are not published themselves. Raises VerifyError, before a row is read, if an event trigger
+    changes the tables.
     """
     with translated("target", f"creating schema {job.staging}"), connection.transaction():
         for statement in building.create_staging(job.staging, job.reader):
@@ -52,7 +54,7 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
         with translated("target", f"creating the tables of {job.staging}"), connection.transaction():
             for table in plan.tables[start : start + _TABLES_PER_TRANSACTION]:
                 with translated("target", f"creating table {job.staging}.{table.name}"):
-                    connection.execute(building.create_table(job.staging, table, keys[table.name]))
+                    connection.execute(building.create_table(job.staging, table, keys[table.name], passing=passing))
     if changed := verify_readable(connection, job.staging, job.reader, granted=False):
         raise VerifyError(*changed)
 
@@ -74,7 +76,10 @@ def anonymize(
     table was altered, rewritten or truncated meanwhile.
     """
     refuse_origin_as_target(run)
+    if standing := others.obstacles(run.holder, run.job, plan.columns):
+        raise CheckError(*standing)
     with naming_triggers(run):
+        state.prepare(run.holder)
         dropping.drop_leftovers(run.holder, run.job.schema, patient=False)
         if not run.job.restores:
             raw_schema.empty_abandoned(run.holder)
@@ -87,6 +92,7 @@ def anonymize(
                     copied = copy_all(snapshot)
                 if not run.job.restores:
                     refuse_changes(run, plan, snapshot, "copied")
+                    run.seen = seen_in(run, snapshot, {name: table.rows for name, table in copied.items()})
                 _refuse_losses(dumped, copied)
                 return copied
         except SnapshotLost as lost:

@@ -33,6 +33,7 @@ from multischema.rules.file import Rules
 from multischema.rules.gaps import Findings, compare
 from multischema.stages import documents, others, preconditions, raw_schema, reader
 from multischema.stages.backup import Structure
+from multischema.stages.refresh import recall
 from multischema.stages.restore import restore_structure
 from multischema.stages.run import Run, refuse_origin_as_target
 from multischema.statements import raw
@@ -90,7 +91,9 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
             raise CheckError(*wrong)
         structure = restore_structure(run, Path(run.job.from_dump), on_wait)
         notes += structure.warnings
-    plan, problems = _check_schemas(run, facts, parsed, unusable, structure)
+    plan, problems, standing = _check_schemas(run, facts, parsed, unusable, structure)
+    if standing and (problems or plan is None or isinstance(recall(run, plan), str)):
+        problems += standing  # a refresh leaves what others built as it is
     problems += preconditions.backup_problems(run.job.from_dump, plan, structure) if plan and structure else []
     if run.job.restores:
         problems = [*_check_dump(run, facts, plan, unusable), *problems]  # a snippet to paste comes last
@@ -142,8 +145,11 @@ def _check_servers(run: Run) -> dict[str, list[str]]:
 
 def _check_schemas(
     run: Run, facts: _Facts, parsed: Rules, unusable: Mapping[str, list[str]], structure: Structure | None
-) -> tuple[Plan | None, list[str]]:
-    """Return the plan and all problems, of each side that can be used too; the plan is None where one keeps it from us."""
+) -> tuple[Plan | None, list[str], list[str]]:
+    """Return the plan, all problems, of each side that can be used too, and what others built that a full run can't keep.
+
+    The plan is None where a problem keeps it from us.
+    """
     found, gaps, problems = (
         (None, None, unusable["origin"]) if "origin" in unusable else _check_origin(run, facts, parsed, structure)
     )
@@ -157,16 +163,18 @@ def _check_schemas(
         return [] if "target" in unusable else _check_standing(run, plan)
 
     if not found or not gaps:
-        return None, problems + standing(None)
+        return None, problems + standing(None), []
     if gaps.problems:
-        return None, [*problems, *standing(None), *gaps.lines(run.origin.side)]
+        return None, [*problems, *standing(None), *gaps.lines(run.origin.side)], []
     collations = frozenset(collations_of(found)) - absent
     plan = make_plan(found, gaps.rules, gaps.warnings, collations, raw=run.job.dumps, all_indexes=run.job.indexes == "all")
     if "target" not in unusable:
         plan, unlike = _check_values(run, facts, plan)
         problems += unlike
+        with run.sessions.lend(run.target) as connection:
+            problems += documents.unreadable(connection, plan)
     plan = replace(plan, warnings=(*([] if "target" in unusable else _warnings_of_target(run, facts, plan)), *plan.warnings))
-    return plan, problems + standing(plan) + [f"{run.origin.side}: {line}" for line in width_problems(plan)]
+    return plan, problems + [f"{run.origin.side}: {line}" for line in width_problems(plan)], standing(plan)
 
 
 def _check_origin(
@@ -206,13 +214,9 @@ def _warnings_of_target(run: Run, facts: _Facts, plan: Plan) -> list[str]:
 
 
 def _check_standing(run: Run, plan: Plan | None) -> list[str]:
-    """Return what others built on the published schema and a run can't keep, and what the server can't read of the plan.
-
-    Only a plan shows which columns are missing.
-    """
+    """Return what others built on the published schema and a full run can't keep; only a plan shows missing columns."""
     with run.sessions.lend(run.target) as connection:
-        unreadable = documents.unreadable(connection, plan) if plan else []
-        return unreadable + others.obstacles(connection, run.job, plan.columns if plan else None)
+        return others.obstacles(connection, run.job, plan.columns if plan else None)
 
 
 def _check_types(run: Run, facts: _Facts, found: Catalog) -> tuple[set[str], list[str]]:

@@ -59,7 +59,7 @@ def build_keys(
                 translated("target", f"adding foreign key {key.name} of {key.table}"),
                 _left_out(f"foreign key {key.name} of {key.table}") as reasons,
             ):
-                connection.execute(building.add_foreign_key(staging, key))
+                connection.execute(building.add_foreign_key(staging, key, connection.info.server_version // 10000))
             warnings += reasons
     for table in plan.tables:
         with translated("target", f"commenting table {table.name}"), connection.transaction():

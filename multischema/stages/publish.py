@@ -1,7 +1,7 @@
 """The publish stage: swaps the schemas and restores what others built on the old one and were granted on it."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from multischema.postgres.failures import describe, translate, translated
 from multischema.postgres.questions import ask, read_target
 from multischema.stages.others import Standing, obstacles_of, published_columns, read_standing
 from multischema.stages.reader import verify_readable, verify_rights
+from multischema.stages.refresh import remember
 from multischema.stages.run import (
     Run,
     naming_triggers,
@@ -61,14 +62,14 @@ class _InUse(DatabaseError):
     relation: int | None = None
 
 
-def publish(run: Run, plan: Plan) -> Publication:
-    """Swap yesterday's schema for the staging schema, on the session that holds the app's lock."""
+def publish(run: Run, plan: Plan, why: str) -> Publication:
+    """Swap yesterday's schema for the staging schema, on the session that holds the app's lock; `why` is why it is full."""
     with naming_triggers(run):
-        return swap(run.holder, run.job, plan)
+        return swap(run.holder, run.job, plan, lambda connection: remember(run, plan, connection, why))
 
 
-def swap(connection: Connection, job: Job, plan: Plan) -> Publication:
-    """Swap the schemas in one transaction, on the session that holds the app's lock.
+def swap(connection: Connection, job: Job, plan: Plan, also: Callable[[Connection], None]) -> Publication:
+    """Swap the schemas in one transaction, on the session that holds the app's lock, and do what else belongs to it.
 
     What others built, and what the reader may do, is asked anew: hours may have passed since the check.
 
@@ -83,6 +84,7 @@ def swap(connection: Connection, job: Job, plan: Plan) -> Publication:
         try:
             with translated("target", f"publishing schema {job.schema}"), connection.transaction():
                 publication = _publish(connection, job, plan.columns)
+                also(connection)
                 is_commit = True
             return publication
         except _InUse as in_use:

@@ -2,14 +2,16 @@
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from multischema.catalog.objects import EventTrigger
-from multischema.catalog.tables import changes
+from multischema.catalog.position import Position
+from multischema.catalog.tables import Fingerprint, changes
 from multischema.dumps import archives
 from multischema.dumps.directory import PrivateDirectory, drop_abandoned
 from multischema.dumps.programs import RunCommand, kill, run_command
@@ -25,7 +27,7 @@ from multischema.postgres.database import (
     Database,
 )
 from multischema.postgres.failures import translated
-from multischema.postgres.questions import ask, read_fingerprints, read_server, read_system
+from multischema.postgres.questions import ask, ask_values, read_fingerprints, read_server, read_system
 from multischema.postgres.sessions import SILENT, Sessions
 from multischema.stages import preconditions, raw_schema
 
@@ -35,15 +37,29 @@ def new_run_id() -> str:
     return secrets.token_hex(4)
 
 
+_DISK = 2.0  # seconds for the origin to write its log to disk
 _RELEASE = 2.0  # seconds for a server to notice that the session with the locks is gone
 PARTING = 5.0  # seconds for an ending run to drop its staging schema; else the next run does
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the published rows were read from: where the origin stood, its tables' fingerprints and numbers of rows."""
+
+    position: Position
+    fingerprints: Mapping[int, Fingerprint]
+    rows: Mapping[str, int]
+
+
 @dataclass
 class Run:
-    """A run under way: its job, the two databases, its sessions, and the session that holds the app's lock."""
+    """A run under way: its job, the two databases, its sessions, and the session that holds the app's lock.
+
+    `seen` is set once rows were read from a snapshot that a crash of the origin can't take back. `passing` is a schema that
+    the run makes besides its staging schema, if any.
+    """
 
     job: Job
     origin: Database
@@ -52,6 +68,8 @@ class Run:
     execute: RunCommand = run_command
     lock: Connection | None = None
     private: PrivateDirectory | None = None
+    seen: Seen | None = None
+    passing: str = ""
     _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -166,6 +184,21 @@ def held_snapshot(run: Run, source: Database, plan: Plan) -> Iterator[Snapshot]:
         run.sessions.close(connection)
 
 
+def seen_in(run: Run, snapshot: Snapshot, rows: Mapping[str, int]) -> Seen | None:
+    """Return where the origin stood, once all that the snapshot saw is on its disk; None if that takes too long.
+
+    A crash loses what was committed asynchronously, and gives its transactions' numbers to others: what those write would
+    look as if it had been seen. Idle servers write the end of their log every 15 seconds.
+    """
+    deadline = time.monotonic() + _DISK
+    with translated(run.origin.side, "reading how far the log is on disk"):
+        while ask_values(snapshot.connection, bool, "log_on_disk", lsn=snapshot.position.lsn) != [True]:
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.02)
+    return Seen(snapshot.position, snapshot.fingerprints, rows)
+
+
 def refuse_changes(run: Run, plan: Plan, snapshot: Snapshot, done: str) -> None:
     """Compare the catalog of the copied tables with the plan's and the snapshot's, in a new transaction.
 
@@ -208,10 +241,12 @@ def _drop_staging(run: Run) -> None:
                 try:
                     if run.job.restores:
                         raw_schema.drop_own(run.holder, run.job.raw_schema, run.job.application)
-                    dropping.drop_schema(run.holder, run.job.staging)
+                    for schema in filter(None, (run.job.staging, run.passing)):
+                        dropping.drop_schema(run.holder, schema)
                 except ConnectionLost:
                     with parting.lend(run.target) as connection:
-                        dropping.drop_schema(connection, run.job.staging)
+                        for schema in filter(None, (run.job.staging, run.passing)):
+                            dropping.drop_schema(connection, schema)
                         if run.job.restores:
                             locks.take_lock(connection, run.job.raw_schema, _RELEASE, lambda schema: None)
                             raw_schema.drop_own(connection, run.job.raw_schema, run.job.application)

@@ -46,15 +46,16 @@ def drop_domain(staging: str, name: str) -> sql.Composed:
     return sql.SQL("DROP DOMAIN {}").format(sql.Identifier(staging, name))
 
 
-def create_table(staging: str, table: TablePlan, keys: Collection[str] = ()) -> sql.Composed:
+def create_table(staging: str, table: TablePlan, keys: Collection[str] = (), *, passing: bool = False) -> sql.Composed:
     """Return the bare table: columns and NOT NULL. Indexes and keys, named here, come once the rows are in.
 
-    Autovacuum is off until `analyze`: it would read what was just copied, and hold the lock that index builds wait for.
+    Autovacuum is off until `analyze`: it would read what was just copied, and hold the lock that index builds wait for. A
+    `passing` one is not published itself: a crash, which ends the run, may empty it.
     """
     names = _names_of_not_null(keys)
     columns = sql.SQL(", ").join(_column(column, next(names)) for column in table.columns)
-    return sql.SQL("CREATE TABLE {} ({}) WITH (autovacuum_enabled = false)").format(
-        sql.Identifier(staging, table.name), columns
+    return sql.SQL("CREATE {}TABLE {} ({}) WITH (autovacuum_enabled = false)").format(
+        sql.SQL("UNLOGGED " if passing else ""), sql.Identifier(staging, table.name), columns
     )
 
 
@@ -96,14 +97,19 @@ def add_key(staging: str, index: IndexPlan) -> sql.Composed:
     )
 
 
-def add_foreign_key(staging: str, key: ForeignKey) -> sql.Composed:
-    """Return the foreign key, not validated: the snapshot guarantees it."""
-    return sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) NOT VALID").format(
+def add_foreign_key(staging: str, key: ForeignKey, target_major: int) -> sql.Composed:
+    """Return the foreign key, not validated: the snapshot guarantees it.
+
+    A refresh deletes rows and inserts them again: the key is not enforced, or, on servers before 18, not before the commit.
+    """
+    enforced = "NOT ENFORCED" if target_major >= 18 else "DEFERRABLE INITIALLY DEFERRED NOT VALID"
+    return sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) {}").format(
         sql.Identifier(staging, key.table),
         sql.Identifier(key.name),
         sql.SQL(", ").join(map(sql.Identifier, key.columns)),
         sql.Identifier(staging, key.referenced_table),
         sql.SQL(", ").join(map(sql.Identifier, key.referenced_columns)),
+        sql.SQL(enforced),
     )
 
 

@@ -36,5 +36,31 @@ def counting(table: TablePlan, schema: str) -> sql.Composed:
     return sql.SQL("SELECT count(*) AS rows FROM {}").format(_rows(table, schema))
 
 
+def counting_since(table: TablePlan, schema: str, since: int) -> sql.Composed:
+    """Return the SELECT that counts the rows of a table, and finds those in the window of a refresh: how many, and where."""
+    in_window = window(since)
+    return sql.SQL(
+        "SELECT count(*) AS rows, count(*) FILTER (WHERE {window}) AS window, "
+        "(min(ctid) FILTER (WHERE {window}))::text AS first, (max(ctid) FILTER (WHERE {window}))::text AS last FROM {rows}"
+    ).format(window=in_window, rows=_rows(table, schema))
+
+
+def window(since: int, first: str | None = None, last: str | None = None) -> sql.Composed:
+    """Return the condition of the rows that transaction `since` (64 bits) or one that began after it wrote.
+
+    Rows show 32 bits of the number. age() gives their distance from the next transaction: exact up to half of them, and
+    a frozen row that is older may be taken for a newer one, which does no harm: it is brought again. `first` and `last` are
+    places of rows between which all of them are: servers since 14 read no others then.
+    """
+    found = sql.SQL("age(xmin) <= (SELECT age({}::xid))").format(sql.Literal(str(since % 2**32)))
+    if first is None or last is None:
+        return found
+    return sql.SQL("{} AND ctid BETWEEN {}::tid AND {}::tid").format(found, sql.Literal(first), sql.Literal(last))
+
+
 def _rows(table: TablePlan, schema: str) -> sql.Composed:
-    return sql.SQL("{}{}").format(sql.SQL("" if table.whole else "ONLY "), sql.Identifier(schema, table.name))
+    return sql.SQL("{}{}{}").format(
+        sql.SQL("" if table.whole else "ONLY "),
+        sql.Identifier(schema, table.name),
+        sql.SQL(" WHERE {}").format(table.condition) if table.condition else sql.SQL(""),
+    )

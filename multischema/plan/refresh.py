@@ -1,0 +1,189 @@
+"""Whether a run can bring only what changed since the last one, and of which tables: a doubt means a full run.
+
+Rows that a transaction wrote are `in the window` if it may have ended after the last run's snapshot. docs/refresh.md has the
+proof that they, and the numbers of rows, are enough.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from multischema.catalog.objects import PublishedTable
+from multischema.catalog.tables import Fingerprint, parts_of
+from multischema.plan.plan import Plan
+from multischema.plan.state import Signatures, State, files_of, key, origin_of
+from multischema.plan.tables import TablePlan
+from multischema.words import count, plural, some
+
+WHOLE_SHARE = 0.2  # of the bytes: what tables that are copied whole may make up
+WINDOW_SHARE = 0.15  # of the bytes: with more in the window, a full run costs little more, and leaves no dead rows
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A table as it was counted: rows in the origin, those of them in the window, and rows published.
+
+    `first` and `last` are the places (ctid) of the rows in the window.
+    """
+
+    rows: int
+    window: int
+    published: int
+    first: str | None = None
+    last: str | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to come of a table that changed: its rows in the window, or all of them if it is taken `whole`, and why."""
+
+    table: TablePlan
+    key: tuple[str, ...]
+    counted: Counted
+    whole: str
+
+    @property
+    def incoming(self) -> int:
+        """Return the number of rows to bring."""
+        return self.counted.rows if self.whole else self.counted.window
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run is to do: `full` says why it is full, else `changes` are what a refresh brings.
+
+    `rows` has the number of rows of each copied table.
+    """
+
+    full: str = ""
+    changes: tuple[Change, ...] = ()
+    rows: Mapping[str, int] = field(default_factory=dict)
+    tables: int = 0
+    written: bool = True  # False if nothing at all was written in the origin's cluster
+
+    def line(self) -> str:
+        """Return the line that says what the run does, and why."""
+        if self.full:
+            return f"full: {self.full}"
+        total = sum(self.rows.values())
+        if not self.changes:
+            found = f"nothing changed in {count(total, 'row')} of {count(self.tables, 'table')}"
+            return found if self.written else f"{found}: the origin's server wrote nothing"
+        incoming = sum(change.incoming for change in self.changes)
+        return f"refresh: {incoming:,} of {count(total, 'row')} in {len(self.changes):,} of {count(self.tables, 'table')}"
+
+
+def doubts(
+    state: State,
+    signatures: Signatures,
+    plan: Plan,
+    published: Sequence[PublishedTable],
+    now: datetime,
+    full_every: int,
+) -> str | None:
+    """Return why what is published can't be brought up to date, before the origin is asked; None if it can."""
+    if state.job != signatures.job:
+        return "the app's parameters, its reader, the target's version or this tool changed since the last run"
+    if now - state.full_at >= timedelta(days=full_every):
+        return f"the last full run was {full_every:,} {plural(full_every, 'day')} ago"
+    names, before = {table.name for table in plan.tables}, state.tables.keys()
+    if names != before:
+        return f"tables came or went: {some(sorted(names ^ before))}"
+    present = {row.name: row for row in published}
+    for table in plan.tables:
+        known, row = state.tables[table.name], present.get(table.name)
+        if not row or row.oid != known.oid or row.shape != known.shape or not set(known.parts).issubset(row.parts):
+            return f"somebody changed the published table {table.name}"
+        if known.built != signatures.build[table.name] or known.key != key(plan, table, known.parts):
+            return f"columns, keys, indexes or comments of {table.name} changed"
+        if bool(known.read) == table.truncated:
+            return f"{table.name} is truncated now, or no longer"
+    hidden = [table.name for table in plan.catalog.tables if table.name in names and not table.shows_xmin]
+    hidden = [name for name in sorted(hidden) if not _plan_of(plan, name).truncated]
+    if hidden:
+        return f"the origin's role may not read xmin of {some(hidden)}: grant it with `python -m flows.grants`"
+    return None
+
+
+def whole(plan: Plan, state: State, signatures: Signatures, fingerprints: Mapping[int, Fingerprint]) -> dict[str, str]:
+    """Return the tables that can't be compared row by row, each with the reason: all their rows are brought."""
+    heaps = {table.name: table.is_heap for table in plan.catalog.tables}
+    found = {}
+    for table in plan.copied:
+        known, now = state.tables[table.name], fingerprints.get(table.oid)
+        reason = (
+            "its masks changed"
+            if known.read != signatures.read[table.name]
+            else "it was altered in the origin"
+            if known.origin != origin_of(now)
+            else "it was truncated or rewritten in the origin"
+            if known.files != files_of(now)
+            else "the origin does not keep it as a heap"
+            if not heaps[table.name]
+            else _unsteady(plan, table)
+        )
+        if reason:
+            found[table.name] = reason
+    return found
+
+
+def choose(plan: Plan, state: State, counted: Mapping[str, Counted], reasons: Mapping[str, str]) -> Choice:
+    """Return what to do, given the counts of all copied tables and the tables that are to be copied whole."""
+    changes = []
+    for table in plan.copied:
+        counts, reason = counted[table.name], reasons.get(table.name, "")
+        if not reason and not counts.window and counts.rows == counts.published:
+            continue
+        its_key = state.tables[table.name].key
+        changes.append(Change(table, its_key, counts, reason or _not_by_row(table, its_key)))
+    taken_whole = [change for change in changes if change.whole]
+    total = sum(table.bytes for table in plan.copied)
+    bytes_whole = sum(change.table.bytes for change in taken_whole)
+    if bytes_whole > WHOLE_SHARE * total:
+        largest = max(taken_whole, key=lambda change: change.table.bytes)
+        return Choice(full=f"{largest.table.name} is copied whole: {largest.whole}")
+    windows = sum(
+        change.table.bytes * change.counted.window / max(change.counted.rows, 1) for change in changes if not change.whole
+    )
+    if windows > WINDOW_SHARE * total:
+        return Choice(full=f"{round(100 * windows / total)} % of the bytes may have changed since the last run")
+    return Choice(changes=tuple(changes), rows={name: its.rows for name, its in counted.items()}, tables=len(plan.tables))
+
+
+def unindexed(plan: Plan, built: Mapping[str, Collection[str]], table: str) -> list[TablePlan]:
+    """Return the published tables that refer to a table by a foreign key without an index of theirs to find rows by.
+
+    `built` has the names of the indexes of each table.
+    """
+    leading = [(index.table, index.key_columns) for index in plan.keys.indexes if index.name in built.get(index.table, ())]
+    return [
+        _plan_of(plan, foreign.table)
+        for foreign in plan.keys.foreign_keys
+        if foreign.referenced_table == table
+        and not any(
+            name == foreign.table and set(columns[: len(foreign.columns)]) == set(foreign.columns)
+            for name, columns in leading
+        )
+    ]
+
+
+def _not_by_row(table: TablePlan, its_key: tuple[str, ...]) -> str:
+    """Return why the rows of a table that changed can't be replaced one by one, or nothing."""
+    if any(column.mask and column.mask.is_keyed for column in table.columns) and not table.key:
+        return "its masks are numbered by row"
+    return "" if its_key else "it has no key whose columns are published as they are"
+
+
+def _unsteady(plan: Plan, table: TablePlan) -> str:
+    """Return the column whose values change when the origin's catalog does, with no row written; nothing for most."""
+    columns = {column.name: column for found in plan.catalog.tables if found.name == table.name for column in found.columns}
+    for column in table.columns:
+        if not column.mask:
+            types = parts_of(columns[column.name].type_oid, plan.catalog.types, bounds=True)
+            if any(t.schema == "pg_catalog" and (t.name.startswith("reg") or t.name == "aclitem") for t in types):
+                return f"column {column.name} shows names of the origin's catalog"
+    return ""
+
+
+def _plan_of(plan: Plan, name: str) -> TablePlan:
+    return next(table for table in plan.tables if table.name == name)

@@ -1,0 +1,408 @@
+"""A refresh: brings the published tables up to date in one transaction, with what changed in the origin since the last run.
+
+`anonymize` brings the rows of the window, and the keys of tables that lost rows, into staging schemas; `verify` and
+`publish` are one transaction. Whatever it can't be sure of makes the run full.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import psycopg
+from psycopg import errors
+
+from multischema.catalog.objects import MaterializedView, PublishedTable, Size
+from multischema.catalog.position import RESTARTED
+from multischema.errors import ConnectionLost, EtlError, SnapshotLost, VerifyError
+from multischema.plan import record, refresh
+from multischema.plan.plan import Plan
+from multischema.plan.refresh import Change, Choice, Counted
+from multischema.plan.state import Signatures, State, of_tables
+from multischema.plan.tables import TablePlan
+from multischema.postgres import dropping
+from multischema.postgres.connecting import Connection, settings_of
+from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, count_since
+from multischema.postgres.failures import describe, translate, translated
+from multischema.postgres.questions import ask, read_target, value_of
+from multischema.stages import others, state
+from multischema.stages.anonymize import SNAPSHOTS, build_staging
+from multischema.stages.reader import verify_readable, verify_rights
+from multischema.stages.run import (
+    Run,
+    Seen,
+    held_snapshot,
+    in_parallel,
+    naming_triggers,
+    new_run_id,
+    refuse_changes,
+    refuse_origin_as_target,
+    seen_in,
+)
+from multischema.stages.verify import verify_table
+from multischema.statements import building, reading, refreshing, signatures
+
+_MUCH = 0.1  # of a table's rows: what changed more is analyzed at once, the rest when autovacuum sees fit
+CopyAll = Callable[[Sequence[TablePlan], Snapshot], dict[str, Copied]]
+
+
+class NotRefreshed(EtlError):
+    """A refresh found out, before it published anything, that the run must be full."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a refresh brought: what the last run recorded, what changed since, and where the origin stood.
+
+    `gone` has the number of rows that the origin has no more, by table; schema `keys` has the keys of those that it has.
+    """
+
+    known: State
+    choice: Choice
+    copied: Mapping[str, Copied] = field(default_factory=dict)
+    gone: Mapping[str, int] = field(default_factory=dict)
+    keys: str = ""
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a refresh published: rows that came in and rows that went, by table, and the sizes of all tables in bytes."""
+
+    brought: Brought
+    rows: Mapping[str, tuple[int, int]]
+    sizes: Mapping[str, int]
+    warnings: tuple[str, ...]
+
+    def changes(self, plan: Plan) -> dict[str, str]:
+        """Return what came of each table, in words."""
+        whole = {change.table.name: change.whole for change in self.brought.choice.changes}
+        changes = {table.name: "unchanged" for table in plan.copied}
+        for name, (came, went) in self.rows.items():
+            changes[name] = f"{came:,} in, {went:,} out" + (f"; whole: {whole[name]}" if whole[name] else "")
+        return changes
+
+
+def recall(run: Run, plan: Plan) -> State | str:
+    """Return what the last run recorded, if what it published can be brought up to date; else why the run is full."""
+    if run.job.restores:
+        return "mode dump reads all rows"
+    if run.job.refresh == "full":
+        return "asked for"
+    with run.sessions.lend(run.target) as connection:
+        if reason := state.unusable(connection):
+            return reason
+        known = state.recalled(connection, run.job.schema)
+        if not known:
+            return "the last run did not record what it published"
+        published = state.published_tables(connection, run.job.schema)
+        now = datetime.now(UTC)
+        doubt = refresh.doubts(known, _signatures(run, plan, connection), plan, published, now, run.job.full_every)
+        if doubt:
+            return doubt
+        unreadable = verify_readable(connection, run.job.schema, run.job.reader, granted=True)
+        return f"the reader can't read what is published ({unreadable[0]})" if unreadable else known
+
+
+def bring(
+    run: Run,
+    plan: Plan,
+    copy_all: CopyAll,
+    on_choice: Callable[[Choice], None] = lambda choice: None,
+    on_lost: Callable[[EtlError], None] = lambda lost: None,
+) -> Brought | Choice:
+    """Bring what changed in the origin into staging schemas, from one snapshot; or return why the run is full.
+
+    `copy_all` copies tables from the snapshot into the staging schema. If the snapshot is lost, `on_lost` is called and all
+    of it starts again with a new one, a few times. Raises OriginChanged as a full run does.
+    """
+    known = recall(run, plan)
+    if isinstance(known, str):
+        return Choice(full=known)
+    refuse_origin_as_target(run)
+    for attempt in range(1, SNAPSHOTS + 1):
+        try:
+            with held_snapshot(run, run.origin, plan) as snapshot:
+                choice = _choose(run, plan, known, snapshot)
+                if choice.full:
+                    return choice
+                on_choice(choice)
+                if not choice.written:
+                    return Brought(known, choice)
+                brought = _bring(run, plan, known, choice, snapshot, copy_all)
+                refuse_changes(run, plan, snapshot, "compared")
+                return replace(brought, seen=seen_in(run, snapshot, choice.rows))
+        except NotRefreshed as reason:
+            return Choice(full=str(reason))
+        except (SnapshotLost, ConnectionLost) as lost:
+            if attempt == SNAPSHOTS:
+                raise
+            on_lost(lost)
+    raise AssertionError
+
+
+def publish(run: Run, plan: Plan, brought: Brought) -> Refreshed | Choice:
+    """Verify what was brought and publish it, in one transaction; or return why the run is full after all.
+
+    No lock of it makes a reader wait, and a failure leaves rows and state as they were. Raises VerifyError, DatabaseError.
+    """
+    try:
+        return _verify_and_publish(run, plan, brought)
+    except NotRefreshed as reason:
+        return Choice(full=str(reason))
+
+
+def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
+    if not brought.choice.written:  # what is published is as of now
+        return Refreshed(brought, {}, _sizes(run), ())
+    staged = {change.table.name: _staged(change, brought.known) for change in brought.choice.changes}
+
+    def look(change: Change) -> list[str]:
+        with run.sessions.lend(run.target) as connection:
+            return verify_table(connection, run.job.staging, staged[change.table.name], change.incoming)
+
+    if problems := [line for lines in in_parallel(run, look, brought.choice.changes) for line in lines]:
+        raise VerifyError(*problems)
+    is_commit = False
+    connection = run.holder
+    try:
+        with naming_triggers(run), translated("target", f"refreshing schema {run.job.schema}"):
+            try:
+                with connection.transaction():
+                    rows, warnings = _publish(run, connection, plan, brought)
+                    is_commit = True
+            except errors.IntegrityError as error:
+                raise NotRefreshed(f"the published keys refused what came in: {describe(error)}") from None
+    except ConnectionLost as lost:
+        if not is_commit:
+            raise
+        # no answer to COMMIT: we can't know whether the server did it
+        raise ConnectionLost(f"{lost}; schema {run.job.schema} is whole, and may be the new one already") from None
+    much = [
+        change.table.name
+        for change in brought.choice.changes
+        if sum(rows[change.table.name]) > _MUCH * max(change.counted.rows, 1)
+    ]
+    for name in much:
+        with run.sessions.lend(run.target) as session, translated("target", f"analyzing table {name}"):
+            session.execute(refreshing.analyze(run.job.schema, name))
+    return Refreshed(brought, rows, _sizes(run), tuple(warnings))
+
+
+def remember(run: Run, plan: Plan, connection: Connection, why: str) -> None:
+    """Record, in the publishing transaction of a full run, what is published and where the origin stood."""
+    known = None
+    if run.seen:
+        known = State(
+            job=(its := _signatures(run, plan, connection)).job,
+            position=run.seen.position,
+            full_at=datetime.now(UTC),
+            why=why,
+            tables=of_tables(
+                plan, its, run.seen.fingerprints, run.seen.rows, state.published_tables(connection, run.job.schema)
+            ),
+        )
+    state.keep(connection, run.job.schema, known)
+
+
+def changing_servers(known: State, why: str) -> list[str]:
+    """Return a warning if full runs follow one another because another server answers each time."""
+    if why == known.why == RESTARTED:
+        return [
+            "this run and the last one were full because another server answered, or the same one started anew: if the "
+            "origin's address leads to several servers, give the run that of one"
+        ]
+    return []
+
+
+def _signatures(run: Run, plan: Plan, connection: Connection) -> Signatures:
+    return signatures.of_run(run.job, plan, connection.info.server_version // 10000, settings_of("origin"))
+
+
+def _choose(run: Run, plan: Plan, known: State, snapshot: Snapshot) -> Choice:
+    """Compare the origin with what the last run saw of it, and decide what to bring."""
+    if doubt := known.position.doubts(snapshot.position):
+        return Choice(full=doubt)
+    with run.sessions.lend(run.target) as connection:
+        reasons = refresh.whole(plan, known, _signatures(run, plan, connection), snapshot.fingerprints)
+    if not reasons and known.position.is_still(snapshot.position):
+        return Choice(
+            rows={name: table.rows for name, table in known.tables.items()}, tables=len(plan.tables), written=False
+        )
+
+    def count(table: TablePlan) -> Counted:
+        since = None if table.name in reasons else known.position.lower
+        with run.sessions.lend(run.origin) as connection:
+            rows, window, first, last = count_since(connection, table, _route(run, snapshot), since)
+        with run.sessions.lend(run.target) as connection, translated("target", f"counting the rows of {table.name}"):
+            published = value_of(connection, int, refreshing.count_published(run.job.schema, table.name))
+        return Counted(rows, window, published, first, last)
+
+    counted = in_parallel(run, count, plan.copied)
+    return refresh.choose(plan, known, {t.name: its for t, its in zip(plan.copied, counted, strict=True)}, reasons)
+
+
+def _bring(run: Run, plan: Plan, known: State, choice: Choice, snapshot: Snapshot, copy_all: CopyAll) -> Brought:
+    """Bring rows, then the keys of tables that lost some."""
+    if not choice.changes:
+        return Brought(known, choice)
+    staged = replace(plan, tables=tuple(_staged(change, known) for change in choice.changes), domains=())
+    with naming_triggers(run):
+        dropping.drop_leftovers(run.holder, run.job.schema, patient=False)
+        build_staging(run.holder, run.job, staged, passing=True)
+    copied = copy_all(staged.tables, snapshot)
+    gone = {change.table.name: lost for change in choice.changes if (lost := _lost(run, change))}
+    _refuse_searching(run, plan, gone)
+    lacking = [c for c in choice.changes if c.table.name in gone and not c.whole]
+    if not lacking:
+        return Brought(known, choice, copied, gone)
+    keys_only = replace(plan, tables=tuple(_keys_only(change) for change in lacking), domains=())
+    job = replace(run.job, names=new_run_id())
+    run.passing = job.staging
+    build_staging(run.holder, job, keys_only, passing=True)
+
+    def copy_keys(table: TablePlan) -> None:
+        with run.sessions.lend(run.origin) as origin, run.sessions.lend(run.target) as target:
+            copy_table(origin, target, table, replace(_route(run, snapshot), staging=job.staging), lambda size: None)
+
+    in_parallel(run, copy_keys, keys_only.tables)
+    return Brought(known, choice, copied, gone, job.staging)
+
+
+def _lost(run: Run, change: Change) -> int:
+    """Return how many published rows the origin has no more: those left once the rows that came in replaced theirs."""
+    name, counted = change.table.name, change.counted
+    if not change.key:
+        return 0
+    with run.sessions.lend(run.target) as connection, translated("target", f"comparing the keys of {name}"):
+        same = refreshing.count_replaced(run.job.schema, run.job.staging, name, change.key)
+        replaced = value_of(connection, int, same)
+    lost = counted.published - replaced + change.incoming - counted.rows
+    if lost < 0:
+        raise NotRefreshed(f"the published table {name} lacks rows that the last run published")
+    return lost
+
+
+def _refuse_searching(run: Run, plan: Plan, gone: Mapping[str, int]) -> None:
+    """Raise NotRefreshed where the server would search whole tables for what refers to each row that goes.
+
+    It does before 18, where foreign keys can't be published without being enforced.
+    """
+    if run.holder.info.server_version >= 180000:
+        return
+    known = {row.name: row.parts for row in state.published_tables(run.holder, run.job.schema)}
+    for name, lost in gone.items():
+        for table in refresh.unindexed(plan, known, name):
+            if lost * table.bytes > plan.bytes:
+                raise NotRefreshed(
+                    f"{lost:,} rows of {name} are gone, and {table.name}, which refers to it, has no index to find them by"
+                )
+
+
+def _publish(run: Run, connection: Connection, plan: Plan, brought: Brought) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    """Do what the publishing transaction does; return the rows that came in and that went, by table, and warnings."""
+    schema, staging = run.job.schema, run.job.staging
+    connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
+    if exposed := verify_rights(connection, run.job):
+        raise VerifyError(*exposed)
+    published = state.published_tables(connection, schema)
+    _refuse_replaced(brought.known, published)
+    rows = {}
+    for change in brought.choice.changes:
+        name = change.table.name
+        went = _delete(connection, schema, staging, change, brought)
+        came = connection.execute(refreshing.insert(schema, staging, change.table)).rowcount
+        found = value_of(connection, int, refreshing.count_published(schema, name))
+        if found != change.counted.rows:
+            raise NotRefreshed(f"table {name} would hold {found:,} rows, and the origin has {change.counted.rows:,}")
+        rows[name] = (came, went)
+    warnings = _refresh_views(run, connection, plan, rows.keys())
+    if unreadable := verify_readable(connection, schema, run.job.reader, granted=True):
+        raise VerifyError(*unreadable)
+    before = read_target(connection, schema, run.job.reader).published_comment
+    comment = record.written(plan, run.job.app, record.read(before))
+    if comment != before:
+        connection.execute(building.comment_on_schema(schema, comment))
+    its = _signatures(run, plan, connection)
+    known = None
+    if brought.seen:
+        tables = of_tables(plan, its, brought.seen.fingerprints, brought.seen.rows, published)
+        known = replace(brought.known, job=its.job, position=brought.seen.position, tables=tables)
+    state.keep(connection, schema, known)
+    return rows, warnings
+
+
+def _delete(connection: Connection, schema: str, staging: str, change: Change, brought: Brought) -> int:
+    """Delete what is replaced and what is gone; return the number of rows. It goes first: values may move between rows."""
+    name = change.table.name
+    if change.whole:
+        return connection.execute(refreshing.delete_all(schema, name)).rowcount
+    went = connection.execute(refreshing.delete_replaced(schema, staging, name, change.key)).rowcount
+    if name in brought.gone:
+        went += connection.execute(refreshing.delete_gone(schema, brought.keys, name, change.key)).rowcount
+    return went
+
+
+def _refuse_replaced(known: State, published: Sequence[PublishedTable]) -> None:
+    """Raise NotRefreshed if somebody replaced or changed a published table since the run looked."""
+    present = {row.name: row for row in published}
+    for name, table in known.tables.items():
+        if name not in present or (present[name].oid, present[name].shape) != (table.oid, table.shape):
+            raise NotRefreshed(f"somebody changed the published table {name}")
+
+
+def _refresh_views(run: Run, connection: Connection, plan: Plan, changed: Collection[str]) -> list[str]:
+    """Refresh the materialized views of others that read what changed; return a warning for each that only they can.
+
+    Raises NotRefreshed for one whose readers would wait: a full run creates it again.
+    """
+    standing = others.read_standing(connection, run.job, plan.columns)
+    stale: set[int] = set()
+    for view in standing.dependants:
+        if any(table in changed for table, _ in view.needs) or stale.intersection(view.stands_on):
+            stale.add(view.oid)
+    found = {row.oid: row for row in ask(connection, MaterializedView, "materialized_views", views=sorted(stale))}
+    warnings = []
+    for view in standing.dependants:
+        row = found.get(view.oid)
+        if not row:
+            continue
+        if row.may_refresh and row.has_key:
+            try:
+                with connection.transaction():
+                    connection.execute(refreshing.refresh_view(view.schema, view.name))
+            except psycopg.Error as error:
+                failed = translate(error, "target", f"refreshing {view.title} of role {view.owner}")
+                if isinstance(failed, ConnectionLost):
+                    raise failed from None
+                raise NotRefreshed(str(failed)) from None
+        elif view.may_replace and view.may_create:
+            raise NotRefreshed(
+                f"{view.title} of role {view.owner} has no unique index: give it one, so that its readers don't wait"
+            )
+        else:
+            warnings.append(f"{view.title} of role {view.owner} shows rows of before: only that role can refresh it")
+    return warnings
+
+
+def _staged(change: Change, known: State) -> TablePlan:
+    """Return how the rows of a change are read: those in the window, or all."""
+    if change.whole:
+        return change.table
+    counted = change.counted
+    return replace(change.table, condition=reading.window(known.position.lower, counted.first, counted.last))
+
+
+def _keys_only(change: Change) -> TablePlan:
+    """Return how the keys of a table are read: all of them, and nothing else."""
+    columns = tuple(column for column in change.table.columns if column.name in change.key)
+    return replace(change.table, columns=columns, guards=(), condition=None)
+
+
+def _route(run: Run, snapshot: Snapshot) -> Route:
+    return Route(run.origin.side, run.job.origin_schema, snapshot.identifier, run.job.staging)
+
+
+def _sizes(run: Run) -> dict[str, int]:
+    with run.sessions.lend(run.target) as connection, translated("target", "measuring tables"):
+        measured = ask(connection, Size, "sizes", schema=run.job.schema)
+    return {row.name: row.bytes for row in measured if row.bytes is not None}
