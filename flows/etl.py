@@ -77,9 +77,8 @@ def etl(
     with opened(job, origin, target) as stages:
         rules_text = stages.download_rules(rules)
         plan = stages.check(rules_text)
-        refreshed = stages.refresh(plan)
-        if refreshed:  # what is published was brought up to date; else all of it is built anew
-            return stages.report_refresh(plan, refreshed, stages.clean())
+        if refreshed := stages.refresh(plan):
+            return stages.report_refresh(plan, refreshed)
         dumped = stages.dump(unsearched(plan)) if job.dumps else None
         plan = stages.restore(unsearched(plan), unsearched(dumped)) if job.restores else plan
         copied = stages.anonymize(plan, dumped)

@@ -299,8 +299,9 @@ class Stages:
         )
         return self._kept(made)
 
-    def report_refresh(self, plan: Plan, refreshed: Refreshed, warnings: Sequence[str]) -> report.Report:
-        """Gather the report of a refresh, show it in the log and keep it as the artifact `<app>-report`."""
+    def report_refresh(self, plan: Plan, refreshed: Refreshed) -> report.Report:
+        """Clean, gather the report of a refresh, show it in the log and keep it as the artifact `<app>-report`."""
+        warnings = self.clean()
         brought = refreshed.brought
         made = report.make_report(
             self.job,

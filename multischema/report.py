@@ -156,9 +156,8 @@ def markdown(report: Report) -> str:
     for table in report.tables:
         name, *numbers, change, masked = _cells(table, ", ".join(table.masked))
         # a size that wraps would make every row two lines high
-        lines.append(
-            f"| {' | '.join([_escape(name), *(cell.replace(' ', _NBSP) for cell in numbers), _escape(change), _escape(masked)])} |"
-        )
+        cells = [_escape(name), *(cell.replace(" ", _NBSP) for cell in numbers), _escape(change), _escape(masked)]
+        lines.append(f"| {' | '.join(cells)} |")
     if report.useless:
         lines += ["", "## Indexes left out", "", f"L{report.saved()[1:]}: {_escape(', '.join(report.useless))}."]
     return "\n".join(map(escaped, lines)) + "\n"

@@ -56,7 +56,7 @@ def test_every_parameter_is_described_and_bounded_for_the_form_of_the_ui() -> No
     properties = etl.parameters.properties
     assert list(properties) == [
         *("app", "rules", "schema", "origin_schema", "reader", "jobs", "lock_wait"),
-        *("mode", "from_dump", "keep_dump", "clear_raw", "indexes", "drop_dependants", "adopt"),
+        *("mode", "from_dump", "keep_dump", "clear_raw", "indexes", "drop_dependants", "adopt", "refresh", "full_every"),
     ]
     assert all(len(shown["description"]) > 20 for shown in properties.values())
     assert "<app>-db-url" in properties["app"]["description"]

@@ -22,7 +22,11 @@ def _stages_of_the_flow() -> list[str]:
         and isinstance(node.func.value, ast.Name)
         and node.func.value.id == "stages"
     ]
-    return [name.replace("_", " ") for _, _, name in sorted(calls) if name not in ("opened", "make_report")]
+    return [
+        name.replace("_", " ")
+        for _, _, name in sorted(calls)
+        if name not in ("opened", "refresh", "report_refresh", "make_report")
+    ]
 
 
 def _table_after(heading: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from multischema.errors import EtlError
 from multischema.job import Job
 from multischema.plan.keys import Keys, plan_keys
 from multischema.plan.plan import Plan
+from multischema.plan.refresh import Change, Choice, Counted
 from multischema.plan.tables import TablePlan, plan_table
 from multischema.report import Report, make_report
 from multischema.words import count, size
@@ -22,6 +24,7 @@ ORIGIN = catalog(
     table("rdvs", column("user_id", "integer"), foreign_keys=[foreign_key("rdvs", "user_id", "users")]),
     table("versions", column("id", "integer"), column("item"), key=["id"]),
 )
+FULL = Choice(full="asked for")
 RULES = {"users": masking("users", "name", "e_mail"), "rdvs": masking("rdvs"), "versions": truncating("versions")}
 
 
@@ -30,12 +33,23 @@ def plans() -> list[TablePlan]:
     return [plan_table(t, RULES[t.name], ORIGIN, frozenset()) for t in ORIGIN.tables]
 
 
-def made(*warnings: str, stage_bytes: dict[str, int] | None = None, job: Job = JOB, recreated: Sequence[str] = ()) -> Report:
+def made(
+    *warnings: str,
+    stage_bytes: dict[str, int] | None = None,
+    job: Job = JOB,
+    recreated: Sequence[str] = (),
+    choice: Choice = FULL,
+    changes: dict[str, str] | None = None,
+    ago: timedelta = timedelta(),
+) -> Report:
     """Return the report of a run over ORIGIN."""
     keys: Keys = plan_keys(ORIGIN.tables, {plan.name: plan for plan in plans()}, "public", all_indexes=False)
     return make_report(
         job,
         Plan(ORIGIN, tuple(plans()), keys, (), ()),
+        choice,
+        datetime.now(UTC) - ago,
+        changes=changes or {"users": "copied", "rdvs": "copied"},
         rows={"users": 1204, "rdvs": 1},
         copy_seconds={"users": 1.234, "rdvs": 0.1},
         index_seconds={"users": 0.5, "rdvs": 0.0},
@@ -54,24 +68,39 @@ def test_the_headline_says_what_was_published_for_whom() -> None:
 
 def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() -> None:
     assert report.plain(made("users.fax: unknown")).splitlines() == [
-        "table          rows     size  copy s  index s  masked columns",
-        "users         1,204   1.5 MB    1.23     0.50  name, e_mail",
-        "rdvs              1   8.2 kB    0.10     0.00",
+        "table          rows     size  copy s  index s  change  masked columns",
+        "users         1,204   1.5 MB    1.23     0.50  copied  name, e_mail",
+        "rdvs              1   8.2 kB    0.10     0.00  copied",
         "versions  truncated  16.4 kB    0.00     0.00",
         "",
         "warning: users.fax: unknown",
         "",
         "left out 2 indexes of masked columns only, 1.5 MB in the origin: users_name of users, users_mail of users",
         "",
+        "full: asked for; last full run: now",
         made().headline(),
     ]
 
 
+def test_a_refresh_says_what_came_of_each_table_and_when_the_last_full_run_was() -> None:
+    changes = {"users": "3 in, 1 out", "rdvs": "unchanged"}
+    change = Change(plans()[0], ("id",), Counted(1204, 3, 1202), "")
+    choice = Choice(changes=(change,), rows={"users": 1204, "rdvs": 1}, tables=3)
+    found = made(choice=choice, changes=changes, ago=timedelta(hours=30))
+    lines = report.plain(found).splitlines()
+    assert [line.split("  0.00  ")[-1] for line in lines[1:3]][1] == "unchanged"
+    assert "3 in, 1 out  name, e_mail" in lines[1]
+    assert lines[-2] == "refresh: 3 of 1,205 rows in 1 of 3 tables; last full run: 30 h ago"
+    assert lines[-1].startswith("refreshed rdvs for metabase: 3 tables")
+    assert made(choice=choice, ago=timedelta(days=5)).age() == "last full run: 5 days ago"
+
+
 def test_what_was_created_again_is_a_line_and_no_warning() -> None:
     again = made("users.fax: unknown", recreated=['view board."a*b"', "materialized view board.c"])
-    assert report.plain(again).splitlines()[-3:] == [
+    assert report.plain(again).splitlines()[-4:] == [
         'recreated on the new tables: view board."a*b", materialized view board.c',
         "",
+        "full: asked for; last full run: now",
         again.headline(),
     ]
     assert r'Recreated on the new tables: view board."a\*b", materialized view board.c.' in report.markdown(again)
@@ -82,6 +111,8 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
         "# rdvs",
         "",
         f"{made().headline()}.",
+        "",
+        "full: asked for; last full run: now.",
         "",
         "## Warnings",
         "",
@@ -96,11 +127,11 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
         "",
         "## Tables",
         "",
-        "| table | rows | size | copy s | index s | masked columns |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
-        "| users | 1,204 | 1.5\N{NO-BREAK SPACE}MB | 1.23 | 0.50 | name, e\\_mail |",
-        "| rdvs | 1 | 8.2\N{NO-BREAK SPACE}kB | 0.10 | 0.00 |  |",
-        "| versions | truncated | 16.4\N{NO-BREAK SPACE}kB | 0.00 | 0.00 |  |",
+        "| table | rows | size | copy s | index s | change | masked columns |",
+        "| --- | ---: | ---: | ---: | ---: | --- | --- |",
+        "| users | 1,204 | 1.5\N{NO-BREAK SPACE}MB | 1.23 | 0.50 | copied | name, e\\_mail |",
+        "| rdvs | 1 | 8.2\N{NO-BREAK SPACE}kB | 0.10 | 0.00 | copied |  |",
+        "| versions | truncated | 16.4\N{NO-BREAK SPACE}kB | 0.00 | 0.00 |  |  |",
         "",
         "## Indexes left out",
         "",

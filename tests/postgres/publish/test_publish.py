@@ -14,7 +14,6 @@ from psycopg.errors import InsufficientPrivilege
 from multischema import pipeline
 from multischema.errors import CheckError, ConnectionLost, DatabaseError, EtlError, VerifyError
 from multischema.job import Job
-from multischema.plan.plan import Plan
 from multischema.postgres import dropping, locks
 from multischema.stages import anonymize as anonymizing
 from multischema.stages import check as checking
@@ -199,9 +198,9 @@ def test_dropping_a_schema_leaves_the_session_its_lock_timeout(place: Place, mon
     found = []
     swap = publishing.swap
 
-    def look(connection: psycopg.Connection[dict[str, Any]], job: Job, plan: Plan) -> publishing.Publication:
+    def look(connection: psycopg.Connection[dict[str, Any]], *others: Any) -> publishing.Publication:
         found.append(connection.execute("SHOW lock_timeout").fetchall())
-        return swap(connection, job, plan)
+        return swap(connection, *others)
 
     monkeypatch.setattr(publishing, "swap", look)
     place.in_target("CREATE SCHEMA etl_staging_shop_0123abcd")

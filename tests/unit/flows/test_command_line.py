@@ -75,6 +75,8 @@ def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: 
         "indexes": "useful",
         "drop_dependants": False,
         "adopt": False,
+        "refresh": "auto",
+        "full_every": 7,
     }
     assert given == {f"{app}-db-url": f"postgresql://{variable}", "etl-db-url": TARGET["ETL_DB_URL"]}
 
@@ -169,6 +171,7 @@ def test_names_and_numbers_of_the_command_become_parameters() -> None:
     arguments = ["--app", "nobody", "--rules", "mine.yml", "--schema", "Shop 2", "--origin-schema", "sales", "--jobs", "32"]
     arguments += ["--reader", "analyst", "--lock-wait", "5"]
     arguments += ["--mode", "dump", "--keep-dump", "--clear-raw", "--indexes", "all", "--drop-dependants", "--adopt"]
+    arguments += ["--refresh", "full", "--full-every", "30"]
     assert resolve({**TARGET, **ORIGIN}, *arguments) == {
         "app": "nobody",
         "rules": "mine.yml",
@@ -184,6 +187,8 @@ def test_names_and_numbers_of_the_command_become_parameters() -> None:
         "indexes": "all",
         "drop_dependants": True,
         "adopt": True,
+        "refresh": "full",
+        "full_every": 30,
     }
 
 

@@ -58,20 +58,23 @@ def test_a_table_without_columns_is_copied_too() -> None:
     ]
 
 
-def test_keys_are_made_of_unique_indexes_and_foreign_keys_are_not_validated() -> None:
+def test_keys_are_made_of_unique_indexes_and_foreign_keys_do_not_stand_in_the_way_of_a_refresh() -> None:
     key = IndexPlan("users", "u key", True, "p", ("id",), "using btree ( id ) where 'a' <> '{}%s'")
     plain = IndexPlan("users", "plain", False, "", (None,), "using btree ( lower ( city ) )")
     assert text(
         building.create_index("st", key),
         building.add_key("st", key),
         building.create_index("st", plain),
-        building.add_foreign_key("st", foreign_key("rdvs", "user_id", "users")),
+        building.add_foreign_key("st", foreign_key("rdvs", "user_id", "users"), 17),
+        building.add_foreign_key("st", foreign_key("rdvs", "user_id", "users"), 18),
     ) == [
         """CREATE UNIQUE INDEX "u key" ON "st"."users" using btree ( id ) where 'a' <> '{}%s'""",
         'ALTER TABLE "st"."users" ADD CONSTRAINT "u key" PRIMARY KEY USING INDEX "u key"',
         'CREATE INDEX "plain" ON "st"."users" using btree ( lower ( city ) )',
         'ALTER TABLE "st"."rdvs" ADD CONSTRAINT "rdvs_user_id_fkey" FOREIGN KEY ("user_id") '
-        'REFERENCES "st"."users" ("id") NOT VALID',
+        'REFERENCES "st"."users" ("id") DEFERRABLE INITIALLY DEFERRED NOT VALID',
+        'ALTER TABLE "st"."rdvs" ADD CONSTRAINT "rdvs_user_id_fkey" FOREIGN KEY ("user_id") '
+        'REFERENCES "st"."users" ("id") NOT ENFORCED',
     ]
 
 
