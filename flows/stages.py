@@ -153,29 +153,22 @@ class Stages:
         return restored.plan
 
     def refresh(self, plan: Plan) -> Refreshed | None:
-        """Bring the published tables up to date: the rows of the window, one task per table, then one transaction.
-
-        Return None, with the reason in the log, if the run is to build everything anew.
-        """
-        with self.timed("anonymize"), Progress(self.job.app, {t.name: t.bytes for t in plan.copied}) as shown:
-
-            def begin_again(lost: EtlError) -> None:
-                log().warning(f"{lost}; comparing again from a new snapshot")
-                shown.restart()
-
-            brought = refreshing.bring(
-                self.run,
-                plan,
-                lambda tables, snapshot: self._copy_all(tables, snapshot, shown),
-                lambda choice: log().info(f"{self.job.app}: {choice.line()}"),
-                begin_again,
-            )
-        refreshed = brought if isinstance(brought, Choice) else self.publish_refresh(unsearched(plan), unsearched(brought))
-        if isinstance(refreshed, Refreshed):
-            return refreshed
-        self.choice = refreshed
-        log().info(f"{self.job.app}: {refreshed.line()}")
+        """Bring the published tables up to date; return None, with the reason in the log, if the run is to be full."""
+        found: Brought | Refreshed | Choice = self.bring(unsearched(plan))
+        if isinstance(found, Brought):
+            found = self.publish_refresh(unsearched(plan), unsearched(found))
+        if isinstance(found, Refreshed):
+            return found
+        self.choice = found
+        log().info(f"{self.job.app}: {found.line()}")
         return None
+
+    @as_task("anonymize", retried)
+    def bring(self, plan: Plan) -> Brought | Choice:
+        """Bring what changed in the origin since the last run into staging schemas, or return why the run is full."""
+        app = self.job.app
+        with Progress(app, {table.name: table.bytes for table in plan.copied}) as shown:
+            return refreshing.bring(self.run, plan, lambda choice: log().info(f"{app}: {choice.line()}"), shown.add)
 
     @as_task("publish", once)
     def publish_refresh(self, plan: Plan, brought: Brought) -> Refreshed | Choice:
@@ -195,7 +188,7 @@ class Stages:
         with self.timed("anonymize"), Progress(app, {table.name: table.bytes for table in plan.copied}) as shown:
 
             def copy_all(snapshot: Snapshot) -> dict[str, Copied]:
-                return self._copy_all(plan.copied, snapshot, shown)
+                return self._copy_all(plan, snapshot, shown)
 
             def begin_again(lost: SnapshotLost) -> None:
                 log().warning(f"{lost}; copying again from a new snapshot")
@@ -206,7 +199,7 @@ class Stages:
         log().info(f"anonymized {app}: {count(len(copied), 'table')}, {count(rows, 'row')}, {size(bytes_)}")
         return copied
 
-    def _copy_all(self, tables: Sequence[TablePlan], snapshot: Snapshot, shown: Progress) -> dict[str, Copied]:
+    def _copy_all(self, plan: Plan, snapshot: Snapshot, shown: Progress) -> dict[str, Copied]:
         """Submit a task per table, `jobs` at a time; the first failure ends the others, unless a new snapshot helps."""
 
         def copy_one(table: TablePlan) -> Copied:
@@ -228,7 +221,7 @@ class Stages:
         runner: ThreadPoolTaskRunner[Copied] = ThreadPoolTaskRunner(max_workers=self.job.jobs)
         with runner:
             futures: dict[PrefectFuture[Copied], str] = {}
-            for table in tables:
+            for table in plan.copied:
                 futures[runner.submit(copy, parameters={"table": unsearched(table)})] = table.name
             with stopping_others(self.run, SnapshotLost):
                 return {futures[future]: future.result() for future in as_completed(list(futures))}
@@ -292,7 +285,7 @@ class Stages:
             copy_seconds={name: table.seconds for name, table in copied.items()},
             index_seconds=indexed.seconds,
             sizes=sizes,
-            warnings=[*plan.without(indexed.missing).warnings, *indexed.warnings, *warnings],
+            warnings=[*self.choice.warnings, *plan.without(indexed.missing).warnings, *indexed.warnings, *warnings],
             recreated=recreated,
             stages=self.seconds,
             stage_bytes=self.bytes,

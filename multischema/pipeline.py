@@ -1,7 +1,7 @@
 """The stages of a run in order, without Prefect."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,11 +9,10 @@ from multischema import download
 from multischema.job import Job
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Choice
-from multischema.plan.tables import TablePlan
-from multischema.postgres.copying import Copied, Snapshot
+from multischema.postgres.copying import Copied
 from multischema.postgres.database import Database
 from multischema.stages import refresh
-from multischema.stages.anonymize import anonymize, copy
+from multischema.stages.anonymize import anonymize, copy_all
 from multischema.stages.check import check
 from multischema.stages.clean import clean
 from multischema.stages.dump import dump
@@ -21,7 +20,7 @@ from multischema.stages.index import Indexed, index
 from multischema.stages.publish import publish
 from multischema.stages.refresh import Refreshed
 from multischema.stages.restore import restore
-from multischema.stages.run import Run, in_parallel, open_run
+from multischema.stages.run import Run, open_run
 from multischema.stages.verify import verify
 
 
@@ -61,7 +60,7 @@ def run(job: Job, rules_source: str, origin: Database, target: Database) -> Publ
 def _refresh(run: Run, plan: Plan, seconds: dict[str, float]) -> Refreshed | Choice:
     """Bring what is published up to date, or return why the run is full."""
     with timed("anonymize", seconds):
-        brought = refresh.bring(run, plan, lambda tables, snapshot: _copy_all(run, tables, snapshot))
+        brought = refresh.bring(run, plan)
     if isinstance(brought, Choice):
         return brought
     with timed("publish", seconds):
@@ -70,7 +69,7 @@ def _refresh(run: Run, plan: Plan, seconds: dict[str, float]) -> Refreshed | Cho
 
 def _publish_anew(run: Run, plan: Plan, choice: Choice, seconds: dict[str, float]) -> Published:
     """Build all of it anew beside what is published, and swap them."""
-    notes: list[str] = []
+    notes = [*choice.warnings]
     dumped = None
     if run.job.dumps:
         with timed("dump", seconds):
@@ -80,7 +79,7 @@ def _publish_anew(run: Run, plan: Plan, choice: Choice, seconds: dict[str, float
         with timed("restore", seconds):
             plan = restore(run, plan, dumped).plan
     with timed("anonymize", seconds):
-        copied = anonymize(run, plan, dumped, lambda snapshot: _copy_all(run, plan.copied, snapshot))
+        copied = anonymize(run, plan, dumped, lambda snapshot: copy_all(run, plan.copied, snapshot))
     with timed("index", seconds):
         indexed = index(run, plan)
         plan = plan.without(indexed.missing)
@@ -91,11 +90,6 @@ def _publish_anew(run: Run, plan: Plan, choice: Choice, seconds: dict[str, float
     with timed("clean", seconds):
         notes += [*publication.warnings, *clean(run)]
     return Published(plan, copied, indexed, sizes, tuple(notes), seconds, publication.recreated, choice)
-
-
-def _copy_all(run: Run, tables: Sequence[TablePlan], snapshot: Snapshot) -> dict[str, Copied]:
-    results = in_parallel(run, lambda table: copy(run, table, snapshot.identifier), tables)
-    return {table.name: copied for table, copied in zip(tables, results, strict=True)}
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from multischema.catalog.objects import PublishedTable
+from multischema.catalog.position import RESTARTED
 from multischema.catalog.tables import Fingerprint, parts_of
 from multischema.plan.plan import Plan
 from multischema.plan.state import Signatures, State, files_of, key, origin_of
@@ -59,6 +60,7 @@ class Choice:
     changes: tuple[Change, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
     tables: int = 0
+    warnings: tuple[str, ...] = ()
     written: bool = True  # False if nothing at all was written in the origin's cluster
 
     def line(self) -> str:
@@ -165,6 +167,16 @@ def unindexed(plan: Plan, built: Mapping[str, Collection[str]], table: str) -> l
             for name, columns in leading
         )
     ]
+
+
+def changing_servers(known: State, why: str) -> list[str]:
+    """Return a warning if full runs follow one another because another server answers each time."""
+    if why == known.why == RESTARTED:
+        return [
+            "this run and the last one were full because another server answered, or the same one started anew: if the "
+            "origin's address leads to several servers, give the run that of one"
+        ]
+    return []
 
 
 def _not_by_row(table: TablePlan, its_key: tuple[str, ...]) -> str:

@@ -1,6 +1,6 @@
 """The anonymize stage: builds the staging schema and copies every table into it, masked by the origin, from one snapshot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from multischema.catalog.objects import SchemaPrivilege
@@ -20,6 +20,7 @@ from multischema.stages.reader import verify_readable
 from multischema.stages.run import (
     Run,
     held_snapshot,
+    in_parallel,
     naming_triggers,
     refuse_changes,
     refuse_origin_as_target,
@@ -30,11 +31,10 @@ from multischema.statements import building
 _TABLES_PER_TRANSACTION = 100  # each takes three locks or more of the 6,400 that a server has by default
 
 
-def build_staging(connection: Connection, job: Job, plan: Plan, *, passing: bool = False) -> None:
+def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
     """Create the staging schema with bare tables and no rights for the reader.
 
-    Those that are `passing` are not published themselves. Raises VerifyError, before a row is read, if an event trigger
-    changes the tables.
+    Raises VerifyError, before a row is read, if an event trigger changes the tables.
     """
     with translated("target", f"creating schema {job.staging}"), connection.transaction():
         for statement in building.create_staging(job.staging, job.reader):
@@ -54,7 +54,7 @@ def build_staging(connection: Connection, job: Job, plan: Plan, *, passing: bool
         with translated("target", f"creating the tables of {job.staging}"), connection.transaction():
             for table in plan.tables[start : start + _TABLES_PER_TRANSACTION]:
                 with translated("target", f"creating table {job.staging}.{table.name}"):
-                    connection.execute(building.create_table(job.staging, table, keys[table.name], passing=passing))
+                    connection.execute(building.create_table(job.staging, table, keys[table.name]))
     if changed := verify_readable(connection, job.staging, job.reader, granted=False):
         raise VerifyError(*changed)
 
@@ -118,6 +118,20 @@ def copy(run: Run, table: TablePlan, snapshot: str, on_bytes: Callable[[int], No
         run.sessions.lend(run.target) as writing,
     ):
         return copy_table(reading, writing, table, route, on_bytes)
+
+
+def copy_all(
+    run: Run,
+    tables: Sequence[TablePlan],
+    snapshot: Snapshot,
+    on_bytes: Callable[[str, int], None] = lambda table, size: None,
+) -> dict[str, Copied]:
+    """Copy tables from the snapshot into the staging schema, `jobs` at a time; `on_bytes` gets table and size of chunks."""
+
+    def copy_one(table: TablePlan) -> Copied:
+        return copy(run, table, snapshot.identifier, lambda size: on_bytes(table.name, size))
+
+    return dict(zip((table.name for table in tables), in_parallel(run, copy_one, tables), strict=True))
 
 
 def _refuse_losses(dumped: Dumped | None, copied: Mapping[str, Copied]) -> None:

@@ -12,7 +12,6 @@ import psycopg
 from psycopg import errors
 
 from multischema.catalog.objects import MaterializedView, PublishedTable, Size
-from multischema.catalog.position import RESTARTED
 from multischema.errors import ConnectionLost, EtlError, SnapshotLost, VerifyError
 from multischema.plan import record, refresh
 from multischema.plan.plan import Plan
@@ -25,7 +24,7 @@ from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, co
 from multischema.postgres.failures import describe, translate, translated
 from multischema.postgres.questions import ask, read_target, value_of
 from multischema.stages import others, state
-from multischema.stages.anonymize import SNAPSHOTS, build_staging
+from multischema.stages.anonymize import SNAPSHOTS, build_staging, copy_all
 from multischema.stages.reader import verify_readable, verify_rights
 from multischema.stages.run import (
     Run,
@@ -42,7 +41,6 @@ from multischema.stages.verify import verify_table
 from multischema.statements import building, reading, refreshing, signatures
 
 _MUCH = 0.1  # of a table's rows: what changed more is analyzed at once, the rest when autovacuum sees fit
-CopyAll = Callable[[Sequence[TablePlan], Snapshot], dict[str, Copied]]
 
 
 class NotRefreshed(EtlError):
@@ -106,14 +104,13 @@ def recall(run: Run, plan: Plan) -> State | str:
 def bring(
     run: Run,
     plan: Plan,
-    copy_all: CopyAll,
     on_choice: Callable[[Choice], None] = lambda choice: None,
-    on_lost: Callable[[EtlError], None] = lambda lost: None,
+    on_bytes: Callable[[str, int], None] = lambda table, size: None,
 ) -> Brought | Choice:
     """Bring what changed in the origin into staging schemas, from one snapshot; or return why the run is full.
 
-    `copy_all` copies tables from the snapshot into the staging schema. If the snapshot is lost, `on_lost` is called and all
-    of it starts again with a new one, a few times. Raises OriginChanged as a full run does.
+    `on_choice` gets what is to be brought, `on_bytes` the table and the size of every chunk. If the snapshot is lost, all of
+    it starts again with a new one, a few times. Raises OriginChanged as a full run does.
     """
     known = recall(run, plan)
     if isinstance(known, str):
@@ -128,15 +125,14 @@ def bring(
                 on_choice(choice)
                 if not choice.written:
                     return Brought(known, choice)
-                brought = _bring(run, plan, known, choice, snapshot, copy_all)
+                brought = _bring(run, plan, known, choice, snapshot, on_bytes)
                 refuse_changes(run, plan, snapshot, "compared")
                 return replace(brought, seen=seen_in(run, snapshot, choice.rows))
         except NotRefreshed as reason:
             return Choice(full=str(reason))
-        except (SnapshotLost, ConnectionLost) as lost:
+        except SnapshotLost:
             if attempt == SNAPSHOTS:
                 raise
-            on_lost(lost)
     raise AssertionError
 
 
@@ -204,16 +200,6 @@ def remember(run: Run, plan: Plan, connection: Connection, why: str) -> None:
     state.keep(connection, run.job.schema, known)
 
 
-def changing_servers(known: State, why: str) -> list[str]:
-    """Return a warning if full runs follow one another because another server answers each time."""
-    if why == known.why == RESTARTED:
-        return [
-            "this run and the last one were full because another server answered, or the same one started anew: if the "
-            "origin's address leads to several servers, give the run that of one"
-        ]
-    return []
-
-
 def _signatures(run: Run, plan: Plan, connection: Connection) -> Signatures:
     return signatures.of_run(run.job, plan, connection.info.server_version // 10000, settings_of("origin"))
 
@@ -221,7 +207,7 @@ def _signatures(run: Run, plan: Plan, connection: Connection) -> Signatures:
 def _choose(run: Run, plan: Plan, known: State, snapshot: Snapshot) -> Choice:
     """Compare the origin with what the last run saw of it, and decide what to bring."""
     if doubt := known.position.doubts(snapshot.position):
-        return Choice(full=doubt)
+        return Choice(full=doubt, warnings=tuple(refresh.changing_servers(known, doubt)))
     with run.sessions.lend(run.target) as connection:
         reasons = refresh.whole(plan, known, _signatures(run, plan, connection), snapshot.fingerprints)
     if not reasons and known.position.is_still(snapshot.position):
@@ -241,15 +227,17 @@ def _choose(run: Run, plan: Plan, known: State, snapshot: Snapshot) -> Choice:
     return refresh.choose(plan, known, {t.name: its for t, its in zip(plan.copied, counted, strict=True)}, reasons)
 
 
-def _bring(run: Run, plan: Plan, known: State, choice: Choice, snapshot: Snapshot, copy_all: CopyAll) -> Brought:
+def _bring(
+    run: Run, plan: Plan, known: State, choice: Choice, snapshot: Snapshot, on_bytes: Callable[[str, int], None]
+) -> Brought:
     """Bring rows, then the keys of tables that lost some."""
     if not choice.changes:
         return Brought(known, choice)
     staged = replace(plan, tables=tuple(_staged(change, known) for change in choice.changes), domains=())
     with naming_triggers(run):
         dropping.drop_leftovers(run.holder, run.job.schema, patient=False)
-        build_staging(run.holder, run.job, staged, passing=True)
-    copied = copy_all(staged.tables, snapshot)
+        build_staging(run.holder, run.job, staged)
+    copied = copy_all(run, staged.tables, snapshot, on_bytes)
     gone = {change.table.name: lost for change in choice.changes if (lost := _lost(run, change))}
     _refuse_searching(run, plan, gone)
     lacking = [c for c in choice.changes if c.table.name in gone and not c.whole]
@@ -257,8 +245,8 @@ def _bring(run: Run, plan: Plan, known: State, choice: Choice, snapshot: Snapsho
         return Brought(known, choice, copied, gone)
     keys_only = replace(plan, tables=tuple(_keys_only(change) for change in lacking), domains=())
     job = replace(run.job, names=new_run_id())
-    run.passing = job.staging
-    build_staging(run.holder, job, keys_only, passing=True)
+    run.keys = job.staging
+    build_staging(run.holder, job, keys_only)
 
     def copy_keys(table: TablePlan) -> None:
         with run.sessions.lend(run.origin) as origin, run.sessions.lend(run.target) as target:

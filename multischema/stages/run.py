@@ -57,8 +57,8 @@ class Seen:
 class Run:
     """A run under way: its job, the two databases, its sessions, and the session that holds the app's lock.
 
-    `seen` is set once rows were read from a snapshot that a crash of the origin can't take back. `passing` is a schema that
-    the run makes besides its staging schema, if any.
+    `seen` is set once rows were read from a snapshot that a crash of the origin can't take back. `keys` is a schema that the
+    run makes besides its staging schema, if any.
     """
 
     job: Job
@@ -69,7 +69,7 @@ class Run:
     lock: Connection | None = None
     private: PrivateDirectory | None = None
     seen: Seen | None = None
-    passing: str = ""
+    keys: str = ""
     _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -241,11 +241,11 @@ def _drop_staging(run: Run) -> None:
                 try:
                     if run.job.restores:
                         raw_schema.drop_own(run.holder, run.job.raw_schema, run.job.application)
-                    for schema in filter(None, (run.job.staging, run.passing)):
+                    for schema in filter(None, (run.job.staging, run.keys)):
                         dropping.drop_schema(run.holder, schema)
                 except ConnectionLost:
                     with parting.lend(run.target) as connection:
-                        for schema in filter(None, (run.job.staging, run.passing)):
+                        for schema in filter(None, (run.job.staging, run.keys)):
                             dropping.drop_schema(connection, schema)
                         if run.job.restores:
                             locks.take_lock(connection, run.job.raw_schema, _RELEASE, lambda schema: None)

@@ -46,16 +46,15 @@ def drop_domain(staging: str, name: str) -> sql.Composed:
     return sql.SQL("DROP DOMAIN {}").format(sql.Identifier(staging, name))
 
 
-def create_table(staging: str, table: TablePlan, keys: Collection[str] = (), *, passing: bool = False) -> sql.Composed:
+def create_table(staging: str, table: TablePlan, keys: Collection[str] = ()) -> sql.Composed:
     """Return the bare table: columns and NOT NULL. Indexes and keys, named here, come once the rows are in.
 
-    Autovacuum is off until `analyze`: it would read what was just copied, and hold the lock that index builds wait for. A
-    `passing` one is not published itself: a crash, which ends the run, may empty it.
+    Autovacuum is off until `analyze`: it would read what was just copied, and hold the lock that index builds wait for.
     """
     names = _names_of_not_null(keys)
     columns = sql.SQL(", ").join(_column(column, next(names)) for column in table.columns)
-    return sql.SQL("CREATE {}TABLE {} ({}) WITH (autovacuum_enabled = false)").format(
-        sql.SQL("UNLOGGED " if passing else ""), sql.Identifier(staging, table.name), columns
+    return sql.SQL("CREATE TABLE {} ({}) WITH (autovacuum_enabled = false)").format(
+        sql.Identifier(staging, table.name), columns
     )
 
 

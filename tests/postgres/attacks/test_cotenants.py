@@ -12,6 +12,7 @@ from psycopg import errors
 from multischema import pipeline
 from multischema.errors import CheckError, EtlError, VerifyError
 from multischema.job import Job, old_name, staging_name
+from multischema.stages import anonymize as anonymizing
 from multischema.stages import restore
 from multischema.stages.run import Run
 from tests.conftest import PASSWORD, Place
@@ -285,14 +286,14 @@ def test_a_view_in_place_of_a_raw_table_never_runs_as_the_etl(
         "CREATE VIEW public.users AS SELECT n AS id, own.name() AS name FROM generate_series(1, 100) AS n",
         SWAP[1],
     )
-    run_copy = pipeline.copy
+    run_copy = anonymizing.copy
     copied: list[str] = []
 
-    def copying(run: Run, table: Any, snapshot: str) -> Any:
+    def copying(run: Run, table: Any, snapshot: str, *others: Any) -> Any:
         copied.append(table.name)
         return run_copy(run, table, snapshot)
 
-    monkeypatch.setattr(pipeline, "copy", copying)
+    monkeypatch.setattr(anonymizing, "copy", copying)
     with pytest.raises((VerifyError, CheckError)):
         with before(monkeypatch, pipeline, "anonymize", lambda: owner.do(*swap)):
             shop.run(RULES, mode="dump")

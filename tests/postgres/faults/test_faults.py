@@ -161,7 +161,7 @@ def test_a_snapshot_whose_transaction_ends_as_it_is_imported_is_a_lost_one(place
             kept.chmod(0o644)
         try:
             with pytest.raises(SnapshotLost):
-                pipeline.copy(run, plan.copied[0], kept.name)
+                anonymizing.copy(run, plan.copied[0], kept.name)
         finally:
             kept.unlink()
 
