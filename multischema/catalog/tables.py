@@ -123,7 +123,8 @@ class Table:
     One that `is_partition` has its root in another schema, and is published by itself. `detaching` lists its half-detached
     partitions: schema and name of the table that each leaves, then its own. Rows of `children` are read with the table's,
     `kin` are children published as tables of their own, `odd` are children that belong to an extension. `is_heap` means that
-    all its rows have an xmin, `shows_xmin` that the role may read it.
+    all its rows have an xmin, `shows_xmin` and `shows_ctid` that the role may read the number of their writer and their
+    place. Its own rows, without those of others, fill `pages`.
     """
 
     oid: int
@@ -142,7 +143,9 @@ class Table:
     kin: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
     is_heap: bool = True
+    pages: int = 0
     shows_xmin: bool = True
+    shows_ctid: bool = True
 
     @classmethod
     def of(cls, children: Sequence[Sequence[Any]], **row: Any) -> Self:

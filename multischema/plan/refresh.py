@@ -17,6 +17,7 @@ from multischema.plan.tables import TablePlan
 from multischema.words import count, plural, some
 
 WHOLE_SHARE = 0.2  # of the bytes: what tables that are copied whole may make up
+PAGES = 32_768  # a part of a table that is counted at a time: 256 MB as a rule
 WINDOW_SHARE = 0.15  # of the bytes: with more in the window, a full run costs little more, and leaves no dead rows
 
 
@@ -29,9 +30,42 @@ class Counted:
 
     rows: int
     window: int
+    first: str | None
+    last: str | None
     published: int
-    first: str | None = None
-    last: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a table to be counted: its pages from `start` on, up to `end`, all of them if there is none."""
+
+    table: TablePlan
+    start: int = 0
+    end: int | None = None
+
+
+def parts(plan: Plan, sizes: Mapping[str, int], major: int) -> list[Part]:
+    """Return the copied tables, largest first, the large ones in parts that several sessions can count side by side.
+
+    `sizes` are those of their heaps, in pages. Servers before 14 would read the whole table for each part.
+    """
+    found = []
+    for table in plan.copied:
+        starts = range(0, max(sizes[table.name], 1), PAGES) if major >= 14 and not table.whole else range(1)
+        found += [Part(table, start, end) for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    return found
+
+
+def together(counts: Sequence[tuple[int, int, str | None, str | None]]) -> tuple[int, int, str | None, str | None]:
+    """Return the counts of a table from those of its parts, in their order."""
+    firsts = [first for _, _, first, _ in counts if first]
+    lasts = [last for _, _, _, last in counts if last]
+    return (
+        sum(rows for rows, *_ in counts),
+        sum(window for _, window, *_ in counts),
+        firsts[0] if firsts else None,
+        lasts[-1] if lasts else None,
+    )
 
 
 @dataclass(frozen=True)

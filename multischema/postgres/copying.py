@@ -114,11 +114,12 @@ def count_rows(reading: Connection, table: TablePlan, route: Route) -> int:
 
 
 def count_since(
-    reading: Connection, table: TablePlan, route: Route, since: int | None
+    reading: Connection, table: TablePlan, route: Route, since: int | None, *, places: bool
 ) -> tuple[int, int, str | None, str | None]:
     """Return how many rows a table has in the snapshot, how many of them in the window, and between which places these are.
 
-    All of them count as in it where there is no transaction that it begins with. Raises SnapshotLost, ConnectionLost,
+    All of them count as in it where there is no transaction that it begins with; the places are not read unless they may
+    be. Raises SnapshotLost, ConnectionLost,
     DatabaseError.
     """
     with translated(route.origin, f"comparing {table.name}"):
@@ -127,7 +128,7 @@ def count_since(
             rows = value_of(reading, int, counting(table, route.schema))
             found = (rows, rows, None, None)
         else:
-            (row,) = reading.execute(counting_since(table, route.schema, since)).fetchall()
+            (row,) = reading.execute(counting_since(table, route.schema, since, places=places)).fetchall()
             found = (row["rows"], row["window"], row["first"], row["last"])
         reading.execute("COMMIT")
     return found

@@ -15,7 +15,9 @@ SELECT c.oid::int8 AS oid,
        family.detaching,
        family.children,
        family.is_heap,
+       pg_relation_size(c.oid) / current_setting('block_size')::int8 AS pages,
        has_column_privilege(c.oid, 'xmin', 'SELECT') AS shows_xmin,
+       has_column_privilege(c.oid, 'ctid', 'SELECT') AS shows_ctid,
        near.kin,
        near.odd
 FROM pg_class AS c

@@ -15,7 +15,7 @@ from multischema.catalog.objects import MaterializedView, PublishedTable, Size
 from multischema.errors import ConnectionLost, EtlError, SnapshotLost, VerifyError
 from multischema.plan import record, refresh
 from multischema.plan.plan import Plan
-from multischema.plan.refresh import Change, Choice, Counted
+from multischema.plan.refresh import Change, Choice, Counted, Part
 from multischema.plan.state import Signatures, State, of_tables
 from multischema.plan.tables import TablePlan
 from multischema.postgres import dropping
@@ -215,16 +215,44 @@ def _choose(run: Run, plan: Plan, known: State, snapshot: Snapshot) -> Choice:
             rows={name: table.rows for name, table in known.tables.items()}, tables=len(plan.tables), written=False
         )
 
-    def count(table: TablePlan) -> Counted:
-        since = None if table.name in reasons else known.position.lower
-        with run.sessions.lend(run.origin) as connection:
-            rows, window, first, last = count_since(connection, table, _route(run, snapshot), since)
-        with run.sessions.lend(run.target) as connection, translated("target", f"counting the rows of {table.name}"):
-            published = value_of(connection, int, refreshing.count_published(run.job.schema, table.name))
-        return Counted(rows, window, published, first, last)
+    with run.sessions.lend(run.origin) as connection:
+        major = connection.info.server_version // 10000
+    places = {table.name: table.shows_ctid and table.name not in reasons for table in plan.catalog.tables}
+    pages = {table.name: table.pages if places[table.name] else 0 for table in plan.catalog.tables}
+    parts = refresh.parts(plan, pages, major)
+    found: dict[tuple[str, int], tuple[int, int, str | None, str | None]] = {}
+    published: dict[str, int] = {}
 
-    counted = in_parallel(run, count, plan.copied)
-    return refresh.choose(plan, known, {t.name: its for t, its in zip(plan.copied, counted, strict=True)}, reasons)
+    def count(part: Part | TablePlan) -> None:
+        if isinstance(part, Part):
+            since = None if part.table.name in reasons else known.position.lower
+            with run.sessions.lend(run.origin) as connection:
+                found[part.table.name, part.start] = count_since(
+                    connection, _counted(part), _route(run, snapshot), since, places=places[part.table.name]
+                )
+        else:
+            with run.sessions.lend(run.target) as connection, translated("target", f"counting the rows of {part.name}"):
+                rows = value_of(connection, int, refreshing.count_published(run.job.schema, part.name))
+                published[part.name] = rows
+
+    # one after another, so that both servers have something to do
+    by_table = {table.name: [part for part in parts if part.table.name == table.name] for table in plan.copied}
+    items: list[Part | TablePlan] = []
+    for table in plan.copied:
+        items += [*by_table[table.name], table]
+    in_parallel(run, count, items)
+    counted = {
+        name: Counted(*refresh.together([found[name, part.start] for part in its]), published[name])
+        for name, its in by_table.items()
+    }
+    return refresh.choose(plan, known, counted, reasons)
+
+
+def _counted(part: Part) -> TablePlan:
+    """Return how the rows of a part are read."""
+    if part.start == 0 and part.end is None:
+        return part.table
+    return replace(part.table, condition=reading.on_pages(part.start, part.end))
 
 
 def _bring(

@@ -36,13 +36,16 @@ def counting(table: TablePlan, schema: str) -> sql.Composed:
     return sql.SQL("SELECT count(*) AS rows FROM {}").format(_rows(table, schema))
 
 
-def counting_since(table: TablePlan, schema: str, since: int) -> sql.Composed:
-    """Return the SELECT that counts the rows of a table, and finds those in the window of a refresh: how many, and where."""
-    in_window = window(since)
-    return sql.SQL(
-        "SELECT count(*) AS rows, count(*) FILTER (WHERE {window}) AS window, "
-        "(min(ctid) FILTER (WHERE {window}))::text AS first, (max(ctid) FILTER (WHERE {window}))::text AS last FROM {rows}"
-    ).format(window=in_window, rows=_rows(table, schema))
+def counting_since(table: TablePlan, schema: str, since: int, *, places: bool) -> sql.Composed:
+    """Return the SELECT that counts the rows of a table, and finds those in the window of a refresh: how many, and where.
+
+    Nothing is said of their `places` if these are not to be read.
+    """
+    place = "({}(ctid) FILTER (WHERE {}))::text" if places else "NULL::text"
+    first, last = (sql.SQL(place).format(sql.SQL(name), window(since)) for name in ("min", "max"))
+    return sql.SQL("SELECT count(*) AS rows, count(*) FILTER (WHERE {}) AS window, {} AS first, {} AS last FROM {}").format(
+        window(since), first, last, _rows(table, schema)
+    )
 
 
 def window(since: int, first: str | None = None, last: str | None = None) -> sql.Composed:
@@ -56,6 +59,12 @@ def window(since: int, first: str | None = None, last: str | None = None) -> sql
     if first is None or last is None:
         return found
     return sql.SQL("{} AND ctid BETWEEN {}::tid AND {}::tid").format(found, sql.Literal(first), sql.Literal(last))
+
+
+def on_pages(start: int, end: int | None) -> sql.Composed:
+    """Return the condition of the rows on a table's pages from `start` on, up to `end`, or to the last one."""
+    first = sql.SQL("ctid >= {}::tid").format(sql.Literal(f"({start},0)"))
+    return first if end is None else sql.SQL("{} AND ctid < {}::tid").format(first, sql.Literal(f"({end},0)"))
 
 
 def _rows(table: TablePlan, schema: str) -> sql.Composed:

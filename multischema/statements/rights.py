@@ -8,10 +8,16 @@ from multischema.plan.tables import TablePlan
 
 
 def to_stream(database: str, schema: str, tables: Sequence[TablePlan], role: str) -> list[sql.Composed]:
-    """Return the grants for mode stream: on each table, the columns that its SELECT reads."""
+    """Return the grants for mode stream: on each table, the columns that its SELECT reads, and those that a refresh does.
+
+    Of these, it must read xmin, the writer's number; where it may read ctid, the place of a row, it reads less.
+    """
     return [
         *_entry(database, [schema], role),
-        *(grant_select(schema, table.name, table.read, role) for table in sorted(tables, key=lambda table: table.name)),
+        *(
+            grant_select(schema, table.name, (*table.read, "xmin", "ctid"), role)
+            for table in sorted(tables, key=lambda table: table.name)
+        ),
     ]
 
 

@@ -1,6 +1,7 @@
 """`python -m flows.grants`: the rights with which a role can run an app, and not one more."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -10,6 +11,7 @@ from flows import grants
 from multischema import pipeline
 from multischema.errors import CheckError
 from multischema.postgres.database import Database
+from multischema.stages.run import new_run_id
 from multischema.statements import reading
 from tests.conftest import PASSWORD, PROGRAMS, Place
 
@@ -87,11 +89,11 @@ def test_a_role_with_what_the_command_prints_runs_the_app_in_stream_mode_and_rea
         f"-- {place.in_its_origin}",
         f'GRANT CONNECT ON DATABASE "{place.name}" {to}',
         f'GRANT USAGE ON SCHEMA "public" {to}',
-        f'GRANT SELECT ("id") ON TABLE "public"."Odd ""name" {to}',
-        f'GRANT SELECT ("first") ON TABLE "public"."notes" {to}',
-        f'GRANT SELECT ("one", "two", "count") ON TABLE "public"."pairs" {to}',
-        f'GRANT SELECT ("id", "nick", "city", "shire") ON TABLE "public"."users" {to}',
-        f'GRANT SELECT ("id") ON TABLE "public"."visits" {to}',
+        f'GRANT SELECT ("id", "xmin", "ctid") ON TABLE "public"."Odd ""name" {to}',
+        f'GRANT SELECT ("first", "xmin", "ctid") ON TABLE "public"."notes" {to}',
+        f'GRANT SELECT ("one", "two", "count", "xmin", "ctid") ON TABLE "public"."pairs" {to}',
+        f'GRANT SELECT ("id", "nick", "city", "shire", "xmin", "ctid") ON TABLE "public"."users" {to}',
+        f'GRANT SELECT ("id", "xmin", "ctid") ON TABLE "public"."visits" {to}',
     ]
     place.in_origin("\n".join(statements), superuser=True)
     pipeline.run(place.job(), place.rules(RULES), origin, place.databases()[1])
@@ -99,6 +101,13 @@ def test_a_role_with_what_the_command_prints_runs_the_app_in_stream_mode_and_rea
         (1, "[valeur unique anonymisée 1]", "[valeur unique anonymisée 1]", None, "calm", None, "Lyon")
     ]
     assert place.read("SELECT count(*) FROM shop.visits") == [(1,)]
+    place.in_origin("CREATE TABLE elsewhere (); DROP TABLE elsewhere")
+    job, rules, target = place.job(refresh="auto"), place.rules(RULES), place.databases()[1]
+    assert pipeline.run(job, rules, origin, target).choice.line() == "nothing changed in 4 rows of 6 tables"
+    place.in_origin(f'REVOKE SELECT (xmin) ON users FROM "least_{place.number}"', superuser=True)
+    assert pipeline.run(replace(job, id=new_run_id()), rules, origin, target).choice.line() == (
+        "full: the origin's role may not read xmin of users: grant it with `python -m flows.grants`"
+    )
     with psycopg.connect(origin.url, autocommit=True) as connection:
         for column in ("name", "born", "mood", "home", "loud"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -194,6 +203,6 @@ def test_a_key_that_refers_to_a_masked_column_is_not_among_the_rights(
         "ALTER TABLE notes ADD UNIQUE (first); CREATE TABLE quotes (id serial, note text NOT NULL REFERENCES notes (first))"
     )
     rules = place.rules(f"{RULES}  - {{table_name: quotes, non_anonymized_column_names: [id]}}\n")
-    assert f'GRANT SELECT ("id") ON TABLE "public"."quotes" TO "least_{place.number}";' in printed(
+    assert f'GRANT SELECT ("id", "xmin", "ctid") ON TABLE "public"."quotes" TO "least_{place.number}";' in printed(
         place, capsys, "--rules", rules
     )

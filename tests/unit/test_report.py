@@ -84,7 +84,7 @@ def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() 
 
 def test_a_refresh_says_what_came_of_each_table_and_when_the_last_full_run_was() -> None:
     changes = {"users": "3 in, 1 out", "rdvs": "unchanged"}
-    change = Change(plans()[0], ("id",), Counted(1204, 3, 1202), "")
+    change = Change(plans()[0], ("id",), Counted(1204, 3, None, None, 1202), "")
     choice = Choice(changes=(change,), rows={"users": 1204, "rdvs": 1}, tables=3)
     found = made(choice=choice, changes=changes, ago=timedelta(hours=30))
     lines = report.plain(found).splitlines()
