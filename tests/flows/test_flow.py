@@ -68,6 +68,7 @@ def test_runs_and_tasks_are_named_after_the_app_the_stages_and_the_tables(shop: 
     assert set(tasks) == {
         "download rules",
         f"check {shop.app}",
+        f"anonymize {shop.app}",
         "copy users",
         "copy visits",
         f"index {shop.app}",
@@ -77,8 +78,8 @@ def test_runs_and_tasks_are_named_after_the_app_the_stages_and_the_tables(shop: 
     }
     assert {task["state_name"] for task in tasks.values()} == {"Completed"}
     order = sorted(tasks, key=lambda name: tasks[name]["start_time"])
-    assert order[:2] == ["download rules", f"check {shop.app}"]
-    assert order[4:] == [f"{stage} {shop.app}" for stage in ("index", "verify", "publish", "clean")]
+    assert order[:3] == ["download rules", f"check {shop.app}", f"anonymize {shop.app}"]
+    assert order[5:] == [f"{stage} {shop.app}" for stage in ("index", "verify", "publish", "clean")]
 
 
 @pytest.mark.slow
@@ -105,9 +106,9 @@ def test_the_report_says_what_was_published_what_was_left_out_and_why(shop: Shop
     assert "3 masked columns" in text
     size, number = r"\d+(\.\d)?\s[kM]?B", r"\d+\.\d\d"
     for row in (
-        rf"\| visits \| 1,234 \| {size} \| {number} \| {number} \| note \|",
-        rf"\| users \| 2 \| {size} \| {number} \| {number} \| name, email \|",
-        rf"\| versions \| truncated \| {size} \| 0.00 \| {number} \|  \|",
+        rf"\| visits \| 1,234 \| {size} \| {number} \| {number} \| copied \| note \|",
+        rf"\| users \| 2 \| {size} \| {number} \| {number} \| copied \| name, email \|",
+        rf"\| versions \| truncated \| {size} \| 0.00 \| {number} \|  \|  \|",
         *(rf"\| {stage} \| \d+\.\d \|" for stage in ("check", "anonymize", "index", "verify", "publish", "clean")),
     ):
         assert re.search(f"^{row}$", text, re.MULTILINE), row
