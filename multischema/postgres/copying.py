@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -177,7 +177,7 @@ def _pipe(
                         on_bytes(len(chunk))
                         del chunk  # a row may have hundreds of megabytes: no copy outlives its use, here and below
             except psycopg.Error as error:
-                raise _naming_column(error, table) from None
+                raise naming_column(error, f"copying {table.name}", table.names) from None
         return reader.rowcount, writer.rowcount, size
 
 
@@ -224,10 +224,13 @@ def _of_column(failed: _NotComputed, reading: Connection, table: TablePlan, rout
     return DatabaseError(*failed.problems)
 
 
-def _naming_column(error: psycopg.Error, table: TablePlan) -> DatabaseError:
-    """Name the column that the target could not read: in any language, COPY puts it in the context, before the value."""
+def naming_column(error: psycopg.Error, doing: str, columns: Collection[str], hint: str | None = None) -> DatabaseError:
+    """Name the column that the target could not read: in any language, COPY puts it in the context, before the value.
+
+    `hint` is what to do where a column can be named.
+    """
     context = error.diag.context or ""
-    for column in sorted(table.names, key=len, reverse=True):
+    for column in sorted(columns, key=len, reverse=True):
         if re.match(rf"COPY .*?, \w+ \d+, \w+ {re.escape(column)}(?: ?:|$)", context, re.MULTILINE):
-            return translate(error, "target", f"copying {table.name}, column {column},")
-    return translate(error, "target", f"copying {table.name}")
+            return translate(error, "target", f"{doing}, column {column},", hint)
+    return translate(error, "target", doing)

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+from psycopg import errors
+
 from multischema.catalog import scripts
 from multischema.catalog.objects import Leaf, RawTable, Size
 from multischema.catalog.tokens import statements_of
@@ -15,6 +18,7 @@ from multischema.dumps.rows import read_rows
 from multischema.errors import CheckError, DumpError, VerifyError
 from multischema.plan.plan import Plan
 from multischema.postgres import locks
+from multischema.postgres.copying import naming_column
 from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask
 from multischema.stages import backup, raw_schema
@@ -23,6 +27,10 @@ from multischema.stages.dump import Dumped
 from multischema.stages.reader import verify_readable
 from multischema.stages.run import Run, in_parallel, naming_triggers, refuse_origin_as_target
 from multischema.statements import raw
+
+# what an older server raises for a value that only newer ones know: infinity, a path with a new method
+_NEWER = (errors.InvalidTextRepresentation, errors.InvalidDatetimeFormat, errors.SyntaxError)
+_UNREADABLE = "the target can't read a value that the origin wrote: use a newer target, or truncate the table in the rules"
 
 
 @dataclass(frozen=True)
@@ -144,9 +152,13 @@ def _restore_entry(run: Run, command: archives.Command, made: Mapping[str, RawTa
                 connection.execute("BEGIN")
                 connection.execute(raw.keep(schema, table.name))
                 raw_schema.refuse_swapped(connection, schema, [], {table.name: made[table.name]})
-                with cursor.copy(raw.copy_in(schema, table.name, rows.copy.columns, rows.encoding)) as sink:
-                    for chunk in rows.lines:
-                        sink.write(chunk)
+                try:
+                    with cursor.copy(raw.copy_in(schema, table.name, rows.copy.columns, rows.encoding)) as sink:
+                        for chunk in rows.lines:
+                            sink.write(chunk)
+                except psycopg.Error as error:
+                    hint = _UNREADABLE if isinstance(error, _NEWER) else None
+                    raise naming_column(error, f"restoring {table.name}", rows.copy.columns, hint) from None
         connection.execute("COMMIT")  # not before pg_restore has ended well
 
 

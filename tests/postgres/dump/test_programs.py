@@ -132,8 +132,9 @@ def test_what_the_target_says_of_a_row_of_a_dump_is_told_to_nobody(
     with pytest.raises(EtlError) as failed:
         place.run(RULES, mode="dump")
     assert failed.value.problems == (
-        "target: restoring users failed: InvalidTextRepresentation (22P02); its message may quote a row, and stands in the "
-        "server's log only",
+        "target: restoring users, column run, failed: InvalidTextRepresentation (22P02); its message may quote a row, and "
+        "stands in the server's log only; the target can't read a value that the origin wrote: use a newer target, or "
+        "truncate the table in the rules",
     )
     assert not failed.value.transient
     assert run_of_users(place) == 1

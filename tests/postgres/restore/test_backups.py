@@ -56,6 +56,23 @@ def test_money_of_a_backup_is_refused_by_column_unless_it_is_masked(written: str
     assert place.read("SELECT paid, hidden::numeric::int FROM shop.users") == [(None, 7)]
 
 
+def test_a_value_of_a_backup_that_the_target_cannot_read_is_told_with_its_column(
+    make_place: Callable[..., Place], tmp_path: Path
+) -> None:
+    place = make_place("18", "16")
+    place.in_origin("CREATE TABLE users (id int, name text, span interval); INSERT INTO users VALUES (1, 'M', 'infinity')")
+    file = backup(place, tmp_path / "backup", "--format=custom")
+    rules = "tables: [{table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [id, span]}]"
+    with pytest.raises(EtlError) as raised:
+        place.run(rules, mode="dump", from_dump=str(file))
+    (line,) = raised.value.problems
+    assert line.startswith("target: restoring users, column span, failed: ")
+    assert line.endswith(
+        "; the target can't read a value that the origin wrote: use a newer target, or truncate the table in the rules"
+    )
+    assert place.schemas() == set()
+
+
 @pytest.mark.parametrize("form", ["custom", "directory", "tar", ".tar.gz"])
 def test_a_backup_of_any_format_is_published_without_the_origin(
     form: str, place: Place, tmp_path: Path, private: Path
