@@ -125,7 +125,7 @@ def read_constant(connection: Connection, type_: str, constant: str) -> str | No
     )
     try:
         return value_of(connection, str, read)
-    except psycopg.DataError:
+    except (psycopg.DataError, errors.SyntaxError):  # a value has a syntax too: that of a jsonpath
         return None
 
 

@@ -1,8 +1,9 @@
 """Raw tables: where `dump` mode restores the origin's rows before they are masked. Statements, as values.
 
 They have the flattened types that the published ones have, so that the target needs no extension, and nothing else: no key,
-no index, no default. Two things are made besides: a composite type gets a stand-in with flattened fields, as to_jsonb() must
-know its fields; a generated column is computed again, as pg_dump leaves it out.
+no index, no default. A masked column is text unless its mask looks into the value: the target need not read what it hides,
+and its version may not be able to. Two things are made besides: a composite type gets a stand-in with flattened fields, as
+to_jsonb() must know its fields; a generated column is computed again, as pg_dump leaves it out.
 """
 
 import json
@@ -13,7 +14,9 @@ from psycopg import sql
 from multischema.catalog import foreign
 from multischema.catalog.flat import flatten, is_array_of_arrays, is_hstore
 from multischema.catalog.tables import Catalog, Column, Table, Type, fields_of, parts_of
+from multischema.plan.masks import Mask
 from multischema.plan.plan import Plan
+from multischema.plan.tables import TablePlan
 from multischema.statements import building, grants
 
 # A domain that says: what stands in this schema is a run's. Its comment is the name of the run's sessions.
@@ -119,7 +122,7 @@ def create_tables(plan: Plan, schema: str) -> list[tuple[str, sql.Composed]]:
             sql.SQL("CREATE UNLOGGED TABLE {} ({}) WITH ({})").format(
                 sql.Identifier(schema, table.name),
                 sql.SQL(", ").join(
-                    _column(column, plan.catalog.types, schema)
+                    _column(column, published.mask(column.name), plan.catalog.types, schema)
                     for column in table.columns
                     if not column.generated or _is_computed(column, published)
                 ),
@@ -216,15 +219,15 @@ def rename_not_null(table: str, name: str, oid: int) -> sql.Composed:
     )
 
 
-def _copied(plan: Plan) -> Sequence[tuple[Table, frozenset[str]]]:
-    """Return the origin's tables whose rows are copied, each with the names of its published columns."""
-    published = {table.name: table.names for table in plan.copied}
+def _copied(plan: Plan) -> Sequence[tuple[Table, TablePlan]]:
+    """Return the origin's tables whose rows are copied, each with the plan of the published one."""
+    published = {table.name: table for table in plan.copied}
     return [(table, published[table.name]) for table in plan.catalog.tables if table.name in published]
 
 
-def _is_computed(column: Column, published: frozenset[str]) -> bool:
+def _is_computed(column: Column, published: TablePlan) -> bool:
     """Tell a generated column that is published; one that is left out is not computed."""
-    return bool(column.generated) and column.name in published
+    return bool(column.generated) and column.name in published.names
 
 
 def _is_computed_otherwise(column: Column, table: Table, types: Mapping[int, Type], locales: Sequence[str]) -> str | None:
@@ -247,9 +250,11 @@ def _is_computed_otherwise(column: Column, table: Table, types: Mapping[int, Typ
     return None
 
 
-def _column(column: Column, types: Mapping[int, Type], schema: str) -> sql.Composed:
+def _column(column: Column, mask: Mask | None, types: Mapping[int, Type], schema: str) -> sql.Composed:
     spelling = _spelling(column.type_oid, column.type_text, types, schema)
     name = sql.Identifier(column.name)
+    if mask and not column.generated and not flatten(column.type_oid, column.type_text, types).family.startswith("text"):
+        return sql.SQL("{} text").format(name)
     if column.generated:
         expression = foreign.expression(column.generation or "NULL")
         return sql.SQL("{} {} GENERATED ALWAYS AS ({}) STORED").format(name, spelling, expression)

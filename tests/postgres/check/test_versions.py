@@ -145,16 +145,56 @@ def test_an_interval_without_end_in_a_composite_type_is_published_by_a_stream_an
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_a_masked_value_that_the_target_cannot_read_is_no_matter(mode: str, make_place: Callable[..., Place]) -> None:
+    place = make_place("18", "16")
+    place.in_origin(
+        """
+        CREATE TYPE stay AS (span interval);
+        CREATE TABLE users (
+            id serial PRIMARY KEY, name text, span interval NOT NULL, spans interval[], preset interval DEFAULT '1 day',
+            path jsonpath NOT NULL, stay stay, said jsonb, size int NOT NULL GENERATED ALWAYS AS (id + 1) STORED
+        );
+        INSERT INTO users (span, spans, preset, path, stay, said)
+        VALUES ('infinity', '{infinity}', 'infinity', '$.a.bigint()', ROW('infinity'), '{"a": 1}'),
+               ('infinity', NULL, NULL, '$', NULL, NULL);
+        """
+    )
+    masked = "name, span, spans, preset, path, stay, said, size"
+    place.run(f"tables: [{{table_name: users, anonymized_column_names: [{masked}]}}]", mode=mode)
+    assert place.read(
+        "SELECT span::text, spans, preset::text, path::text, stay, said, size FROM shop.users ORDER BY id"
+    ) == [
+        ("00:00:00", None, "1 day", "$", None, {}, 0),
+        ("00:00:00", None, None, "$", None, None, 0),
+    ]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("type_", "default"), [("interval", "infinity"), ("jsonpath", "$.a.bigint()")])
 def test_a_default_that_the_target_cannot_read_is_no_mask_and_is_refused_in_the_check(
-    mode: str, make_place: Callable[..., Place]
+    type_: str, default: str, mode: str, make_place: Callable[..., Place]
 ) -> None:
     place = make_place("18", "16")
-    place.in_origin("CREATE TABLE users (id serial PRIMARY KEY, name text, span interval NOT NULL DEFAULT 'infinity')")
+    place.in_origin(f"CREATE TABLE users (id serial PRIMARY KEY, name text, span {type_} NOT NULL DEFAULT '{default}')")
     with pytest.raises(CheckError) as raised:
         place.run("tables: [{table_name: users, anonymized_column_names: [name, span]}]", mode=mode)
     assert list(raised.value.problems) == [
         "target: Postgres 16 can't read the default of column users.span, which is its mask; drop the default, use a newer "
         "target, or truncate the table in the rules"
+    ]
+
+
+@pytest.mark.parametrize("target", [name for name in PROGRAMS if name == "system-13"])
+@pytest.mark.parametrize("type_", ["nummultirange", "numeric(2,-3)"])
+def test_a_masked_column_of_a_type_that_the_target_lacks_is_named_once(
+    type_: str, target: str, make_place: Callable[..., Place]
+) -> None:
+    place = make_place("18", target)
+    default = "'{}'" if type_ == "nummultirange" else "1000"
+    place.in_origin(f"CREATE TABLE users (id serial PRIMARY KEY, name text, span {type_} NOT NULL DEFAULT {default})")
+    assert problems(place, "tables: [{table_name: users, anonymized_column_names: [name, span]}]") == [
+        f"target: Postgres 13 has no type {type_}, which column users.span needs; use a newer target, or truncate the table "
+        "in the rules"
     ]
 
 
