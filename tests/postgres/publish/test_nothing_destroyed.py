@@ -13,6 +13,7 @@ from psycopg import sql
 from multischema import pipeline
 from multischema.errors import CheckError, VerifyError
 from multischema.postgres.database import Database
+from multischema.stages import check
 from tests.conftest import PASSWORD, PROGRAMS, TEMPORARY, Place
 from tests.support.checks import problems
 from tests.support.gates import gate_at
@@ -82,6 +83,20 @@ def test_the_app_s_own_database_is_never_the_target(address: str, mode: str, pla
     with pytest.raises(CheckError, match="is the origin's own"):
         pipeline.run(place.job(**job), place.rules(RULES), *databases)
     assert rows(origin) == [(1, "Marie")]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_target_that_becomes_the_origin_s_own_database_after_the_check_is_refused_before_anything_is_written(
+    mode: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.in_target(ORIGIN)
+    monkeypatch.setattr(check, "refuse_origin_as_target", lambda run: None)  # as an address that led elsewhere by then
+    databases = Database("origin", "shop", place.target_url), Database("target", "shop", place.target_url)
+    with pytest.raises(CheckError, match="is the origin's own"):
+        pipeline.run(place.job(mode=mode, clear_raw=mode == "dump"), place.rules(RULES), *databases)
+    assert place.schemas() == set()
+    tables = "SELECT relname::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
+    assert place.read(tables, as_="etl") == [("orders",), ("users",)]
 
 
 def test_an_origin_that_is_a_standby_of_the_target_s_database_is_refused(place: Place) -> None:
