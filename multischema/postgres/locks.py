@@ -10,7 +10,7 @@ from multischema.catalog.objects import Holder
 from multischema.errors import CheckError, LockTimeout
 from multischema.postgres.connecting import LOCK_TIMEOUT, Connection
 from multischema.postgres.failures import translated
-from multischema.postgres.questions import ask, ask_values
+from multischema.postgres.questions import ask, ask_values, place_of
 
 _LOCK_POLL = 2.0
 _PATIENT_LOCK_TIMEOUT = "2s"
@@ -28,7 +28,7 @@ def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callabl
             raise CheckError(
                 *(
                     f"target: {holder.title} holds the lock of schema {schema}, and is no run of this role; "
-                    f"have an administrator end it ({holder.remedy}), and see what that role runs"
+                    f"have an administrator end it ({place_of(connection)}: {holder.remedy}), and see what that role runs"
                     for holder in others
                 )
             )

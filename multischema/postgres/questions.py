@@ -62,11 +62,13 @@ def one_moment(connection: Connection) -> Iterator[None]:
 
 def read_server(connection: Connection, schema: str) -> Server:
     """Read what a run must know of a server and of its role there, with its address as host and port."""
-    info = connection.info
-    host = info.host or info.hostaddr
-    address = f"[{host}]:{info.port}" if ":" in host else f"{host}:{info.port}"
-    (server,) = ask(connection, partial(Server, address=address), "server", schema=schema)
+    (server,) = ask(connection, partial(Server, address=_address(connection)), "server", schema=schema)
     return server
+
+
+def place_of(connection: Connection) -> str:
+    """Return where a statement must run, as `Server.place` does, without asking the server."""
+    return f"in database {connection.info.dbname} on {_address(connection)}"
 
 
 def read_target(connection: Connection, schema: str, reader: str) -> Target:
@@ -146,6 +148,12 @@ def lacking(connection: Connection, types: Sequence[str], collations: Sequence[s
 def read_fingerprints(connection: Connection, tables: Sequence[int]) -> Mapping[int, Fingerprint]:
     """Read what tells whether tables were altered, as the session's transaction sees it."""
     return {table.oid: table for table in ask(connection, Fingerprint, "fingerprints", tables=list(tables))}
+
+
+def _address(connection: Connection) -> str:
+    info = connection.info
+    host = info.host or info.hostaddr
+    return f"[{host}]:{info.port}" if ":" in host else f"{host}:{info.port}"
 
 
 def _defined(connection: Connection, schema: str, indexes: Sequence[Index]) -> list[Index]:

@@ -6,7 +6,7 @@ from multischema.catalog.objects import Holder
 from multischema.postgres import dropping
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import translated
-from multischema.postgres.questions import ask
+from multischema.postgres.questions import ask, place_of
 from multischema.stages import raw_schema
 from multischema.stages.run import (
     Run,
@@ -23,7 +23,7 @@ def clean(run: Run) -> list[str]:
             kept.append(run.job.raw_schema)
         with run.sessions.lend(run.target) as connection:
             kept += dropping.drop_leftovers(connection, run.job.schema)
-            return [_staying(name, _holders(connection, name)) for name in kept]
+            return [_staying(name, _holders(connection, name), place_of(connection)) for name in kept]
 
 
 def _holders(connection: Connection, schema: str) -> list[Holder]:
@@ -32,11 +32,11 @@ def _holders(connection: Connection, schema: str) -> list[Holder]:
         return ask(connection, Holder, "holders", schema=schema)
 
 
-def _staying(schema: str, holders: Sequence[Holder]) -> str:
+def _staying(schema: str, holders: Sequence[Holder], place: str) -> str:
     """Return the warning of a schema that could not be dropped, with who keeps it and how that is ended."""
     if not holders:
         return f"schema {schema} stays: it is in use, or others made something in it; the next run tries again"
     remedies = [holder.remedy for holder in holders if holder.remedy]
-    ended = f", or end it: {some(list(dict.fromkeys(remedies)))}" if remedies else ""
+    ended = f", or end it {place}: {some(list(dict.fromkeys(remedies)))}" if remedies else ""
     keep = "keeps" if len(holders) == 1 else "keep"
     return f"schema {schema} stays: {some([holder.title for holder in holders])} {keep} it; the next run tries again{ended}"

@@ -15,7 +15,7 @@ from multischema.plan import record
 from multischema.plan.plan import Plan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import describe, translate, translated
-from multischema.postgres.questions import ask, read_target
+from multischema.postgres.questions import ask, place_of, read_target
 from multischema.stages.others import Standing, obstacles_of, published_columns, read_standing
 from multischema.stages.reader import verify_readable, verify_rights
 from multischema.stages.refresh import remember
@@ -102,7 +102,8 @@ def _readers(connection: Connection, in_use: _InUse) -> str:
     """Return the end of a line: who has what is to be replaced in use, and how that is ended; it may be free by now."""
     with translated("target", "reading who has what is to be replaced"):
         readers = ask(connection, Holder, "readers_of", relation=in_use.relation)
-    return f": {some([f'{reader.title} ({reader.remedy})' for reader in readers])}" if readers else ""
+    place = place_of(connection)
+    return f": {some([f'{reader.title} ({place}: {reader.remedy})' for reader in readers])}" if readers else ""
 
 
 def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> Publication:

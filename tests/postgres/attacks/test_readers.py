@@ -93,7 +93,7 @@ def test_a_temporary_object_over_a_published_row_type_stops_no_run_and_is_told(w
         pid = holding.info.backend_pid
         assert kept(published.warnings) == [
             f"schema etl_old_shop_… stays: what session {pid} of role {shop.reader} made in its temporary schema pg_temp_… "
-            f"keeps it; the next run tries again, or end it: SELECT pg_terminate_backend({pid})"
+            f"keeps it; the next run tries again, or end it {shop.in_its_target}: SELECT pg_terminate_backend({pid})"
         ]
         # the next run says the same of it, and drops the schema that was published in between
         assert len(kept(shop.run(RULES).warnings)) == 1
@@ -114,7 +114,8 @@ def test_an_older_server_tells_the_role_of_a_temporary_object_at_least(
         pid = holding.info.backend_pid
     holder, end = f"a session of role {place.reader}", ""
     if place.target_server.major >= 16:
-        holder, end = f"session {pid} of role {place.reader}", f", or end it: SELECT pg_terminate_backend({pid})"
+        holder = f"session {pid} of role {place.reader}"
+        end = f", or end it {place.in_its_target}: SELECT pg_terminate_backend({pid})"
     assert line == (
         f"schema etl_old_shop_… stays: what {holder} made in its temporary schema pg_temp_… keeps it; "
         f"the next run tries again{end}"
@@ -163,7 +164,7 @@ def test_a_lock_that_is_no_run_s_is_refused_at_once_by_session_and_role(app: str
         pid = holding.info.backend_pid
     assert caught.value.problems == (
         f"target: session {pid} of role {place.reader} holds the lock of schema {app}, and is no run of this role; have an "
-        f"administrator end it (SELECT pg_terminate_backend({pid})), and see what that role runs",
+        f"administrator end it ({place.in_its_target}: SELECT pg_terminate_backend({pid})), and see what that role runs",
     )
     place.run(RULES, app=app, schema=app)
 
@@ -182,7 +183,8 @@ def test_a_lock_of_a_prepared_transaction_is_refused_with_what_ends_it(
         place.run(RULES, lock_wait=3600)
     assert caught.value.problems == (
         f"target: prepared transaction it's mine of role {place.reader} holds the lock of schema shop, and is no run of "
-        "this role; have an administrator end it (ROLLBACK PREPARED 'it''s mine'), and see what that role runs",
+        f"this role; have an administrator end it ({place.in_its_target}: ROLLBACK PREPARED 'it''s mine'), and see what "
+        "that role runs",
     )
     with session(place, "ROLLBACK PREPARED 'it''s mine'"):
         place.run(RULES)
@@ -191,7 +193,7 @@ def test_a_lock_of_a_prepared_transaction_is_refused_with_what_ends_it(
         holding.execute("PREPARE TRANSACTION 'it''s mine'")
     assert kept(place.run(RULES).warnings) == [
         f"schema etl_old_shop_… stays: prepared transaction it's mine of role {place.reader} keeps it; the next run tries "
-        "again, or end it: ROLLBACK PREPARED 'it''s mine'"
+        f"again, or end it {place.in_its_target}: ROLLBACK PREPARED 'it''s mine'"
     ]
     with session(place, "ROLLBACK PREPARED 'it''s mine'"):
         assert kept(place.run(RULES).warnings) == []
@@ -241,7 +243,7 @@ def test_old_schemas_that_are_open_are_waited_for_once_all_together_and_told_wit
             assert len(rounds) <= 2 * number + 4
         assert sorted(warnings) == sorted(
             f"schema etl_old_shop_… stays: session {pid} of role {shop.reader} keeps it; the next run tries again, or end "
-            f"it: SELECT pg_terminate_backend({pid})"
+            f"it {shop.in_its_target}: SELECT pg_terminate_backend({pid})"
             for pid in holding
         )
     assert kept(shop.run(RULES).warnings) == []

@@ -397,7 +397,9 @@ def test_a_temporary_view_of_another_session_stops_nothing(here: Place) -> None:
         assert recreated == []
         pid = other.info.backend_pid
         assert f"stays: what session {pid} of role postgres made in its temporary schema pg_temp_" in warning
-        assert warning.endswith(f" keeps it; the next run tries again, or end it: SELECT pg_terminate_backend({pid})")
+        assert warning.endswith(
+            f" keeps it; the next run tries again, or end it {here.in_its_target}: SELECT pg_terminate_backend({pid})"
+        )
         assert other.execute("SELECT DISTINCT run FROM mine").fetchall() == [(1,)]
     assert publish_run(here, 3) == ([], [])
 
@@ -508,7 +510,7 @@ def test_a_view_that_stays_in_use_fails_the_run_by_name_and_changes_nothing(
     assert str(failed.value) == (
         "target: view board.v is in use, and schema shop can't be replaced without it; "
         f"end the queries that read it, then start again: session {pid} of role {here.reader} "
-        f"(SELECT pg_terminate_backend({pid}))"
+        f"({here.in_its_target}: SELECT pg_terminate_backend({pid}))"
     )
     assert here.read("SELECT DISTINCT run FROM board.v") == [(1,)]
     assert here.schemas() == {"shop", "board", "B 2"}

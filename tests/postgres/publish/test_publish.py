@@ -160,8 +160,8 @@ def stays(old: str, place: Place, connection: psycopg.Connection[Any]) -> str:
     """Return the warning of an old schema that a session of the reader's keeps."""
     pid = connection.info.backend_pid
     return (
-        f"schema {old} stays: session {pid} of role {place.reader} keeps it; the next run tries again, or end it: "
-        f"SELECT pg_terminate_backend({pid})"
+        f"schema {old} stays: session {pid} of role {place.reader} keeps it; the next run tries again, or end it "
+        f"{place.in_its_target}: SELECT pg_terminate_backend({pid})"
     )
 
 
