@@ -41,7 +41,9 @@ _HINTS = {
 }
 _GUESS = " This probably means the server terminated"  # libpq's guess about a connection that was cut
 _SHORTEST_SECRET = 8  # a shorter password may be part of any word
+_RAISED = "PL/pgSQL"  # in any language, in the context of an error
 _CONNECTION_HINTS = {
+    (_RAISED,): "an event trigger of that server raised it at the login: make it leave the ETL's role alone",
     NO_CONNECTION_TO_SPARE: FEWER_CONNECTIONS,
     ("password",): "check user and password in the URL, special characters as %-escapes",
     ("no answer", "refused", "resolve", "unreachable", "No route", "timed out", "No such file"): (

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from multischema.errors import DatabaseError, EtlError, VerifyError
+from multischema.errors import CheckError, DatabaseError, EtlError, VerifyError
 from tests.conftest import PROGRAMS, Place
 
 pytestmark = pytest.mark.slow
@@ -67,6 +67,7 @@ RECIPES = {
     "no drops": ("sql_drop", "BEGIN RAISE EXCEPTION 'ask first'; END"),
     "no indexes": ("ddl_command_start", "BEGIN IF tg_tag = 'CREATE INDEX' THEN RAISE EXCEPTION 'ask first'; END IF; END"),
     "no renaming": ("ddl_command_start", "BEGIN IF tg_tag = 'ALTER SCHEMA' THEN RAISE EXCEPTION 'ask first'; END IF; END"),
+    "no login": ("login", "BEGIN IF session_user LIKE 'etl%' THEN RAISE EXCEPTION 'ask first'; END IF; END"),
     "no tables": ("ddl_command_end", "BEGIN IF tg_tag = 'CREATE TABLE' THEN RAISE EXCEPTION 'ask first'; END IF; END"),
 }
 READ = "SELECT count(*) FROM shop.users"
@@ -143,6 +144,14 @@ def test_an_event_trigger_that_raises_is_named(recipe: str, shop: Place) -> None
     assert said.endswith("event trigger house_rule of the target raised it: make it leave the ETL's role or schemas alone")
     assert "\n" not in said
     assert "ask first" not in said
+
+
+def test_an_event_trigger_that_refuses_the_login_is_told(shop: Place) -> None:
+    with trigger(shop, "no login"), pytest.raises(CheckError) as caught:
+        shop.run(RULES)
+    (line,) = caught.value.problems
+    assert 'PL/pgSQL function ops."The rule"()' in line
+    assert line.endswith("; an event trigger of that server raised it at the login: make it leave the ETL's role alone")
 
 
 def test_an_event_trigger_that_forbids_drops_is_named_when_a_run_cleans_and_whenever_one_begins(shop: Place) -> None:

@@ -50,3 +50,13 @@ def test_a_server_that_refuses_in_another_language_is_told_with_all_that_it_may_
 )
 def test_what_is_said_in_english_has_its_own_hint_or_none(text: str, hint: str) -> None:
     assert told(text) == (text, hint)
+
+
+@pytest.mark.parametrize(
+    "context",
+    ["CONTEXT: PL/pgSQL function ops.f() line 1 at RAISE", "CONTEXTE : fonction PL/pgSQL ops.f(), ligne 1 à RAISE"],
+)
+def test_an_event_trigger_that_refuses_a_login_is_told_in_any_language(context: str) -> None:
+    said, hint = told(f"FATAL: no password, no entry {context}")
+    assert said.endswith(context)
+    assert hint == "an event trigger of that server raised it at the login: make it leave the ETL's role alone"
