@@ -51,5 +51,6 @@ class Target:
     reader_owns_database: bool
     reader_watches: tuple[str, ...]
     reader_may_log_in: bool
+    reader_may_have_no_session: bool
     reader_expired: bool
     reader_may_connect: bool

@@ -31,6 +31,7 @@ SELECT published.oid IS NOT NULL AS published_exists,
            OR EXISTS (SELECT FROM pg_roles AS member
                       WHERE member.rolcanlogin AND member.rolconnlimit <> 0 AND NOT member.rolsuper AND member.rolname <> current_user
                         AND pg_has_role(member.oid, reader.oid, 'USAGE')) AS reader_may_log_in,
+       coalesce(reader.rolconnlimit = 0, false) AS reader_may_have_no_session,
        coalesce(reader.rolvaliduntil < now(), false) AS reader_expired,
        coalesce(has_database_privilege(reader.oid, current_database(), 'CONNECT'), true) AS reader_may_connect
 FROM (SELECT) AS nothing

@@ -308,8 +308,9 @@ def reader_problems(server: Server, facts: Target, reader: str) -> list[str]:
         ]
     problems = []
     if not facts.reader_may_log_in:
+        login = "ALTER ROLE {} LOGIN" + (" CONNECTION LIMIT -1" if facts.reader_may_have_no_session else "")
         problems.append(
-            f"target: nobody can log in as the reader {reader}; {_remedy(server, 'ALTER ROLE {} LOGIN', reader)}, "
+            f"target: nobody can log in as the reader {reader}; {_remedy(server, login, reader)}, "
             "or name the role that Metabase connects as"
         )
     if facts.reader_expired:

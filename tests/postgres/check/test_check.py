@@ -392,6 +392,7 @@ def test_a_reader_that_can_give_itself_more_rights_is_refused(
 def test_a_reader_that_nobody_can_be_in_the_target_is_named_with_what_mends_it(shop: Place) -> None:
     for change, found in (
         (f"ALTER ROLE {shop.reader} NOLOGIN", f"nobody can log in as the reader {shop.reader}"),
+        (f"ALTER ROLE {shop.reader} CONNECTION LIMIT 0", f"nobody can log in as the reader {shop.reader}"),
         (f"ALTER ROLE {shop.reader} VALID UNTIL '2020-01-01'", f"the password of the reader {shop.reader} has expired"),
         (
             f"REVOKE CONNECT ON DATABASE {shop.name} FROM PUBLIC",

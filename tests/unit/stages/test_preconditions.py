@@ -25,6 +25,7 @@ FACTS = Target(
     reader_owns_database=False,
     reader_watches=(),
     reader_may_log_in=True,
+    reader_may_have_no_session=False,
     reader_expired=False,
     reader_may_connect=True,
 )
