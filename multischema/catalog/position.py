@@ -12,8 +12,9 @@ WIDEST = 2**30
 class Position:
     """A snapshot's `xmin` and `xmax` (64 bits), the end of the log right after it, and what tells this server's history.
 
-    All transactions below `xmin` had ended; none from `xmax` on had. `lsn` is a position in bytes. `system` and `timeline`
-    are None where the role may not read them.
+    All transactions below `xmin` had ended; none from `xmax` on had. `lsn` is a position in bytes. The server's counters
+    run since `counting_since`: since it started, crashed, or somebody reset them. `system` and `timeline` are None where the
+    role may not read them.
     """
 
     xmin: int
@@ -21,6 +22,7 @@ class Position:
     lsn: int
     in_recovery: bool
     started: str
+    counting_since: str
     version: str
     database: int
     system: str | None = None
@@ -56,6 +58,8 @@ class Position:
             return "the origin failed over or was restored since the last run"
         if self.started != later.started:
             return RESTARTED
+        if not later.counting_since or self.counting_since != later.counting_since:
+            return "the origin crashed since the last run, or somebody reset its statistics"
         if self.version != later.version:
             return "the origin has another version of Postgres than in the last run"
         if later.lsn < self.lsn or later.xmax < self.xmax:

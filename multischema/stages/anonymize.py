@@ -19,12 +19,12 @@ from multischema.stages.dump import Dumped
 from multischema.stages.reader import verify_readable
 from multischema.stages.run import (
     Run,
+    Seen,
     held_snapshot,
     in_parallel,
     naming_triggers,
     refuse_changes,
     refuse_origin_as_target,
-    seen_in,
 )
 from multischema.statements import building
 
@@ -92,7 +92,8 @@ def anonymize(
                     copied = copy_all(snapshot)
                 if not run.job.restores:
                     refuse_changes(run, plan, snapshot, "copied")
-                    run.seen = seen_in(run, snapshot, {name: table.rows for name, table in copied.items()})
+                    rows = {name: table.rows for name, table in copied.items()}
+                    run.seen = Seen(snapshot.position, snapshot.fingerprints, rows)
                 _refuse_losses(dumped, copied)
                 return copied
         except SnapshotLost as lost:

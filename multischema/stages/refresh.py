@@ -35,7 +35,6 @@ from multischema.stages.run import (
     new_run_id,
     refuse_changes,
     refuse_origin_as_target,
-    seen_in,
 )
 from multischema.stages.verify import verify_table
 from multischema.statements import building, reading, refreshing, signatures
@@ -127,7 +126,8 @@ def bring(
                     return Brought(known, choice)
                 brought = _bring(run, plan, known, choice, snapshot, on_bytes)
                 refuse_changes(run, plan, snapshot, "compared")
-                return replace(brought, seen=seen_in(run, snapshot, choice.rows))
+                seen = Seen(snapshot.position, snapshot.fingerprints, choice.rows)
+                return replace(brought, seen=seen)
         except NotRefreshed as reason:
             return Choice(full=str(reason))
         except SnapshotLost:

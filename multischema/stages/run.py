@@ -2,7 +2,6 @@
 
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
@@ -27,7 +26,7 @@ from multischema.postgres.database import (
     Database,
 )
 from multischema.postgres.failures import translated
-from multischema.postgres.questions import ask, ask_values, read_fingerprints, read_server, read_system
+from multischema.postgres.questions import ask, read_fingerprints, read_server, read_system
 from multischema.postgres.sessions import SILENT, Sessions
 from multischema.stages import preconditions, raw_schema
 
@@ -37,7 +36,6 @@ def new_run_id() -> str:
     return secrets.token_hex(4)
 
 
-_DISK = 2.0  # seconds for the origin to write its log to disk
 _RELEASE = 2.0  # seconds for a server to notice that the session with the locks is gone
 PARTING = 5.0  # seconds for an ending run to drop its staging schema; else the next run does
 Item = TypeVar("Item")
@@ -57,7 +55,7 @@ class Seen:
 class Run:
     """A run under way: its job, the two databases, its sessions, and the session that holds the app's lock.
 
-    `seen` is set once rows were read from a snapshot that a crash of the origin can't take back. `keys` is a schema that the
+    `seen` is set once all rows were read from a snapshot. `keys` is a schema that the
     run makes besides its staging schema, if any.
     """
 
@@ -182,21 +180,6 @@ def held_snapshot(run: Run, source: Database, plan: Plan) -> Iterator[Snapshot]:
         yield snapshot
     finally:
         run.sessions.close(connection)
-
-
-def seen_in(run: Run, snapshot: Snapshot, rows: Mapping[str, int]) -> Seen | None:
-    """Return where the origin stood, once all that the snapshot saw is on its disk; None if that takes too long.
-
-    A crash loses what was committed asynchronously, and gives its transactions' numbers to others: what those write would
-    look as if it had been seen. Idle servers write the end of their log every 15 seconds.
-    """
-    deadline = time.monotonic() + _DISK
-    with translated(run.origin.side, "reading how far the log is on disk"):
-        while ask_values(snapshot.connection, bool, "log_on_disk", lsn=snapshot.position.lsn) != [True]:
-            if time.monotonic() >= deadline:
-                return None
-            time.sleep(0.02)
-    return Seen(snapshot.position, snapshot.fingerprints, rows)
 
 
 def refuse_changes(run: Run, plan: Plan, snapshot: Snapshot, done: str) -> None:
