@@ -134,11 +134,15 @@ def doubts(
             return f"columns, keys, indexes or comments of {table.name} changed"
         if bool(known.read) == table.truncated:
             return f"{table.name} is truncated now, or no longer"
-    hidden = [table.name for table in plan.catalog.tables if table.name in names and not table.shows_xmin]
-    hidden = [name for name in sorted(hidden) if not _plan_of(plan, name).truncated]
-    if hidden:
-        return f"the origin's role may not read xmin of {some(hidden)}: grant it with `python -m flows.grants`"
+    if unseen := hidden(plan):
+        return f"the origin's role may not read xmin of {some(unseen)}: grant it with `python -m flows.grants`"
     return None
+
+
+def hidden(plan: Plan) -> list[str]:
+    """Return the tables whose rows don't show their writer's number to the origin's role."""
+    copied = {table.name for table in plan.copied}
+    return sorted(table.name for table in plan.catalog.tables if table.name in copied and not table.shows_xmin)
 
 
 def whole(plan: Plan, state: State, signatures: Signatures, fingerprints: Mapping[int, Fingerprint]) -> dict[str, str]:

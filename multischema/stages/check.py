@@ -100,6 +100,8 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     if plan is None or problems:
         raise CheckError(*problems)
     notes += _unverified(run)
+    if run.job.refresh == "auto" and not run.job.restores:
+        notes += preconditions.refresh_warnings(run.origin.side, facts.origin, plan)
     if run.job.from_dump:
         raw_schema.strip(run.holder, run.job.raw_schema)
         raw_schema.take_documents(run.holder, plan, run.job.raw_schema)

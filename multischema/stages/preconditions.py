@@ -9,7 +9,7 @@ from multischema.catalog.objects import EventTrigger, Leaf, MadeTable, MissingTy
 from multischema.catalog.servers import Server, Target
 from multischema.catalog.tables import Catalog, Table
 from multischema.job import illegal_schema
-from multischema.plan import record
+from multischema.plan import record, refresh
 from multischema.plan.plan import Plan
 from multischema.plan.tables import plan_table
 from multischema.rules.file import Rules
@@ -103,7 +103,7 @@ def rights_problems(side: str, server: Server, catalog: Catalog, rules: Rules) -
             what = "" if whole else f"{plural(len(unreadable), 'column')} {', '.join(unreadable)} of "
             problems.append(
                 f"{side}: role {server.role} may not SELECT {what}table {table.name}; {server.place}: "
-                + rights.grant_select(catalog.schema, table.name, () if whole else unreadable, server.role).as_string()
+                + rights.grant_select(catalog.schema, [table.name], () if whole else unreadable, server.role).as_string()
             )
         elif table.detaching:
             problems += [
@@ -127,6 +127,17 @@ def rights_problems(side: str, server: Server, catalog: Catalog, rules: Rules) -
             f"{side}: schema {catalog.schema} of database {server.database} holds no table; name another origin schema"
         )
     return problems
+
+
+def refresh_warnings(side: str, server: Server, plan: Plan) -> list[str]:
+    """Return a warning if the role may not read what a refresh compares: then every run is full."""
+    hidden = refresh.hidden(plan)
+    if not hidden:
+        return []
+    granted = rights.grant_select(plan.catalog.schema, hidden, ("xmin", "ctid"), server.role).as_string()
+    return [
+        f"{side}: role {server.role} may not read xmin of {some(hidden)}, so every run is full; {server.place}: {granted}"
+    ]
 
 
 def _family_problems(table: Table, schema: str) -> list[str]:

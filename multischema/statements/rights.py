@@ -15,7 +15,7 @@ def to_stream(database: str, schema: str, tables: Sequence[TablePlan], role: str
     return [
         *_entry(database, [schema], role),
         *(
-            grant_select(schema, table.name, (*table.read, "xmin", "ctid"), role)
+            grant_select(schema, [table.name], (*table.read, "xmin", "ctid"), role)
             for table in sorted(tables, key=lambda table: table.name)
         ),
     ]
@@ -27,13 +27,14 @@ def to_dump(
     """Return the grants for mode dump: pg_dump reads whole tables. `leaves` lists schema and name of tables with rows."""
     whole = sorted({*leaves, *((schema, table.name) for table in tables)})
     schemas = sorted({within for within, _ in whole})
-    return [*_entry(database, schemas, role), *(grant_select(within, name, (), role) for within, name in whole)]
+    return [*_entry(database, schemas, role), *(grant_select(within, [name], (), role) for within, name in whole)]
 
 
-def grant_select(schema: str, table: str, columns: Sequence[str], role: str) -> sql.Composed:
-    """Return the grant to read these columns of a table, or the whole table where none is named."""
+def grant_select(schema: str, tables: Sequence[str], columns: Sequence[str], role: str) -> sql.Composed:
+    """Return the grant to read these columns of tables, or the whole tables where none is named."""
     names = sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Identifier, columns))) if columns else sql.SQL("")
-    return sql.SQL("GRANT SELECT{} ON TABLE {} TO {}").format(names, sql.Identifier(schema, table), sql.Identifier(role))
+    on = sql.SQL(", ").join(sql.Identifier(schema, table) for table in tables)
+    return sql.SQL("GRANT SELECT{} ON TABLE {} TO {}").format(names, on, sql.Identifier(role))
 
 
 def _entry(database: str, schemas: Sequence[str], role: str) -> list[sql.Composed]:
