@@ -467,10 +467,18 @@ def test_a_published_schema_that_is_someone_else_s_is_refused(shop: Place) -> No
 
 
 def test_a_schema_that_is_not_for_publishing_is_refused(shop: Place) -> None:
-    for schema in ("public", "information_schema", "pg_catalog", "pg_shop", "etl_staging_shop", "etl_old_shop_00000000"):
+    for schema in (
+        "public",
+        "information_schema",
+        "pg_catalog",
+        "pg_shop",
+        "etl_staging_shop",
+        "etl_old_shop_00000000",
+        "etl_state",
+    ):
         assert problems(shop, schema=schema) == [
             f"target: schema '{schema}' can't be published: public, information_schema, pg_… and the ETL's own "
-            "etl_staging_… and etl_old_… are reserved"
+            "etl_staging_…, etl_old_… and etl_state are reserved"
         ]
 
 
