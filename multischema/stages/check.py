@@ -93,7 +93,9 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
         notes += structure.warnings
     plan, problems, standing = _check_schemas(run, facts, parsed, unusable, structure)
     if standing and (problems or plan is None or isinstance(recall(run, plan), str)):
-        problems += standing  # a refresh leaves what others built as it is
+        problems += standing
+    else:  # a refresh leaves what others built as it is
+        notes += [f"the next full run will be refused: {line}" for line in standing]
     problems += preconditions.backup_problems(run.job.from_dump, plan, structure) if plan and structure else []
     if run.job.restores:
         problems = [*_check_dump(run, facts, plan, unusable), *problems]  # a snippet to paste comes last

@@ -22,9 +22,10 @@ from multischema.postgres import dropping
 from multischema.postgres.connecting import Connection, settings_of
 from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, count_since
 from multischema.postgres.failures import describe, translate, translated
-from multischema.postgres.questions import ask, read_target, value_of
+from multischema.postgres.questions import ask, read_server, read_target, value_of
 from multischema.stages import others, state
 from multischema.stages.anonymize import SNAPSHOTS, build_staging, copy_all
+from multischema.stages.preconditions import ownership_problems
 from multischema.stages.reader import verify_readable, verify_rights
 from multischema.stages.run import (
     Run,
@@ -88,6 +89,11 @@ def recall(run: Run, plan: Plan) -> State | str:
     with run.sessions.lend(run.target) as connection:
         if reason := state.unusable(connection):
             return reason
+        with translated("target", "reading whose the published schema is"):
+            facts = read_target(connection, run.job.schema, run.job.reader)
+            server = read_server(connection, run.job.schema)
+        if ownership_problems(server, facts, run.job.app, run.job.schema, adopt=False):
+            return f"schema {run.job.schema} is not what a run of this app published"
         known = state.recalled(connection, run.job.schema)
         if not known:
             return "the last run did not record what it published"
