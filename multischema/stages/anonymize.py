@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from multischema.catalog.objects import SchemaPrivilege
+from multischema.catalog.objects import EventTrigger, SchemaPrivilege
 from multischema.errors import CheckError, SnapshotLost, VerifyError
 from multischema.job import Job
 from multischema.plan import record
@@ -16,6 +16,7 @@ from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_target
 from multischema.stages import others, raw_schema, state
 from multischema.stages.dump import Dumped
+from multischema.stages.preconditions import altered_problems
 from multischema.stages.reader import verify_readable
 from multischema.stages.run import (
     Run,
@@ -55,7 +56,11 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
             for table in plan.tables[start : start + _TABLES_PER_TRANSACTION]:
                 with translated("target", f"creating table {job.staging}.{table.name}"):
                     connection.execute(building.create_table(job.staging, table, keys[table.name]))
-    if changed := verify_readable(connection, job.staging, job.reader, granted=False):
+    changed = verify_readable(connection, job.staging, job.reader, granted=False)
+    with translated("target", f"reading what became of the tables of schema {job.staging}"):
+        found, triggers = others.published_columns(connection, job.staging), ask(connection, EventTrigger, "event_triggers")
+    changed += altered_problems(job.staging, found, plan.columns, triggers)
+    if changed:
         raise VerifyError(*changed)
 
 

@@ -229,8 +229,7 @@ def hidden_problems(
 
     Missing rights only count once they are `granted`.
     """
-    names = ", ".join(row.name for row in triggers)
-    cause = f"; check what event trigger {names} does, and make it leave the ETL's role or schemas alone" if names else ""
+    cause = _cause(triggers)
     lines = []
     for row in tables:
         table = f"table {schema}.{row.name}"
@@ -243,6 +242,27 @@ def hidden_problems(
         elif granted and row.refused:
             lines.append(f"target: the reader {reader} may not SELECT {table}, though the run granted it{cause}")
     return lines
+
+
+def altered_problems(
+    schema: str,
+    found: Mapping[str, Sequence[str]],
+    wanted: Mapping[str, Sequence[str]],
+    triggers: Sequence[EventTrigger],
+) -> list[str]:
+    """Return a line for each table that somebody gave other columns than the run did: nobody knows what they would show."""
+    return [
+        f"target: table {schema}.{name} has other columns as soon as it is made: want {some(list(columns))}; "
+        f"found {some(list(found.get(name, ())))}{_cause(triggers)}"
+        for name, columns in wanted.items()
+        if sorted(found.get(name, ())) != sorted(columns)
+    ]
+
+
+def _cause(triggers: Sequence[EventTrigger]) -> str:
+    """Return the end of a line about what a run did not do itself."""
+    names = ", ".join(row.name for row in triggers)
+    return f"; check what event trigger {names} does, and make it leave the ETL's role or schemas alone" if names else ""
 
 
 def dump_problems(side: str, server: Server, leaves: Sequence[Leaf]) -> list[str]:

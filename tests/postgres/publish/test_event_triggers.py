@@ -35,6 +35,7 @@ RECIPES = {
         "ddl_command_end",
         EACH_NEW_TABLE.format("ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"),
     ),
+    "a column": ("ddl_command_end", EACH_NEW_TABLE.format("ADD COLUMN IF NOT EXISTS audited timestamptz DEFAULT now()")),
     "another owner": ("ddl_command_end", EACH_NEW_TABLE.format("OWNER TO postgres")),
     "a trigger": (
         "ddl_command_end",
@@ -135,6 +136,16 @@ def test_tables_that_an_event_trigger_keeps_from_the_reader_are_not_published(
     monkeypatch.undo()
     shop.run(RULES)
     assert shop.read(READ) == [(3,)]
+
+
+def test_a_column_that_an_event_trigger_adds_is_not_published(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.conftest.new_run_id", lambda: "0123abcd")
+    with trigger(shop, "a column"):
+        said = failure(shop, VerifyError)
+    assert said.splitlines()[0] == (
+        "target: table etl_staging_shop_0123abcd.users has other columns as soon as it is made: want id, name; found id, "
+        "name, audited; check what event trigger house_rule does, and make it leave the ETL's role or schemas alone"
+    )
 
 
 @pytest.mark.parametrize("recipe", ["no indexes", "no renaming", "no tables"])
