@@ -42,6 +42,10 @@ class Position:
         """Return the first transaction whose rows this snapshot may lack: from `xmin` on, some had not ended."""
         return self.xmin
 
+    def window(self, later: "Position") -> tuple[int, int]:
+        """Return the transactions whose rows a later snapshot may have and this one lack: the first, and the one after all."""
+        return self.lower, later.xmax
+
     def is_still(self, later: "Position") -> bool:
         """Tell whether nothing at all was written on the server from this snapshot to a later one."""
         return self.xmin == self.xmax == later.xmax

@@ -114,21 +114,20 @@ def count_rows(reading: Connection, table: TablePlan, route: Route) -> int:
 
 
 def count_since(
-    reading: Connection, table: TablePlan, route: Route, since: int | None, *, places: bool
+    reading: Connection, table: TablePlan, route: Route, span: tuple[int, int] | None, *, places: bool
 ) -> tuple[int, int, str | None, str | None]:
     """Return how many rows a table has in the snapshot, how many of them in the window, and between which places these are.
 
-    All of them count as in it where there is no transaction that it begins with; the places are not read unless they may
-    be. Raises SnapshotLost, ConnectionLost,
-    DatabaseError.
+    All of them count as in it where there is no `span` of transactions; the places are not read unless they may be. Raises
+    SnapshotLost, ConnectionLost, DatabaseError.
     """
     with translated(route.origin, f"comparing {table.name}"):
         _import_snapshot(reading, route)
-        if since is None:
+        if span is None:
             rows = value_of(reading, int, counting(table, route.schema))
             found = (rows, rows, None, None)
         else:
-            (row,) = reading.execute(counting_since(table, route.schema, since, places=places)).fetchall()
+            (row,) = reading.execute(counting_since(table, route.schema, span, places=places)).fetchall()
             found = (row["rows"], row["window"], row["first"], row["last"])
         reading.execute("COMMIT")
     return found

@@ -156,11 +156,10 @@ def publish(run: Run, plan: Plan, brought: Brought) -> Refreshed | Choice:
 def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
     if not brought.choice.written:  # what is published is as of now
         return Refreshed(brought, {}, _sizes(run), ())
-    staged = {change.table.name: _staged(change, brought.known) for change in brought.choice.changes}
 
     def look(change: Change) -> list[str]:
         with run.sessions.lend(run.target) as connection:
-            return verify_table(connection, run.job.staging, staged[change.table.name], change.incoming)
+            return verify_table(connection, run.job.staging, change.table, change.incoming)
 
     if problems := [line for lines in in_parallel(run, look, brought.choice.changes) for line in lines]:
         raise VerifyError(*problems)
@@ -231,10 +230,10 @@ def _choose(run: Run, plan: Plan, known: State, snapshot: Snapshot) -> Choice:
 
     def count(part: Part | TablePlan) -> None:
         if isinstance(part, Part):
-            since = None if part.table.name in reasons else known.position.lower
+            span = None if part.table.name in reasons else known.position.window(snapshot.position)
             with run.sessions.lend(run.origin) as connection:
                 found[part.table.name, part.start] = count_since(
-                    connection, _counted(part), _route(run, snapshot), since, places=places[part.table.name]
+                    connection, _counted(part), _route(run, snapshot), span, places=places[part.table.name]
                 )
         else:
             with run.sessions.lend(run.target) as connection, translated("target", f"counting the rows of {part.name}"):
@@ -267,7 +266,8 @@ def _bring(
     """Bring rows, then the keys of tables that lost some."""
     if not choice.changes:
         return Brought(known, choice)
-    staged = replace(plan, tables=tuple(_staged(change, known) for change in choice.changes), domains=())
+    span = known.position.window(snapshot.position)
+    staged = replace(plan, tables=tuple(_staged(change, span) for change in choice.changes), domains=())
     with naming_triggers(run):
         dropping.drop_leftovers(run.holder, run.job.schema, patient=False)
         build_staging(run.holder, run.job, staged)
@@ -406,12 +406,12 @@ def _refresh_views(run: Run, connection: Connection, plan: Plan, changed: Collec
     return warnings
 
 
-def _staged(change: Change, known: State) -> TablePlan:
+def _staged(change: Change, span: tuple[int, int]) -> TablePlan:
     """Return how the rows of a change are read: those in the window, or all."""
     if change.whole:
         return change.table
     counted = change.counted
-    return replace(change.table, condition=reading.window(known.position.lower, counted.first, counted.last))
+    return replace(change.table, condition=reading.window(span, counted.first, counted.last))
 
 
 def _keys_only(change: Change) -> TablePlan:

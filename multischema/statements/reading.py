@@ -36,26 +36,27 @@ def counting(table: TablePlan, schema: str) -> sql.Composed:
     return sql.SQL("SELECT count(*) AS rows FROM {}").format(_rows(table, schema))
 
 
-def counting_since(table: TablePlan, schema: str, since: int, *, places: bool) -> sql.Composed:
+def counting_since(table: TablePlan, schema: str, span: tuple[int, int], *, places: bool) -> sql.Composed:
     """Return the SELECT that counts the rows of a table, and finds those in the window of a refresh: how many, and where.
 
     Nothing is said of their `places` if these are not to be read.
     """
     place = "({}(ctid) FILTER (WHERE {}))::text" if places else "NULL::text"
-    first, last = (sql.SQL(place).format(sql.SQL(name), window(since)) for name in ("min", "max"))
+    first, last = (sql.SQL(place).format(sql.SQL(name), window(span)) for name in ("min", "max"))
     return sql.SQL("SELECT count(*) AS rows, count(*) FILTER (WHERE {}) AS window, {} AS first, {} AS last FROM {}").format(
-        window(since), first, last, _rows(table, schema)
+        window(span), first, last, _rows(table, schema)
     )
 
 
-def window(since: int, first: str | None = None, last: str | None = None) -> sql.Composed:
-    """Return the condition of the rows that transaction `since` (64 bits) or one that began after it wrote.
+def window(span: tuple[int, int], first: str | None = None, last: str | None = None) -> sql.Composed:
+    """Return the condition of the rows that a `span` of transactions (64 bits) wrote: from one on, before another.
 
-    Rows show 32 bits of the number. age() gives their distance from the next transaction: exact up to half of them, and
-    a frozen row that is older may be taken for a newer one, which does no harm: it is brought again. `first` and `last` are
-    places of rows between which all of them are: servers since 14 read no others then.
+    Rows show 32 bits of the number. age() gives their distance from the next transaction, modulo that: those of older rows
+    come to lie ahead of it, and any of them may be next. So the span has two ends, although no row that is seen is newer.
+    `first` and `last` are places of rows between which all of them are: servers since 14 read no others then.
     """
-    found = sql.SQL("age(xmin) <= (SELECT age({}::xid))").format(sql.Literal(str(since % 2**32)))
+    since, until = (sql.Literal(str(number % 2**32)) for number in span)
+    found = sql.SQL("age(xmin) <= (SELECT age({}::xid)) AND age(xmin) > (SELECT age({}::xid))").format(since, until)
     if first is None or last is None:
         return found
     return sql.SQL("{} AND ctid BETWEEN {}::tid AND {}::tid").format(found, sql.Literal(first), sql.Literal(last))
