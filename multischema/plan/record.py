@@ -109,5 +109,15 @@ def warnings(before: Record | None, plan: Plan) -> list[str]:
     ]
 
 
+def newly_masked(before: Record | None, plan: Plan) -> list[str]:
+    """Return the masked columns that the last run published as they were."""
+    return sorted(
+        f"{table.name}.{column.name}"
+        for table in plan.copied
+        for column in table.masked
+        if before and table.name in before.copied and column.name not in before.masked(table.name)
+    )
+
+
 def _comment(record: Record) -> str:
     return _MARK + json.dumps(asdict(record), ensure_ascii=False)

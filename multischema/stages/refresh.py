@@ -39,6 +39,7 @@ from multischema.stages.run import (
 )
 from multischema.stages.verify import verify_table
 from multischema.statements import building, reading, refreshing, signatures
+from multischema.words import some
 
 _MUCH = 0.3  # of a table's rows: what changed more is analyzed at once, the rest when autovacuum sees fit
 
@@ -102,6 +103,9 @@ def recall(run: Run, plan: Plan) -> State | str:
         doubt = refresh.doubts(known, _signatures(run, plan, connection), plan, published, now, run.job.full_every)
         if doubt:
             return doubt
+        before = record.read(read_target(connection, run.job.schema, run.job.reader).published_comment)
+        if bared := record.newly_masked(before, plan):
+            return f"masked since the last run: {some(bared)}; rows, statistics and views of before must go"
         unreadable = verify_readable(connection, run.job.schema, run.job.reader, granted=True)
         return f"the reader can't read what is published ({unreadable[0]})" if unreadable else known
 
