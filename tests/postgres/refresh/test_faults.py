@@ -1,0 +1,146 @@
+"""Faults in each step of a refresh: what is published, remembered and granted stays, and the next run needs no help."""
+
+import re
+import signal
+from dataclasses import dataclass
+
+import pytest
+
+from multischema.errors import ConnectionLost
+from multischema.pipeline import Published
+from tests.conftest import Place
+from tests.support import ledger
+from tests.support.gates import PATIENCE, eventually
+from tests.support.processes import process
+from tests.support.runs import Running, behind_proxy, no_sessions
+
+BOARD = """
+CREATE MATERIALIZED VIEW board.sums AS SELECT account_id, sum(amount) FROM shop.entries GROUP BY 1;
+CREATE UNIQUE INDEX ON board.sums (account_id);
+"""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a refresh: what the run has sent to a server; whether what it brought is published then."""
+
+    step: str
+    side: str
+    sent: bytes
+    published: bool = False
+
+    def __str__(self) -> str:
+        return self.step
+
+
+MOMENTS = [
+    Moment("comparing", "origin", rb"AS window"),
+    Moment("counting what is published", "target", rb"count\(\*\) AS rows FROM .shop"),
+    Moment("making tables for the window", "target", rb"CREATE TABLE"),
+    Moment("sending the window", "origin", rb"COPY \(SELECT .*xmin"),
+    Moment("receiving the window", "target", rb"COPY .etl_staging_shop"),
+    Moment("comparing keys", "target", rb"AS old JOIN"),
+    Moment("making tables for keys", "target", rb"AS old JOIN.*CREATE TABLE"),
+    Moment("sending keys", "origin", rb"COPY \(SELECT .id. FROM"),
+    Moment("receiving keys", "target", rb"AS old JOIN.*COPY .etl_staging_shop"),
+    Moment("comparing the catalog", "origin", rb"COPY.*relfilenode"),
+    Moment("verifying", "target", rb"count\(\*\) FILTER"),
+    Moment("deleting what is replaced", "target", rb"DELETE FROM [^;]* USING"),
+    Moment("deleting what is gone", "target", rb"WHERE NOT EXISTS \(SELECT FROM .etl_staging_shop"),
+    Moment("inserting", "target", rb"INSERT INTO .shop"),
+    Moment("counting", "target", rb"INSERT INTO .shop.*count\(\*\) AS rows FROM .shop"),
+    Moment("refreshing a view", "target", rb"REFRESH MATERIALIZED VIEW"),
+    Moment("recording", "target", rb"INSERT INTO etl_state"),
+    Moment("committing", "target", rb"INSERT INTO etl_state.*COMMIT", published=True),
+    Moment("dropping", "target", rb"DROP TABLE", published=True),
+]
+(PUBLISHING,) = (moment for moment in MOMENTS if moment.step == "deleting what is replaced")
+QUICK = ("sending keys", "recording")
+AT_ALL = [moment if moment.step in QUICK else pytest.param(moment, marks=pytest.mark.slow) for moment in MOMENTS]
+
+
+def prepared(place: Place) -> Place:
+    """Publish the ledger, have an analyst build on it, and change it."""
+    ledger.publish(place)
+    ledger.analyst(place)
+    ledger.build(place, BOARD)
+    ledger.change(place)
+    return place
+
+
+class Watched:
+    """What a place has before a fault, to be compared with what it has after it."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.rows, self.standing = ledger.rows(place), ledger.standing(place)
+
+    def is_as_it_was(self) -> bool:
+        """Tell whether nothing of it changed."""
+        return (ledger.rows(self.place), ledger.standing(self.place)) == (self.rows, self.standing)
+
+    def after(self, moment: Moment) -> None:
+        """See that all of it is as it was, or all of it the new one, as the moment wants it."""
+        if moment.published:
+            eventually(lambda: ledger.rows(self.place) != self.rows, "the new rows")
+            assert ledger.standing(self.place)[:-1] == self.standing[:-1]
+            assert ledger.standing(self.place)[-1] != self.standing[-1]
+        else:
+            assert self.is_as_it_was()
+        ((balance, amount),) = self.place.read(ledger.SUMS)
+        assert balance == amount
+
+
+def next_run(place: Place, line: str = "") -> None:
+    """See that the next run refreshes, or finds nothing to do, is right, and cleans all that the last one left."""
+    done = ledger.refresh(place)
+    assert re.match(line or "refresh: |nothing changed", done.choice.line()), done.choice.line()
+    assert done.warnings == ()
+    assert place.read("SELECT sum(sum) FROM board.sums", as_="superuser") == place.read(
+        "SELECT sum(amount) FROM shop.entries"
+    )
+
+
+@pytest.mark.parametrize("moment", AT_ALL, ids=str)
+def test_a_refresh_killed_in_any_step_leaves_all_as_it_was_and_the_next_run_needs_no_help(
+    moment: Moment, place: Place
+) -> None:
+    watched = Watched(prepared(place))
+    with behind_proxy(place, moment.side) as (proxy, databases):
+        proxy.stall_at_request(moment.sent)
+        with process(place, ledger.RULES, *databases, refresh="auto") as running:
+            assert proxy.stalled.wait(PATIENCE), f"never: {moment}"
+            running.kill()
+            assert running.wait(PATIENCE) == -signal.SIGKILL
+        proxy.cut()
+    no_sessions(place)
+    watched.after(moment)
+    next_run(place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS, ids=str)
+def test_a_refresh_that_loses_its_connections_in_any_step_tries_again_or_leaves_all_as_it_was(
+    moment: Moment, place: Place
+) -> None:
+    watched = Watched(prepared(place))
+    with behind_proxy(place, moment.side) as (proxy, databases):
+        proxy.stall_at_request(moment.sent)
+        run = Running(place, *databases, text=ledger.RULES, refresh="auto")
+        assert proxy.stalled.wait(PATIENCE), f"never: {moment}"
+        proxy.cut()
+        proxy.go_on()
+        result = run.ended()
+    no_sessions(place)
+    if isinstance(result, Published):
+        # what was lost was another session than the one with the lock, before anything was published
+        assert moment.side == "origin" or moment in MOMENTS[: MOMENTS.index(PUBLISHING)]
+        assert result.choice.line().startswith("refresh: ")
+        assert not watched.is_as_it_was()
+    else:
+        assert isinstance(result, ConnectionLost), result
+        assert re.match(r"target: ", str(result)), result
+        assert ("may be the new one already" in str(result)) == (moment.step == "committing")
+        watched.after(moment)
+        assert place.schemas() - ledger.others(place) == {"shop"}
+    next_run(place)
