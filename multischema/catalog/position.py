@@ -43,7 +43,7 @@ class Position:
         return self.xmin
 
     def window(self, later: "Position") -> tuple[int, int]:
-        """Return the first transaction whose rows this snapshot may lack and a later one have, and the one after the last."""
+        """Return the transactions whose rows only a later snapshot may have: the first, and the one after the last."""
         return self.lower, later.xmax
 
     def is_still(self, later: "Position") -> bool:

@@ -223,22 +223,28 @@ def ownership_problems(server: Server, facts: Target, app: str, schema: str, *, 
 
 
 def hidden_problems(
-    schema: str, tables: Sequence[MadeTable], triggers: Sequence[EventTrigger], reader: str, *, granted: bool
+    schema: str,
+    tables: Sequence[MadeTable],
+    triggers: Sequence[EventTrigger],
+    reader: str,
+    *,
+    granted: bool,
+    since: str = " as soon as it is made",
 ) -> list[str]:
     """Return a line for each table that somebody made unreadable, or took from the ETL.
 
-    Missing rights only count once they are `granted`.
+    Missing rights only count once they are `granted`. `since` says when that is so.
     """
     cause = _cause(triggers)
     lines = []
     for row in tables:
         table = f"table {schema}.{row.name}"
         if row.other_owner:
-            lines.append(f"target: {table} belongs to role {row.other_owner} as soon as it is made{cause}")
+            lines.append(f"target: {table} belongs to role {row.other_owner}{since}{cause}")
         elif row.guest:
-            lines.append(f"target: {row.guest} is on {table} as soon as it is made, and could copy or alter its rows{cause}")
+            lines.append(f"target: {row.guest} is on {table}{since}, and could copy or alter its rows{cause}")
         elif row.row_security:
-            lines.append(f"target: row security is on for {table} as soon as it is made, and hides its rows{cause}")
+            lines.append(f"target: row security is on for {table}{since}, and hides its rows{cause}")
         elif granted and row.refused:
             lines.append(f"target: the reader {reader} may not SELECT {table}, though the run granted it{cause}")
     return lines

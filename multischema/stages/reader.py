@@ -29,10 +29,19 @@ def verify_unexposed(connection: Connection, job: Job, spared: Collection[str] =
 
 
 def verify_readable(
-    connection: Connection, schema: str, reader: str, tables: Sequence[str] | None = None, *, granted: bool
+    connection: Connection,
+    schema: str,
+    reader: str,
+    tables: Sequence[str] | None = None,
+    *,
+    granted: bool,
+    since: str = " as soon as it is made",
 ) -> list[str]:
-    """Return what would keep the reader from reading a schema's tables whole; its rights count once `granted`."""
+    """Return what would keep the reader from reading a schema's tables whole; its rights count once `granted`.
+
+    `since` says in each line when that is so.
+    """
     with translated("target", f"reading what became of the tables of schema {schema}"):
         found = ask(connection, MadeTable, "hidden_tables", schema=schema, reader=reader, tables=tables)
         triggers = ask(connection, EventTrigger, "event_triggers")
-    return hidden_problems(schema, found, triggers, reader, granted=granted)
+    return hidden_problems(schema, found, triggers, reader, granted=granted, since=since)

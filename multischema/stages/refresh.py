@@ -103,11 +103,9 @@ def recall(run: Run, plan: Plan) -> State | str:
         doubt = refresh.doubts(known, _signatures(run, plan, connection), plan, published, now, run.job.full_every)
         if doubt:
             return doubt
-        before = record.read(read_target(connection, run.job.schema, run.job.reader).published_comment)
-        if bared := record.newly_masked(before, plan):
+        if bared := record.newly_masked(record.read(facts.published_comment), plan):
             return f"masked since the last run: {some(bared)}; rows, statistics and views of before must go"
-        unreadable = verify_readable(connection, run.job.schema, run.job.reader, granted=True)
-        return f"the reader can't read what is published ({unreadable[0]})" if unreadable else known
+        return _changed_by_others(run, connection) or known
 
 
 def bring(
@@ -330,8 +328,12 @@ def _publish(run: Run, connection: Connection, plan: Plan, brought: Brought) -> 
     connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
     if exposed := verify_rights(connection, run.job):
         raise VerifyError(*exposed)
+    if names := [change.table.name for change in brought.choice.changes]:
+        connection.execute(refreshing.hold(schema, names))
     published = state.published_tables(connection, schema)
     _refuse_replaced(brought.known, published)
+    if changed := _changed_by_others(run, connection):  # before a statement of ours could call a trigger of theirs
+        raise NotRefreshed(changed)
     rows = {}
     for change in brought.choice.changes:
         name = change.table.name
@@ -366,6 +368,12 @@ def _delete(connection: Connection, schema: str, staging: str, change: Change, b
     if name in brought.gone:
         went += connection.execute(refreshing.delete_gone(schema, brought.keys, name, change.key)).rowcount
     return went
+
+
+def _changed_by_others(run: Run, connection: Connection) -> str | None:
+    """Return what others did to published tables that keeps the reader off, or that our statements would call; else None."""
+    changed = verify_readable(connection, run.job.schema, run.job.reader, granted=True, since="")
+    return changed[0].removeprefix("target: ") if changed else None
 
 
 def _refuse_replaced(known: State, published: Sequence[PublishedTable]) -> None:

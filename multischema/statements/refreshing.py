@@ -7,35 +7,42 @@ from psycopg import sql
 from multischema.plan.tables import TablePlan
 
 
+def hold(schema: str, tables: Sequence[str]) -> sql.Composed:
+    """Return the LOCK after which nobody can put a trigger, a rule or row security on published tables; readers may read."""
+    return sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(
+        sql.SQL(", ").join(sql.SQL("ONLY {}").format(sql.Identifier(schema, table)) for table in tables)
+    )
+
+
 def count_published(schema: str, table: str) -> sql.Composed:
     """Return the SELECT that counts the rows of a published table."""
-    return sql.SQL("SELECT count(*) AS rows FROM {}").format(sql.Identifier(schema, table))
+    return sql.SQL("SELECT count(*) AS rows FROM ONLY {}").format(sql.Identifier(schema, table))
 
 
 def count_replaced(schema: str, staging: str, table: str, key: Sequence[str]) -> sql.Composed:
     """Return the SELECT that counts the published rows whose keys came in."""
-    return sql.SQL("SELECT count(*) AS rows FROM {} AS old JOIN {} AS new ON {}").format(
+    return sql.SQL("SELECT count(*) AS rows FROM ONLY {} AS old JOIN {} AS new ON {}").format(
         sql.Identifier(schema, table), sql.Identifier(staging, table), _same(key)
     )
 
 
 def delete_replaced(schema: str, staging: str, table: str, key: Sequence[str]) -> sql.Composed:
     """Return the DELETE of the published rows whose keys came in."""
-    return sql.SQL("DELETE FROM {} AS old USING {} AS new WHERE {}").format(
+    return sql.SQL("DELETE FROM ONLY {} AS old USING {} AS new WHERE {}").format(
         sql.Identifier(schema, table), sql.Identifier(staging, table), _same(key)
     )
 
 
 def delete_gone(schema: str, keys: str, table: str, key: Sequence[str]) -> sql.Composed:
     """Return the DELETE of the published rows whose keys the origin has no more; schema `keys` has all that it has."""
-    return sql.SQL("DELETE FROM {} AS old WHERE NOT EXISTS (SELECT FROM {} AS new WHERE {})").format(
+    return sql.SQL("DELETE FROM ONLY {} AS old WHERE NOT EXISTS (SELECT FROM {} AS new WHERE {})").format(
         sql.Identifier(schema, table), sql.Identifier(keys, table), _same(key)
     )
 
 
 def delete_all(schema: str, table: str) -> sql.Composed:
     """Return the DELETE of all rows of a published table: TRUNCATE would lock its readers out."""
-    return sql.SQL("DELETE FROM {}").format(sql.Identifier(schema, table))
+    return sql.SQL("DELETE FROM ONLY {}").format(sql.Identifier(schema, table))
 
 
 def insert(schema: str, staging: str, table: TablePlan) -> sql.Composed:
