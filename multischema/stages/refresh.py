@@ -41,6 +41,9 @@ from multischema.stages.verify import verify_table
 from multischema.statements import building, reading, refreshing, signatures
 from multischema.words import some
 
+# Classes of SQLSTATE that mean that the published tables, with what others put on them, do not take what came in (a missing
+# feature, limits, data, integrity, rights, an object's state, errors of theirs); on others (disk, connection) the run fails.
+_REFUSING = ("0A", "21", "22", "23", "2B", "42", "44", "54", "55", "P0")
 _MUCH = 0.3  # of a table's rows: what changed more is analyzed at once, the rest when autovacuum sees fit
 
 
@@ -173,8 +176,11 @@ def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
                 with connection.transaction():
                     rows, warnings = _publish(run, connection, plan, brought)
                     is_commit = True
-            except errors.IntegrityError as error:
-                raise NotRefreshed(f"the published keys refused what came in: {describe(error)}") from None
+            except psycopg.Error as error:
+                if (error.sqlstate or "")[:2] not in _REFUSING or isinstance(error, errors.LockNotAvailable):
+                    raise
+                refusing = f" ({named} of {error.diag.table_name})" if (named := error.diag.constraint_name) else ""
+                raise NotRefreshed(f"the target refused what came in: {describe(error)}{refusing}") from None
     except ConnectionLost as lost:
         if not is_commit:
             raise

@@ -1,5 +1,7 @@
 """What others have on published tables stays as it is in a refresh, and nothing of theirs runs with the ETL's rights."""
 
+import re
+
 import psycopg
 import pytest
 
@@ -200,3 +202,27 @@ def test_nothing_that_others_put_on_a_table_runs_in_a_refresh(guest: str, when: 
         assert place.read(ledger.SUMS, as_="superuser") == [(3000, 3000)]
     if guest == "a foreign key":
         assert place.read("SELECT count(*) FROM board.notes", as_="superuser") == [(1000,)]
+
+
+REFUSING = {
+    "a unique index": "CREATE UNIQUE INDEX mine ON shop.accounts (balance) WHERE balance > 3",
+    "an index of an expression": "CREATE INDEX mine ON shop.entries ((1 / (amount - 7)))",
+    "a check": "ALTER TABLE shop.entries ADD CONSTRAINT mine CHECK (amount < 7)",
+    "a function that raises": "CREATE FUNCTION public.raises(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN "
+    "IF $1 = 7 THEN RAISE 'no'; END IF; RETURN 1; END $$; CREATE INDEX mine ON shop.entries (public.raises(amount))",
+    "a publication": "ALTER TABLE shop.entries REPLICA IDENTITY NOTHING; CREATE PUBLICATION mine FOR TABLE shop.entries",
+}
+
+
+@pytest.mark.parametrize("refusing", REFUSING)
+def test_what_others_put_on_a_table_and_refuses_the_new_rows_makes_the_run_full_and_is_told(
+    refusing: str, place: Place
+) -> None:
+    ledger.publish(place)
+    place.in_target(REFUSING[refusing], superuser=True)
+    ledger.change(place)
+    done = place.run(ledger.RULES, refresh="auto")
+    assert done.choice.line().startswith("full: the target refused what came in: "), done.choice.line()
+    if refusing in ("a unique index", "a check"):
+        assert re.search(r" \(mine of (accounts|entries)\)$", done.choice.line())
+    ledger.as_a_full_run_would(place)
