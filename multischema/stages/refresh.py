@@ -359,7 +359,9 @@ def _publish(run: Run, connection: Connection, plan: Plan, brought: Brought) -> 
     its = _signatures(run, plan, connection)
     known = None
     if brought.seen:
-        tables = of_tables(plan, its, brought.seen.fingerprints, brought.seen.rows, published)
+        # of its parts, those that a run built: what others make on a table is theirs to drop again
+        built = [replace(row, parts=brought.known.tables[row.name].parts) for row in published if row.name in plan.columns]
+        tables = of_tables(plan, its, brought.seen.fingerprints, brought.seen.rows, built)
         known = replace(brought.known, job=its.job, position=brought.seen.position, tables=tables)
     state.keep(connection, schema, known)
     return rows, warnings

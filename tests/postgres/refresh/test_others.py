@@ -138,6 +138,16 @@ def test_a_materialized_view_whose_readers_would_wait_makes_the_run_full_and_say
     assert place.read("SELECT * FROM board.sums", as_="superuser") == place.read("SELECT sum(amount) FROM shop.entries")
 
 
+def test_an_index_that_others_made_and_dropped_again_is_no_matter(place: Place) -> None:
+    ledger.publish(place)
+    place.in_target("CREATE INDEX of_analyst ON shop.entries (amount)", superuser=True)
+    ledger.change(place)
+    assert place.run(ledger.RULES, refresh="auto").choice.line().startswith("refresh: ")
+    place.in_target("DROP INDEX shop.of_analyst", superuser=True)
+    ledger.change(place, 2)
+    assert ledger.refresh(place).choice.line().startswith("refresh: ")
+
+
 # Whoever may put a trigger on a published table would have its function run with the ETL's rights.
 
 FIRED = """
