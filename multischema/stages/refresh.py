@@ -350,12 +350,13 @@ def _publish(run: Run, connection: Connection, plan: Plan, brought: Brought) -> 
             raise NotRefreshed(f"table {name} would hold {found:,} rows, and the origin has {change.counted.rows:,}")
         rows[name] = (came, went)
     warnings = _refresh_views(run, connection, plan, rows.keys())
-    if unreadable := verify_readable(connection, schema, run.job.reader, granted=True):
-        raise VerifyError(*unreadable)
     before = read_target(connection, schema, run.job.reader).published_comment
     comment = record.written(plan, run.job.app, record.read(before))
     if comment != before:
         connection.execute(building.comment_on_schema(schema, comment))
+    # after the last statement that an event trigger could answer
+    if unreadable := verify_readable(connection, schema, run.job.reader, granted=True):
+        raise VerifyError(*unreadable)
     its = _signatures(run, plan, connection)
     known = None
     if brought.seen:
@@ -403,7 +404,11 @@ def _refresh_views(run: Run, connection: Connection, plan: Plan, changed: Collec
         if any(table in changed for table, _ in view.needs) or stale.intersection(view.stands_on):
             stale.add(view.oid)
     found = {row.oid: row for row in ask(connection, MaterializedView, "materialized_views", views=sorted(stale))}
-    warnings = []
+    warnings = [
+        f"{row.title} of role {row.owner} may show rows of before: have it stand in a schema of its own"
+        for row in standing.strangers
+        if changed and row.place == "in" and row.kind == "materialized view"
+    ]
     for view in standing.dependants:
         row = found.get(view.oid)
         if not row:

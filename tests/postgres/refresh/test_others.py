@@ -236,3 +236,84 @@ def test_what_others_put_on_a_table_and_refuses_the_new_rows_makes_the_run_full_
     if refusing in ("a unique index", "a check"):
         assert re.search(r" \(mine of (accounts|entries)\)$", done.choice.line())
     ledger.as_a_full_run_would(place)
+
+
+def test_a_materialized_view_in_the_published_schema_is_told_when_its_rows_are_of_before(place: Place) -> None:
+    ledger.publish(place)
+    place.in_target("CREATE MATERIALIZED VIEW shop.sums AS SELECT sum(amount) FROM shop.entries", superuser=True)
+    ledger.change(place)
+    done = place.run(ledger.RULES, refresh="auto")
+    assert done.choice.line().startswith("refresh: ")
+    assert done.warnings == (
+        "materialized view shop.sums of role postgres may show rows of before: have it stand in a schema of its own",
+    )
+
+
+# Event triggers of the target: they are named, or what they did is seen before readers are.
+
+EVENTS = {
+    "raises as tables are made": (
+        "CREATE TABLE",
+        "RAISE EXCEPTION 'ask first'",
+        "event trigger house_rule of the target raised it: make it leave the ETL's role or schemas alone",
+    ),
+    "raises as a view is refreshed": (
+        "REFRESH MATERIALIZED VIEW",
+        "RAISE EXCEPTION 'ask first'",
+        "materialized view board.sums",
+    ),
+    "hides new tables": (
+        "CREATE TABLE",
+        "FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' LOOP "
+        "EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', made.object_identity); END LOOP",
+        "row security is on for table",
+    ),
+    "hides a published table as a view is refreshed": (
+        "REFRESH MATERIALIZED VIEW",
+        "ALTER TABLE shop.quiet ENABLE ROW LEVEL SECURITY",
+        "row security is on for table shop.quiet",
+    ),
+    "hides a published table as a schema gets its comment": (
+        "COMMENT",
+        "IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity = 'shop') THEN "
+        "ALTER TABLE shop.quiet ENABLE ROW LEVEL SECURITY; END IF",
+        "row security is on for table shop.quiet",
+    ),
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_an_event_trigger_neither_hides_what_a_refresh_publishes_nor_fails_it_in_silence(event: str, place: Place) -> None:
+    ledger.publish(place)
+    ledger.analyst(place)
+    ledger.build(
+        place,
+        "CREATE MATERIALIZED VIEW board.sums AS SELECT account_id, sum(amount) FROM shop.entries GROUP BY 1;"
+        "CREATE UNIQUE INDEX ON board.sums (account_id)",
+    )
+    ledger.change(place)
+    if "comment" in event:  # the run writes its record again where it is another one
+        place.in_target("COMMENT ON SCHEMA shop IS '" + commented(place) + " '", superuser=True)
+    tag, body, found = EVENTS[event]
+    place.in_target(
+        f"""
+        CREATE SCHEMA ops;
+        CREATE FUNCTION ops.rule() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS
+        $body$ DECLARE made record; BEGIN {body}; END $body$;
+        CREATE EVENT TRIGGER house_rule ON ddl_command_end WHEN TAG IN ('{tag}') EXECUTE FUNCTION ops.rule();
+        """,
+        superuser=True,
+    )
+    before = ledger.rows(place), ledger.standing(place)
+    result = Running(place, text=ledger.RULES, refresh="auto").ended()
+    place.in_target("DROP EVENT TRIGGER house_rule", superuser=True)
+    assert isinstance(result, EtlError), result.choice.line()
+    assert found in str(result)
+    assert (ledger.rows(place), ledger.standing(place)) == before
+    assert ledger.refresh(place).choice.line().startswith("refresh: ")
+
+
+def commented(place: Place) -> str:
+    """Return the record of the published schema."""
+    ((comment,),) = place.read("SELECT obj_description('shop'::regnamespace)", as_="etl")
+    return str(comment)
