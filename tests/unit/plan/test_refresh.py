@@ -54,7 +54,9 @@ def published(plan: Plan) -> list[PublishedTable]:
 def recorded(plan: Plan | None = None) -> State:
     """Return what a run of the plan would record."""
     plan = plan or planned()
-    tables = state.of_tables(plan, signed(plan), plan.catalog.fingerprints, {"users": 60}, published(plan))
+    tables = state.of_tables(
+        plan, signed(plan), plan.catalog.fingerprints, dict.fromkeys(("users", "visits", "words"), 100), published(plan)
+    )
     return State(signed(plan).job, BEFORE, NOW - timedelta(days=1), "asked for", tables)
 
 
