@@ -23,8 +23,10 @@ from multischema.stages.run import (
     Run,
     naming_triggers,
     new_run_id,
+    publishing,
 )
-from multischema.statements import building, dependants, grants, publishing
+from multischema.statements import building, dependants, grants
+from multischema.statements import publishing as statements
 from multischema.statements.dependants import Definition, Dependant
 from multischema.statements.grants import Grant
 from multischema.words import some
@@ -80,21 +82,14 @@ def swap(connection: Connection, job: Job, plan: Plan, also: Callable[[Connectio
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
-        is_commit = False
         try:
-            with translated("target", f"publishing schema {job.schema}"), connection.transaction():
+            with publishing(connection, job.schema, "publishing"):
                 publication = _publish(connection, job, plan.columns)
                 also(connection)
-                is_commit = True
             return publication
         except _InUse as in_use:
             if time.monotonic() >= deadline:
                 raise DatabaseError(f"{in_use}{_readers(connection, in_use)}") from None
-        except ConnectionLost as lost:
-            if not is_commit:
-                raise
-            # no answer to COMMIT: we can't know whether the server did it
-            raise ConnectionLost(f"{lost}; schema {job.schema} is whole, and may be the new one already") from None
         time.sleep(_PAUSE)
 
 
@@ -127,7 +122,7 @@ def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[
     if was_adopted:  # so that it can be dropped
         tables = published_columns(connection, job.schema)
         connection.execute(building.comment_on_schema(job.schema, record.adopting(tables, job.app)))
-    for statement in publishing.publish(job.staging, job.schema, old, job.reader, grantees):
+    for statement in statements.publish(job.staging, job.schema, old, job.reader, grantees):
         connection.execute(statement)
     present = ask(connection, Privilege, "privileges", schema=job.schema, relation=None)
     wanted, ended = grants.to_tables(to_tables, present, columns, to_future, job.reader)

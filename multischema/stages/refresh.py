@@ -34,6 +34,7 @@ from multischema.stages.run import (
     in_parallel,
     naming_triggers,
     new_run_id,
+    publishing,
     refuse_changes,
     refuse_origin_as_target,
 )
@@ -168,24 +169,16 @@ def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
 
     if problems := [line for lines in in_parallel(run, look, brought.choice.changes) for line in lines]:
         raise VerifyError(*problems)
-    is_commit = False
     connection = run.holder
-    try:
-        with naming_triggers(run), translated("target", f"refreshing schema {run.job.schema}"):
-            try:
-                with connection.transaction():
-                    rows, warnings = _publish(run, connection, plan, brought)
-                    is_commit = True
-            except psycopg.Error as error:
-                if (error.sqlstate or "")[:2] not in _REFUSING or isinstance(error, errors.LockNotAvailable):
-                    raise
-                refusing = f" ({named} of {error.diag.table_name})" if (named := error.diag.constraint_name) else ""
-                raise NotRefreshed(f"the target refused what came in: {describe(error)}{refusing}") from None
-    except ConnectionLost as lost:
-        if not is_commit:
-            raise
-        # no answer to COMMIT: we can't know whether the server did it
-        raise ConnectionLost(f"{lost}; schema {run.job.schema} is whole, and may be the new one already") from None
+    with naming_triggers(run), publishing(connection, run.job.schema, "refreshing"):
+        try:
+            rows, warnings = _publish(run, connection, plan, brought)
+            connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what it refuses, it refuses here, not in the commit
+        except psycopg.Error as error:
+            if (error.sqlstate or "")[:2] not in _REFUSING or isinstance(error, errors.LockNotAvailable):
+                raise
+            refusing = f" ({named} of {error.diag.table_name})" if (named := error.diag.constraint_name) else ""
+            raise NotRefreshed(f"the target refused what came in: {describe(error)}{refusing}") from None
     much = [
         change.table.name
         for change in brought.choice.changes

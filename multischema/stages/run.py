@@ -171,6 +171,21 @@ def in_parallel(run: Run, work: Callable[[Item], Result], items: Sequence[Item])
 
 
 @contextmanager
+def publishing(connection: Connection, schema: str, doing: str) -> Iterator[None]:
+    """Run the publishing transaction of a schema; say so where nobody can know whether the server committed it."""
+    is_commit = False
+    try:
+        with translated("target", f"{doing} schema {schema}"), connection.transaction():
+            yield
+            is_commit = True
+    except ConnectionLost as lost:
+        if not is_commit:
+            raise
+        # no answer to COMMIT: we can't know whether the server did it
+        raise ConnectionLost(f"{lost}; schema {schema} is whole, and may be the new one already") from None
+
+
+@contextmanager
 def held_snapshot(run: Run, source: Database, plan: Plan) -> Iterator[Snapshot]:
     """Hold a snapshot of the copied tables, on a session that says something every minute."""
     connection = run.sessions.open(source)
