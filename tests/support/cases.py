@@ -109,24 +109,27 @@ def runs() -> list[Any]:
     ]
 
 
-def seen(place: Place) -> list[str]:
-    r"""Return what the reader sees of the published schema.
+def seen(place: Place, *, ordered: bool = True) -> list[str]:
+    r"""Return what the reader sees of the published schema, its rows in the order in which they came or in one of their own.
 
     A line per table, with its number of rows; below it one per column, with its type, and its value in each row, `|` between
     rows, as COPY writes them (NULL is \N), in quotes where it is empty or has blanks around it; then constraints, indexes.
-    Comments, in JSON, stand under what they are about. Types that the schema holds come last.
+    Comments, in JSON, stand under what they are about. Types that the schema holds come last. Foreign keys are shown without
+    what keeps a server of this version from enforcing them.
     """
+    unforced = " NOT ENFORCED" if place.target_server.major >= 18 else " DEFERRABLE INITIALLY DEFERRED NOT VALID"
     lines = []
     with psycopg.connect(place.reader_url, autocommit=True, options=SETTINGS) as connection:
         for table, name, kind, comment in connection.execute(RELATIONS).fetchall():
             columns = connection.execute(COLUMNS, [table]).fetchall()
             rows = values(connection, name, [column for column, *_ in columns])
+            rows = rows if ordered else sorted(rows)
             lines += [f"{kind} {name}: {len(rows)} rows", *said("  ", comment)]
             for number, (_, definition, about) in enumerate(columns):
                 lines.append(f"  {definition}" + (": " if rows else "") + " | ".join(row[number] for row in rows))
                 lines += said("    ", about)
             keys = connection.execute(KEYS, {"table": table}).fetchall()
-            lines += sorted("  " + re.sub(r"\s*\n\s*", " ", line) for (line,) in keys)
+            lines += sorted("  " + re.sub(r"\s*\n\s*", " ", line).removesuffix(unforced) for (line,) in keys)
         lines += sorted(line for (line,) in connection.execute(TYPES).fetchall())
     return lines
 
