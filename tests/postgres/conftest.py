@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from multischema.plan import refresh
 from tests.conftest import PROGRAMS
 
 
@@ -16,3 +17,10 @@ def private(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("TMPDIR", str(directory))
     monkeypatch.setattr("tempfile.tempdir", None)
     return directory
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let any tables and windows be refreshed, however much they are of the bytes: only a doubt makes a run full."""
+    monkeypatch.setattr(refresh, "WHOLE_SHARE", 2.0)
+    monkeypatch.setattr(refresh, "WINDOW_SHARE", 2.0)

@@ -13,12 +13,10 @@ from collections.abc import Callable
 import pytest
 
 from multischema.errors import CheckError
-from multischema.plan import refresh as decisions
 from tests.conftest import Place
 from tests.support.cases import Case, runs, seen
 from tests.support.changes import change_rows
 
-MANY = 2.0  # of the bytes: more than any tables or windows have, so that nothing but a doubt makes a run full
 NO_REFRESHES = {
     "comments": "nothing changed in 0 rows",  # there is nothing to change
     # a row refers to nothing: its key is not enforced in the origin, and is in a target before 18
@@ -28,7 +26,7 @@ NO_REFRESHES = {
 
 @pytest.mark.parametrize(("case", "origin", "target"), runs())
 def test_the_reader_sees_what_the_case_expects_a_second_run_changes_nothing_and_a_refresh_is_a_full_run(
-    case: Case, origin: str, target: str, make_place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch
+    case: Case, origin: str, target: str, make_place: Callable[..., Place], tiny: None
 ) -> None:
     place = make_place(origin, target)
     for extension in case.extensions:
@@ -40,8 +38,6 @@ def test_the_reader_sees_what_the_case_expects_a_second_run_changes_nothing_and_
         warnings = [*published.plan.warnings, *published.indexed.warnings, *published.warnings]
         assert warnings == case.text("warnings.txt").splitlines()
     assert place.schemas() == {"shop"}
-    monkeypatch.setattr(decisions, "WHOLE_SHARE", MANY)
-    monkeypatch.setattr(decisions, "WINDOW_SHARE", MANY)
     change_rows(place)
     published = place.run(case.text("rules.yml"), origin_schema=case.origin_schema, refresh="auto")
     assert published.choice.line().startswith(NO_REFRESHES.get(case.directory.name, "refresh: "))

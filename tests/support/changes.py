@@ -30,13 +30,12 @@ _CHANGES: tuple[LiteralString, ...] = (
 )
 
 
-def change_rows(place: Place) -> int:
-    """Change some rows of each table of the origin in these ways; return how many rows were written.
+def change_rows(place: Place) -> None:
+    """Change some rows of each table of the origin in these ways.
 
     What the schema forbids is left out: a row stays that others refer to by a foreign key without an action, and one that a
     rule keeps.
     """
-    written = 0
     with psycopg.connect(place.origin_url, autocommit=True) as connection:
         for schema, name, partitioned, settable, columns in connection.execute(_TABLES).fetchall():
             table = sql.Identifier(schema, name)
@@ -48,5 +47,4 @@ def change_rows(place: Place) -> int:
                     all=sql.SQL(", ").join(map(sql.Identifier, columns)),
                 )
                 with suppress(errors.IntegrityError, errors.FeatureNotSupported):
-                    written += connection.execute(statement).rowcount
-    return written
+                    connection.execute(statement)

@@ -12,22 +12,11 @@ import pytest
 from demo.servers import Server
 from multischema.catalog.position import Position
 from multischema.errors import OriginChanged
-from multischema.plan import refresh as decisions
 from multischema.stages import refresh
 from tests.conftest import PAIRS, Place
 from tests.support.cases import seen
 
 COPY_ALL = refresh.copy_all
-MANY = 2.0  # of the bytes: more than any tables or windows have, so that nothing but a doubt makes a run full
-
-
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let tables of a few rows be refreshed, whatever changed."""
-    monkeypatch.setattr(decisions, "WHOLE_SHARE", MANY)
-    monkeypatch.setattr(decisions, "WINDOW_SHARE", MANY)
-
-
 USERS = """
 CREATE TABLE users (id int PRIMARY KEY, age int);
 INSERT INTO users SELECT n, n FROM generate_series(1, 200) AS n;
