@@ -141,10 +141,11 @@ def bring(
                 seen = Seen(snapshot.position, snapshot.fingerprints, choice.rows)
                 return replace(brought, seen=seen)
         except NotRefreshed as reason:
-            return Choice(full=str(reason))
+            return _given_up(run, reason)
         except SnapshotLost:
             if attempt == SNAPSHOTS:
                 raise
+            _build_elsewhere(run)
     raise AssertionError
 
 
@@ -156,7 +157,18 @@ def publish(run: Run, plan: Plan, brought: Brought) -> Refreshed | Choice:
     try:
         return _verify_and_publish(run, plan, brought)
     except NotRefreshed as reason:
-        return Choice(full=str(reason))
+        return _given_up(run, reason)
+
+
+def _given_up(run: Run, reason: NotRefreshed) -> Choice:
+    """Return the choice of a full run, which is to build elsewhere."""
+    _build_elsewhere(run)
+    return Choice(full=str(reason))
+
+
+def _build_elsewhere(run: Run) -> None:
+    """Have the run build under another name: what it has built may be in use, by a backup of the target, and stay."""
+    run.job = replace(run.job, names=new_run_id())
 
 
 def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:

@@ -2,9 +2,13 @@
 
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from multischema.errors import ConnectionLost
 from multischema.pipeline import Published
@@ -12,7 +16,7 @@ from tests.conftest import Place
 from tests.support import ledger
 from tests.support.gates import PATIENCE, eventually
 from tests.support.processes import process
-from tests.support.runs import Running, behind_proxy, no_sessions
+from tests.support.runs import Running, behind_proxy, no_sessions, session_of, terminate
 
 BOARD = """
 CREATE MATERIALIZED VIEW board.sums AS SELECT account_id, sum(amount) FROM shop.entries GROUP BY 1;
@@ -143,4 +147,39 @@ def test_a_refresh_that_loses_its_connections_in_any_step_tries_again_or_leaves_
         assert ("may be the new one already" in str(result)) == (moment.step == "committing")
         watched.after(moment)
         assert place.schemas() - ledger.others(place) == {"shop"}
+    next_run(place)
+
+
+@contextmanager
+def backup_of_the_target(place: Place) -> Iterator[None]:
+    """Have what a refresh has built by now be open in another session, as pg_dump opens all tables for as long as it runs."""
+    with psycopg.connect(place.target_server.url(place.name)) as connection:
+        for name in place.schemas() - {"shop", "board"}:
+            connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.Identifier(name, "accounts")))
+        yield
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ["is full", "takes another snapshot"])
+def test_a_refresh_that_begins_anew_does_not_stumble_over_what_it_built_and_others_have_open(
+    then: str, place: Place
+) -> None:
+    prepared(place)
+    if then == "is full":  # keys would refuse what comes in
+        place.in_target("CREATE UNIQUE INDEX ON shop.accounts (balance) WHERE balance > 3", superuser=True)
+    with behind_proxy(place, "target") as (proxy, databases):
+        proxy.stall_at_request(rb"AS old JOIN")
+        run = Running(place, *databases, text=ledger.RULES, refresh="auto", jobs=1)
+        assert proxy.stalled.wait(PATIENCE)
+        with backup_of_the_target(place):
+            if then == "takes another snapshot":
+                holder = session_of(place.origin_server, place.name, "state = 'idle in transaction'")
+                terminate(place.origin_server, place.name, holder)
+            proxy.go_on()
+            result = run.ended(2 * PATIENCE)
+    assert isinstance(result, Published), result
+    assert result.choice.line().startswith("full: the target refused" if then == "is full" else "refresh: ")
+    assert [re.sub("_[0-9a-f]{8}", "", warning).split(":")[0] for warning in result.warnings] == [
+        "schema etl_staging_shop stays"
+    ]
     next_run(place)
