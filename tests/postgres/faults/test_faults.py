@@ -4,14 +4,11 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -26,7 +23,8 @@ from multischema.postgres.database import Database
 from multischema.postgres.sessions import Sessions
 from multischema.stages import anonymize as anonymizing
 from multischema.stages.run import Run, export_snapshot
-from tests.conftest import PROGRAMS, TEMPORARY, Place
+from tests.conftest import PROGRAMS, Place
+from tests.support.disks import may_mount, small_disk
 from tests.support.gates import PATIENCE, eventually, gate_in_copy
 from tests.support.processes import process
 from tests.support.runs import (
@@ -440,27 +438,6 @@ def test_a_target_whose_disk_is_full_fails_the_run_in_one_clear_line(make_place:
 
 
 # A disk that is full, and a server at its limit of connections.
-
-
-@contextmanager
-def small_disk(megabytes: int) -> Iterator[Path]:
-    """Give a directory on a disk of its own, which the account of the servers may use."""
-    with tempfile.TemporaryDirectory(prefix="small-disk-", dir=TEMPORARY) as directory:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", directory], check=True)
-        try:
-            shutil.chown(directory, "nobody")
-            yield Path(directory)
-        finally:
-            subprocess.run(["umount", "--lazy", directory], check=True)
-
-
-def may_mount() -> bool:
-    """Tell whether a disk can be made here; where not, a limit on the size of files is all that the tests have of it."""
-    try:
-        with small_disk(1):
-            return True
-    except (subprocess.CalledProcessError, PermissionError, FileNotFoundError, LookupError):
-        return False
 
 
 FILLING = {

@@ -1,8 +1,9 @@
 """Faults in each step of a refresh: what is published, remembered and granted stays, and the next run needs no help."""
 
 import re
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,11 +11,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from multischema.errors import ConnectionLost
+from multischema.errors import ConnectionLost, DatabaseError
 from multischema.pipeline import Published
 from tests.conftest import Place
 from tests.support import ledger
-from tests.support.gates import PATIENCE, eventually
+from tests.support.disks import may_mount, small_disk
+from tests.support.gates import PATIENCE, eventually, gate_at
 from tests.support.processes import process
 from tests.support.runs import Running, behind_proxy, no_sessions, session_of, terminate
 
@@ -152,7 +154,7 @@ def test_a_refresh_that_loses_its_connections_in_any_step_tries_again_or_leaves_
 
 @contextmanager
 def backup_of_the_target(place: Place) -> Iterator[None]:
-    """Have what a refresh has built by now be open in another session, as pg_dump opens all tables for as long as it runs."""
+    """Have what a refresh has built by now be open in another session, as pg_dump opens all tables while it runs."""
     with psycopg.connect(place.target_server.url(place.name)) as connection:
         for name in place.schemas() - {"shop", "board"}:
             connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(sql.Identifier(name, "accounts")))
@@ -183,3 +185,99 @@ def test_a_refresh_that_begins_anew_does_not_stumble_over_what_it_built_and_othe
         "schema etl_staging_shop stays"
     ]
     next_run(place)
+
+
+GATES = ["CREATE TABLE", "REFRESH MATERIALIZED VIEW", "shop.accounts", "etl_state.published"]
+
+
+@contextmanager
+def at_gate(place: Place, where: str) -> Iterator[None]:
+    """Close a gate in statements of a command tag, or in those that write a table, and open it at the end."""
+    if "." in where:
+        with ledger.held(place, f"LOCK TABLE {where} IN SHARE MODE"):
+            yield
+    else:
+        with gate_at(place, where):
+            yield
+
+
+@pytest.mark.parametrize("where", [GATES[-1], *(pytest.param(gate, marks=pytest.mark.slow) for gate in GATES[:-1])])
+def test_ctrl_c_ends_a_refresh_at_once_and_leaves_all_as_it_was(where: str, place: Place) -> None:
+    watched = Watched(prepared(place))
+    with at_gate(place, where), process(place, ledger.RULES, refresh="auto") as running:
+        waiting = "SELECT FROM pg_stat_activity WHERE application_name LIKE 'multi-schema%' AND wait_event_type = 'Lock'"
+        eventually(lambda: place.read(f"SELECT EXISTS ({waiting})", as_="superuser") == [(True,)], "a run at the gate")
+        running.send_signal(signal.SIGINT)
+        # the gate is closed: only a statement that is cancelled comes to its end
+        assert running.wait(PATIENCE) == -signal.SIGINT
+        no_sessions(place)
+        assert watched.is_as_it_was()
+        assert place.schemas() - ledger.others(place) == {"shop"}
+    next_run(place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "moment",
+    [m for m in MOMENTS if m.step in ("sending the window", "receiving the window", "inserting", "committing")],
+    ids=str,
+)
+def test_a_server_that_crashes_amid_a_refresh_keeps_all_as_it_was(moment: Moment, make_place: Callable[..., Place]) -> None:
+    place = make_place(own="faults")
+    watched = Watched(prepared(place))
+    server = place.origin_server if moment.side == "origin" else place.target_server
+    with behind_proxy(place, moment.side) as (proxy, databases):
+        proxy.stall_at_request(moment.sent)
+        run = Running(place, *databases, text=ledger.RULES, refresh="auto")
+        assert proxy.stalled.wait(PATIENCE)
+        if moment.published:  # the server may be committing yet
+            eventually(lambda: not watched.is_as_it_was(), "it is published")
+        server.kill()
+        proxy.cut()
+        proxy.go_on()
+        server.start()
+        result = run.ended()
+    no_sessions(place)
+    if not isinstance(result, Published):
+        assert isinstance(result, ConnectionLost), result
+        watched.after(moment)
+    next_run(place, "full: the origin |refresh: |nothing changed" if moment.side == "origin" else "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["receiving the window", "inserting"] if may_mount() else [])
+def test_a_refresh_of_a_target_whose_disk_is_full_fails_in_a_line_and_leaves_all_as_it_was(step: str, place: Place) -> None:
+    with small_disk(64) as disk, psycopg.connect(place.target_server.url(), autocommit=True) as connection:
+        small = sql.Identifier(f"small_{place.number}")
+        connection.execute(sql.SQL("CREATE TABLESPACE {} LOCATION {}").format(small, sql.Literal(str(disk))))
+        connection.execute(sql.SQL("ALTER DATABASE {} SET TABLESPACE {}").format(sql.Identifier(place.name), small))
+        prepared(place)
+        # rows that are read as they are, and have no room on the pages that the published ones left
+        place.in_origin("UPDATE entries SET filling = repeat(md5(id::text), 60) WHERE id <= 300")
+        watched = Watched(place)
+        filler = disk / "filler"
+
+        def fill() -> None:
+            filler.write_bytes(bytes(shutil.disk_usage(disk).free - 128 * 1024))
+
+        if step == "receiving the window":
+            fill()
+            result = Running(place, text=ledger.RULES, refresh="auto").ended()
+        else:
+            with ledger.held(place, "LOCK TABLE shop.accounts IN SHARE MODE") as gate:
+                run = Running(place, text=ledger.RULES, refresh="auto")
+                ledger.waiting(place, "shop.accounts")
+                fill()
+                gate.close()
+                result = run.ended()
+        assert isinstance(result, DatabaseError), result
+        assert re.match(r"target: \S.* failed: .*(could not extend file|No space left on device)", str(result)), result
+        assert str(result).endswith("; free space on the server or enlarge its disk; the next run starts anew")
+        assert "\n" not in str(result)
+        filler.unlink()
+        no_sessions(place)
+        assert watched.is_as_it_was()
+        assert place.schemas() - ledger.others(place) == {"shop"}
+        next_run(place)
+        place.drop()
+        connection.execute(sql.SQL("DROP TABLESPACE {}").format(small))
