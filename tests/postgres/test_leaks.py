@@ -24,6 +24,7 @@ from multischema.stages.index import Indexed
 from multischema.stages.run import Run
 from tests.conftest import PASSWORD, PROGRAMS, Place
 from tests.support.gates import eventually, gate_at, have_rows_call
+from tests.support.ledger import held, waiting
 from tests.support.markers import Markers, found, rules
 from tests.support.proxy import proxied
 
@@ -149,6 +150,71 @@ def test_no_marker_of_a_personal_column_leaves_the_origin(
     assert f"etl_{place.number}".encode() in command_lines  # the server's own processes are among them
     assert b"CREATE TABLE" in said[1]
     assert found(forms_of_password(), [*said, *wires, origin_wire.sent, command_lines, *contents(empty_disk)]) == set()
+
+
+@pytest.mark.parametrize(("origin", "target"), PAIRS)
+def test_no_marker_of_a_personal_column_leaves_the_origin_in_a_refresh_and_no_row_that_did_not_change(
+    origin: str,
+    target: str,
+    start_server: Callable[..., Server],
+    make_place: Callable[..., Place],
+    caplog: pytest.LogCaptureFixture,
+    empty_disk: Path,
+) -> None:
+    own = f"leak-{target}"
+    start_server(target, own, SETTINGS)
+    place = make_place(origin, target, own)
+    old, new = Markers(), Markers()
+    place.in_origin(old.origin(virtual=origin == "18"))
+    rules_file = place.rules(rules())
+    untouched = {"mood", "plain_mood", "plain_full", "truncated", "other_schema", "view"}
+    personal = {name: forms for name, forms in new.found_by("personal").items() if name not in untouched}
+    controls = {name: forms for name, forms in new.found_by("plain").items() if name not in untouched}
+    before = old.found_by("personal")
+    log_before = place.target_server.log.stat().st_size
+
+    with (
+        everything_logged(caplog) as logged,
+        proxied(place.origin_server.port) as origin_wire,
+        proxied(place.target_server.port) as target_wire,
+    ):
+        databases = (
+            Database("origin", "shop", origin_wire.url(place.origin_url)),
+            Database("target", "shop", target_wire.url(place.target_url)),
+        )
+        pipeline.run(place.job(refresh="auto"), rules_file, *databases)
+        place.in_origin(new.changes())
+        sent_before = len(origin_wire.answered)
+        with held(place, "LOCK TABLE etl_state.published IN SHARE MODE") as gate:
+            run = threading.Thread(target=pipeline.run, args=(place.job(refresh="auto"), rules_file, *databases))
+            run.start()
+            waiting(place, "etl_state.published")
+            # while the run publishes: what it brought, rows and keys, is still there
+            staged = [name for name in place.schemas() if name.startswith("etl_staging_")]
+            midway = files_on_disk(place.target_server)
+            gate.close()
+            run.join()
+        assert len(staged) == 2
+        assert place.schemas() == {"shop"}
+        assert place.read("SELECT count(*) FROM shop.people") == [(294,)]
+        afterwards = files_on_disk(place.target_server)
+        wal = list(contents(place.target_server.data / "pg_wal"))
+        said = [logged(), place.target_server.log.read_bytes()[log_before:]]
+        wires = [origin_wire.answered, target_wire.sent, target_wire.answered]
+
+    searches: list[Iterable[bytes | bytearray]] = [midway, afterwards, wal, *([wire] for wire in wires[:2])]
+    for searched in searches:
+        assert found(controls, searched) == set(controls)
+    assert found(personal, files_on_disk(place.origin_server)) == set(personal)
+    for searched in (midway, afterwards, wal, wires, said, list(contents(empty_disk))):
+        assert found(personal, searched) == set()
+        assert found(before, searched) == set()
+    assert [path for path in empty_disk.rglob("*") if path.is_file()] == []
+    # of a row that did not change nothing leaves but its key
+    unchanged = {name: old.found_by("plain")[name] for name in ("plain_details", "plain_long", "plain_tag")}
+    assert found(unchanged, [origin_wire.answered[:sent_before]]) == set(unchanged)
+    assert found(unchanged, [origin_wire.answered[sent_before:]]) == set()
+    assert b"DELETE FROM" in said[1]
 
 
 @pytest.mark.slow

@@ -101,6 +101,34 @@ class Markers:
         CREATE MATERIALIZED VIEW seen AS SELECT '{m["view"]}' || first AS name FROM people;
         """
 
+    def changes(self) -> str:
+        """Return the statements that put values of these markers into rows of an origin of others, and delete some rows.
+
+        None is of the enum, whose labels are its type's, and none where nothing is read.
+        """
+        m = self.text
+        return f"""
+        UPDATE people SET
+            first = '{m["first"]}' || id, email = '{m["email"]}@' || id, phone = '{m["phone"]}',
+            tags = ARRAY['{m["tag"]}' || id], details = jsonb_build_object('{m["details"]}', id),
+            doc = json_build_object('a', '{m["doc"]}'), home = ROW('{m["home"]}', id)::address,
+            homes = ARRAY[ROW('{m["homes"]}', id)::address], mail = '{m["mail"]}', long = '{m["long"]}' || long,
+            file = '\\x{m["file"].encode().hex()}', number = {self.number["personal"]}, token = '{self.uuid["personal"]}',
+            amount = {self.numeric("personal")},
+            plain = '{m["plain"]}' || id, plain_tags = ARRAY['{m["plain_tag"]}' || id],
+            plain_details = jsonb_build_object('{m["plain_details"]}', id),
+            plain_home = ROW('{m["plain_home"]}', id)::address,
+            plain_long = '{m["plain_long"]}' || md5(plain_long), plain_file = '\\x{m["plain_file"].encode().hex()}',
+            plain_number = {self.number["plain"]}, plain_token = '{self.uuid["plain"]}',
+            plain_amount = {self.numeric("plain")}
+        WHERE id <= 20;
+        DELETE FROM people WHERE id BETWEEN 200 AND 205;
+        UPDATE notes SET note = '{m["note"]}' WHERE note LIKE '%7';
+        UPDATE visits SET part = '{m["part"]}', plain_part = '{m["plain_part"]}' WHERE id <= 3;
+        UPDATE ONLY parents SET name = '{m["parent"]}';
+        UPDATE children SET name = '{m["child"]}', more = '{m["child"]}';
+        """
+
 
 # of each table: personal columns, others
 COLUMNS = {
