@@ -20,7 +20,7 @@ from tests.support.changes import change_rows
 NO_REFRESHES = {
     "comments": "nothing changed in 0 rows",  # there is nothing to change
     # a row refers to nothing: its key is not enforced in the origin, and is in a target before 18
-    "not_null_not_valid": "full: the published keys refused what came in: ForeignKeyViolation",
+    "not_null_not_valid": "full: the target refused what came in: ForeignKeyViolation",
 }
 
 
