@@ -135,7 +135,7 @@ def _place(
 
 
 def _setting(given: argparse.Namespace, tables: Sequence[origin.Table], size: int) -> str:
-    indexes = sum(table.indexes for table in tables) if not given.tables else 3 * len(tables)
+    indexes = sum(table.indexes for table in tables)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ways.ROOT, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""The benchmark's origin: 40 tables, 200 indexes, foreign keys, shaped like a real product, filled from a seed."""
+"""The benchmark's origin: the tables of an invented product with indexes and foreign keys, filled from a seed."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,96 +8,79 @@ import psycopg
 import yaml
 from psycopg import sql
 
+from bench.product import PRODUCT
+
 # Text is made of these: Postgres compresses what is repeated, as it does with what people write.
 _PARAGRAPHS = 4096
 _NAMES = ["Anouk", "Basile", "Céleste", "Damien", "Élodie", "Firmin", "Gaëlle", "Hector"]
 _NAMES += ["Inès", "Joachim", "Katell", "Léonie", "Maxime", "Noémie", "Octave", "Perrine"]
 _STATES = ["unknown", "waiting", "seen", "excused", "revoked", "noshow"]
-# SQL of a column of a kind: {n} is a pseudo-random bigint of row and column, {text} a few joined paragraphs, i the row,
-# {rows} how many rows a reference chooses from.
-_VALUES = {
-    "reference": "1 + ({n} & 2147483647) %% {rows}",
-    "number": "({n} & 65535)::int",
-    "flag": "({n} & 7) = 0",
-    "time": "timestamptz '2020-01-01' + ({n} & 134217727) * interval '1 second'",
-    "day": "date '1930-01-01' + ({n} & 32767)::int",
-    "state": "({states})[1 + ({n} & 1048575) %% 6]",
-    "name": "({names})[1 + ({n} & 15)] || ' ' || ({names})[1 + (({n} >> 8) & 15)]",
-    "email": "'u' || to_hex({n}) || '@courriel.example'",
-    "phone": "'+336' || lpad(({n} & 99999999)::text, 8, '0')",
-    "address": "(({n} & 255) + 1) || ' rue ' || ({names})[1 + (({n} >> 8) & 15)] || ', ' || (10000 + ({n} & 65535))",
-    "token": "md5({n}::text)",
-    "note": "left({text}, 200)",
-    "body": "{text}",
-    "article": "{text} || reverse({text})",
-    "document": "jsonb_build_object('id', {n}, 'kind', ({states})[1 + ({n} & 1048575) %% 6], 'old', left({text}, 600))",
-    "search": "to_tsvector('simple', ({names})[1 + ({n} & 15)] || ' u' || to_hex({n}))",
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of column: its SQL, its type, and the bytes of a value, roughly.
+
+    In the SQL, {n} is a pseudo-random bigint of row and column, {text} a paragraph, i the row, {rows} how many rows a
+    reference chooses from.
+    """
+
+    value: str
+    bytes: int
+    type: str = "text"
+
+
+_REFERENCE = _Kind("1 + ({n} & 2147483647) % {rows}", 8, "bigint")
+_KINDS = {
+    "reference": _REFERENCE,
+    "number": _Kind("({n} & 65535)::int", 4, "integer"),
+    "decimal": _Kind("({n} & 65535) / 1024.0", 8, "double precision"),
+    "flag": _Kind("({n} & 7) = 0", 2, "boolean"),
+    "time": _Kind("timestamptz '2020-01-01' + ({n} & 134217727) * interval '1 second'", 8, "timestamptz"),
+    "day": _Kind("date '1930-01-01' + ({n} & 32767)::int", 4, "date"),
+    "state": _Kind("({states})[1 + ({n} & 1048575) % 6]", 8),
+    "name": _Kind("({names})[1 + ({n} & 15)] || ' ' || ({names})[1 + (({n} >> 8) & 15)]", 15),
+    "label": _Kind("({names})[1 + ({n} & 15)] || ' ' || i", 14),
+    "email": _Kind("'u' || to_hex({n}) || '@courriel.example'", 35),
+    "phone": _Kind("'+336' || lpad(({n} & 99999999)::text, 8, '0')", 13),
+    "place": _Kind(
+        "(({n} & 255) + 1) || ' rue ' || ({names})[1 + (({n} >> 8) & 15)] || ', ' || (10000 + ({n} & 65535))", 24
+    ),
+    "code": _Kind("lpad(({n} & 32767)::text, 5, '0')", 6),
+    "token": _Kind("md5({n}::text)", 33),
+    "line": _Kind("left({text}, 40)", 41),
+    "note": _Kind("left({text}, 160)", 164),
+    "rule": _Kind(
+        "jsonb_build_object('id', {n}, 'kind', ({states})[1 + ({n} & 1048575) % 6], 'old', left({text}, 40))", 100, "jsonb"
+    ),
+    "search": _Kind("to_tsvector('simple', ({names})[1 + ({n} & 15)] || ' u' || to_hex({n}))", 52, "tsvector"),
 }
-_TYPES = {
-    "reference": "bigint",
-    "number": "integer",
-    "flag": "boolean",
-    "time": "timestamptz",
-    "day": "date",
-    "document": "jsonb",
-    "search": "tsvector",
-}
-# Columns of each shape of table: name, kind, `p` where it is personal, `i` where it has an index, `u` a unique one
-_SHAPES = {
-    "people": """first_name:name:p last_name:name:pi email:email:pu phone:phone:pi address:address:p birth_day:day:p
-        notes:note:p search_terms:search:pi city:name: locale:state: state:state: external_id:token:u
-        organisation_id:reference:i notified:flag: visits:number: created_at:time:i updated_at:time:""",
-    "appointments": """organisation_id:reference:i reason_id:reference:i place_id:reference:i starts_at:time:i
-        ends_at:time: state:state:i title:note: context:note:p address:address:p uuid:token:u
-        name:name:p created_at:time: updated_at:time:""",
-    "messages": """appointment_id:reference:i person_id:reference:i channel:state: subject:name: body:body:p
-        recipient:email:pi error:note: created_at:time:i""",
-    "reports": """person_id:reference:i kind:state:i summary:note:p content:article: author:name:p
-        label:name: created_at:time:i""",
-    "events": "item_id:reference:i event:state: author:name:pi changes:document: created_at:time:i",
-    "links": "left_id:reference:i right_id:reference:i state:state: created_by:name:p flag:flag: created_at:time:",
-    "lists": "organisation_id:reference:i label:name: contact:email:pi code:token:u position:number:",
-}
-# The tables that references are foreign keys to; what an event is of depends on the row, as with Rails' `item_type`
-_REFERENCED = {
-    "person_id": "users",
-    "left_id": "users",
-    "appointment_id": "appointments",
-    "right_id": "appointments",
-    "reason_id": "table_4",
-    "place_id": "table_12",
-    "organisation_id": "table_17",
-}
-# The bytes of a row with its header, roughly: for the number of rows that a size asks for
-_WIDTHS = {"people": 515, "appointments": 635, "messages": 2050, "reports": 4500, "events": 820, "links": 87, "lists": 135}
-# Tables by name: their shape, and their share of the bytes. The few largest hold most; two are truncated.
-_LARGE = {
-    "messages": ("messages", 0.18),
-    "appointments": ("appointments", 0.18),
-    "participations": ("links", 0.18),
-    "users": ("people", 0.16),
-    "reports": ("reports", 0.06),
-    "versions": ("events", 0.06),
-    "exports": ("events", 0.03),
-}
-_TRUNCATED = ("exports", "sessions")
-_OTHERS = 33
-_INDEXES = 200
+_ROW = 40  # bytes of a row besides these columns: its header, its line pointer, its key
+_NULL_IN = 8  # a column that is mostly NULL has a value in one row of so many
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: `index` is empty, `i` for a plain index, `u` for a unique one."""
+    """A column: of a kind, or a reference to a table's key.
+
+    `index` is empty, `i` for a plain index, `u` for a unique one.
+    """
 
     name: str
     kind: str
     personal: bool
+    sparse: bool
     index: str
+
+    @property
+    def type(self) -> str:
+        """Return its type."""
+        return _kind(self).type
 
     @property
     def is_text(self) -> bool:
         """Tell whether it is of type text."""
-        return self.kind not in _TYPES
+        return self.type == "text"
 
 
 @dataclass(frozen=True)
@@ -117,37 +100,27 @@ class Table:
 
 
 def shaped(size: int, dominating: float = 0.0) -> tuple[Table, ...]:
-    """Return the 40 tables for so many bytes; with `dominating`, that share of all bytes is in the first of them."""
-    shapes = ("lists", "links", "appointments", "lists", "people", "events", "links", "reports")
-    shares = dict(_LARGE)
-    weights = [1 / (1 + number) for number in range(_OTHERS)]
-    for number, weight in enumerate(weights):
-        name = "sessions" if number == 2 else f"table_{number + 1}"
-        shares[name] = (shapes[number % len(shapes)], 0.15 * weight / sum(weights))
+    """Return the product's tables for so many bytes; with `dominating`, that share of all bytes is in the first of them."""
+    described = [block.split() for block in PRODUCT.strip().split("\n\n")]
+    shares = [float(abs(int(share))) for _, share, *_ in described]
     if dominating:
-        rest = sum(share for name, (_, share) in shares.items() if name != "messages")
-        shares = {name: (shape, share * (1 - dominating) / rest) for name, (shape, share) in shares.items()}
-        shares["messages"] = ("messages", dominating)
-    tables = [_table(name, shape, int(share * size), 0) for name, (shape, share) in shares.items()]
-    missing = _INDEXES - sum(table.indexes for table in tables)
-    each, more = divmod(missing, len(_LARGE))
+        shares[0] = sum(shares[1:]) * dominating / (1 - dominating)
     return tuple(
-        _table(name, shape, int(share * size), each + (number < more) if name in _LARGE else 0)
-        for number, (name, (shape, share)) in enumerate(shares.items())
+        _table(name, columns, share / sum(shares) * size, truncated=said.startswith("-"))
+        for (name, said, *columns), share in zip(described, shares, strict=True)
     )
 
 
 def many(tables: int) -> tuple[Table, ...]:
     """Return so many tables of 10 rows with 3 indexes each."""
-    columns = tuple(_columns("person_id:reference:i label:name:i author:name:p created_at:time:"))
-    return tuple(Table(f"table_{number + 1}", 10, columns, (), truncated=False) for number in range(tables))
+    columns = ["person_id::i", "label:label:i", "author:name:p", "created_at"]
+    return tuple(_table(f"table_{number + 1}", columns, 0, truncated=False) for number in range(tables))
 
 
 def foreign_keys(tables: Sequence[Table]) -> list[tuple[str, str, str]]:
     """Return the foreign keys between the tables: table, column, referenced table."""
     names = {table.name for table in tables}
-    keys = [(table.name, column.name, _REFERENCED.get(column.name, "")) for table in tables for column in table.columns]
-    return [key for key in keys if key[2] in names]
+    return [(table.name, column.name, column.kind) for table in tables for column in table.columns if column.kind in names]
 
 
 def add_foreign_key(table: sql.Identifier, column: str, referenced: sql.Identifier) -> sql.Composed:
@@ -194,16 +167,24 @@ def _rule(table: Table) -> dict[str, object]:
     }
 
 
-def _table(name: str, shape: str, size: int, pairs: int) -> Table:
-    columns = tuple(_columns(_SHAPES[shape]))
-    plain = [column.name for column in columns if column.kind in ("reference", "number", "state", "flag", "time")]
-    found = [(left, right) for place, left in enumerate(plain) for right in plain[place + 1 :]]
-    return Table(name, max(size // _WIDTHS[shape], 10), columns, tuple(found[:pairs]), name in _TRUNCATED)
+def _table(name: str, described: Sequence[str], size: float, *, truncated: bool) -> Table:
+    columns = tuple(_column(*each.split(":")) for each in described if not each.startswith("+"))
+    pairs = [each.removeprefix("+").split(",") for each in described if each.startswith("+")]
+    rows = max(int(size / (_ROW + sum(map(_bytes, columns)))), 10)
+    return Table(name, rows, columns, tuple((first, second) for first, second in pairs), truncated)
 
 
-def _columns(text: str) -> list[Column]:
-    parts = [part.split(":") for part in text.split()]
-    return [Column(name, kind, "p" in marks, marks.strip("p")) for name, kind, marks in parts]
+def _column(name: str, kind: str = "", marks: str = "") -> Column:
+    index = "u" if "u" in marks else "i" if "i" in marks else ""
+    return Column(name, kind or ("time" if name.endswith("_at") else "reference"), "p" in marks, "n" in marks, index)
+
+
+def _kind(column: Column) -> _Kind:
+    return _KINDS.get(column.kind, _REFERENCE)
+
+
+def _bytes(column: Column) -> float:
+    return _kind(column).bytes / (_NULL_IN if column.sparse else 1)
 
 
 def _fill(url: str, table: Table, rows: Mapping[str, int], seed: int) -> None:
@@ -211,14 +192,18 @@ def _fill(url: str, table: Table, rows: Mapping[str, int], seed: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET maintenance_work_mem = '256MB'")
         columns = [
-            sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(_TYPES.get(c.kind, "text"))) for c in table.columns
+            sql.SQL("{} {}{}").format(
+                sql.Identifier(column.name),
+                sql.SQL(column.type),
+                sql.SQL("" if column.sparse or column.personal else " NOT NULL"),
+            )
+            for column in table.columns
         ]
         connection.execute(
             sql.SQL("CREATE TABLE {} ({})").format(name, sql.SQL(", ").join([sql.SQL("id bigint"), *columns]))
         )
         values = [
-            _value(column, number, rows.get(_REFERENCED.get(column.name, ""), table.rows), seed)
-            for number, column in enumerate(table.columns)
+            _value(column, number, rows.get(column.kind, table.rows), seed) for number, column in enumerate(table.columns)
         ]
         connection.execute(
             sql.SQL("INSERT INTO {} SELECT i, {} FROM generate_series(1, {}) AS i{}").format(
@@ -241,29 +226,24 @@ def _fill(url: str, table: Table, rows: Mapping[str, int], seed: int) -> None:
 
 
 def _paragraphs(table: Table, seed: int) -> sql.Composable:
-    """Return the joins that give a row its paragraphs, where the table has text of that kind."""
-    if not any("{text}" in _VALUES[column.kind] for column in table.columns):
+    """Return the join that gives a row its paragraph, where the table has text of that kind."""
+    if not any("{text}" in _kind(column).value for column in table.columns):
         return sql.SQL("")
-    return sql.SQL(" ").join(
-        sql.SQL(" JOIN bench_paragraphs AS {} ON {}.id = hashint8extended(i, {}) & {}").format(
-            sql.Identifier(f"p{number}"),
-            sql.Identifier(f"p{number}"),
-            sql.Literal(seed + number),
-            sql.Literal(_PARAGRAPHS - 1),
-        )
-        for number in range(3)
+    return sql.SQL(" JOIN bench_paragraphs AS p ON p.id = hashint8extended(i, {}) & {}").format(
+        sql.Literal(seed), sql.Literal(_PARAGRAPHS - 1)
     )
 
 
 def _value(column: Column, number: int, rows: int, seed: int) -> sql.Composable:
     """Return the value of a column; `rows` is how many rows a reference chooses from."""
-    text = sql.SQL("concat_ws(E'\\n', p{}.text, p{}.text, p{}.text)").format(
-        *(sql.SQL(str((number + k) % 3)) for k in range(3))
-    )
-    return sql.SQL(_VALUES[column.kind].replace("%%", "%")).format(
-        n=sql.SQL("hashint8extended(i, {})").format(sql.Literal(seed * 1000 + number)),
+    n = sql.SQL("hashint8extended(i, {})").format(sql.Literal(seed * 1000 + number))
+    value = sql.SQL(_kind(column).value).format(
+        n=n,
         rows=sql.Literal(rows),
         names=sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(map(sql.Literal, _NAMES))),
         states=sql.SQL("ARRAY[{}]").format(sql.SQL(", ").join(map(sql.Literal, _STATES))),
-        text=text,
+        text=sql.SQL("substr(p.text, {})").format(sql.Literal(1 + 31 * (number % 9))),
     )
+    if not column.sparse:
+        return value
+    return sql.SQL("CASE WHEN ({} >> 40) & {} = 0 THEN {} END").format(n, sql.Literal(_NULL_IN - 1), value)

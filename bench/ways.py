@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Queue
 from typing import TypeVar
 
 import psutil
@@ -25,7 +26,8 @@ from demo.servers import Server
 
 ROOT = Path(__file__).parent.parent
 INTERVAL = 0.5  # seconds between two looks at the memory of a run's processes
-MAINTENANCE_WORK_MEM = "128MB"  # as in our sessions, so that the floor's index builds are the same
+# as in a run's sessions, so that the floor's index builds are the same
+_BUILDING = "-c maintenance_work_mem=128MB -c max_parallel_maintenance_workers=0 -c synchronous_commit=off"
 
 Item = TypeVar("Item")
 
@@ -119,13 +121,19 @@ def raw(place: Place) -> Taken:
 
 
 def floor(place: Place) -> Taken:
-    """Copy with bare pipes of two psql into bare tables, then build the same indexes: what Postgres itself takes."""
+    """Copy with bare pipes of two psql into bare tables, then build the same indexes: what Postgres itself takes.
+
+    The indexes are built as a run builds them, on as many sessions as there are jobs, and nothing else works meanwhile.
+    """
     url, psql = place.anew("floor"), _program(place, "psql")
     _create_tables(place, url)
     with psycopg.connect(place.origin_url) as connection:
         rows = connection.execute("SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'").fetchall()
     order = {table.name: number for number, table in enumerate(place.copied)}
     indexes = sorted(((order.get(table, len(order)), definition) for table, definition in rows), key=lambda pair: pair[0])
+    with _session(url) as connection:  # as in a run, autovacuum keeps off
+        for table in place.tables:
+            connection.execute(sql.SQL("ALTER TABLE {} SET (autovacuum_enabled = false)").format(sql.Identifier(table.name)))
     timer = _Timer()
 
     def pipe(table: Table) -> None:
@@ -137,14 +145,18 @@ def floor(place: Place) -> Taken:
         if reading.wait():
             raise RuntimeError(f"psql ended with {reading.returncode}")
 
-    def build(definition: str) -> None:
-        with _session(url) as connection:
-            connection.execute(sql.SQL("SET maintenance_work_mem = {}").format(sql.Literal(MAINTENANCE_WORK_MEM)))
-            connection.execute(definition.encode())
-
     with timer("pipes"):
         _in_parallel(place.jobs, pipe, place.copied)
-    with timer("indexes"):
+    with timer("indexes"), ExitStack() as sessions:
+        idle: Queue[psycopg.Connection] = Queue()
+        for _ in range(place.jobs):
+            idle.put(sessions.enter_context(_session(url, _BUILDING)))
+
+        def build(definition: str) -> None:
+            connection = idle.get()
+            connection.execute(definition.encode())
+            idle.put(connection)
+
         _in_parallel(place.jobs, build, [definition for _, definition in indexes])
     return timer.taken()
 
@@ -230,8 +242,8 @@ def _check(command: Sequence[str], stdin: object = None) -> None:
 
 
 @contextmanager
-def _session(url: str) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(url, autocommit=True) as connection:
+def _session(url: str, options: str = "") -> Iterator[psycopg.Connection]:
+    with psycopg.connect(url, autocommit=True, options=options) as connection:
         yield connection
 
 
