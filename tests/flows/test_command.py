@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from flows import command_line
@@ -297,3 +298,25 @@ def test_ctrl_c_ends_a_run_with_its_own_server_too(shop: Shop, tmp_path: Path) -
     assert recorded(home)["copy users"] in ("Failed", "Crashed")
     assert shop.place.schemas() == set()
     assert shop.place.sessions() == {"origin": 0, "target": 0}
+
+
+@pytest.mark.slow
+def test_a_command_that_is_killed_leaves_no_server_running(shop: Shop, tmp_path: Path) -> None:
+    fill_slow(shop.place, rows=20000)
+    home = tmp_path / "home"
+    home.mkdir()
+    furnish(home)
+    command = shop.command(rules=SLOW_RULES, PREFECT_API_URL=None, PREFECT_HOME=str(home))
+    eventually(lambda: busy(shop.place, "origin", "COPY"), 5 * PATIENCE)
+    started = psutil.Process(command.process.pid).children(recursive=True)
+    assert any("own_server" in " ".join(process.cmdline()) for process in started)
+    command.process.kill()  # it alone, not its group
+    eventually(lambda: not any(is_alive(process) for process in started))
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process still runs; what nobody waits for stays known to the system."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
