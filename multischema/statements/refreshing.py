@@ -1,4 +1,7 @@
-"""The statements of a refresh: they bring published tables up to date, with no lock that readers feel."""
+"""The statements of a refresh: they bring published tables up to date, with no lock that readers feel.
+
+What others had inherit from a published table is left alone: ONLY.
+"""
 
 from collections.abc import Sequence
 
