@@ -98,7 +98,7 @@ tables:
 # what sessions that write the same rows do to each other; anything else is a fault of the test
 CONFLICTS = (errors.IntegrityError, errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
 _LEVELS = ("READ COMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
-_BREATH = 0.01  # seconds between two transactions of a writer: a run needs some of the machine too
+_BREATH = 0.03  # seconds between two transactions of a writer: a run needs some of the machine too
 _FREE = 2  # writers that never leave a transaction open: a round waits for what they do
 
 Connection = psycopg.Connection[Any]

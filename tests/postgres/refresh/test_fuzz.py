@@ -164,7 +164,7 @@ def test_a_refresh_publishes_what_the_origin_has_in_its_snapshot_whatever_is_wri
 def test_many_refreshes_publish_what_the_origin_has(
     origin: str, target: str, make_place: Callable[..., Place], tiny: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge(fuzz(make_place(origin, target), monkeypatch, rounds=70, seed=2), 70)
+    judge(fuzz(make_place(origin, target), monkeypatch, rounds=60, seed=2), 60)
 
 
 @pytest.mark.slow
@@ -172,4 +172,4 @@ def test_the_fuzz_finds_wrong_rows_where_the_window_lacks_transactions_that_were
     place: Place, tiny: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Position, "lower", property(lambda position: position.xmax))
-    assert fuzz(place, monkeypatch, rounds=70, seed=3).wrong
+    assert fuzz(place, monkeypatch, rounds=60, seed=3).wrong

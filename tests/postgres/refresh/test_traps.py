@@ -210,13 +210,6 @@ TRAPS = {
 QUICK = ("a column is dropped and added again", "a partition is detached, and an old one of as many rows attached")
 
 
-@pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have tables be taken whole, and rows one by one, however much of a tiny database they are."""
-    monkeypatch.setattr(decisions, "WHOLE_SHARE", 1)
-    monkeypatch.setattr(decisions, "WINDOW_SHARE", 1)
-
-
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TRAPS])
 def test_what_rows_do_not_show_is_noticed(name: str, make_place: Callable[..., Place], tiny: None) -> None:
     trap = TRAPS[name]
