@@ -34,6 +34,7 @@ tables:
 STEPS = [
     r"downloaded rules: \d+ B",
     r"checked {app}: 2 tables to copy, 0 truncated, 2 indexes, 0 warnings",
+    r"{app}: full: no run has recorded what it published",
     r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
     r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
     r"anonymized {app}: 2 tables, 5 rows, \d+ B",
@@ -76,7 +77,7 @@ def test_a_run_shows_its_stages_as_plain_lines_and_ends_with_the_report(shop: Sh
     for wanted, line in zip(STEPS, lines, strict=False):
         expected = wanted.format(app=shop.app, reader=shop.place.reader)
         assert re.fullmatch(rf"\d\d:\d\d:\d\d  {expected}", line), line
-    assert lines[len(STEPS)].split() == ["table", "rows", "size", "copy", "s", "index", "s", "masked", "columns"]
+    assert lines[len(STEPS)].split() == ["table", "rows", "size", "copy", "s", "index", "s", "change", "masked", "columns"]
     assert re.fullmatch(rf"published {shop.app} for {shop.place.reader}: 2 tables, 5 rows, .*", lines[-1] or lines[-2])
     assert shop.read("SELECT name FROM {}.users WHERE id = 2") == [("[valeur unique anonymisée 2]",)]
 
