@@ -81,7 +81,8 @@ class Mask:
             before, after = pieces
             return sql.SQL("{} !~ {}").format(name, sql.Literal(f"^{before}[0-9]+{after}$"))
         if self.is_keyed and key is not None:
-            return sql.SQL("{} <> {}").format(name, self._around(key))
+            # most values of many columns are NULL: without the first condition, each would have its mask composed
+            return sql.SQL("{} IS NOT NULL AND {} <> {}").format(name, name, self._around(key))
         constant = sql.SQL("{}::{}").format(sql.Literal(self.text), foreign.type_(type_))
         # a subquery runs once, not for each row
         return sql.SQL("{} IS NOT NULL AND {} <> (SELECT {})").format(name, as_text(name), as_text(constant))

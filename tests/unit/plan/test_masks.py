@@ -53,17 +53,17 @@ def test_the_mask_follows_the_published_type_the_name_and_the_default(
         (
             column("name"),
             """CASE WHEN "name"::text <> '' THEN ('[valeur unique anonymisée ' || concat("id") || ']')::text END""",
-            """"name" <> '[valeur unique anonymisée ' || concat("id") || ']'""",
+            """"name" IS NOT NULL AND "name" <> '[valeur unique anonymisée ' || concat("id") || ']'""",
         ),
         (
             column("name", "character varying(10)", not_null=True),
             """('[valeur unique anonymisée ' || concat("id") || ']')::character varying""",
-            """"name" <> '[valeur unique anonymisée ' || concat("id") || ']'""",
+            """"name" IS NOT NULL AND "name" <> '[valeur unique anonymisée ' || concat("id") || ']'""",
         ),
         (
             column("email", not_null=True),
             """('email_anonymise_' || concat("id") || '@exemple.fr')::text""",
-            """"email" <> 'email_anonymise_' || concat("id") || '@exemple.fr'""",
+            """"email" IS NOT NULL AND "email" <> 'email_anonymise_' || concat("id") || '@exemple.fr'""",
         ),
         (
             column("tags", "text[]"),
