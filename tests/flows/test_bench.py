@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 @pytest.mark.parametrize(
     ("options", "setting"),
     [
-        (["--size", "0.005", "--dominating", "0.5"], "40 tables, 200 indexes"),
+        (["--size", "0.005", "--dominating", "0.5"], "42 tables, 200 indexes, 53 foreign keys"),
         (["--tables", "20", "--delay", "1", "--ways", "stream", "floor", "predecessor"], "20 tables, 60 indexes"),
     ],
 )
