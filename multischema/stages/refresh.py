@@ -404,6 +404,7 @@ def _refresh_views(run: Run, connection: Connection, plan: Plan, changed: Collec
     Raises NotRefreshed for one whose readers would wait: a full run creates it again.
     """
     standing = others.read_standing(connection, run.job, plan.columns)
+    may_be_full = not others.obstacles_of(run.job, standing, plan.columns)
     stale: set[int] = set()
     for view in standing.dependants:
         if any(table in changed for table, _ in view.needs) or stale.intersection(view.stands_on):
@@ -427,12 +428,14 @@ def _refresh_views(run: Run, connection: Connection, plan: Plan, changed: Collec
                 if isinstance(failed, ConnectionLost):
                     raise failed from None
                 raise NotRefreshed(str(failed)) from None
-        elif view.may_replace and view.may_create:
+        elif not row.may_refresh:
+            warnings.append(f"{view.title} of role {view.owner} shows rows of before: only that role can refresh it")
+        elif may_be_full:
             raise NotRefreshed(
                 f"{view.title} of role {view.owner} has no unique index: give it one, so that its readers don't wait"
             )
         else:
-            warnings.append(f"{view.title} of role {view.owner} shows rows of before: only that role can refresh it")
+            warnings.append(f"{view.title} of role {view.owner} shows rows of before: give it a unique index")
     return warnings
 
 

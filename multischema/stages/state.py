@@ -5,14 +5,14 @@ from contextlib import suppress
 
 from psycopg import errors
 
-from multischema.catalog.objects import PublishedTable, SchemaPrivilege, StatePlace
+from multischema.catalog.objects import Privilege, PublishedTable, SchemaPrivilege, StatePlace
 from multischema.job import STATE
 from multischema.plan import state as states
 from multischema.plan.state import State
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, ask_values
-from multischema.statements import building, refreshing
+from multischema.statements import building, grants, refreshing
 
 _MARK = "multi-schema-postgres-etl state"
 _TABLE = "published"
@@ -30,7 +30,11 @@ def prepare(connection: Connection) -> str | None:
                     connection.execute(statement)
                 # default privileges may show it to others
                 rows = ask(connection, SchemaPrivilege, "schema_privileges", schema=STATE)
-                for statement in building.revoke_schema(STATE, list(dict.fromkeys(row.role for row in rows))):
+                given = ask(connection, Privilege, "privileges", schema=STATE, relation=_TABLE)
+                for statement in [
+                    *building.revoke_schema(STATE, list(dict.fromkeys(row.role for row in rows))),
+                    *grants.changes(STATE, [], grants.read(row for row in given if not row.is_owner)),
+                ]:
                     connection.execute(statement)
     return unusable(connection)
 

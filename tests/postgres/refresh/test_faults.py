@@ -41,7 +41,7 @@ class Moment:
 
 MOMENTS = [
     Moment("comparing", "origin", rb"AS window"),
-    Moment("counting what is published", "target", rb"count\(\*\) AS rows FROM .shop"),
+    Moment("counting what is published", "target", rb"count\(\*\) AS rows FROM ONLY .shop"),
     Moment("making tables for the window", "target", rb"CREATE TABLE"),
     Moment("sending the window", "origin", rb"COPY \(SELECT .*xmin"),
     Moment("receiving the window", "target", rb"COPY .etl_staging_shop"),
@@ -54,7 +54,6 @@ MOMENTS = [
     Moment("deleting what is replaced", "target", rb"DELETE FROM [^;]* USING"),
     Moment("deleting what is gone", "target", rb"WHERE NOT EXISTS \(SELECT FROM .etl_staging_shop"),
     Moment("inserting", "target", rb"INSERT INTO .shop"),
-    Moment("counting", "target", rb"INSERT INTO .shop.*count\(\*\) AS rows FROM .shop"),
     Moment("refreshing a view", "target", rb"REFRESH MATERIALIZED VIEW"),
     Moment("recording", "target", rb"INSERT INTO etl_state"),
     Moment("committing", "target", rb"INSERT INTO etl_state.*COMMIT", published=True),
@@ -62,6 +61,17 @@ MOMENTS = [
 ]
 (PUBLISHING,) = (moment for moment in MOMENTS if moment.step == "deleting what is replaced")
 QUICK = ("sending keys", "recording")
+# one for each session that a run has then, and for each transaction of the target
+LOSING = (
+    "comparing",
+    "receiving the window",
+    "comparing keys",
+    "sending keys",
+    "verifying",
+    "inserting",
+    "committing",
+    "dropping",
+)
 AT_ALL = [moment if moment.step in QUICK else pytest.param(moment, marks=pytest.mark.slow) for moment in MOMENTS]
 
 
@@ -125,7 +135,7 @@ def test_a_refresh_killed_in_any_step_leaves_all_as_it_was_and_the_next_run_need
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", MOMENTS, ids=str)
+@pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment.step in LOSING], ids=str)
 def test_a_refresh_that_loses_its_connections_in_any_step_tries_again_or_leaves_all_as_it_was(
     moment: Moment, place: Place
 ) -> None:
@@ -145,7 +155,7 @@ def test_a_refresh_that_loses_its_connections_in_any_step_tries_again_or_leaves_
         assert not watched.is_as_it_was()
     else:
         assert isinstance(result, ConnectionLost), result
-        assert re.match(r"target: ", str(result)), result
+        assert re.match("target: " if moment.side == "target" else "origin shop: ", str(result)), result
         assert ("may be the new one already" in str(result)) == (moment.step == "committing")
         watched.after(moment)
         assert place.schemas() - ledger.others(place) == {"shop"}

@@ -317,3 +317,24 @@ def commented(place: Place) -> str:
     """Return the record of the published schema."""
     ((comment,),) = place.read("SELECT obj_description('shop'::regnamespace)", as_="etl")
     return str(comment)
+
+
+def test_default_privileges_give_nobody_what_runs_remember_and_keep_no_run_from_refreshing(place: Place) -> None:
+    place.in_target(
+        f"""
+        CREATE ROLE guest_{place.number};
+        ALTER DEFAULT PRIVILEGES FOR ROLE {place.etl} GRANT SELECT, UPDATE ON TABLES TO guest_{place.number}, PUBLIC;
+        ALTER DEFAULT PRIVILEGES FOR ROLE {place.etl} GRANT ALL ON SCHEMAS TO guest_{place.number} WITH GRANT OPTION;
+        """,
+        superuser=True,
+    )
+    ledger.publish(place)
+    ledger.change(place)
+    done = place.run(ledger.RULES, refresh="auto")
+    assert done.choice.line().startswith("refresh: "), done.choice.line()
+    guest = f"guest_{place.number}"
+    rights = (
+        f"SELECT has_schema_privilege('{guest}', 'etl_state', 'USAGE'), "
+        f"has_table_privilege('{guest}', 'etl_state.published', 'SELECT, UPDATE')"
+    )
+    assert place.read(rights, as_="superuser") == [(False, False)]
