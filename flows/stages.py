@@ -154,13 +154,14 @@ class Stages:
 
     def refresh(self, plan: Plan) -> Refreshed | None:
         """Bring the published tables up to date; return None, with the reason in the log, if the run is to be full."""
-        found: Brought | Refreshed | Choice = self.bring(unsearched(plan))
+        found: Brought | Refreshed | Choice
+        found = Choice(full=why) if (why := refreshing.never(self.job)) else self.bring(unsearched(plan))
         if isinstance(found, Brought):
             found = self.publish_refresh(unsearched(plan), unsearched(found))
         if isinstance(found, Refreshed):
             return found
         self.choice = found
-        log().info(f"{self.job.app}: {found.line()}")
+        log().info(f"decided {self.job.app}: {found.line()}")
         return None
 
     @as_task("anonymize", retried)
@@ -168,7 +169,7 @@ class Stages:
         """Bring what changed in the origin since the last run into staging schemas, or return why the run is full."""
         app = self.job.app
         with Progress(app, {table.name: table.bytes for table in plan.copied}) as shown:
-            return refreshing.bring(self.run, plan, lambda choice: log().info(f"{app}: {choice.line()}"), shown.add)
+            return refreshing.bring(self.run, plan, lambda choice: log().info(f"decided {app}: {choice.line()}"), shown.add)
 
     @as_task("publish", once)
     def publish_refresh(self, plan: Plan, brought: Brought) -> Refreshed | Choice:

@@ -13,6 +13,7 @@ from psycopg import errors
 
 from multischema.catalog.objects import MaterializedView, PublishedTable, Size
 from multischema.errors import ConnectionLost, EtlError, SnapshotLost, VerifyError
+from multischema.job import Job
 from multischema.plan import record, refresh
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Change, Choice, Counted, Part
@@ -85,12 +86,15 @@ class Refreshed:
         return changes
 
 
+def never(job: Job) -> str:
+    """Return why a run is full whatever it finds, or nothing."""
+    return "mode dump reads all rows" if job.restores else "asked for" if job.refresh == "full" else ""
+
+
 def recall(run: Run, plan: Plan) -> State | str:
     """Return what the last run recorded, if what it published can be brought up to date; else why the run is full."""
-    if run.job.restores:
-        return "mode dump reads all rows"
-    if run.job.refresh == "full":
-        return "asked for"
+    if why := never(run.job):
+        return why
     with run.sessions.lend(run.target) as connection:
         if reason := state.unusable(connection):
             return reason

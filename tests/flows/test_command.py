@@ -34,7 +34,7 @@ tables:
 STEPS = [
     r"downloaded rules: \d+ B",
     r"checked {app}: 2 tables to copy, 0 truncated, 2 indexes, 0 warnings",
-    r"{app}: full: no run has recorded what it published",
+    r"decided {app}: full: no run has recorded what it published",
     r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
     r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
     r"anonymized {app}: 2 tables, 5 rows, \d+ B",
@@ -125,6 +125,7 @@ def test_a_terminal_shows_a_bar_while_rows_are_copied_and_nothing_of_it_at_the_e
     assert [step.split()[0] for step in steps] == [
         "downloaded",
         "checked",
+        "decided",
         "anonymized",
         "indexed",
         "verified",
@@ -273,7 +274,7 @@ def test_without_a_server_a_run_starts_one_ends_in_silence_and_keeps_its_task_ru
     assert command.wait(5 * PATIENCE) == 0
     assert command.err == ""
     assert [line.split()[1] for line in command.out.splitlines()[: len(STEPS)]] == [step.split()[0] for step in STEPS]
-    stages = {f"{stage} {shop.app}" for stage in ("check", "index", "verify", "publish", "clean")}
+    stages = {f"{stage} {shop.app}" for stage in ("check", "anonymize", "index", "verify", "publish", "clean")}
     assert recorded(home) == dict.fromkeys({"download rules", "copy users", "copy visits", *stages}, "Completed")
 
     command = shop.command(rules="tables: all", **alone)

@@ -175,11 +175,11 @@ def test_with_results_kept_by_default_a_second_run_still_does_everything(shop: S
     storage = shop.server.home / "storage"
     kept = set(storage.glob("*"))  # by failed runs of other tests: their errors, a line each
     with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: True}):
-        shop.run(RULES)
+        shop.run(RULES, refresh="full")
         shop.place.in_origin("UPDATE users SET city = 'Nice'; INSERT INTO users (name, city) VALUES ('Zoe', 'Nice')")
         old = f'"etl_old_{shop.app}_0000abcd"'  # of a run that was killed
         shop.place.in_target(f"CREATE SCHEMA {old}; COMMENT ON SCHEMA {old} IS '{RECORD}'")
-        assert shop.run(RULES).is_completed()
+        assert shop.run(RULES, refresh="full").is_completed()
     assert [city for *_, city in shop.read(READ_USERS)] == ["Nice"] * 3
     assert shop.place.schemas() == {shop.app}
     states = [task["state_name"] for task in shop.server.tasks(shop.last(), f"clean {shop.app}").values()]

@@ -38,7 +38,7 @@ def test_a_second_run_brings_what_changed_and_its_report_says_so(refreshed: Shop
     assert "refresh: 20 of 5,993 rows in 2 of 2 tables; last full run: now." in text
     assert "| 20 in, 20 out | name |" in text
     assert "| 0 in, 7 out |  |" in text
-    line = f"{refreshed.app}: refresh: 20 of 5,993 rows in 2 of 2 tables"
+    line = f"decided {refreshed.app}: refresh: 20 of 5,993 rows in 2 of 2 tables"
     assert line in [found["message"] for found in refreshed.server.logs(refreshed.last(), line)]
 
 
