@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -40,6 +41,7 @@ _DEFAULTS = {
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 90,
     PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE: 100,
 }
+_CODE = str(Path(__file__).parent.parent)  # the command runs in any folder
 _POLL = 0.1
 _QUIET = 2 * _FLUSH / _POLL  # polls
 _PATIENCE = 60.0
@@ -87,7 +89,12 @@ def _started() -> Iterator[str]:
     settings = get_current_settings()
     process = subprocess.Popen(
         [sys.executable, "-c", "from flows.own_server import serve; serve()"],
-        env={**os.environ, "PREFECT_UI_ENABLED": "0", **settings.to_environment_variables(exclude_unset=True)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, (_CODE, os.environ.get("PYTHONPATH", "")))),
+            "PREFECT_UI_ENABLED": "0",
+            **settings.to_environment_variables(exclude_unset=True),
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
