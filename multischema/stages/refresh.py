@@ -96,11 +96,13 @@ def recall(run: Run, plan: Plan) -> State | str:
     if why := never(run.job):
         return why
     with run.sessions.lend(run.target) as connection:
-        if reason := state.unusable(connection):
-            return reason
         with translated("target", "reading whose the published schema is"):
             facts = read_target(connection, run.job.schema, run.job.reader)
             server = read_server(connection, run.job.schema)
+        if not facts.published_exists:
+            return "nothing is published yet"
+        if reason := state.unusable(connection):
+            return reason
         if ownership_problems(server, facts, run.job.app, run.job.schema, adopt=False):
             return f"schema {run.job.schema} is not what a run of this app published"
         known = state.recalled(connection, run.job.schema)

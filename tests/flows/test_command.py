@@ -34,7 +34,7 @@ tables:
 STEPS = [
     r"downloaded rules: \d+ B",
     r"checked {app}: 2 tables to copy, 0 truncated, 2 indexes, 0 warnings",
-    r"decided {app}: full: no run has recorded what it published",
+    r"decided {app}: full: nothing is published yet",
     r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
     r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
     r"anonymized {app}: 2 tables, 5 rows, \d+ B",

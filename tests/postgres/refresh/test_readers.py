@@ -160,7 +160,7 @@ def test_two_first_runs_at_once_make_the_place_for_what_they_remember_together(
             executor.submit(pipeline.run, place.job(app=app, schema=app, refresh="auto"), rules, *place.databases())
             for app in apps
         ]
-        assert {run.result().choice.full for run in runs} == {"no run has recorded what it published"}
+        assert {run.result().choice.full for run in runs} == {"nothing is published yet"}
     monkeypatch.undo()
     ledger.change(place)
     for app in apps:

@@ -22,7 +22,7 @@ tables:
 def test_a_refresh_brings_what_was_inserted_updated_and_deleted(place: Place) -> None:
     place.in_origin(ORIGIN)
     first = place.run(RULES, refresh="auto")
-    assert first.choice.line() == "full: no run has recorded what it published"
+    assert first.choice.line() == "full: nothing is published yet"
     place.in_origin(
         "UPDATE users SET age = 200 WHERE id <= 10; DELETE FROM visits WHERE user_id = 11; DELETE FROM users WHERE id = 11;"
         "INSERT INTO users VALUES (5000, 'x@example.org', NULL, 's11', 5)"
