@@ -51,8 +51,7 @@ def test_the_demo_prints_what_the_readme_shows_and_can_be_run_again(copy: Path) 
     assert "origin rdvs: kept from the last demo" in printed[1]
     report = [line for line in printed[0] if line.startswith("published rdvs for")]
     assert report
-    assert [line.replace("published", "refreshed", 1) for line in report] == [
-        line for line in printed[1] if line.startswith("refreshed rdvs for")
-    ]
+    # its servers started anew meanwhile: no run may bring what changed only
+    assert report == [line for line in printed[1] if line.startswith("published rdvs for")]
     assert {path.name for path in copy.iterdir()} == {*PARTS, ".demo"}
     assert not list((copy / ".demo").glob("*/data/postmaster.pid"))
