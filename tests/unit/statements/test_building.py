@@ -89,7 +89,8 @@ def test_comments_are_literals() -> None:
 def test_verify_counts_rows_and_what_is_not_masked_in_one_scan() -> None:
     assert text(building.verification("st", USERS), building.verification("st", EMPTY)) == [
         "SELECT ARRAY[count(*), count(*) FILTER (WHERE "
-        '"email" <> \'email_anonymise_\' || concat("id") || \'@exemple.fr\')] AS counts FROM "st"."us""ers"',
+        '"email" IS NOT NULL AND "email" <> \'email_anonymise_\' || concat("id") || \'@exemple.fr\')] AS counts '
+        'FROM "st"."us""ers"',
         'SELECT ARRAY[count(*)] AS counts FROM "st"."empty"',
     ]
 
