@@ -1,6 +1,6 @@
 -- What keeps the reader, or the run, from reading each table of a schema that the run made: event triggers may change new tables
 -- and grants. And what others have put on it that the run's own statements would call, or change: triggers, rules, foreign keys of
--- tables elsewhere, which may delete rows there, and tables that inherit from it. Looks at all tables if none are named.
+-- tables elsewhere, which may delete rows there, and tables elsewhere that inherit from it. Looks at all tables if none are named.
 SELECT c.relname::text AS name,
        c.relrowsecurity AS row_security,
        coalesce((SELECT format('trigger %%s', t.tgname) FROM pg_trigger AS t
@@ -9,8 +9,9 @@ SELECT c.relname::text AS name,
                 (SELECT format('foreign key %%s of %%s', k.conname, k.conrelid::regclass)
                  FROM pg_constraint AS k JOIN pg_class AS other ON other.oid = k.conrelid
                  WHERE k.confrelid = c.oid AND other.relnamespace <> c.relnamespace ORDER BY 1 LIMIT 1),
-                (SELECT format('child %%s', i.inhrelid::regclass) FROM pg_inherits AS i WHERE i.inhparent = c.oid
-                 ORDER BY 1 LIMIT 1)) AS guest,
+                (SELECT format('child %%s', i.inhrelid::regclass)
+                 FROM pg_inherits AS i JOIN pg_class AS other ON other.oid = i.inhrelid
+                 WHERE i.inhparent = c.oid AND other.relnamespace <> c.relnamespace ORDER BY 1 LIMIT 1)) AS guest,
        CASE WHEN o.rolname <> current_user THEN o.rolname::text END AS other_owner,
        NOT (has_schema_privilege(reader.oid, n.oid, 'USAGE') AND has_table_privilege(reader.oid, c.oid, 'SELECT')) AS refused
 FROM pg_class AS c

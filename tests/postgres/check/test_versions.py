@@ -184,20 +184,6 @@ def test_a_default_that_the_target_cannot_read_is_no_mask_and_is_refused_in_the_
     ]
 
 
-@pytest.mark.parametrize("target", [name for name in PROGRAMS if name == "system-13"])
-@pytest.mark.parametrize("type_", ["nummultirange", "numeric(2,-3)"])
-def test_a_masked_column_of_a_type_that_the_target_lacks_is_named_once(
-    type_: str, target: str, make_place: Callable[..., Place]
-) -> None:
-    place = make_place("18", target)
-    default = "'{}'" if type_ == "nummultirange" else "1000"
-    place.in_origin(f"CREATE TABLE users (id serial PRIMARY KEY, name text, span {type_} NOT NULL DEFAULT {default})")
-    assert problems(place, "tables: [{table_name: users, anonymized_column_names: [name, span]}]") == [
-        f"target: Postgres 13 has no type {type_}, which column users.span needs; use a newer target, or truncate the table "
-        "in the rules"
-    ]
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_a_value_without_end_stays_on_a_target_that_has_it(mode: str, make_place: Callable[..., Place]) -> None:
     place = make_place("18", "18")

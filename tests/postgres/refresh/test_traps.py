@@ -617,5 +617,6 @@ def test_a_state_of_another_role_that_was_there_first_is_not_believed(place: Pla
         """,
         superuser=True,
     )
+    place.run(rules("note"))
     for _ in range(2):
         assert decided(place.run(rules("note"), refresh="auto")) == OTHERS_STATE
