@@ -20,7 +20,7 @@ NAMES = {
     "prefect.cli.deploy._models:WorkPoolConfig": ["model_fields"],
     "prefect.events.worker:EventsWorker": ["drain_all"],  # the last task runs are told before a temporary server stops
     "prefect.logging.handlers:PrefectConsoleHandler": [],  # taken away where a terminal shows our lines
-    "prefect.server.api.server:SubprocessASGIServer": ["start"],  # started where Ctrl-C is not heard
+    "prefect.server.api.server:create_app": [],  # what the temporary server of a command serves
     "prefect.utilities.annotations:opaque": [],  # arguments that are not searched for results of tasks
     "prefect.utilities.callables:ParameterSchema": ["model_dump_for_openapi"],
     "prefect.utilities.callables:parameter_schema": [],
@@ -41,7 +41,7 @@ SOURCES = ["flow_engine.py", "task_engine.py"]
 # what we know a log line of Prefect's by
 WORDS = {
     "prefect.flow_engine": "Finished in state",
-    "prefect.server.api.server": "temporary server",
+    "prefect.task_engine": "Finished in state",
 }
 
 
