@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from multischema.catalog.objects import PublishedTable
 from multischema.catalog.position import RESTARTED
-from multischema.catalog.tables import Fingerprint, parts_of
+from multischema.catalog.tables import Fingerprint, Table, Type, parts_of
 from multischema.plan.plan import Plan
 from multischema.plan.state import Signatures, State, files_of, key, origin_of
 from multischema.plan.tables import TablePlan
@@ -147,7 +147,7 @@ def hidden(plan: Plan) -> list[str]:
 
 def whole(plan: Plan, state: State, signatures: Signatures, fingerprints: Mapping[int, Fingerprint]) -> dict[str, str]:
     """Return the tables that can't be compared row by row, each with the reason: all their rows are brought."""
-    heaps = {table.name: table.is_heap for table in plan.catalog.tables}
+    origin = {table.name: table for table in plan.catalog.tables}
     found = {}
     for table in plan.copied:
         known, now = state.tables[table.name], fingerprints.get(table.oid)
@@ -159,8 +159,8 @@ def whole(plan: Plan, state: State, signatures: Signatures, fingerprints: Mappin
             else "it was truncated or rewritten in the origin"
             if known.files != files_of(now)
             else "the origin does not keep it as a heap"
-            if not heaps[table.name]
-            else _unsteady(plan, table)
+            if not origin[table.name].is_heap
+            else _unsteady(table, origin[table.name], plan.catalog.types)
         )
         if reason:
             found[table.name] = reason
@@ -226,13 +226,12 @@ def _not_by_row(table: TablePlan, its_key: tuple[str, ...]) -> str:
     return "" if its_key else "it has no key whose columns are published as they are"
 
 
-def _unsteady(plan: Plan, table: TablePlan) -> str:
+def _unsteady(plan: TablePlan, table: Table, types: Mapping[int, Type]) -> str:
     """Return the column whose values change when the origin's catalog does, with no row written; nothing for most."""
-    columns = {column.name: column for found in plan.catalog.tables if found.name == table.name for column in found.columns}
-    for column in table.columns:
+    for column in plan.columns:
         if not column.mask:
-            types = parts_of(columns[column.name].type_oid, plan.catalog.types, bounds=True)
-            if any(t.schema == "pg_catalog" and (t.name.startswith("reg") or t.name == "aclitem") for t in types):
+            parts = parts_of(table.column(column.name).type_oid, types, bounds=True)
+            if any(t.schema == "pg_catalog" and (t.name.startswith("reg") or t.name == "aclitem") for t in parts):
                 return f"column {column.name} shows names of the origin's catalog"
     return ""
 

@@ -260,7 +260,9 @@ def _choose(run: Run, plan: Plan, known: State, snapshot: Snapshot) -> Choice:
                 published[part.name] = rows
 
     # one after another, so that both servers have something to do
-    by_table = {table.name: [part for part in parts if part.table.name == table.name] for table in plan.copied}
+    by_table: dict[str, list[Part]] = {table.name: [] for table in plan.copied}
+    for part in parts:
+        by_table[part.table.name].append(part)
     items: list[Part | TablePlan] = []
     for table in plan.copied:
         items += [*by_table[table.name], table]

@@ -18,8 +18,8 @@ _MARK = "multi-schema-postgres-etl state"
 _TABLE = "published"
 
 
-def prepare(connection: Connection) -> str | None:
-    """Make the place for the state, unless it is there; return why it can't be used, or None.
+def prepare(connection: Connection) -> None:
+    """Make the place for the state, unless something of its name is there.
 
     Two apps may make it at the same time: the second one waits, and finds it.
     """
@@ -36,7 +36,6 @@ def prepare(connection: Connection) -> str | None:
                     *grants.changes(STATE, [], grants.read(row for row in given if not row.is_owner)),
                 ]:
                     connection.execute(statement)
-    return unusable(connection)
 
 
 def unusable(connection: Connection) -> str | None:
