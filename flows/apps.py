@@ -1,13 +1,29 @@
 """The known apps: the deployments of `prefect.yaml`, the one place for an app's parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from multischema.errors import UsageError
 
 _FILE = Path(__file__).parent.parent / "prefect.yaml"
+
+
+# what applies to an app that prefect.yaml does not name in `definitions`
+SILENCE = 26
+TIME_LIMIT = 180
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When runs of an app start: a cron expression and its time zone."""
+
+    cron: str
+    timezone: str
 
 
 @dataclass(frozen=True)
@@ -18,6 +34,9 @@ class App:
     rules: str
     schema: str | None = None
     origin_schema: str | None = None
+    silence: int = SILENCE  # hours after which something is wrong if nothing new was published
+    time_limit: int = TIME_LIMIT  # minutes that a run may take
+    schedules: tuple[Schedule, ...] = ()
 
 
 def known_apps() -> dict[str, App]:
@@ -25,13 +44,27 @@ def known_apps() -> dict[str, App]:
     if not _FILE.exists():
         return {}
     try:
-        deployments = yaml.safe_load(_FILE.read_text())["deployments"]
-        parameters = [deployment["parameters"] for deployment in deployments]
-        return {
-            p["app"]: App(p["app"], p["rules"], schema=p.get("schema"), origin_schema=p.get("origin_schema"))
-            for p in parameters
-        }
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        content = yaml.safe_load(_FILE.read_text())
+        return {app.name: app for app in map(partial(_app, content.get("definitions") or {}), content["deployments"])}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"prefect.yaml can't be read: {type(error).__name__}; want deployments with parameters app, rules"
         ) from None
+
+
+def _app(definitions: Mapping[str, Any], deployment: Mapping[str, Any]) -> App:
+    parameters = deployment["parameters"]
+    name = parameters["app"]
+    return App(
+        name,
+        parameters["rules"],
+        schema=parameters.get("schema"),
+        origin_schema=parameters.get("origin_schema"),
+        silence=(definitions.get("silence") or {}).get(name, SILENCE),
+        time_limit=(definitions.get("time_limit") or {}).get(name, TIME_LIMIT),
+        schedules=tuple(
+            Schedule(schedule["cron"], schedule.get("timezone", "UTC"))
+            for schedule in deployment.get("schedules") or ()
+            if "cron" in schedule
+        ),
+    )

@@ -33,7 +33,7 @@ _DEFAULTS = {
     "origin_schema": "the app's in prefect.yaml, else public",
     "reader": READER_VARIABLE,
 }
-_METAVARS = {"rules": "FILE_OR_URL", "from_dump": "FILE"}
+_METAVARS = {"rules": "FILE_OR_URL", "from_dump": "FILE", "accept_drop": "TABLE", "schema_reader": "ROLE"}
 
 
 def main(etl: Flow[..., Any], arguments: Sequence[str] | None = None, prog: str = "python -m flows.etl") -> int:
@@ -171,7 +171,7 @@ def parser(etl: Flow[..., Any], prog: str) -> argparse.ArgumentParser:
     )
     for name, shown in etl.parameters.properties.items():
         default = _DEFAULTS.get(name) or shown["default"]
-        said = shown["description"] + (f" (default: {default})" if default not in ("", False) else "")
+        said = shown["description"] + (f" (default: {default})" if default not in ("", False, []) else "")
         made.add_argument(f"--{name.replace('_', '-')}", help=said.replace("%", "%%"), **_kind(name, shown))
     made.add_argument("--check", action="store_true", default=False, help="Stop after the check stage and write nothing")
     return made
@@ -181,6 +181,8 @@ def _kind(name: str, shown: Mapping[str, Any]) -> dict[str, Any]:
     """Return how argparse reads a parameter with this JSON schema."""
     if shown["type"] == "boolean":
         return {"action": "store_true"}
+    if shown["type"] == "array":
+        return {"action": "append", "metavar": _METAVARS.get(name, "NAME")}
     if "enum" in shown:
         return {"choices": shown["enum"]}
     if shown["type"] == "integer":

@@ -32,20 +32,25 @@ warnings.filterwarnings("ignore", message='Field name "schema" in "EtlModel" sha
 def etl(
     app: Annotated[str, Field(pattern=urls.APP_NAME)],
     rules: Annotated[str, Field(min_length=1)],
+    refresh: Literal["auto", "full"] = "auto",
+    accept_drop: tuple[str, ...] = (),
     schema: str = "",
     origin_schema: Annotated[str, Field(min_length=1)] = "public",
     reader: Annotated[str, Field(min_length=1)] = "metabase",
+    schema_reader: tuple[str, ...] = (),
     jobs: Annotated[int, Field(ge=1, le=32)] = 4,
     lock_wait: Annotated[int, Field(ge=0, le=86400)] = 3600,
+    full_every: Annotated[int, Field(ge=1, le=365)] = 7,
+    drop_rows: Annotated[int, Field(ge=1, le=1000000000)] = 100,
+    drop_percent: Annotated[int, Field(ge=1, le=100)] = 50,
+    report_schema: Annotated[str, Field(min_length=1)] = "etl_report",
+    indexes: Literal["useful", "all"] = "useful",
     mode: Literal["stream", "dump"] = "stream",
     from_dump: str = "",
-    keep_dump: bool = False,
-    clear_raw: bool = False,
-    indexes: Literal["useful", "all"] = "useful",
-    drop_dependants: bool = False,
     adopt: bool = False,
-    refresh: Literal["auto", "full"] = "auto",
-    full_every: Annotated[int, Field(ge=1, le=365)] = 7,
+    drop_dependants: bool = False,
+    clear_raw: bool = False,
+    keep_dump: bool = False,
 ) -> Report:
     """Publish an app's database, anonymized, in the stages that the README lists.
 
@@ -54,20 +59,25 @@ def etl(
     Args:
         app: The app's name; a deployment reads its database's URL from the Secret block `<app>-db-url`
         rules: https URL or path of the app's anonymizer.yml; a deployment reads files in its code's folder or RULES_FOLDER
+        refresh: auto brings only what changed since the last run, where it can; full builds everything anew
+        accept_drop: Tables that may lose more rows than drop_percent says: publish them all the same
         schema: The published schema; empty means the app's name
         origin_schema: The schema of the origin to copy
         reader: The role that Metabase connects as
+        schema_reader: Other roles that may read this app's schema, and no other
         jobs: How many tables to copy, then indexes to build, at a time
         lock_wait: How many seconds to wait for another run of this app
+        full_every: How many days after the last full run the next one is due
+        drop_rows: A table with fewer rows than this in the last run may lose any number of them
+        drop_percent: A table that loses more of its rows than this, in percent, is not published
+        report_schema: The schema of the target with the history of runs, for the reader
+        indexes: useful leaves out indexes whose columns are all masked: nobody can search by them; all builds them too
         mode: stream reads the origin; dump first restores a pg_dump of it into `public` of the target, then reads that
         from_dump: Publish from this pg_dump backup on the machine that runs the flow, without contacting the origin
-        keep_dump: Keep the dump, personal data included; the next run with this option starts from it
-        clear_raw: Drop what others have in `public` of the target; without this, mode dump refuses to run
-        indexes: useful leaves out indexes whose columns are all masked: nobody can search by them; all builds them too
-        drop_dependants: Drop, with a warning, what others built on the published schema if it can't be created again
         adopt: Replace, once, a schema of the same name that the tool before this one made
-        refresh: auto brings only what changed since the last run, where it can; full builds everything anew
-        full_every: How many days after the last full run the next one is due
+        drop_dependants: Drop, with a warning, what others built on the published schema if it can't be created again
+        clear_raw: Drop what others have in `public` of the target; without this, mode dump refuses to run
+        keep_dump: Keep the dump, personal data included; the next run with this option starts from it
     """
     job = Job.of(locals(), new_run_id(), new_run_id())
     target = Database("target", app, urls.load(urls.TARGET))

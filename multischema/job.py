@@ -29,6 +29,11 @@ class Job:
     adopt: bool = False
     refresh: Literal["auto", "full"] = "auto"
     full_every: int = 7
+    schema_reader: tuple[str, ...] = ()
+    accept_drop: tuple[str, ...] = ()
+    drop_rows: int = 100
+    drop_percent: int = 50
+    report_schema: str = "etl_report"
     names: str = ""
 
     @classmethod
@@ -36,6 +41,7 @@ class Job:
         """Return the job that parameters of the flow describe; the rules are none of it."""
         known = {field.name for field in fields(cls)} - {"id", "names"}
         given = {name: value for name, value in parameters.items() if name in known}
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         return cls(**{**given, "schema": given["schema"] or given["app"], "id": run_id, "names": names})
 
     @property

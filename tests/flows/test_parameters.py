@@ -55,8 +55,9 @@ def test_a_bad_parameter_is_refused_before_anything_runs(name: str, value: Any, 
 def test_every_parameter_is_described_and_bounded_for_the_form_of_the_ui() -> None:
     properties = etl.parameters.properties
     assert list(properties) == [
-        *("app", "rules", "schema", "origin_schema", "reader", "jobs", "lock_wait"),
-        *("mode", "from_dump", "keep_dump", "clear_raw", "indexes", "drop_dependants", "adopt", "refresh", "full_every"),
+        *("app", "rules", "refresh", "accept_drop", "schema", "origin_schema", "reader", "schema_reader"),
+        *("jobs", "lock_wait", "full_every", "drop_rows", "drop_percent", "report_schema", "indexes", "mode"),
+        *("from_dump", "adopt", "drop_dependants", "clear_raw", "keep_dump"),
     ]
     assert all(len(shown["description"]) > 20 for shown in properties.values())
     assert "<app>-db-url" in properties["app"]["description"]

@@ -72,6 +72,11 @@ def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: 
         "from_dump": "",
         "keep_dump": False,
         "clear_raw": False,
+        "schema_reader": [],
+        "accept_drop": [],
+        "drop_rows": 100,
+        "drop_percent": 50,
+        "report_schema": "etl_report",
         "indexes": "useful",
         "drop_dependants": False,
         "adopt": False,
@@ -171,7 +176,8 @@ def test_names_and_numbers_of_the_command_become_parameters() -> None:
     arguments = ["--app", "nobody", "--rules", "mine.yml", "--schema", "Shop 2", "--origin-schema", "sales", "--jobs", "32"]
     arguments += ["--reader", "analyst", "--lock-wait", "5"]
     arguments += ["--mode", "dump", "--keep-dump", "--clear-raw", "--indexes", "all", "--drop-dependants", "--adopt"]
-    arguments += ["--refresh", "full", "--full-every", "30"]
+    arguments += ["--refresh", "full", "--full-every", "30", "--accept-drop", "users", "--accept-drop", "Old orders"]
+    arguments += ["--schema-reader", "team", "--drop-rows", "7", "--drop-percent", "90", "--report-schema", "history"]
     assert resolve({**TARGET, **ORIGIN}, *arguments) == {
         "app": "nobody",
         "rules": "mine.yml",
@@ -189,6 +195,11 @@ def test_names_and_numbers_of_the_command_become_parameters() -> None:
         "adopt": True,
         "refresh": "full",
         "full_every": 30,
+        "accept_drop": ["users", "Old orders"],
+        "schema_reader": ["team"],
+        "drop_rows": 7,
+        "drop_percent": 90,
+        "report_schema": "history",
     }
 
 
@@ -230,7 +241,8 @@ def test_a_job_takes_all_parameters_of_the_flow_but_the_rules() -> None:
     parameters = resolve({**TARGET, **ORIGIN}, "--app", "nobody", "--rules", "mine.yml", "--schema", "sales", "--adopt")
     job = Job.of(parameters, "0123abcd", "89efcdab")
     own = {"id": "0123abcd", "names": "89efcdab"}
-    assert asdict(job) == {**{k: v for k, v in parameters.items() if k != "rules"}, **own}
+    expected = {name: tuple(value) if isinstance(value, list) else value for name, value in parameters.items()}
+    assert asdict(job) == {**{name: value for name, value in expected.items() if name != "rules"}, **own}
     assert Job.of({**parameters, "schema": ""}, "0123abcd").schema == "nobody"
 
 
