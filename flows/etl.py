@@ -9,10 +9,11 @@ from pydantic import Field
 from blocks import urls
 from flows.logs import one_line_errors
 from flows.origins import refuse_as_target
-from flows.stages import opened, unsearched
+from flows.stages import opened, unsearched, warned
 from multischema.job import Job
 from multischema.postgres.database import Database
 from multischema.report import Report
+from multischema.stages.publish import Built
 from multischema.stages.run import new_run_id
 
 # what Prefect's UI shows for the flow and its deployments: from the docstring it would show the Args too, run together
@@ -95,9 +96,10 @@ def etl(
         indexed = stages.index(unsearched(plan))
         rows = {name: table.rows for name, table in copied.items()}
         sizes = stages.verify(unsearched(plan), unsearched(rows))
-        published = stages.publish(unsearched(plan))
-        notes = [*(dumped.warnings if dumped else ()), *published.warnings, *stages.clean()]
-        return stages.make_report(plan, copied, indexed, sizes, notes, published.recreated)
+        notes = [*warned(stages.choice, plan, indexed), *(dumped.warnings if dumped else ())]
+        published = stages.publish(unsearched(plan), unsearched(Built(rows, sizes, len(notes))))
+        notes += [*published.warnings, *stages.clean()]
+        return stages.make_report(plan, copied, indexed, sizes, notes, published)
 
 
 def main(prog: str = "multischema-etl") -> int:

@@ -45,7 +45,7 @@ from multischema.stages import restore as restoring
 from multischema.stages import verify as verifying
 from multischema.stages.dump import Dumped
 from multischema.stages.index import Indexed
-from multischema.stages.publish import Publication
+from multischema.stages.publish import Built, Publication
 from multischema.stages.refresh import Brought, Refreshed
 from multischema.stages.run import Run, open_run, stopping_others
 from multischema.words import count, seconds, size
@@ -249,12 +249,12 @@ class Stages:
         return sizes
 
     @as_task("publish", once)
-    def publish(self, plan: Plan) -> Publication:
+    def publish(self, plan: Plan, built: Built) -> Publication:
         """Swap yesterday's schema for the staging schema, in one transaction, with the views that others built on it.
 
         It is not retried: if the session that holds the app's lock is lost, so is the lock, and another run may have begun.
         """
-        publication = publishing.publish(self.run, plan, self.choice.full)
+        publication = publishing.publish(self.run, plan, self.choice.full, built)
         progress.tell(published=self.job.schema)
         log().info(f"published schema {self.job.schema} for {self.job.reader}")
         return publication
@@ -273,7 +273,7 @@ class Stages:
         indexed: Indexed,
         sizes: dict[str, int],
         warnings: Sequence[str],
-        recreated: Sequence[str],
+        publication: Publication,
     ) -> report.Report:
         """Gather the report of a full run, show it in the log and keep it as the artifact `<app>-report`."""
         made = report.make_report(
@@ -286,8 +286,8 @@ class Stages:
             copy_seconds={name: table.seconds for name, table in copied.items()},
             index_seconds=indexed.seconds,
             sizes=sizes,
-            warnings=[*self.choice.warnings, *plan.without(indexed.missing).warnings, *indexed.warnings, *warnings],
-            recreated=recreated,
+            warnings=warnings,
+            recreated=publication.recreated,
             stages=self.seconds,
             stage_bytes=self.bytes,
         )
@@ -356,6 +356,11 @@ def opened(job: Job, origin: Database, target: Database) -> Iterator[Stages]:
     stages = Stages(job)
     with open_run(job, origin, target, stages.execute) as stages.run:
         yield stages
+
+
+def warned(choice: Choice, plan: Plan, indexed: Indexed) -> list[str]:
+    """Return what a full run warns of once its indexes are built."""
+    return [*choice.warnings, *plan.without(indexed.missing).warnings, *indexed.warnings]
 
 
 def _rules_folders() -> list[Path] | None:

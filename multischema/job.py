@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+REPORT = "etl_report"  # where the history of runs is, unless report_schema says otherwise
+
 
 @dataclass(frozen=True)
 class Job:
@@ -33,7 +35,7 @@ class Job:
     accept_drop: tuple[str, ...] = ()
     drop_rows: int = 100
     drop_percent: int = 50
-    report_schema: str = "etl_report"
+    report_schema: str = REPORT
     names: str = ""
 
     @classmethod
@@ -103,14 +105,34 @@ def name_pattern(schema: str) -> str:
 
 def illegal_schema(schema: str) -> str | None:
     """Return why a schema can't be published under this name, or None."""
-    if not schema or "\0" in schema:
-        return "a schema needs a name"
-    if schema in ("public", "information_schema", STATE) or schema.startswith(("pg_", "etl_staging_", "etl_old_")):
-        return "public, information_schema, pg_… and the ETL's own etl_staging_…, etl_old_… and etl_state are reserved"
+    if reason := _reserved(schema):
+        return reason
+    if schema == REPORT:
+        return f"{REPORT} is reserved for the history of runs"
     longest = _LONGEST_NAME - len(staging_name("", "0" * 8))
     if len(schema.encode()) > longest:
         return f"it has {len(schema.encode())} bytes; at most {longest} leave room for the staging schema's name"
     return None
+
+
+def _reserved(schema: str) -> str | None:
+    if not schema or "\0" in schema:
+        return "a schema needs a name"
+    if schema in ("public", "information_schema", STATE) or schema.startswith(("pg_", "etl_staging_", "etl_old_")):
+        return "public, information_schema, pg_… and the ETL's own etl_staging_…, etl_old_… and etl_state are reserved"
+    return None
+
+
+def illegal_report(job: Job) -> str | None:
+    """Return why the history of runs can't be kept in a schema of this name, or None."""
+    if reason := _reserved(job.report_schema):
+        return reason
+    if job.report_schema == job.schema:
+        return "it is the published one"
+    if job.restores and job.report_schema == job.raw_schema:
+        return "it is the one that mode dump fills with raw data"
+    size = len(job.report_schema.encode())
+    return f"it has {size} bytes; at most {_LONGEST_NAME} are a name" if size > _LONGEST_NAME else None
 
 
 def illegal_raw(raw: str, schema: str) -> str | None:

@@ -17,7 +17,7 @@ from multischema.stages.check import check
 from multischema.stages.clean import clean
 from multischema.stages.dump import dump
 from multischema.stages.index import Indexed, index
-from multischema.stages.publish import publish
+from multischema.stages.publish import Built, publish
 from multischema.stages.refresh import Refreshed
 from multischema.stages.restore import restore
 from multischema.stages.run import Run, open_run
@@ -84,9 +84,11 @@ def _publish_anew(run: Run, plan: Plan, choice: Choice, seconds: dict[str, float
         indexed = index(run, plan)
         plan = plan.without(indexed.missing)
     with timed("verify", seconds):
-        sizes = verify(run, plan, {name: table.rows for name, table in copied.items()})
+        rows = {name: table.rows for name, table in copied.items()}
+        sizes = verify(run, plan, rows)
     with timed("publish", seconds):
-        publication = publish(run, plan, choice.full)
+        warned = len(notes) + len(plan.warnings) + len(indexed.warnings)
+        publication = publish(run, plan, choice.full, Built(rows, sizes, warned))
     with timed("clean", seconds):
         notes += [*publication.warnings, *clean(run)]
     return Published(plan, copied, indexed, sizes, tuple(notes), seconds, publication.recreated, choice)

@@ -230,7 +230,7 @@ class Place:
         """Return the schemas of the target, the system's and that of what runs remember aside."""
         rows = self.read(
             "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' "
-            "AND nspname NOT IN ('public', 'information_schema', 'etl_state')",
+            "AND nspname NOT IN ('public', 'information_schema', 'etl_state', 'etl_report')",
             as_="etl",
         )
         return {name for (name,) in rows}

@@ -270,6 +270,26 @@ class StatePlace:
 
 
 @dataclass(frozen=True)
+class HistoryPlace:
+    """The place of the history of runs: its owner, whether that is this role and a run made it, the columns of its tables.
+
+    `strange` are relations of these names that are no tables of this role's; `guests` is what others put on the tables,
+    `writers` who may write there too.
+    """
+
+    exists: bool
+    owner: str | None
+    is_owned: bool
+    is_marked: bool
+    runs: tuple[str, ...]
+    tables: tuple[str, ...]
+    strange: tuple[str, ...]
+    guests: tuple[str, ...]
+    writers: tuple[str, ...]
+    is_readable: bool
+
+
+@dataclass(frozen=True)
 class MaterializedView:
     """A materialized view of others that holds rows: has it a unique index, and may this role refresh it?"""
 

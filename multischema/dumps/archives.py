@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from multischema.errors import (
     FEWER_CONNECTIONS,
@@ -23,6 +25,7 @@ STRUCTURE = ("TYPE", "DOMAIN", "TABLE", "TABLE ATTACH", "CONSTRAINT", "INDEX", "
 RELATED = ("TABLE", "FOREIGN TABLE", "TABLE ATTACH")  # of any schema: what may have rows of the schema's tables
 _KINDS = sorted({*STRUCTURE, *RELATED, "TABLE DATA"}, key=len, reverse=True)
 _ENTRY = re.compile(rf"\d+; \d+ \d+ (?P<kind>{'|'.join(_KINDS)}|\S+) (?P<names>.*)")
+_MADE_AT = re.compile(r"^; +Archive created at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)", re.MULTILINE)
 _LOST = (
     "server closed the connection",
     "connection to server",
@@ -161,6 +164,17 @@ def read_contents(output: str) -> list[Entry]:
     """Return the entries that `pg_restore --list` prints."""
     found = (_ENTRY.fullmatch(line) for line in output.split("\n"))  # splitlines() knows characters that names may hold
     return [Entry(match[0], match["kind"], match["names"]) for match in found if match]
+
+
+def made_at(output: str) -> datetime | None:
+    """Return when a dump was made, as `pg_restore --list` prints it: on the clock of the machine that made it.
+
+    A dump does not tell that clock's time zone; pg_restore takes it for its own.
+    """
+    found = _MADE_AT.search(output)
+    with suppress(ValueError):  # any program may have written the file
+        return datetime.fromisoformat(found[1]) if found else None
+    return None
 
 
 def rows_of(entries: Sequence[Entry], schema: str, tables: Iterable[str]) -> dict[str, list[Entry]]:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 import psycopg
@@ -17,7 +18,7 @@ from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection, execute_script
 from multischema.postgres.database import Database
 from multischema.postgres.failures import translate, translated
-from multischema.postgres.questions import ask, ask_values, read_fingerprints, read_timeline, value_of
+from multischema.postgres.questions import ask, read_fingerprints, read_timeline, value_of
 from multischema.statements import building
 from multischema.statements.reading import computing, copy_out, counting, counting_since, guarding
 from multischema.words import plural
@@ -38,10 +39,14 @@ class _NotComputed(DatabaseError):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """An exported snapshot, alive as long as its session: its identifier, its position, fingerprints of the tables in it."""
+    """An exported snapshot, alive as long as its session: its identifier, its position, fingerprints of the tables in it.
+
+    `taken_at` is the time on the origin's clock as of which rows are read.
+    """
 
     connection: Connection
     identifier: str
+    taken_at: datetime
     position: Position
     fingerprints: Mapping[int, Fingerprint]
 
@@ -60,9 +65,9 @@ def export_snapshot(connection: Connection, origin: Database, tables: Sequence[i
     with translated(origin.side, "exporting a snapshot"):
         system, timeline = read_timeline(connection)
         connection.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        (identifier,) = ask_values(connection, str, "export_snapshot")
+        ((identifier, taken_at),) = ask(connection, lambda identifier, taken_at: (identifier, taken_at), "export_snapshot")
         (position,) = ask(connection, partial(Position, system=system, timeline=timeline), "position")
-        return Snapshot(connection, identifier, position, read_fingerprints(connection, tables))
+        return Snapshot(connection, identifier, taken_at, position, read_fingerprints(connection, tables))
 
 
 @dataclass(frozen=True)

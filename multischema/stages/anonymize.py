@@ -14,7 +14,7 @@ from multischema.postgres.connecting import Connection
 from multischema.postgres.copying import Copied, Route, Snapshot, copy_table
 from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_target
-from multischema.stages import others, raw_schema, state
+from multischema.stages import history, others, raw_schema, state
 from multischema.stages.dump import Dumped
 from multischema.stages.preconditions import altered_problems
 from multischema.stages.reader import verify_readable
@@ -85,6 +85,7 @@ def anonymize(
         raise CheckError(*standing)
     with naming_triggers(run):
         state.prepare(run.holder)
+        history.prepare(run.holder, run.job)
         dropping.drop_leftovers(run.holder, run.job.schema, patient=False)
         if not run.job.restores:
             raw_schema.empty_abandoned(run.holder)
@@ -99,6 +100,7 @@ def anonymize(
                     refuse_changes(run, plan, snapshot, "copied")
                     rows = {name: table.rows for name, table in copied.items()}
                     run.seen = Seen(snapshot.position, snapshot.fingerprints, rows)
+                    run.snapshot_at = snapshot.taken_at
                 _refuse_losses(dumped, copied)
                 return copied
         except SnapshotLost as lost:

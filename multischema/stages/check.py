@@ -31,7 +31,7 @@ from multischema.postgres.sessions import refused_settings
 from multischema.rules import file
 from multischema.rules.file import Rules
 from multischema.rules.gaps import Findings, compare
-from multischema.stages import documents, others, preconditions, raw_schema, reader
+from multischema.stages import documents, history, others, preconditions, raw_schema, reader
 from multischema.stages.backup import Structure
 from multischema.stages.refresh import recall
 from multischema.stages.restore import restore_structure
@@ -200,6 +200,8 @@ def _check_origin(
 def _check_target(run: Run, facts: _Facts) -> list[str]:
     """Return why the target can't be published to: the role, the schema, the reader."""
     problems = preconditions.target_problems(facts.target, facts.published, run.job.schema, run.job.reader)
+    with run.sessions.lend(run.target) as connection:
+        problems += history.problems(connection, run.job)
     if preconditions.reader_problems(facts.target, facts.published, run.job.reader):
         return problems
     with run.sessions.lend(run.target) as connection:  # report what it can read already before hours of copying

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from multischema.catalog.objects import Leaf, Relation
@@ -47,6 +48,8 @@ def dump(run: Run, plan: Plan) -> Dumped:
         if kept["structure"] != structure:
             raise DumpError(f"{side}: the kept dump {archive.parent} is of other tables than there are now; delete it")
         warning = f"the dump {archive.parent} of an earlier run was restored"
+        taken_at = kept.get("taken_at")  # versions before wrote none
+        run.snapshot_at = datetime.fromisoformat(taken_at) if taken_at else None
         return Dumped(archive, kept["rows"], size_of(archive), (warning,))
     run.directory.drop_archive()
     run.directory.refuse_if_full(plan.dump_bytes, f"{side}: dump")
@@ -56,7 +59,8 @@ def dump(run: Run, plan: Plan) -> Dumped:
     size = size_of(run.directory.archive)
     if not job.keep_dump:
         return Dumped(run.directory.archive, rows, size)
-    archive = run.directory.keep(job.schema, {"structure": structure, "rows": rows})
+    taken_at = run.snapshot_at and run.snapshot_at.isoformat()
+    archive = run.directory.keep(job.schema, {"structure": structure, "rows": rows, "taken_at": taken_at})
     return Dumped(archive, rows, size, (f"the dump with its personal data is kept in {archive.parent}; delete it",))
 
 
@@ -97,6 +101,7 @@ def _dump_rows(run: Run, plan: Plan, archive: Path) -> dict[str, int]:
 
             rows = in_parallel(run, count, plan.copied)
             refuse_changes(run, plan, snapshot, "dumped")
+            run.snapshot_at = snapshot.taken_at
     except SnapshotLost as lost:
         raise ConnectionLost(*lost.problems) from None
     return {table.name: counted for table, counted in zip(plan.copied, rows, strict=True)}

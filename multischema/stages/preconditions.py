@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from psycopg import sql
 
 from multischema.catalog import foreign
-from multischema.catalog.objects import EventTrigger, Leaf, MadeTable, MissingType, Readable, Stranger
+from multischema.catalog.objects import EventTrigger, HistoryPlace, Leaf, MadeTable, MissingType, Readable, Stranger
 from multischema.catalog.servers import Server, Target
 from multischema.catalog.tables import Catalog, Table
-from multischema.job import illegal_schema
-from multischema.plan import record, refresh
+from multischema.job import Job, illegal_report, illegal_schema
+from multischema.plan import history, record, refresh
 from multischema.plan.plan import Plan
 from multischema.plan.tables import plan_table
 from multischema.rules.file import Rules
@@ -211,6 +211,8 @@ def ownership_problems(server: Server, facts: Target, app: str, schema: str, *, 
             f"target: schema {schema} belongs to {facts.published_owner}, not to {server.role}; publish under another "
             f"name, or if a run made it, {_remedy(server, 'ALTER SCHEMA {} OWNER TO {}', schema, server.role)}"
         ]
+    if facts.published_comment == history.MARK:
+        return [f"target: schema {schema} holds the history of runs; publish under another name"]
     found = record.read(facts.published_comment)
     if not found and not adopt:
         return [
@@ -220,6 +222,38 @@ def ownership_problems(server: Server, facts: Target, app: str, schema: str, *, 
     if found and found.app not in ("", app):
         return [f"target: schema {schema} is published by app {found.app}, not by {app}; publish under another name"]
     return []
+
+
+def history_problems(job: Job, place: HistoryPlace) -> list[str]:
+    """Return why a run can't keep its history in the schema that the job names."""
+    schema, name_another = job.report_schema, "name another with report_schema (--report-schema)"
+    if reason := illegal_report(job):
+        return [f"target: the history of runs can't be kept in schema {schema!r}: {reason}; {name_another}"]
+    if not place.exists:
+        return []
+    if not place.is_owned:
+        return [
+            f"target: schema {schema} belongs to role {place.owner}, and the history of runs can't be kept there; "
+            f"{name_another}, or have that role drop or rename it"
+        ]
+    if not place.is_marked:
+        return [
+            f"target: schema {schema} exists, but no run made it to keep the history of runs: its comment does not say so; "
+            f"{name_another}, or drop or rename it"
+        ]
+    if place.strange:
+        return [
+            f"target: {schema}.{name} is no table of this role's, and the history of runs can't be kept there; rename it"
+            for name in place.strange
+        ]
+    guests = [
+        f"target: {guest} of schema {schema}, and could hide, copy or alter the history of runs; drop it"
+        for guest in place.guests
+    ]
+    return guests + [
+        f"target: {role} may write in the tables of schema {schema}, where only runs should; revoke all but SELECT"
+        for role in place.writers
+    ]
 
 
 def hidden_problems(

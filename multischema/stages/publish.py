@@ -12,10 +12,12 @@ from multischema.catalog.objects import DefaultPrivilege, Holder, Privilege, Sch
 from multischema.errors import ConnectionLost, DatabaseError, VerifyError
 from multischema.job import Job, old_name
 from multischema.plan import record
+from multischema.plan.history import Ran, Recorded
 from multischema.plan.plan import Plan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import describe, translate, translated
 from multischema.postgres.questions import ask, place_of, read_target
+from multischema.stages import history
 from multischema.stages.others import Standing, obstacles_of, published_columns, read_standing
 from multischema.stages.reader import verify_readable, verify_rights
 from multischema.stages.refresh import remember
@@ -43,10 +45,20 @@ _DOES_NOT_FIT = ("0A", "21", "22", "23", "2B", "42", "54", "55", "P0")
 
 @dataclass(frozen=True)
 class Publication:
-    """What the publish stage did besides: the names of what it created again, and warnings."""
+    """What the publish stage did besides: the names of what it created again, and warnings; what the history says of it."""
 
     recreated: tuple[str, ...]
     warnings: tuple[str, ...]
+    recorded: Recorded
+
+
+@dataclass(frozen=True)
+class Built:
+    """What is to be published: the rows of each copied table, the bytes of each table, and how many warnings there are."""
+
+    rows: Mapping[str, int]
+    sizes: Mapping[str, int]
+    warnings: int
 
 
 @dataclass(frozen=True)
@@ -64,14 +76,30 @@ class _InUse(DatabaseError):
     relation: int | None = None
 
 
-def publish(run: Run, plan: Plan, why: str) -> Publication:
+def publish(run: Run, plan: Plan, why: str, built: Built) -> Publication:
     """Swap yesterday's schema for the staging schema, on the session that holds the app's lock; `why` is why it is full."""
+
+    def write_down(connection: Connection, warnings: int) -> Recorded:
+        remember(run, plan, connection, why)
+        ran = Ran.of(
+            plan,
+            "full",
+            built.rows,
+            built.sizes,
+            snapshot_at=run.snapshot_at,
+            seconds=run.seconds,
+            warnings=built.warnings + warnings,
+        )
+        return history.record(connection, run.job, ran)
+
     with naming_triggers(run):
-        return swap(run.holder, run.job, plan, lambda connection: remember(run, plan, connection, why))
+        return swap(run.holder, run.job, plan, write_down)
 
 
-def swap(connection: Connection, job: Job, plan: Plan, also: Callable[[Connection], None]) -> Publication:
+def swap(connection: Connection, job: Job, plan: Plan, also: Callable[[Connection, int], Recorded]) -> Publication:
     """Swap the schemas in one transaction, on the session that holds the app's lock, and do what else belongs to it.
+
+    `also` gets the number of warnings that came of it, and writes all of it down.
 
     What others built, and what the reader may do, is asked anew: hours may have passed since the check.
 
@@ -84,9 +112,9 @@ def swap(connection: Connection, job: Job, plan: Plan, also: Callable[[Connectio
     while True:
         try:
             with publishing(connection, job.schema, "publishing"):
-                publication = _publish(connection, job, plan.columns)
-                also(connection)
-            return publication
+                recreated, warnings = _publish(connection, job, plan.columns)
+                recorded = also(connection, len(warnings))
+            return Publication(tuple(recreated), tuple(warnings), recorded)
         except _InUse as in_use:
             if time.monotonic() >= deadline:
                 raise DatabaseError(f"{in_use}{_readers(connection, in_use)}") from None
@@ -101,7 +129,8 @@ def _readers(connection: Connection, in_use: _InUse) -> str:
     return f": {some([f'{reader.title} ({place}: {reader.remedy})' for reader in readers])}" if readers else ""
 
 
-def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> Publication:
+def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> tuple[list[str], list[str]]:
+    """Do what the publishing transaction does; return the names of what was created again, and warnings."""
     # its commit puts all commits of the run on disk, and on the standbys that the server waits for
     connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
     exposed = verify_rights(connection, job)
@@ -136,7 +165,7 @@ def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[
     recreated, gone = _recreate(connection, job, copies, columns)
     if old:
         _refuse_late(connection, job, old)
-    return Publication(tuple(recreated), (*ended, *lost, *dropped, *gone))
+    return recreated, [*ended, *lost, *dropped, *gone]
 
 
 def _refuse_late(connection: Connection, job: Job, old: str) -> None:

@@ -15,6 +15,7 @@ from multischema.catalog.objects import MaterializedView, PublishedTable, Size
 from multischema.errors import ConnectionLost, EtlError, SnapshotLost, VerifyError
 from multischema.job import Job
 from multischema.plan import record, refresh
+from multischema.plan.history import Ran, Recorded
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Change, Choice, Counted, Part
 from multischema.plan.state import Signatures, State, of_tables
@@ -24,7 +25,7 @@ from multischema.postgres.connecting import Connection, settings_of
 from multischema.postgres.copying import Copied, Route, Snapshot, copy_table, count_since
 from multischema.postgres.failures import describe, translate, translated
 from multischema.postgres.questions import ask, read_server, read_target, value_of
-from multischema.stages import others, state
+from multischema.stages import history, others, state
 from multischema.stages.anonymize import SNAPSHOTS, build_staging, copy_all
 from multischema.stages.preconditions import ownership_problems
 from multischema.stages.reader import verify_readable, verify_rights
@@ -70,12 +71,16 @@ class Brought:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What a refresh published: rows that came in and rows that went, by table, and the sizes of all tables in bytes."""
+    """What a refresh published: rows that came in and rows that went, by table, and the sizes of all tables in bytes.
+
+    `recorded` is what the history says of it.
+    """
 
     brought: Brought
     rows: Mapping[str, tuple[int, int]]
     sizes: Mapping[str, int]
     warnings: tuple[str, ...]
+    recorded: Recorded
 
     def changes(self, plan: Plan) -> dict[str, str]:
         """Return what came of each table, in words."""
@@ -136,6 +141,7 @@ def bring(
     for attempt in range(1, SNAPSHOTS + 1):
         try:
             with held_snapshot(run, run.origin, plan) as snapshot:
+                run.snapshot_at = snapshot.taken_at
                 choice = _choose(run, plan, known, snapshot)
                 if choice.full:
                     return choice
@@ -178,16 +184,23 @@ def _build_elsewhere(run: Run) -> None:
 
 
 def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
+    connection, changes = run.holder, brought.choice.changes
+    with naming_triggers(run):
+        history.prepare(connection, run.job)
     if not brought.choice.written:  # what is published is as of now
-        return Refreshed(brought, {}, _sizes(run), ())
+        # without waiting for the disk: if a crash loses the row, the data is only said to be older than it is
+        with publishing(connection, run.job.schema, "recording a refresh of"):
+            sizes = _sizes(run, connection)
+            recorded = _record(run, connection, plan, brought, sizes, ())
+        return Refreshed(brought, {}, sizes, (), recorded)
 
     def look(change: Change) -> list[str]:
         with run.sessions.lend(run.target) as connection:
             return verify_table(connection, run.job.staging, change.table, change.incoming)
 
-    if problems := [line for lines in in_parallel(run, look, brought.choice.changes) for line in lines]:
+    problems = [line for lines in in_parallel(run, look, changes) for line in lines]
+    if problems:
         raise VerifyError(*problems)
-    connection = run.holder
     with naming_triggers(run), publishing(connection, run.job.schema, "refreshing"):
         try:
             rows, warnings = _publish(run, connection, plan, brought)
@@ -197,15 +210,30 @@ def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
                 raise
             refusing = f" ({named} of {error.diag.table_name})" if (named := error.diag.constraint_name) else ""
             raise NotRefreshed(f"the target refused what came in: {describe(error)}{refusing}") from None
-    much = [
-        change.table.name
-        for change in brought.choice.changes
-        if max(rows[change.table.name]) > _MUCH * max(change.counted.rows, 1)
-    ]
+        sizes = _sizes(run, connection)
+        recorded = _record(run, connection, plan, brought, sizes, warnings)
+    much = [change.table.name for change in changes if max(rows[change.table.name]) > _MUCH * max(change.counted.rows, 1)]
     for name in much:
         with run.sessions.lend(run.target) as session, translated("target", f"analyzing table {name}"):
             session.execute(refreshing.analyze(run.job.schema, name))
-    return Refreshed(brought, rows, _sizes(run), tuple(warnings))
+    return Refreshed(brought, rows, sizes, tuple(warnings), recorded)
+
+
+def _record(
+    run: Run, connection: Connection, plan: Plan, brought: Brought, sizes: Mapping[str, int], warnings: Sequence[str]
+) -> Recorded:
+    """Write the refresh into the history."""
+    ran = Ran.of(
+        plan,
+        "refresh",
+        brought.choice.rows,
+        sizes,
+        snapshot_at=run.snapshot_at,
+        seconds=run.seconds,
+        warnings=len(plan.warnings) + len(warnings),
+        changed=bool(brought.choice.changes),
+    )
+    return history.record(connection, run.job, ran)
 
 
 def remember(run: Run, plan: Plan, connection: Connection, why: str) -> None:
@@ -465,7 +493,7 @@ def _route(run: Run, snapshot: Snapshot) -> Route:
     return Route(run.origin.side, run.job.origin_schema, snapshot.identifier, run.job.staging)
 
 
-def _sizes(run: Run) -> dict[str, int]:
-    with run.sessions.lend(run.target) as connection, translated("target", "measuring tables"):
+def _sizes(run: Run, connection: Connection) -> dict[str, int]:
+    with translated("target", "measuring tables"):
         measured = ask(connection, Size, "sizes", schema=run.job.schema)
     return {row.name: row.bytes for row in measured if row.bytes is not None}

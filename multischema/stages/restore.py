@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -86,7 +87,7 @@ def restore_structure(run: Run, file: Path, on_wait: Callable[[str], None]) -> S
     if not file.exists():
         raise DumpError(f"dump {file}: there is no such file")
     archive = run.directory.unpacked(file)
-    entries = contents_of(archive, str(file))
+    entries, run.snapshot_at = contents_of(archive, str(file))
     if not any(entry.kind == "TABLE" and entry.within(run.job.raw_schema) for entry in entries):
         found = ", ".join(sorted({entry.names.split(" ")[0] for entry in entries if entry.kind == "TABLE"})) or "none"
         raise DumpError(f"dump {file}: it holds no table of schema {run.job.raw_schema}; its schemas with tables: {found}")
@@ -162,22 +163,29 @@ def _restore_entry(run: Run, command: archives.Command, made: Mapping[str, RawTa
         connection.execute("COMMIT")  # not before pg_restore has ended well
 
 
-def contents_of(archive: Path, name: str) -> list[archives.Entry]:
-    """Return the entries of a dump, with their names in its encoding. Raises DumpError."""
+def contents_of(archive: Path, name: str) -> tuple[list[archives.Entry], datetime | None]:
+    """Return the entries of a dump, with their names in its encoding, and when it was made if it tells. Raises DumpError."""
     listed = run_command(archives.contents(str(archive)))
     if listed.status:
         raise archives.unreadable(name, listed)
     settings = run_command(archives.structure(str(archive), os.devnull))
     try:
-        return archives.read_contents(listed.printed.decode(scripts.codec_of(settings.printed)))
+        printed = listed.printed.decode(scripts.codec_of(settings.printed))
+        return archives.read_contents(printed), _moment(archives.made_at(printed))
     except (DumpError, UnicodeDecodeError) as error:
         reason = error if isinstance(error, DumpError) else "its names are in no encoding"
         raise DumpError(f"dump {name}: {reason}") from None
 
 
+def _moment(local: datetime | None) -> datetime | None:
+    """Return a time on this machine's clock as a moment; one that has not come yet is of another time zone, or no time."""
+    moment = local and local.astimezone(UTC)
+    return moment if moment and moment <= datetime.now(UTC) else None
+
+
 def _rows_of_dump(run: Run, plan: Plan, archive: Path) -> list[archives.Entry]:
     """Return the entries of a dump with the rows of the copied tables. Raises DumpError where some are not in it."""
-    entries = contents_of(archive, run.job.from_dump or str(archive))
+    entries, _ = contents_of(archive, run.job.from_dump or str(archive))
     if not run.job.from_dump:
         return [entry for entry in entries if entry.kind == "TABLE DATA"]
     with run.sessions.lend(run.origin) as connection, translated("target", "reading the catalog"):

@@ -2,10 +2,12 @@
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TypeVar
 
 from multischema.catalog.objects import EventTrigger
@@ -56,7 +58,8 @@ class Run:
     """A run under way: its job, the two databases, its sessions, and the session that holds the app's lock.
 
     `seen` is set once all rows were read from a snapshot. `keys` is a schema that the
-    run makes besides its staging schema, if any.
+    run makes besides its staging schema, if any. `snapshot_at` is the time on the origin's clock as of which its rows are
+    read, None where a backup does not tell it; `started` is on the clock of this process.
     """
 
     job: Job
@@ -68,6 +71,8 @@ class Run:
     private: PrivateDirectory | None = None
     seen: Seen | None = None
     keys: str = ""
+    snapshot_at: datetime | None = None
+    started: float = field(default_factory=time.monotonic)
     _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -75,6 +80,11 @@ class Run:
         """Return the session that holds the app's lock; it makes every change to a whole schema."""
         assert self.lock, "the check stage takes the lock"
         return self.lock
+
+    @property
+    def seconds(self) -> float:
+        """Return how long the run has taken so far."""
+        return time.monotonic() - self.started
 
     @property
     def directory(self) -> PrivateDirectory:

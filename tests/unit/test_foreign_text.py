@@ -40,6 +40,7 @@ TEXTS = {
     "multischema/catalog/foreign.py type_": "of the origin: a type, which it looks at",
     "multischema/plan/masks.py expression": "a constant of the code",
     "multischema/statements/building.py add_foreign_key": "a constant of the code",
+    "multischema/statements/history.py complete": "a constant of the code",
     "multischema/statements/reading.py counting_since": "a constant of the code",
     "multischema/postgres/dropping.py drop_members": "of the target: a table, as it spells it",
     "multischema/stages/preconditions.py _remedy": "a message, never executed",

@@ -1,0 +1,117 @@
+"""The statements that make and write the history of runs. Nothing is ever dropped or replaced there: others build on it."""
+
+from collections.abc import Collection, Mapping
+
+from psycopg import sql
+
+from multischema.plan.history import COLUMNS, MARK, RUNS, TABLES, Ran
+
+_KEPT = "1 year"
+# what CREATE TABLE says besides the columns
+_REST = {
+    RUNS: sql.SQL(""),
+    TABLES: sql.SQL(", PRIMARY KEY (run, name), FOREIGN KEY (run) REFERENCES {} ON DELETE CASCADE"),
+}
+
+
+def create_schema(schema: str) -> list[sql.Composed]:
+    """Return the statements that make the schema, empty."""
+    name = sql.Identifier(schema)
+    return [
+        sql.SQL("CREATE SCHEMA {}").format(name),
+        sql.SQL("COMMENT ON SCHEMA {} IS {}").format(name, sql.Literal(MARK)),
+    ]
+
+
+def complete(schema: str, present: Mapping[str, Collection[str]]) -> list[sql.Composed]:
+    """Return the statements that make the tables and columns that are not `present`; another run may make them meanwhile."""
+    statements = []
+    for table, columns in COLUMNS.items():
+        name = sql.Identifier(schema, table)
+        defined = {
+            column: sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(type_)) for column, type_ in columns.items()
+        }
+        if not present[table]:
+            rest = _REST[table].format(sql.Identifier(schema, RUNS))
+            statements.append(
+                sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}{})").format(name, sql.SQL(", ").join(defined.values()), rest)
+            )
+            if table == RUNS:
+                statements.append(sql.SQL("CREATE INDEX ON {} (published_at)").format(name))
+            continue
+        statements += [
+            sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}").format(name, definition)
+            for column, definition in defined.items()
+            if column not in present[table]
+        ]
+    return statements
+
+
+def hold(schema: str) -> sql.Composed:
+    """Return the LOCK that one run at a time has while it grants: two at once would fail. It lets others read and write."""
+    return sql.SQL("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE").format(sql.Identifier(schema, RUNS))
+
+
+def grant(schema: str, reader: str) -> list[sql.Composed]:
+    """Return the statements that let the reader read the history."""
+    role = sql.Identifier(reader)
+    return [
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role),
+        *(sql.SQL("GRANT SELECT ON TABLE {} TO {}").format(sql.Identifier(schema, table), role) for table in COLUMNS),
+    ]
+
+
+def add(report_schema: str, app: str, schema: str, version: str, ran: Ran) -> sql.Composed:
+    """Return the INSERT of a run, with its tables."""
+    values = {
+        "app": app,
+        "schema": schema,
+        "snapshot_at": ran.snapshot_at,
+        "rows": ran.rows,
+        "bytes": ran.bytes,
+        "seconds": ran.seconds,
+        "kind": ran.kind,
+        "version": version,
+        "warnings": ran.warnings,
+    }
+    run = sql.SQL("INSERT INTO {} (published_at, {}) VALUES (clock_timestamp(), {}) RETURNING id").format(
+        sql.Identifier(report_schema, RUNS),
+        sql.SQL(", ").join(map(sql.Identifier, values)),
+        sql.SQL(", ").join(map(sql.Literal, values.values())),
+    )
+    if not ran.tables:
+        return run
+    rows = sql.SQL(", ").join(
+        sql.SQL("({}, {}::bigint, {}::text[])").format(
+            sql.Literal(name), sql.Literal(rows), sql.Literal(list(ran.masked.get(name, ())))
+        )
+        for name, rows in ran.tables.items()
+    )
+    return sql.SQL(
+        "WITH run AS ({}) INSERT INTO {} (run, name, rows, masked_columns) SELECT run.id, t.* FROM run, (VALUES {}) AS t"
+    ).format(run, sql.Identifier(report_schema, TABLES), rows)
+
+
+def forget_old(schema: str) -> sql.Composed:
+    """Return the DELETE of what is older than a year; what another run deletes already is left to it."""
+    runs = sql.Identifier(schema, RUNS)
+    return sql.SQL(
+        "DELETE FROM {runs} WHERE id IN "
+        "(SELECT id FROM {runs} WHERE published_at < now() - interval {kept} FOR UPDATE SKIP LOCKED)"
+    ).format(runs=runs, kept=sql.Literal(_KEPT))
+
+
+def last(report_schema: str, app: str, schema: str) -> sql.Composed:
+    """Return the SELECT of the last run of a published schema, with the rows of each table as they were last published."""
+    return sql.SQL(
+        "SELECT last.published_at, last.rows, last.bytes, last.seconds, "
+        "coalesce((SELECT jsonb_object_agg(t.name, t.rows) FROM {tables} AS t WHERE t.run = "
+        "(SELECT r.id FROM {runs} AS r WHERE r.app = {app} AND r.schema = {schema} "
+        "AND EXISTS (SELECT FROM {tables} AS its WHERE its.run = r.id) ORDER BY r.id DESC LIMIT 1)), '{{}}') AS tables "
+        "FROM {runs} AS last WHERE last.app = {app} AND last.schema = {schema} ORDER BY last.id DESC LIMIT 1"
+    ).format(
+        tables=sql.Identifier(report_schema, TABLES),
+        runs=sql.Identifier(report_schema, RUNS),
+        app=sql.Literal(app),
+        schema=sql.Literal(schema),
+    )
