@@ -1,7 +1,8 @@
 """How messages say things: names that fit on a line, numbers for people, and how many more there are."""
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _LONGEST = 63  # bytes
 # C0 and C1, DEL, the two line separators, and characters that change the writing direction
@@ -26,6 +27,12 @@ def some(names: Sequence[str]) -> str:
     """Return the first names, and how many more there are."""
     shown = ", ".join(names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def suggestion(name: str, wanted: Iterable[str]) -> str:
+    """Return the name that was meant, in parentheses, if one comes close."""
+    close = difflib.get_close_matches(name[:_LONGEST], list(wanted), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 _NBSP = "\N{NO-BREAK SPACE}"

@@ -1,7 +1,6 @@
 """The rules of an app: which tables are published empty, which columns are masked, which are copied as they are."""
 
 import codecs
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 import yaml
 
 from multischema.errors import RulesError
+from multischema.words import suggestion
 
 MAX_PROBLEMS = 20
 MAX_DEPTH = 20
@@ -194,7 +194,7 @@ def _read_rules(root: yaml.Node, problems: list[str]) -> Rules:
 
 def _meant(root: yaml.Node) -> str:
     """Return a hint at the line where the key tables may be misspelt."""
-    lines = [_line(key) for key, _ in root.value if isinstance(key, yaml.ScalarNode) and _suggestion(key.value, RULES_KEYS)]
+    lines = [_line(key) for key, _ in root.value if isinstance(key, yaml.ScalarNode) and suggestion(key.value, RULES_KEYS)]
     return f" (did you mean it on line {lines[0]}?)" if lines else ""
 
 
@@ -271,18 +271,13 @@ def _values(node: yaml.Node, place: _Place, wanted: Sequence[str], problems: lis
     for key, value in node.value:
         name = key.value if isinstance(key, yaml.ScalarNode) else ""
         if name not in wanted:
-            problems.append(f"{place}: unknown key {place.key(key)}; want {', '.join(wanted)}{_suggestion(name, wanted)}")
+            problems.append(f"{place}: unknown key {place.key(key)}; want {', '.join(wanted)}{suggestion(name, wanted)}")
         elif name in values:
             problems.append(f"{place}: duplicate key '{name}' on line {_line(key)}, the first is on line {lines[name]}")
         else:
             values[name] = value
             lines[name] = _line(key)
     return values
-
-
-def _suggestion(name: str, wanted: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name[:63], wanted, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _items(node: yaml.Node, place: _Place, wanted: str, problems: list[str]) -> Sequence[yaml.Node]:

@@ -13,6 +13,7 @@ from multischema.dumps.programs import run_command
 from multischema.errors import CheckError, EtlError
 from multischema.job import illegal_raw
 from multischema.plan import record, values
+from multischema.plan.drops import unknown_problems
 from multischema.plan.plan import Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import locks
 from multischema.postgres.connecting import ways
@@ -178,6 +179,7 @@ def _check_schemas(
         with run.sessions.lend(run.target) as connection:
             problems += documents.unreadable(connection, plan)
     plan = replace(plan, warnings=(*([] if "target" in unusable else _warnings_of_target(run, facts, plan)), *plan.warnings))
+    problems += unknown_problems(run.job, plan.columns)
     return plan, problems + [f"{run.origin.side}: {line}" for line in width_problems(plan)], standing(plan)
 
 

@@ -15,6 +15,7 @@ from multischema.catalog.objects import MaterializedView, PublishedTable, Size
 from multischema.errors import ConnectionLost, EtlError, SnapshotLost, VerifyError
 from multischema.job import Job
 from multischema.plan import record, refresh
+from multischema.plan.drops import drop_problems
 from multischema.plan.history import Ran, Recorded
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Change, Choice, Counted, Part
@@ -199,7 +200,9 @@ def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
             return verify_table(connection, run.job.staging, change.table, change.incoming)
 
     problems = [line for lines in in_parallel(run, look, changes) for line in lines]
-    if problems:
+    published = {change.table.name: change.counted.published for change in changes}
+    counted = {change.table.name: change.counted.rows for change in changes}
+    if problems := [*problems, *drop_problems(run.job, run.origin.side, published, counted)]:
         raise VerifyError(*problems)
     with naming_triggers(run), publishing(connection, run.job.schema, "refreshing"):
         try:

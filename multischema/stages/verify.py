@@ -1,18 +1,22 @@
 """The verify stage: checks the staging schema before anybody reads it."""
 
+from collections.abc import Mapping
+
 from multischema.catalog.objects import Size
 from multischema.errors import VerifyError
+from multischema.plan import record
+from multischema.plan.drops import drop_problems
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import translated
-from multischema.postgres.questions import ask, value_of
-from multischema.stages import others, reader
+from multischema.postgres.questions import ask, read_target, value_of
+from multischema.stages import history, others, reader, state
 from multischema.stages.run import (
     Run,
     in_parallel,
 )
-from multischema.statements import building
+from multischema.statements import building, refreshing
 
 
 def verify_table(connection: Connection, staging: str, table: TablePlan, rows: int) -> list[str]:
@@ -29,7 +33,7 @@ def verify_table(connection: Connection, staging: str, table: TablePlan, rows: i
 
 
 def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
-    """Verify row counts, masked columns and the reader's rights; return the tables' sizes in bytes.
+    """Verify row counts, masked columns, what tables lost and the reader's rights; return the tables' sizes in bytes.
 
     Raises VerifyError with every problem.
     """
@@ -39,6 +43,7 @@ def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
             return verify_table(connection, run.job.staging, table, rows.get(table.name, 0))
 
     problems = [line for lines in in_parallel(run, look, plan.tables) for line in lines]
+    problems += drop_problems(run.job, run.origin.side, _rows_before(run, plan), rows)
     with run.sessions.lend(run.target) as connection:
         problems += reader.verify_rights(connection, run.job)
         problems += reader.verify_readable(connection, run.job.staging, run.job.reader, granted=False)
@@ -53,3 +58,27 @@ def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
     if problems:
         raise VerifyError(*problems)
     return sizes
+
+
+def _rows_before(run: Run, plan: Plan) -> Mapping[str, int]:
+    """Return the rows of the published tables: as the last run recorded them, else as they are counted.
+
+    No run recorded those of a schema that the tool before this one made, or that a version before the history published.
+    """
+    schema = run.job.schema
+    with run.sessions.lend(run.target) as connection:
+        with translated("target", "reading whose the published schema is"):
+            facts = read_target(connection, schema, run.job.reader)
+        if not facts.published_exists:
+            return {}
+        before = history.last(connection, run.job) if record.read(facts.published_comment) else None
+        if before and before.tables:
+            return before.tables
+        present = {row.name for row in state.published_tables(connection, schema)}
+
+    def count(table: TablePlan) -> int:
+        with run.sessions.lend(run.target) as connection, translated("target", f"counting the rows of {table.name}"):
+            return value_of(connection, int, refreshing.count_published(schema, table.name))
+
+    tables = [table for table in plan.copied if table.name in present]
+    return dict(zip((table.name for table in tables), in_parallel(run, count, tables), strict=True))

@@ -32,9 +32,12 @@ tables:
 GATED = RULES + GATED_RULES  # of an origin that has GATED_ORIGIN too
 SUMS = "SELECT (SELECT sum(balance) FROM shop.accounts), (SELECT sum(amount) FROM shop.entries)"
 
-# what a run that fails leaves as it was, besides the rows: what is remembered, and who may do what with which table
+# what a run that fails leaves as it was, besides the rows: what is remembered, its history, and who may do what with which
+# table
 STANDING = """
-SELECT 'zz state', (SELECT md5(string_agg(p::text, ',' ORDER BY schema)) FROM etl_state.published AS p), NULL
+SELECT 'zz state', (SELECT md5(string_agg(p::text, ',' ORDER BY schema)) FROM etl_state.published AS p),
+       concat_ws(' ', (SELECT md5(string_agg(r::text, ',' ORDER BY r.id)) FROM etl_report.runs AS r),
+                 (SELECT md5(string_agg(t::text, ',' ORDER BY t.run, t.name)) FROM etl_report.tables AS t))
 UNION ALL
 SELECT c.oid::regclass::text, c.oid::text,
        concat_ws(' ', c.relfilenode, c.relrowsecurity, c.relacl::text, obj_description(c.oid))
