@@ -290,6 +290,7 @@ class Stages:
             recreated=publication.recreated,
             stages=self.seconds,
             stage_bytes=self.bytes,
+            recorded=publication.recorded,
         )
         return self._kept(made)
 
@@ -311,6 +312,7 @@ class Stages:
             recreated=(),
             stages=self.seconds,
             stage_bytes=self.bytes,
+            recorded=refreshed.recorded,
         )
         return self._kept(made)
 

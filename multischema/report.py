@@ -1,14 +1,16 @@
 """The report of a run: what was published, what was left out and why, in names and numbers, never a value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from multischema.job import Job
+from multischema.plan.history import Recorded
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Choice
-from multischema.words import _NBSP, count, escaped, seconds, size
+from multischema.words import _NBSP, count, escaped, seconds, size, some
 
+_CHANGED_MOST = 5  # tables whose rows are compared by name
 _HEAD = ("table", "rows", "size", "copy s", "index s", "change", "masked columns")
 
 
@@ -60,6 +62,7 @@ class Report:
     recreated: tuple[str, ...]
     stages: Mapping[str, float]
     stage_bytes: Mapping[str, int]
+    recorded: Recorded
 
     @property
     def rows(self) -> int:
@@ -87,6 +90,34 @@ class Report:
         ago = "now" if hours < 1 else f"{hours:.0f} h ago" if hours < 48 else f"{hours / 24:.0f} days ago"
         return f"last full run: {ago}"
 
+    def as_of(self) -> str:
+        """Return as of when the data is."""
+        at = self.recorded.ran.snapshot_at
+        return f"data as of {_moment(at)}" if at else "the backup does not tell as of when its data is"
+
+    def differences(self) -> list[str]:
+        """Return what differs from the last run: rows, size and time in all, tables that came or went, rows of tables."""
+        ran, before = self.recorded.ran, self.recorded.before
+        if not before:
+            return []
+        lines = [
+            f"since the run of {_moment(before.published_at)}: {_signed(ran.rows - before.rows, _number)} rows, "
+            f"{_signed(ran.bytes - before.bytes, size)}; it took {seconds(before.seconds)} until it published, this one "
+            f"{seconds(ran.seconds)}"
+        ]
+        now = {table.name: table.rows for table in self.tables}
+        if not before.tables:
+            return lines
+        lines += [f"new tables: {some(names)}"] if (names := sorted(now.keys() - before.tables.keys())) else []
+        lines += [f"tables gone: {some(names)}"] if (names := sorted(before.tables.keys() - now.keys())) else []
+        changed = {name: rows - before.tables[name] for name, rows in now.items() if before.tables.get(name, rows) != rows}
+        most = sorted(changed, key=lambda name: (-abs(changed[name]), name))
+        if changed:
+            more = f" and {count(len(most) - _CHANGED_MOST, 'other')}" if len(most) > _CHANGED_MOST else ""
+            shown = ", ".join(f"{name} {_signed(changed[name], _number)}" for name in most[:_CHANGED_MOST])
+            lines.append(f"rows changed most: {shown}{more}")
+        return lines
+
     def headline(self) -> str:
         """Sum up the run in one sentence."""
         done = "published" if self.choice.startswith("full") else "refreshed"
@@ -111,6 +142,7 @@ def make_report(
     recreated: Sequence[str],
     stages: Mapping[str, float],
     stage_bytes: Mapping[str, int],
+    recorded: Recorded,
 ) -> Report:
     """Build the report from what the stages measured; `stage_bytes` is what the dump and restore stages wrote."""
     return Report(
@@ -140,12 +172,15 @@ def make_report(
         recreated=tuple(recreated),
         stages=stages,
         stage_bytes=stage_bytes,
+        recorded=recorded,
     )
 
 
 def markdown(report: Report) -> str:
-    """Return the report as Prefect's artifact shows it."""
-    lines = [f"# {report.app}", "", report.headline() + ".", "", f"{_escape(report.choice)}; {report.age()}.", ""]
+    """Return the report as Prefect's artifact shows it, below the headline, which is its description."""
+    as_of = report.as_of()
+    lines = [f"{as_of[0].upper()}{as_of[1:]}.", "", f"{_escape(report.choice)}; {report.age()}.", ""]
+    lines += [*(f"* {_escape(line)}" for line in report.differences()), ""] if report.differences() else []
     lines += [f"Recreated on the new tables: {_escape(', '.join(report.recreated))}.", ""] if report.recreated else []
     lines += ["## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings), ""] if report.warnings else []
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
@@ -176,7 +211,21 @@ def plain(report: Report) -> str:
     lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
     lines += ["", f"{report.saved()}: {_listed(report.useless, 80)}"] if report.useless else []
     lines += ["", f"recreated on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
-    return "\n".join(map(escaped, [*lines, "", f"{report.choice}; {report.age()}", report.headline()]))
+    lines += ["", *report.differences(), f"{report.choice}; {report.age()}", report.as_of(), report.headline()]
+    return "\n".join(map(escaped, lines))
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def _signed(value: int, said: Callable[[int], str]) -> str:
+    """Return a difference with its sign, as in `+1,204` or `-12 MB`."""
+    return f"{'-' if value < 0 else '+'}{said(abs(value))}"
 
 
 def _cells(table: TableReport, masked: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pytest
 from multischema import report
 from multischema.errors import EtlError
 from multischema.job import Job
+from multischema.plan.history import Before, Ran, Recorded
 from multischema.plan.keys import Keys, plan_keys
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Change, Choice, Counted
@@ -24,6 +25,7 @@ ORIGIN = catalog(
     table("rdvs", column("user_id", "integer"), foreign_keys=[foreign_key("rdvs", "user_id", "users")]),
     table("versions", column("id", "integer"), column("item"), key=["id"]),
 )
+SNAPSHOT = datetime(2026, 3, 1, 4, 30, 59, 999999, UTC)
 FULL = Choice(full="asked for")
 RULES = {"users": masking("users", "name", "e_mail"), "rdvs": masking("rdvs"), "versions": truncating("versions")}
 
@@ -41,8 +43,11 @@ def made(
     choice: Choice = FULL,
     changes: dict[str, str] | None = None,
     ago: timedelta = timedelta(),
+    snapshot_at: datetime | None = SNAPSHOT,
+    before: Before | None = None,
 ) -> Report:
     """Return the report of a run over ORIGIN."""
+    ran = Ran("full", snapshot_at, 1205, 1_524_576, 1.04, 0, {}, {})
     keys: Keys = plan_keys(ORIGIN.tables, {plan.name: plan for plan in plans()}, "public", all_indexes=False)
     return make_report(
         job,
@@ -58,6 +63,7 @@ def made(
         recreated=recreated,
         stages={"download rules": 0.26, "check": 1.0},
         stage_bytes=stage_bytes or {},
+        recorded=Recorded(ran, before),
     )
 
 
@@ -78,6 +84,7 @@ def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() 
         "left out 2 indexes of masked columns only, 1.5 MB in the origin: users_name of users, users_mail of users",
         "",
         "full: asked for; last full run: now",
+        "data as of 2026-03-01 04:30:59 UTC",
         made().headline(),
     ]
 
@@ -90,17 +97,18 @@ def test_a_refresh_says_what_came_of_each_table_and_when_the_last_full_run_was()
     lines = report.plain(found).splitlines()
     assert [line.split("  0.00  ")[-1] for line in lines[1:3]][1] == "unchanged"
     assert "3 in, 1 out  name, e_mail" in lines[1]
-    assert lines[-2] == "refresh: 3 of 1,205 rows in 1 of 3 tables; last full run: 30 h ago"
+    assert lines[-3] == "refresh: 3 of 1,205 rows in 1 of 3 tables; last full run: 30 h ago"
     assert lines[-1].startswith("refreshed rdvs for metabase: 3 tables")
     assert made(choice=choice, ago=timedelta(days=5)).age() == "last full run: 5 days ago"
 
 
 def test_what_was_created_again_is_a_line_and_no_warning() -> None:
     again = made("users.fax: unknown", recreated=['view board."a*b"', "materialized view board.c"])
-    assert report.plain(again).splitlines()[-4:] == [
+    assert report.plain(again).splitlines()[-5:] == [
         'recreated on the new tables: view board."a*b", materialized view board.c',
         "",
         "full: asked for; last full run: now",
+        "data as of 2026-03-01 04:30:59 UTC",
         again.headline(),
     ]
     assert r'Recreated on the new tables: view board."a\*b", materialized view board.c.' in report.markdown(again)
@@ -108,9 +116,7 @@ def test_what_was_created_again_is_a_line_and_no_warning() -> None:
 
 def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_markdown() -> None:
     assert report.markdown(made("a|b *c* `d` <e>\nf")).splitlines() == [
-        "# rdvs",
-        "",
-        f"{made().headline()}.",
+        "Data as of 2026-03-01 04:30:59 UTC.",
         "",
         "full: asked for; last full run: now.",
         "",
@@ -138,6 +144,46 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
         "Left out 2 indexes of masked columns only, 1.5 MB in the origin: users\\_name of users, users\\_mail of users.",
     ]
     assert "Warnings" not in report.markdown(made())
+
+
+BEFORE = Before(datetime(2026, 2, 28, 4, 30, 1, tzinfo=UTC), 1300, 24_576, 61.2, {"users": 1209, "fax": 91})
+
+
+def test_a_run_says_what_differs_from_the_last_one() -> None:
+    assert made(before=BEFORE).differences() == [
+        "since the run of 2026-02-28 04:30:01 UTC: -95 rows, +1.5 MB; it took 61.2 s until it published, this one 1.0 s",
+        "new tables: rdvs, versions",
+        "tables gone: fax",
+        "rows changed most: users -5",
+    ]
+    assert made().differences() == []
+    lines = report.plain(made(before=BEFORE)).splitlines()
+    assert lines[-7:-3] == made(before=BEFORE).differences()
+    body = report.markdown(made(before=BEFORE)).splitlines()
+    assert body[4:8] == [f"* {line}" for line in made(before=BEFORE).differences()]
+
+
+def test_only_the_tables_that_changed_most_are_named() -> None:
+    before = replace(BEFORE, tables={f"t{n}": n * n for n in range(8)})
+    tables = tuple(replace(made().tables[1], name=f"t{n}", rows=0) for n in range(8))
+    changed = replace(made(before=before), tables=tables).differences()
+    assert changed[1:] == ["rows changed most: t7 -49, t6 -36, t5 -25, t4 -16, t3 -9 and 2 others"]
+    same = replace(made(before=replace(BEFORE, tables={"users": 1204, "rdvs": 1, "versions": 0})))
+    assert len(same.differences()) == 1
+
+
+def test_the_last_run_may_have_no_tables_to_compare_with() -> None:
+    assert len(made(before=replace(BEFORE, tables={})).differences()) == 1
+
+
+def test_a_backup_that_does_not_tell_its_time_is_no_data_as_of_now() -> None:
+    found = made(snapshot_at=None)
+    assert "the backup does not tell as of when its data is" in report.plain(found).splitlines()
+    assert report.markdown(found).startswith("The backup does not tell as of when its data is.\n")
+
+
+def test_the_artifact_leaves_the_headline_to_its_description() -> None:
+    assert made().headline() not in report.markdown(made())
 
 
 def test_the_size_of_indexes_left_out_is_not_known_of_a_backup() -> None:
