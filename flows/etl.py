@@ -70,7 +70,7 @@ def etl(
         lock_wait: How many seconds to wait for another run of this app
         full_every: How many days after the last full run the next one is due
         drop_rows: A table with fewer rows than this in the last run may lose any number of them
-        drop_percent: A table that loses more of its rows than this, in percent, is not published
+        drop_percent: A table that loses more of its rows than this, in percent, or all of them, is not published
         report_schema: The schema of the target with the history of runs, for the reader
         indexes: useful leaves out indexes whose columns are all masked: nobody can search by them; all builds them too
         mode: stream reads the origin; dump first restores a pg_dump of it into `public` of the target, then reads that

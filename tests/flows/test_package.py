@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -70,6 +71,8 @@ def test_the_command_checks_and_publishes_from_an_empty_folder(command: Path, sh
     assert "Traceback" not in published.stdout
     assert "warning: " not in published.stdout
     assert shop.read("SELECT name FROM {}.users") == [("[valeur unique anonymisée 1]",)]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert shop.read(f"SELECT version FROM etl_report.runs WHERE app = '{shop.app}'") == [(version,)]
     assert list((shop.directory / "empty").iterdir()) == []
 
 

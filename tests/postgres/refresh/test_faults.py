@@ -56,7 +56,8 @@ MOMENTS = [
     Moment("inserting", "target", rb"INSERT INTO .shop"),
     Moment("refreshing a view", "target", rb"REFRESH MATERIALIZED VIEW"),
     Moment("recording", "target", rb"INSERT INTO etl_state"),
-    Moment("committing", "target", rb"INSERT INTO etl_state.*COMMIT", published=True),
+    Moment("writing the history", "target", rb"INSERT INTO .etl_report"),
+    Moment("committing", "target", rb"INSERT INTO .etl_report.*COMMIT", published=True),
     Moment("dropping", "target", rb"DROP TABLE", published=True),
 ]
 (PUBLISHING,) = (moment for moment in MOMENTS if moment.step == "deleting what is replaced")

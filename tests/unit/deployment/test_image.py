@@ -10,6 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import tomllib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -118,6 +119,11 @@ def test_nothing_that_is_built_in_is_a_secret() -> None:
 def test_all_that_gets_in_is_there(app: Path) -> None:
     assert {path.name for path in app.iterdir()} == set(context())
     assert {"requirements.txt", "prefect.yaml", "prefect.toml"} <= set(context())
+
+
+def test_the_image_knows_its_version(app: Path) -> None:
+    said = in_app(app, "python", "-c", "from multischema.version import version; print(version())")
+    assert said.stdout.strip() == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 
 def test_what_gets_in_is_all_that_it_needs(app: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from multischema.dumps.archives import Command, Outcome, failure
+from multischema.dumps.archives import Command, Outcome, failure, made_at
 
 QUOTED = "its message may quote a row, and stands in the server's log only"
 RESTORE = Command("pg_restore", (), {"LC_ALL": "fr_FR.UTF-8", "PGHOST": "here"})
@@ -52,3 +52,22 @@ def test_what_an_english_server_says_of_no_row_is_told(said: str, reason: str) -
 def test_a_refused_connection_in_another_language_is_told_with_what_to_look_at() -> None:
     said = 'connection to server at "::1", port 5432 failed: FATAL:  désolé, trop de clients sont déjà connectés'
     assert told(said).startswith(f"target: restore failed: {said}; check the URL's user, password and database")
+
+
+LISTED = ";\n; Archive created at {}\n;     dbname: shop\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("2026-11-29 21:05:07 UTC", "2026-11-29 21:05:07"),
+        ("2026-11-29 21:05:07 CET", "2026-11-29 21:05:07"),
+        ("2026-02-30 21:05:07 UTC", None),
+        ("Sun Nov 29 21:05:07 2026", None),
+        ("[unknown]", None),
+    ],
+)
+def test_when_a_dump_was_made_is_read_of_its_list_and_never_guessed(said: str, found: str | None) -> None:
+    made = made_at(LISTED.format(said))
+    assert (str(made) if made else None) == found
+    assert made_at(f";     dbname: x; Archive created at {said}\n") is None
