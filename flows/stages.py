@@ -48,7 +48,7 @@ from multischema.stages.index import Indexed
 from multischema.stages.publish import Built, Publication
 from multischema.stages.refresh import Brought, Refreshed
 from multischema.stages.run import Run, open_run, stopping_others
-from multischema.words import count, seconds, size
+from multischema.words import count, seconds, size, some
 
 Item = TypeVar("Item")
 Arguments = ParamSpec("Arguments")
@@ -180,7 +180,7 @@ class Stages:
         refreshed = refreshing.publish(self.run, plan, brought)
         if isinstance(refreshed, Refreshed):
             progress.tell(published=self.job.schema)
-            log().info(f"published schema {self.job.schema} for {self.job.reader}")
+            log().info(f"published schema {self.job.schema} for {some(self.job.readers)}")
         return refreshed
 
     def anonymize(self, plan: Plan, dumped: Dumped | None) -> dict[str, Copied]:
@@ -256,7 +256,7 @@ class Stages:
         """
         publication = publishing.publish(self.run, plan, self.choice.full, built)
         progress.tell(published=self.job.schema)
-        log().info(f"published schema {self.job.schema} for {self.job.reader}")
+        log().info(f"published schema {self.job.schema} for {some(self.job.readers)}")
         return publication
 
     @as_task("clean", retried)

@@ -1,6 +1,6 @@
 """What a run is asked to do, and the names of its schemas."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -44,7 +44,13 @@ class Job:
         known = {field.name for field in fields(cls)} - {"id", "names"}
         given = {name: value for name, value in parameters.items() if name in known}
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        given["schema_reader"] = role_names(given.get("schema_reader", ()))
         return cls(**{**given, "schema": given["schema"] or given["app"], "id": run_id, "names": names})
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Return the roles that may read the published schema, each once: the reader, then the schema readers."""
+        return tuple(dict.fromkeys((self.reader, *self.schema_reader)))
 
     @property
     def staging(self) -> str:
@@ -70,6 +76,12 @@ class Job:
     def application(self) -> str:
         """Return the name of the run's sessions, on both servers."""
         return f"multi-schema-postgres-etl {self.app} {self.id}"
+
+
+def role_names(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of roles in texts, each of which has one, several parted by commas, or none: an unset variable."""
+    names = (name.strip() for text in texts for name in text.split(","))
+    return tuple(name for name in names if name)
 
 
 _HIDDEN = "^etl_(staging|old)_"

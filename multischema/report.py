@@ -50,7 +50,7 @@ class Report:
 
     app: str
     schema: str
-    reader: str
+    readers: tuple[str, ...]
     choice: str  # refresh or full, and why
     full_at: datetime  # when the last full run was
     tables: tuple[TableReport, ...]
@@ -122,7 +122,7 @@ class Report:
         """Sum up the run in one sentence."""
         done = "published" if self.choice.startswith("full") else "refreshed"
         return (
-            f"{done} {self.schema} for {self.reader}: {count(len(self.tables), 'table')}, {count(self.rows, 'row')}, "
+            f"{done} {self.schema} for {some(self.readers)}: {count(len(self.tables), 'table')}, {count(self.rows, 'row')}, "
             f"{size(self.bytes)}, {count(self.masked, 'masked column')}, {seconds(sum(self.stages.values()))}"
         )
 
@@ -148,7 +148,7 @@ def make_report(
     return Report(
         app=job.app,
         schema=job.schema,
-        reader=job.reader,
+        readers=job.readers,
         choice=choice.line(),
         full_at=full_at,
         tables=tuple(

@@ -100,13 +100,16 @@ class Holder:
 
 @dataclass(frozen=True)
 class MadeTable:
-    """The state of a table that the run made; `guest` is a trigger or rule that somebody put on it."""
+    """The state of a table that the run made; `guest` is a trigger or rule that somebody put on it.
+
+    `refused` are the readers that may not read it.
+    """
 
     name: str
     row_security: bool
     guest: str | None
     other_owner: str | None
-    refused: bool | None
+    refused: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,9 @@ class Stranger:
 
 @dataclass(frozen=True)
 class Readable:
-    """What the reader could read and is not published: a schema or a table; or one that is `owned`, or `maintained`."""
+    """What a reader could read and is not published: a schema or a table; or one that is `owned`, or `maintained`."""
 
+    reader: str
     what: str
     name: str
 

@@ -33,24 +33,33 @@ class Server:
 
 @dataclass(frozen=True)
 class Target:
-    """Who owns the published schema, and who the reader is.
-
-    `reader_powers` are roles that the reader is a member of and that could read more, `reader_attributes` its own such;
-    `reader_watches` are those that show it other sessions, or let it end them.
-    """
+    """Whether the published schema exists, who owns it, and its comment."""
 
     published_exists: bool
     owns_published: bool
     published_owner: str | None
     published_comment: str | None
-    reader_exists: bool
-    reader_is_superuser: bool
-    reader_is_self: bool
-    reader_powers: tuple[str, ...]
-    reader_attributes: tuple[str, ...]
-    reader_owns_database: bool
-    reader_watches: tuple[str, ...]
-    reader_may_log_in: bool
-    reader_may_have_no_session: bool
-    reader_expired: bool
-    reader_may_connect: bool
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who a reader is: the one that Metabase connects as (`is_first`), or a schema reader.
+
+    `powers` are roles that it is a member of and that could read more, `attributes` its own such; `watches` are those that
+    show it other sessions, or let it end them. `follows_first` is the first reader where this one is a member of it.
+    """
+
+    name: str
+    is_first: bool
+    exists: bool
+    is_superuser: bool
+    is_self: bool
+    powers: tuple[str, ...]
+    attributes: tuple[str, ...]
+    owns_database: bool
+    watches: tuple[str, ...]
+    may_log_in: bool
+    may_have_no_session: bool
+    expired: bool
+    may_connect: bool
+    follows_first: str | None

@@ -15,7 +15,7 @@ class Record:
     """The names of each table's masked columns; for truncated tables, those of their last copy.
 
     `app` owns the schema, `domains` are in it; versions before 1.0 recorded neither. `adopted` marks a schema that the
-    tool before this one made, and that this one may drop.
+    tool before this one made, and that this one may drop. `readers` are the roles that the run gave the right to read it.
     """
 
     copied: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -23,6 +23,7 @@ class Record:
     app: str = ""
     domains: Sequence[str] | None = None
     adopted: bool = False
+    readers: Sequence[str] = ()
 
     @property
     def tables(self) -> frozenset[str]:
@@ -39,14 +40,15 @@ class Record:
         return self.copied.get(table, self.truncated.get(table, ()))
 
 
-def written(plan: Plan, app: str, before: Record | None) -> str:
-    """Return the comment for an app's new schema; `before` is the record of the schema that it replaces."""
+def written(plan: Plan, app: str, before: Record | None, readers: Sequence[str]) -> str:
+    """Return the comment for an app's new schema with its readers; `before` is the record of the one that it replaces."""
     return _comment(
         Record(
             copied={table.name: sorted(column.name for column in table.masked) for table in plan.copied},
             truncated={table.name: before.masked(table.name) if before else () for table in plan.tables if table.truncated},
             app=app,
             domains=plan.domains,
+            readers=readers,
         )
     )
 
@@ -85,6 +87,7 @@ _SHAPES: Mapping[str, Callable[[object], bool]] = {
     "app": lambda value: isinstance(value, str),
     "domains": lambda value: value is None or _is_names(value),
     "adopted": lambda value: isinstance(value, bool),
+    "readers": _is_names,
 }
 
 
@@ -107,6 +110,11 @@ def warnings(before: Record | None, plan: Plan) -> list[str]:
         )
         if names
     ]
+
+
+def dismissed(before: Record | None, readers: Collection[str]) -> list[str]:
+    """Return the roles that were readers in the last run and are none any more."""
+    return [role for role in dict.fromkeys(before.readers if before else ()) if role not in readers]
 
 
 def newly_masked(before: Record | None, plan: Plan) -> list[str]:

@@ -119,7 +119,7 @@ def doubts(
 ) -> str | None:
     """Return why what is published can't be brought up to date, before the origin is asked; None if it can."""
     if state.job != signatures.job:
-        return "the app's parameters, its reader, the target's version or this tool changed since the last run"
+        return "the app's parameters, its readers, the target's version or this tool changed since the last run"
     if now - state.full_at >= timedelta(days=full_every):
         return f"the last full run was {full_every:,} {plural(full_every, 'day')} ago"
     names, before = {table.name for table in plan.tables}, state.tables.keys()

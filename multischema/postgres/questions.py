@@ -12,7 +12,7 @@ from psycopg import errors, sql
 from multischema.catalog import foreign
 from multischema.catalog.flat import as_text
 from multischema.catalog.objects import IndexDefinition, MissingType
-from multischema.catalog.servers import Server, Target
+from multischema.catalog.servers import Reader, Server, Target
 from multischema.catalog.tables import Catalog, Column, Fingerprint, ForeignKey, Index, NotCopied, Table, Type, assemble
 
 Answer = TypeVar("Answer")
@@ -71,10 +71,15 @@ def place_of(connection: Connection) -> str:
     return f"in database {connection.info.dbname} on {_address(connection)}"
 
 
-def read_target(connection: Connection, schema: str, reader: str) -> Target:
-    """Read whose the published schema is, and who the reader is."""
-    (target,) = ask(connection, Target, "target", schema=schema, reader=reader)
+def read_target(connection: Connection, schema: str) -> Target:
+    """Read whose the published schema is."""
+    (target,) = ask(connection, Target, "target", schema=schema)
     return target
+
+
+def read_readers(connection: Connection, readers: Sequence[str]) -> list[Reader]:
+    """Read who the readers are, in their order."""
+    return ask(connection, Reader, "readers", readers=list(readers))
 
 
 def read_system(connection: Connection) -> str | None:

@@ -1,4 +1,4 @@
--- What keeps the reader, or the run, from reading each table of a schema that the run made: event triggers may change new tables
+-- What keeps a reader, or the run, from reading each table of a schema that the run made: event triggers may change new tables
 -- and grants. And what others have put on it that the run's own statements would call, or change: triggers, rules, foreign keys of
 -- tables elsewhere, which may delete rows there, and tables elsewhere that inherit from it. Looks at all tables if none are named.
 SELECT c.relname::text AS name,
@@ -13,10 +13,13 @@ SELECT c.relname::text AS name,
                  FROM pg_inherits AS i JOIN pg_class AS other ON other.oid = i.inhrelid
                  WHERE i.inhparent = c.oid AND other.relnamespace <> c.relnamespace ORDER BY 1 LIMIT 1)) AS guest,
        CASE WHEN o.rolname <> current_user THEN o.rolname::text END AS other_owner,
-       NOT (has_schema_privilege(reader.oid, n.oid, 'USAGE') AND has_table_privilege(reader.oid, c.oid, 'SELECT')) AS refused
+       ARRAY(SELECT named.name
+             FROM unnest(%(readers)s::text[]) WITH ORDINALITY AS named (name, place)
+             JOIN pg_roles AS reader ON reader.rolname = named.name
+             WHERE NOT (has_schema_privilege(reader.oid, n.oid, 'USAGE') AND has_table_privilege(reader.oid, c.oid, 'SELECT'))
+             ORDER BY named.place) AS refused
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_roles AS o ON o.oid = c.relowner
-LEFT JOIN pg_roles AS reader ON reader.rolname = %(reader)s
 WHERE n.nspname = %(schema)s AND c.relkind = 'r' AND (%(tables)s::text[] IS NULL OR c.relname = ANY (%(tables)s::text[]))
 ORDER BY 1

@@ -33,21 +33,21 @@ _TABLES_PER_TRANSACTION = 100  # each takes three locks or more of the 6,400 tha
 
 
 def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
-    """Create the staging schema with bare tables and no rights for the reader.
+    """Create the staging schema with bare tables and no rights for anybody.
 
     Raises VerifyError, before a row is read, if an event trigger changes the tables.
     """
     with translated("target", f"creating schema {job.staging}"), connection.transaction():
-        for statement in building.create_staging(job.staging, job.reader):
-            connection.execute(statement)
-        # default privileges may show it to a role that the reader is a member of
+        connection.execute(building.create_staging(job.staging))
+        # default privileges may show it to a reader, or to a role that one is a member of
         grantees = list(
             dict.fromkeys(row.role for row in ask(connection, SchemaPrivilege, "schema_privileges", schema=job.staging))
         )
         for statement in building.revoke_schema(job.staging, grantees):
             connection.execute(statement)
-        published = read_target(connection, job.schema, job.reader).published_comment
-        connection.execute(building.comment_on_schema(job.staging, record.written(plan, job.app, record.read(published))))
+        published = read_target(connection, job.schema).published_comment
+        comment = record.written(plan, job.app, record.read(published), job.readers)
+        connection.execute(building.comment_on_schema(job.staging, comment))
         for name in plan.domains:
             connection.execute(building.create_domain(job.staging, name))
     keys = plan.keys.names
@@ -56,7 +56,7 @@ def build_staging(connection: Connection, job: Job, plan: Plan) -> None:
             for table in plan.tables[start : start + _TABLES_PER_TRANSACTION]:
                 with translated("target", f"creating table {job.staging}.{table.name}"):
                     connection.execute(building.create_table(job.staging, table, keys[table.name]))
-    changed = verify_readable(connection, job.staging, job.reader, granted=False)
+    changed = verify_readable(connection, job.staging, job.readers, granted=False)
     with translated("target", f"reading what became of the tables of schema {job.staging}"):
         found, triggers = others.published_columns(connection, job.staging), ask(connection, EventTrigger, "event_triggers")
     changed += altered_problems(job.staging, found, plan.columns, triggers)

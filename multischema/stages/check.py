@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from multischema.catalog.objects import Leaf, RawSchema
-from multischema.catalog.servers import Server, Target
+from multischema.catalog.servers import Reader, Server, Target
 from multischema.catalog.tables import Catalog
 from multischema.dumps import archives
 from multischema.dumps.programs import run_command
@@ -25,6 +25,7 @@ from multischema.postgres.questions import (
     read_catalog,
     read_constant,
     read_money_digits,
+    read_readers,
     read_server,
     read_target,
 )
@@ -58,9 +59,15 @@ class _Facts:
 
     @cached_property
     def published(self) -> Target:
-        """Return whose the published schema is, and who the reader is."""
+        """Return whose the published schema is."""
         with self.run.sessions.lend(self.run.target) as connection, translated("target", "reading the catalog"):
-            return read_target(connection, self.run.job.schema, self.run.job.reader)
+            return read_target(connection, self.run.job.schema)
+
+    @cached_property
+    def readers(self) -> list[Reader]:
+        """Return who the readers are."""
+        with self.run.sessions.lend(self.run.target) as connection, translated("target", "reading the catalog"):
+            return read_readers(connection, self.run.job.readers)
 
     def _server(self, database: Database, schema: str) -> Server:
         with (
@@ -178,7 +185,7 @@ def _check_schemas(
         problems += unlike
         with run.sessions.lend(run.target) as connection:
             problems += documents.unreadable(connection, plan)
-    plan = replace(plan, warnings=(*([] if "target" in unusable else _warnings_of_target(run, facts, plan)), *plan.warnings))
+    plan = replace(plan, warnings=(*([] if "target" in unusable else _warnings_of_target(facts, plan)), *plan.warnings))
     problems += unknown_problems(run.job, plan.columns)
     return plan, problems + [f"{run.origin.side}: {line}" for line in width_problems(plan)], standing(plan)
 
@@ -200,25 +207,29 @@ def _check_origin(
 
 
 def _check_target(run: Run, facts: _Facts) -> list[str]:
-    """Return why the target can't be published to: the role, the schema, the reader."""
-    problems = preconditions.target_problems(facts.target, facts.published, run.job.schema, run.job.reader)
+    """Return why the target can't be published to: the role, the schema, the readers."""
+    problems = preconditions.target_problems(facts.target, run.job.schema)
     with run.sessions.lend(run.target) as connection:
         problems += history.problems(connection, run.job)
-    if preconditions.reader_problems(facts.target, facts.published, run.job.reader):
-        return problems
-    with run.sessions.lend(run.target) as connection:  # report what it can read already before hours of copying
+    if unfit := preconditions.reader_problems(facts.target, facts.readers):
+        return problems + unfit
+    with run.sessions.lend(run.target) as connection:  # report what they can read already before hours of copying
         with translated("target", "looking for raw data"):  # this run first drops what a killed run left
             left = [row.schema for row in ask(connection, RawSchema, "raw_schemas", marker=raw.MARKER)]
         return problems + reader.verify_unexposed(connection, run.job, left)
 
 
-def _warnings_of_target(run: Run, facts: _Facts, plan: Plan) -> list[str]:
-    """Return warnings of what the reader could do besides, and of what the last run masked or copied and this one will not.
+def _warnings_of_target(facts: _Facts, plan: Plan) -> list[str]:
+    """Return warnings of what readers could do besides, of who is none any more, and of masks and rows that end.
 
     The rules come from the internet.
     """
-    changed = record.warnings(record.read(facts.published.published_comment), plan)
-    return [*preconditions.reader_warnings(facts.published, run.job.reader), *changed]
+    job, before = facts.run.job, record.read(facts.published.published_comment)
+    parted = [
+        f"role {role} is no reader of schema {job.schema} any more: this run takes its rights to it"
+        for role in record.dismissed(before, job.readers)
+    ]
+    return [*preconditions.reader_warnings(facts.readers), *parted, *record.warnings(before, plan)]
 
 
 def _check_standing(run: Run, plan: Plan | None) -> list[str]:

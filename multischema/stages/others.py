@@ -37,7 +37,7 @@ def obstacles(connection: Connection, job: Job, columns: Mapping[str, Collection
 
 
 def read_standing(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> Standing:
-    facts = read_target(connection, job.schema, job.reader)
+    facts = read_target(connection, job.schema)
     made = record.read(facts.published_comment)
     adopts = job.adopt and not made
     found = dependants.in_order(ask(connection, Dependant, "dependants", schema=job.schema))

@@ -6,7 +6,7 @@ from psycopg import sql
 
 from multischema.catalog import foreign
 from multischema.catalog.objects import EventTrigger, HistoryPlace, Leaf, MadeTable, MissingType, Readable, Stranger
-from multischema.catalog.servers import Server, Target
+from multischema.catalog.servers import Reader, Server, Target
 from multischema.catalog.tables import Catalog, Table
 from multischema.job import Job, illegal_report, illegal_schema
 from multischema.plan import history, record, refresh
@@ -156,8 +156,8 @@ def _family_problems(table: Table, schema: str) -> list[str]:
     return problems
 
 
-def target_problems(server: Server, facts: Target, schema: str, reader: str) -> list[str]:
-    """Return why the target can't be published to."""
+def target_problems(server: Server, schema: str) -> list[str]:
+    """Return why the target can't be published to, whoever is to read it."""
     problems = []
     if server.encoding != "UTF8":
         problems.append(f"target: database {server.database} is encoded in {server.encoding}; want UTF8")
@@ -171,7 +171,7 @@ def target_problems(server: Server, facts: Target, schema: str, reader: str) -> 
     reason = illegal_schema(schema)
     if reason:
         problems.append(f"target: schema {schema!r} can't be published: {reason}")
-    return problems + reader_problems(server, facts, reader)
+    return problems
 
 
 def same_database_problems(origin: Server, target: Server) -> list[str]:
@@ -260,7 +260,6 @@ def hidden_problems(
     schema: str,
     tables: Sequence[MadeTable],
     triggers: Sequence[EventTrigger],
-    reader: str,
     *,
     granted: bool,
     since: str = " as soon as it is made",
@@ -280,7 +279,8 @@ def hidden_problems(
         elif row.row_security:
             lines.append(f"target: row security is on for {table}{since}, and hides its rows{cause}")
         elif granted and row.refused:
-            lines.append(f"target: the reader {reader} may not SELECT {table}, though the run granted it{cause}")
+            readers = f"the {plural(len(row.refused), 'reader')} {some(row.refused)}"
+            lines.append(f"target: {readers} may not SELECT {table}, though the run granted it{cause}")
     return lines
 
 
@@ -354,59 +354,83 @@ def raw_problems(server: Server, schema: str) -> list[str]:
     ]
 
 
-def reader_problems(server: Server, facts: Target, reader: str) -> list[str]:
-    """Return whether the reader is missing, could read more than what is published, or can't read that."""
-    if not facts.reader_exists:
-        return [f"target: the reader {reader} does not exist; create the role, or name the one that Metabase connects as"]
-    if facts.reader_is_superuser:
-        return [f"target: the reader {reader} is a superuser, who reads everything; use a role without rights of its own"]
-    if facts.reader_is_self:
-        return [f"target: the reader {reader} is the ETL's own role; use a role of its own for Metabase"]
-    if facts.reader_powers:
+def reader_problems(server: Server, readers: Sequence[Reader]) -> list[str]:
+    """Return whether a reader is missing, could read more than what is published, or can't read that."""
+    return [line for reader in readers for line in (_power_problems(server, reader) or _entry_problems(server, reader))]
+
+
+def _power_problems(server: Server, reader: Reader) -> list[str]:
+    """Return why a role can't be a reader at all: it is missing, or could read more than what is published."""
+    name = f"target: the reader {reader.name}"
+    if not reader.exists:
+        return [f"{name} does not exist; create the role, or {_instead_of(reader)}"]
+    if reader.is_superuser:
+        return [f"{name} is a superuser, who reads everything; use a role without rights of its own"]
+    if reader.is_self:
+        return [f"{name} is the ETL's own role; use a role of its own" + (" for Metabase" if reader.is_first else "")]
+    if reader.powers:
+        powers = ", ".join(reader.powers)
+        return [f"{name} is too powerful: it is a member of {powers}, itself or through another role; revoke that"]
+    if reader.attributes:
         return [
-            f"target: the reader {reader} is too powerful: it is a member of {', '.join(facts.reader_powers)}, "
-            "itself or through another role; revoke that"
+            f"{name} is too powerful: it has {attribute}; {_remedy(server, _WITHOUT[attribute], reader.name)}"
+            for attribute in reader.attributes
         ]
-    if facts.reader_attributes:
+    if reader.owns_database:
         return [
-            f"target: the reader {reader} is too powerful: it has {name}; {_remedy(server, _WITHOUT[name], reader)}"
-            for name in facts.reader_attributes
-        ]
-    if facts.reader_owns_database:
-        return [
-            f"target: the reader {reader} owns database {server.database}, itself or through another role, and could take "
+            f"{name} owns database {server.database}, itself or through another role, and could take "
             "what the ETL makes there; have a role own it that the reader is no member of"
         ]
+    return []
+
+
+def _entry_problems(server: Server, reader: Reader) -> list[str]:
+    """Return why nobody can read as this reader."""
     problems = []
-    if not facts.reader_may_log_in:
-        login = "ALTER ROLE {} LOGIN" + (" CONNECTION LIMIT -1" if facts.reader_may_have_no_session else "")
+    if not reader.may_log_in:
+        login = "ALTER ROLE {} LOGIN" + (" CONNECTION LIMIT -1" if reader.may_have_no_session else "")
         problems.append(
-            f"target: nobody can log in as the reader {reader}; {_remedy(server, login, reader)}, "
-            "or name the role that Metabase connects as"
+            f"target: nobody can log in as the reader {reader.name}; {_remedy(server, login, reader.name)}, "
+            f"or {_instead_of(reader)}"
         )
-    if facts.reader_expired:
+    if reader.expired:
         problems.append(
-            f"target: the password of the reader {reader} has expired; "
-            + _remedy(server, "ALTER ROLE {} VALID UNTIL 'infinity'", reader)
+            f"target: the password of the reader {reader.name} has expired; "
+            + _remedy(server, "ALTER ROLE {} VALID UNTIL 'infinity'", reader.name)
         )
-    if not facts.reader_may_connect:
+    if not reader.may_connect:
         problems.append(
-            f"target: the reader {reader} may not connect to database {server.database}; "
-            + _remedy(server, "GRANT CONNECT ON DATABASE {} TO {}", server.database, reader)
+            f"target: the reader {reader.name} may not connect to database {server.database}; "
+            + _remedy(server, "GRANT CONNECT ON DATABASE {} TO {}", server.database, reader.name)
         )
     return problems
 
 
-def reader_warnings(facts: Target, reader: str) -> list[str]:
-    """Return a line for each power of the reader that shows it no table: to watch other sessions, and to end them."""
+def _instead_of(reader: Reader) -> str:
+    """Return what to do with a reader that is no role to read as."""
+    return "name the one that Metabase connects as" if reader.is_first else "take it off schema_reader (--schema-reader)"
+
+
+def reader_warnings(readers: Sequence[Reader]) -> list[str]:
+    """Return a line for each power of a reader that no run refuses: it shows no table of the ETL's that is not published.
+
+    Those are to watch other sessions, to end them, and to read what the first reader may.
+    """
     lines = []
-    if watching := [role for role in facts.reader_watches if role != "pg_signal_backend"]:
-        lines.append(
-            f"the reader {reader} is a member of {', '.join(watching)}, and sees the statements of all sessions and the "
-            "server's settings, which may quote what is personal; revoke it"
-        )
-    if "pg_signal_backend" in facts.reader_watches:
-        lines.append(f"the reader {reader} is a member of pg_signal_backend, and could end any run; revoke it")
+    for reader in readers:
+        name = f"the reader {reader.name}"
+        if watching := [role for role in reader.watches if role != "pg_signal_backend"]:
+            lines.append(
+                f"{name} is a member of {', '.join(watching)}, and sees the statements of all sessions and the "
+                "server's settings, which may quote what is personal; revoke it"
+            )
+        if "pg_signal_backend" in reader.watches:
+            lines.append(f"{name} is a member of pg_signal_backend, and could end any run; revoke it")
+        if reader.follows_first:
+            lines.append(
+                f"{name} is a member of {reader.follows_first}, and may read all that {reader.follows_first} may: also "
+                "other apps' schemas; revoke it"
+            )
     return lines
 
 
@@ -449,12 +473,12 @@ def xml_problems(columns: Sequence[str]) -> list[str]:
     ]
 
 
-def exposed_problems(rights: Sequence[Readable], reader: str) -> list[str]:
-    """Return a line for everything besides published schemas that the reader could read."""
+def exposed_problems(rights: Sequence[Readable]) -> list[str]:
+    """Return a line for everything besides published schemas that a reader could read."""
     return [
         _EXPOSED.get(
             row.what, "target: the reader {reader} could read {what} {name}, which is not published; revoke it, or drop it"
-        ).format(reader=reader, what=row.what, name=row.name)
+        ).format(reader=row.reader, what=row.what, name=row.name)
         for row in rights
     ]
 

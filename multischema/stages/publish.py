@@ -16,7 +16,7 @@ from multischema.plan.history import Ran, Recorded
 from multischema.plan.plan import Plan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import describe, translate, translated
-from multischema.postgres.questions import ask, place_of, read_target
+from multischema.postgres.questions import ask, ask_values, place_of, read_target
 from multischema.stages import history
 from multischema.stages.others import Standing, obstacles_of, published_columns, read_standing
 from multischema.stages.reader import verify_readable, verify_rights
@@ -101,7 +101,7 @@ def swap(connection: Connection, job: Job, plan: Plan, also: Callable[[Connectio
 
     `also` gets the number of warnings that came of it, and writes all of it down.
 
-    What others built, and what the reader may do, is asked anew: hours may have passed since the check.
+    What others built, and what readers may do, is asked anew: hours may have passed since the check.
 
     Renaming a schema locks no table: if nobody built on it, it commits in milliseconds under an open query. Views that
     depend on it are locked; while a query has one, the transaction is abandoned and retried, for some minutes. Raises
@@ -138,7 +138,9 @@ def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[
         raise VerifyError(*exposed)
     standing = _held(connection, job, columns)
     replaced = standing.facts.published_exists
-    was_adopted = replaced and record.read(standing.facts.published_comment) is None
+    before = record.read(standing.facts.published_comment)
+    was_adopted = replaced and before is None
+    dismissed = record.dismissed(before, job.readers)
     to_schema = ask(connection, SchemaPrivilege, "schema_privileges", schema=job.schema)
     to_future = ask(connection, DefaultPrivilege, "default_privileges", schema=job.schema)
     to_tables = ask(connection, Privilege, "privileges", schema=job.schema, relation=None)
@@ -148,29 +150,44 @@ def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[
     # nobody knows it, and so nobody can have a schema of that name, until the transaction is committed
     old = old_name(job.schema, new_run_id()) if replaced else None
     grantees = list(dict.fromkeys(row.role for row in to_schema))
+    to_schema, to_tables, to_future = (
+        grants.kept(to_schema, dismissed),
+        grants.kept(to_tables, dismissed),
+        grants.kept(to_future, dismissed),
+    )
     if was_adopted:  # so that it can be dropped
         tables = published_columns(connection, job.schema)
         connection.execute(building.comment_on_schema(job.schema, record.adopting(tables, job.app)))
-    for statement in statements.publish(job.staging, job.schema, old, job.reader, grantees):
+    for statement in statements.publish(job.staging, job.schema, old, job.readers, grantees):
         connection.execute(statement)
     present = ask(connection, Privilege, "privileges", schema=job.schema, relation=None)
-    wanted, ended = grants.to_tables(to_tables, present, columns, to_future, job.reader)
+    wanted, ended = grants.to_tables(to_tables, grants.kept(present, dismissed), columns, to_future, job.readers)
     future, lost = grants.to_future(job.schema, to_future)
     found = grants.read(row for row in present if not row.is_owner)
     for statement in [*grants.to_schema(job.schema, to_schema), *grants.changes(job.schema, wanted, found), *future]:
         connection.execute(statement)
-    unreadable = verify_readable(connection, job.schema, job.reader, granted=True)
+    unreadable = verify_readable(connection, job.schema, job.readers, granted=True)
     if unreadable:
         raise VerifyError(*unreadable)
     recreated, gone = _recreate(connection, job, copies, columns)
     if old:
         _refuse_late(connection, job, old)
-    return recreated, [*ended, *lost, *dropped, *gone]
+    reading = _still_reading(connection, job.schema, dismissed)
+    return recreated, [*reading, *ended, *lost, *dropped, *gone]
+
+
+def _still_reading(connection: Connection, schema: str, dismissed: Sequence[str]) -> list[str]:
+    """Return a warning for each role that is no reader any more, has no right of its own, and can read all the same."""
+    return [
+        f"role {role} is no reader of schema {schema} any more, but may still read it as a member of another role, or by a "
+        "right of PUBLIC; revoke that"
+        for role in ask_values(connection, str, "still_reading", schema=schema, roles=list(dismissed))
+    ]
 
 
 def _refuse_late(connection: Connection, job: Job, old: str) -> None:
     """Raise _InUse where somebody made something in the old schema while it was replaced: the next try names it."""
-    made = record.read(read_target(connection, old, job.reader).published_comment)
+    made = record.read(read_target(connection, old).published_comment)
     late = ask(
         connection,
         Stranger,

@@ -114,10 +114,10 @@ def hide(connection: Connection, schema: str) -> None:
 
 
 def exposed(connection: Connection, job: Job, schema: str) -> list[str]:
-    """Return what the reader could read of the raw schema."""
+    """Return what readers could read of the raw schema."""
     with translated("target", "reading the reader's rights"):
-        rows = ask(connection, Readable, "reader_rights", reader=job.reader, hidden=hidden_pattern(), raw=[schema])
-    return exposed_problems([row for row in rows if row.what in ("table", "owned")], job.reader)
+        rows = ask(connection, Readable, "reader_rights", readers=job.readers, hidden=hidden_pattern(), raw=[schema])
+    return exposed_problems([row for row in rows if row.what in ("table", "owned")])
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the reader could read beyond published schemas, and what would keep it from reading those."""
+"""What readers could read beyond published schemas, and what would keep them from reading those."""
 
 from collections.abc import Collection, Sequence
 
@@ -6,42 +6,41 @@ from multischema.catalog.objects import EventTrigger, MadeTable, Readable
 from multischema.job import Job, hidden_pattern
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import translated
-from multischema.postgres.questions import ask, read_server, read_target
+from multischema.postgres.questions import ask, read_readers, read_server
 from multischema.stages.preconditions import exposed_problems, hidden_problems, reader_problems
 
 
 def verify_rights(connection: Connection, job: Job) -> list[str]:
-    """Return why the reader is too powerful, or what it could read besides published schemas."""
+    """Return why a reader is too powerful, or what it could read besides published schemas."""
     with translated("target", "reading the reader's rights"):
-        facts = read_target(connection, job.schema, job.reader)
-        problems = reader_problems(read_server(connection, job.schema), facts, job.reader)
+        problems = reader_problems(read_server(connection, job.schema), read_readers(connection, job.readers))
     return problems or verify_unexposed(connection, job)
 
 
 def verify_unexposed(connection: Connection, job: Job, spared: Collection[str] = ()) -> list[str]:
-    """Return what the reader could read besides published schemas; of those that are `spared`, tables are not looked at."""
+    """Return what readers could read besides published schemas; of those that are `spared`, tables are not looked at."""
     looked_at = {"public", *([job.raw_schema] if job.restores else [])}.difference(spared)
     with translated("target", "reading the reader's rights"):
         rights = ask(
-            connection, Readable, "reader_rights", reader=job.reader, hidden=hidden_pattern(), raw=sorted(looked_at)
+            connection, Readable, "reader_rights", readers=job.readers, hidden=hidden_pattern(), raw=sorted(looked_at)
         )
-    return exposed_problems(rights, job.reader)
+    return exposed_problems(rights)
 
 
 def verify_readable(
     connection: Connection,
     schema: str,
-    reader: str,
+    readers: Sequence[str],
     tables: Sequence[str] | None = None,
     *,
     granted: bool,
     since: str = " as soon as it is made",
 ) -> list[str]:
-    """Return what would keep the reader from reading a schema's tables whole; its rights count once `granted`.
+    """Return what would keep readers from reading a schema's tables whole; their rights count once `granted`.
 
     `since` says in each line when that is so.
     """
     with translated("target", f"reading what became of the tables of schema {schema}"):
-        found = ask(connection, MadeTable, "hidden_tables", schema=schema, reader=reader, tables=tables)
+        found = ask(connection, MadeTable, "hidden_tables", schema=schema, readers=readers, tables=tables)
         triggers = ask(connection, EventTrigger, "event_triggers")
-    return hidden_problems(schema, found, triggers, reader, granted=granted, since=since)
+    return hidden_problems(schema, found, triggers, granted=granted, since=since)

@@ -103,7 +103,7 @@ def recall(run: Run, plan: Plan) -> State | str:
         return why
     with run.sessions.lend(run.target) as connection:
         with translated("target", "reading whose the published schema is"):
-            facts = read_target(connection, run.job.schema, run.job.reader)
+            facts = read_target(connection, run.job.schema)
             server = read_server(connection, run.job.schema)
         if not facts.published_exists:
             return "nothing is published yet"
@@ -394,12 +394,12 @@ def _publish(run: Run, connection: Connection, plan: Plan, brought: Brought) -> 
             raise NotRefreshed(f"table {name} would hold {found:,} rows, and the origin has {change.counted.rows:,}")
         rows[name] = (came, went)
     warnings = _refresh_views(run, connection, plan, rows.keys())
-    before = read_target(connection, schema, run.job.reader).published_comment
-    comment = record.written(plan, run.job.app, record.read(before))
+    before = read_target(connection, schema).published_comment
+    comment = record.written(plan, run.job.app, record.read(before), run.job.readers)
     if comment != before:
         connection.execute(building.comment_on_schema(schema, comment))
     # after the last statement that an event trigger could answer
-    if unreadable := verify_readable(connection, schema, run.job.reader, granted=True):
+    if unreadable := verify_readable(connection, schema, run.job.readers, granted=True):
         raise VerifyError(*unreadable)
     its = _signatures(run, plan, connection)
     known = None
@@ -424,8 +424,8 @@ def _delete(connection: Connection, schema: str, staging: str, change: Change, b
 
 
 def _changed_by_others(run: Run, connection: Connection) -> str | None:
-    """Return what others did to published tables that keeps the reader off, or that our statements would call; else None."""
-    changed = verify_readable(connection, run.job.schema, run.job.reader, granted=True, since="")
+    """Return what others did to published tables that keeps a reader off, or that our statements would call; else None."""
+    changed = verify_readable(connection, run.job.schema, run.job.readers, granted=True, since="")
     return changed[0].removeprefix("target: ") if changed else None
 
 

@@ -58,7 +58,7 @@ def restore(run: Run, plan: Plan, dumped: Dumped | None, on_wait: Callable[[str]
             raw_schema.create_tables(run.holder, plan, schema)
         raw_schema.hide(run.holder, schema)
     tables = [table.name for table in plan.copied]
-    if changed := verify_readable(run.holder, schema, run.job.reader, tables, granted=False):
+    if changed := verify_readable(run.holder, schema, run.job.readers, tables, granted=False):
         raise VerifyError(*changed)
     exposed = raw_schema.exposed(run.holder, run.job, schema)
     if exposed:

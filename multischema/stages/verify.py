@@ -46,7 +46,7 @@ def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
     problems += drop_problems(run.job, run.origin.side, _rows_before(run, plan), rows)
     with run.sessions.lend(run.target) as connection:
         problems += reader.verify_rights(connection, run.job)
-        problems += reader.verify_readable(connection, run.job.staging, run.job.reader, granted=False)
+        problems += reader.verify_readable(connection, run.job.staging, run.job.readers, granted=False)
         problems += others.obstacles(connection, run.job, plan.columns)
         with translated("target", "measuring tables"):
             measured = ask(connection, Size, "sizes", schema=run.job.staging)
@@ -68,7 +68,7 @@ def _rows_before(run: Run, plan: Plan) -> Mapping[str, int]:
     schema = run.job.schema
     with run.sessions.lend(run.target) as connection:
         with translated("target", "reading whose the published schema is"):
-            facts = read_target(connection, schema, run.job.reader)
+            facts = read_target(connection, schema)
         if not facts.published_exists:
             return {}
         before = history.last(connection, run.job) if record.read(facts.published_comment) else None

@@ -15,13 +15,9 @@ from multischema.statements.grants import grantee
 NAME_OF_NOT_NULL = r"_not_null\d*$"
 
 
-def create_staging(staging: str, reader: str) -> list[sql.Composed]:
-    """Return the statements that make the staging schema; default privileges must not show it to anyone."""
-    name = sql.Identifier(staging)
-    return [
-        sql.SQL("CREATE SCHEMA {}").format(name),
-        sql.SQL("REVOKE ALL ON SCHEMA {} FROM PUBLIC, {}").format(name, sql.Identifier(reader)),
-    ]
+def create_staging(staging: str) -> sql.Composed:
+    """Return the statement that makes the staging schema; default privileges may show it to others: take it from them."""
+    return sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(staging))
 
 
 def comment_on_schema(schema: str, comment: str) -> sql.Composed:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from psycopg import sql
 
@@ -24,6 +25,14 @@ class Grant:
     grantable: bool
 
 
+Held = TypeVar("Held", Privilege, SchemaPrivilege, DefaultPrivilege)
+
+
+def kept(rows: Iterable[Held], dismissed: Collection[str]) -> list[Held]:
+    """Return the privileges of all others than the dismissed roles."""
+    return [row for row in rows if row.role not in dismissed]
+
+
 def read(rows: Iterable[Privilege]) -> list[Grant]:
     """Return privileges as grants."""
     return [Grant(row.relation, row.column, row.role, row.privilege, row.grantable) for row in rows]
@@ -34,7 +43,7 @@ def to_tables(
     new: Sequence[Privilege],
     columns: Mapping[str, Collection[str]],
     defaults: Sequence[DefaultPrivilege],
-    reader: str,
+    readers: Collection[str],
 ) -> tuple[list[Grant], list[str]]:
     """Return the grants for the new tables, and a warning for each that is lost because its table or column is gone.
 
@@ -43,7 +52,7 @@ def to_tables(
     """
     held = read(row for row in old if not row.is_owner)
     added = columns.keys() - {row.relation for row in old}
-    wanted = [Grant(table, None, reader, "SELECT", False) for table in columns]
+    wanted = [Grant(table, None, reader, "SELECT", False) for table in columns for reader in readers]
     wanted += [grant for grant in held if _is_there(grant, columns)]
     wanted += [grant for grant in read(row for row in new if not row.is_owner) if grant.relation in added]
     wanted += [
@@ -54,7 +63,7 @@ def to_tables(
     ]
     gone: dict[str, set[str]] = {}
     for grant in held:
-        if grant.role != reader and not _is_there(grant, columns):
+        if grant.role not in readers and not _is_there(grant, columns):
             what = f"column {grant.relation}.{grant.column}" if grant.relation in columns else f"table {grant.relation}"
             gone.setdefault(what, set()).add(grant.role or "PUBLIC")
     warnings = [

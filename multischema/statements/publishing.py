@@ -7,9 +7,12 @@ from psycopg import sql
 from multischema.statements.building import revoke_schema
 
 
-def publish(staging: str, schema: str, old: str | None, reader: str, grantees: Sequence[str | None]) -> list[sql.Composed]:
+def publish(
+    staging: str, schema: str, old: str | None, readers: Sequence[str], grantees: Sequence[str | None]
+) -> list[sql.Composed]:
     """Return the statements of the publishing transaction; none locks a table that is being read."""
     published = sql.Identifier(schema)
+    to = sql.SQL(", ").join(map(sql.Identifier, readers))
     statements: list[sql.Composed] = []
     if old:
         statements.append(sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(published, sql.Identifier(old)))
@@ -17,6 +20,6 @@ def publish(staging: str, schema: str, old: str | None, reader: str, grantees: S
     return [
         *statements,
         sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(staging), published),
-        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(published, sql.Identifier(reader)),
-        sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(published, sql.Identifier(reader)),
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(published, to),
+        sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(published, to),
     ]

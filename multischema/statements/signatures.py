@@ -16,7 +16,7 @@ _FORM = 1
 
 def of_run(job: Job, plan: Plan, target_major: int, settings: Mapping[str, str]) -> Signatures:
     """Return what stands for a run that reads with these session settings and publishes on a server of this version."""
-    asked = (job.app, job.schema, job.origin_schema, job.reader, job.indexes, target_major)
+    asked = (job.app, job.schema, job.origin_schema, sorted(job.readers), job.indexes, target_major)
     return Signatures(
         job=digest([repr((_FORM, asked, sorted(settings.items())))]),
         build=of_building(plan, target_major),

@@ -461,7 +461,7 @@ CREATE TYPE span AS (lasts interval);
 CREATE TABLE things (id int PRIMARY KEY, note span);
 INSERT INTO things VALUES (1, ROW('90 minutes'));
 """
-OTHERWISE = "full: the app's parameters, its reader, the target's version or this tool changed since the last run"
+OTHERWISE = "full: the app's parameters, its readers, the target's version or this tool changed since the last run"
 
 
 def test_other_settings_of_the_origins_sessions_make_the_run_full(

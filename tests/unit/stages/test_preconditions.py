@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from multischema.catalog.objects import MissingType, Readable, Stranger
-from multischema.catalog.servers import Target
+from multischema.catalog.servers import Reader, Target
 from multischema.postgres import connecting
 from multischema.rules.file import TableRules
 from multischema.stages import preconditions
@@ -17,18 +17,24 @@ FACTS = Target(
     owns_published=True,
     published_owner="etl",
     published_comment='multi-schema-postgres-etl masked {"copied": {"users": []}, "app": "rdvs"}',
-    reader_exists=True,
-    reader_is_superuser=False,
-    reader_is_self=False,
-    reader_powers=(),
-    reader_attributes=(),
-    reader_owns_database=False,
-    reader_watches=(),
-    reader_may_log_in=True,
-    reader_may_have_no_session=False,
-    reader_expired=False,
-    reader_may_connect=True,
 )
+METABASE = Reader(
+    name="metabase",
+    is_first=True,
+    exists=True,
+    is_superuser=False,
+    is_self=False,
+    powers=(),
+    attributes=(),
+    owns_database=False,
+    watches=(),
+    may_log_in=True,
+    may_have_no_session=False,
+    expired=False,
+    may_connect=True,
+    follows_first=None,
+)
+TEAM = replace(METABASE, name='Équipe "1"', is_first=False)
 HERE = "in database analytics on db.example.org:5432: "
 
 
@@ -158,39 +164,70 @@ def test_an_origin_schema_without_tables_is_a_mistake() -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "facts", "schema", "words"),
+    ("server", "schema", "words"),
     [
-        ({"encoding": "LATIN1"}, {}, "rdvs", ["encoded in LATIN1", "UTF8"]),
-        ({"in_recovery": True}, {}, "rdvs", ["standby", "primary"]),
+        ({"encoding": "LATIN1"}, "rdvs", ["encoded in LATIN1", "UTF8"]),
+        ({"in_recovery": True}, "rdvs", ["standby", "primary"]),
         (
             {"may_create_schemas": False},
-            {},
             "rdvs",
             ["may not create schemas", HERE + 'GRANT CREATE ON DATABASE "analytics" TO "etl"'],
         ),
-        ({}, {}, "public", ["'public'", "can't be published"]),
-        ({}, {}, "é" * 40, ["80 bytes"]),
-        ({}, {"reader_exists": False}, "rdvs", ["the reader metabase does not exist"]),
-        ({}, {"reader_is_superuser": True}, "rdvs", ["the reader metabase is a superuser"]),
-        ({}, {"reader_is_self": True}, "rdvs", ["the ETL's own role"]),
-        ({}, {"reader_powers": ["pg_read_all_data", "etl"]}, "rdvs", ["too powerful", "pg_read_all_data, etl"]),
-        ({}, {"reader_attributes": ["CREATEROLE"]}, "rdvs", ["has CREATEROLE", HERE + 'ALTER ROLE "metabase" NOCREATEROLE']),
-        ({}, {"reader_may_log_in": False}, "rdvs", ["nobody can log in", HERE + 'ALTER ROLE "metabase" LOGIN']),
-        ({}, {"reader_expired": True}, "rdvs", ["expired", HERE + "ALTER ROLE \"metabase\" VALID UNTIL 'infinity'"]),
-        ({}, {"reader_may_connect": False}, "rdvs", ["may not connect", HERE + 'GRANT CONNECT ON DATABASE "analytics"']),
+        ({}, "public", ["'public'", "can't be published"]),
+        ({}, "é" * 40, ["80 bytes"]),
     ],
 )
-def test_a_target_that_can_not_be_published_to_says_why(
-    server: dict[str, Any], facts: dict[str, Any], schema: str, words: list[str]
-) -> None:
-    lines = preconditions.target_problems(replace(SERVER, **server), replace(FACTS, **facts), schema, "metabase")
-    assert is_said(lines, "target: ", *words)
+def test_a_target_that_can_not_be_published_to_says_why(server: dict[str, Any], schema: str, words: list[str]) -> None:
+    assert is_said(preconditions.target_problems(replace(SERVER, **server), schema), "target: ", *words)
 
 
 def test_a_target_in_order_has_no_problem_and_one_with_several_says_them_all() -> None:
-    assert preconditions.target_problems(SERVER, FACTS, "rdvs", "metabase") == []
+    assert preconditions.target_problems(SERVER, "rdvs") == []
     bad = replace(SERVER, encoding="LATIN1", in_recovery=True, may_create_schemas=False)
-    assert len(preconditions.target_problems(bad, replace(FACTS, reader_exists=False), "public", "metabase")) == 5
+    assert len(preconditions.target_problems(bad, "public")) == 4
+
+
+@pytest.mark.parametrize(
+    ("reader", "quoted"), [(METABASE, '"metabase"'), (TEAM, '"Équipe ""1"""')], ids=["reader", "schema_reader"]
+)
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"exists": False}, ["the reader {name} does not exist"]),
+        ({"is_superuser": True}, ["the reader {name} is a superuser"]),
+        ({"is_self": True}, ["the reader {name} is the ETL's own role"]),
+        ({"powers": ["pg_read_all_data", "etl"]}, ["the reader {name} is too powerful", "pg_read_all_data, etl"]),
+        (
+            {"attributes": ["CREATEROLE"]},
+            ["{name} is too powerful: it has CREATEROLE", HERE + "ALTER ROLE {quoted} NOCREATEROLE"],
+        ),
+        ({"owns_database": True}, ["the reader {name} owns database analytics"]),
+        ({"may_log_in": False}, ["nobody can log in as the reader {name}", HERE + "ALTER ROLE {quoted} LOGIN"]),
+        ({"expired": True}, ["of the reader {name} has expired", HERE + "ALTER ROLE {quoted} VALID UNTIL 'infinity'"]),
+        ({"may_connect": False}, ["{name} may not connect", HERE + 'GRANT CONNECT ON DATABASE "analytics" TO {quoted}']),
+    ],
+)
+def test_a_role_that_can_not_be_a_reader_is_named_and_says_why(
+    facts: dict[str, Any], words: list[str], reader: Reader, quoted: str
+) -> None:
+    lines = preconditions.reader_problems(SERVER, [METABASE, replace(reader, **facts), TEAM])
+    assert is_said(lines, "target: ", *(word.format(name=reader.name, quoted=quoted) for word in words))
+
+
+def test_readers_in_order_have_no_problem_and_of_several_each_is_named() -> None:
+    assert preconditions.reader_problems(SERVER, [METABASE, TEAM]) == []
+    absent, expired = replace(METABASE, exists=False), replace(TEAM, expired=True, may_connect=False)
+    lines = preconditions.reader_problems(SERVER, [absent, expired])
+    assert is_said(lines[:1], "the reader metabase does not exist", "name the one that Metabase connects as")
+    assert [TEAM.name in line for line in lines] == [False, True, True]
+    lines = preconditions.reader_problems(SERVER, [METABASE, replace(TEAM, exists=False)])
+    assert is_said(lines, "does not exist", "take it off schema_reader (--schema-reader)")
+
+
+def test_a_schema_reader_that_is_a_member_of_the_reader_is_warned_of() -> None:
+    assert preconditions.reader_warnings([METABASE, TEAM]) == []
+    lines = preconditions.reader_warnings([METABASE, replace(TEAM, follows_first="metabase")])
+    assert is_said(lines, f"the reader {TEAM.name} is a member of metabase", "other apps' schemas")
 
 
 def test_what_others_built_in_or_on_the_published_schema_is_named_each_on_a_line() -> None:
@@ -217,11 +254,11 @@ def test_a_type_that_the_target_has_not_is_named_with_a_column_and_a_collation_i
     assert is_said(lines, "target: Postgres 13 has no type int4multirange, which column rdvs.slots needs")
 
 
-def test_whatever_else_the_reader_could_read_is_named() -> None:
-    rights = [Readable("table", "public.users"), Readable("schema", "etl_old_rdvs_0123abcd")]
-    lines = preconditions.exposed_problems(rights, "metabase")
+def test_whatever_else_a_reader_could_read_is_named() -> None:
+    rights = [Readable("metabase", "table", "public.users"), Readable("team", "schema", "etl_old_rdvs_0123abcd")]
+    lines = preconditions.exposed_problems(rights)
     assert is_said(lines[:1], "the reader metabase could read table public.users", "revoke")
-    assert is_said(lines[1:], "the reader metabase could read schema etl_old_rdvs_0123abcd")
+    assert is_said(lines[1:], "the reader team could read schema etl_old_rdvs_0123abcd")
 
 
 def test_a_pooler_is_named_with_what_it_can_not_do() -> None:

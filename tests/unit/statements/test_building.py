@@ -96,24 +96,25 @@ def test_verify_counts_rows_and_what_is_not_masked_in_one_scan() -> None:
 
 
 def test_the_old_schema_is_renamed_away_and_closed_before_the_new_one_takes_its_name() -> None:
-    assert text(*publishing.publish("st", "rdvs", "old", "metabase", ["metabase", None])) == [
+    assert text(*publishing.publish("st", "rdvs", "old", ["metabase", 'Équipe "1"'], ["metabase", None])) == [
         'ALTER SCHEMA "rdvs" RENAME TO "old"',
         'REVOKE ALL ON SCHEMA "old" FROM "metabase" CASCADE',
         'REVOKE ALL ON SCHEMA "old" FROM PUBLIC CASCADE',
         'ALTER SCHEMA "st" RENAME TO "rdvs"',
-        'GRANT USAGE ON SCHEMA "rdvs" TO "metabase"',
-        'GRANT SELECT ON ALL TABLES IN SCHEMA "rdvs" TO "metabase"',
+        'GRANT USAGE ON SCHEMA "rdvs" TO "metabase", "Équipe ""1"""',
+        'GRANT SELECT ON ALL TABLES IN SCHEMA "rdvs" TO "metabase", "Équipe ""1"""',
     ]
 
 
 def test_a_first_publication_has_nothing_to_rename_away() -> None:
-    assert text(*publishing.publish("st", "rdvs", None, "metabase", []))[0] == 'ALTER SCHEMA "st" RENAME TO "rdvs"'
+    assert text(*publishing.publish("st", "rdvs", None, ["metabase"], []))[0] == 'ALTER SCHEMA "st" RENAME TO "rdvs"'
 
 
 def test_the_staging_schema_is_shown_to_nobody() -> None:
-    assert text(*building.create_staging("st", "metabase")) == [
+    assert text(building.create_staging("st"), *building.revoke_schema("st", [None, "metabase"])) == [
         'CREATE SCHEMA "st"',
-        'REVOKE ALL ON SCHEMA "st" FROM PUBLIC, "metabase"',
+        'REVOKE ALL ON SCHEMA "st" FROM PUBLIC CASCADE',
+        'REVOKE ALL ON SCHEMA "st" FROM "metabase" CASCADE',
     ]
 
 

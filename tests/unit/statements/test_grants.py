@@ -18,12 +18,14 @@ def future(role: str, *, creator: str = "etl", may_grant: bool = True) -> Defaul
 def test_a_table_of_the_same_name_keeps_its_grants_and_a_new_one_has_the_default_ones() -> None:
     old = [row("users", "etl"), row("users", "bob", "INSERT"), row("users", None, column="id")]
     new = [row("users", "etl"), row("users", "everyone"), row("tags", "etl"), row("tags", "everyone")]
-    wanted, warnings = grants.to_tables(old, new, {"users": ["id"], "tags": ["id"]}, [future("bob")], "metabase")
+    wanted, warnings = grants.to_tables(old, new, {"users": ["id"], "tags": ["id"]}, [future("bob")], ("metabase", "team"))
     assert set(wanted) == {
         Grant("users", None, "metabase", "SELECT", False),
         Grant("users", None, "bob", "INSERT", False),
         Grant("users", "id", None, "SELECT", False),
         Grant("tags", None, "metabase", "SELECT", False),
+        Grant("users", None, "team", "SELECT", False),
+        Grant("tags", None, "team", "SELECT", False),
         Grant("tags", None, "everyone", "SELECT", False),
         Grant("tags", None, "bob", "SELECT", False),
     }
@@ -34,18 +36,25 @@ def test_a_table_of_the_same_name_keeps_its_grants_and_a_new_one_has_the_default
     ]
 
 
-def test_rights_to_what_is_gone_end_with_a_warning_but_for_the_reader_s() -> None:
+def test_rights_to_what_is_gone_end_with_a_warning_but_for_those_of_readers() -> None:
     old = [
         row("users", None, column="name"),
         row("users", "bob", column="name"),
         row("tags", "bob"),
         row("tags", "metabase"),
+        row("tags", "team"),
     ]
-    _, warnings = grants.to_tables(old, [], {"users": ["id"]}, [], "metabase")
+    _, warnings = grants.to_tables(old, [], {"users": ["id"]}, [], ("metabase", "team"))
     assert warnings == [
         "rights of PUBLIC, bob to column users.name ended: it is not published any more",
         "rights of bob to table tags ended: it is not published any more",
     ]
+
+
+def test_a_dismissed_role_keeps_no_right_and_others_keep_theirs() -> None:
+    rows = [row("users", "team"), row("users", "bob"), row("users", None), row("users", "team", column="id")]
+    assert grants.kept(rows, ["team"]) == [row("users", "bob"), row("users", None)]
+    assert grants.kept([future("team"), future("bob")], ["team"]) == [future("bob")]
 
 
 def test_a_grant_option_is_given_and_taken() -> None:
