@@ -35,7 +35,10 @@ def read(file: Path = FILE) -> dict[str, Any]:
 
 
 def declared_variables(content: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the variables that a deploy takes from its environment, each name with its default."""
+    """Return the variables that a deploy takes from its environment, each name with its default.
+
+    One without a default (None) must be set; one whose default is the empty text may stay unset.
+    """
     definitions = content.get("definitions")
     found = definitions.get("environment") if isinstance(definitions, dict) else None
     if not isinstance(found, dict):
@@ -47,8 +50,8 @@ def variables(content: Mapping[str, Any], environment: Mapping[str, str]) -> tup
     """Return the declared variables' values, and the names of those without one."""
     values = {name: environment.get(name) or default for name, default in declared_variables(content).items()}
     return (
-        {name: value for name, value in values.items() if value},
-        [name for name, value in values.items() if not value],
+        {name: value for name, value in values.items() if value is not None},
+        [name for name, value in values.items() if value is None],
     )
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from prefect.utilities.templating import PlaceholderType, find_placeholders
 
 from multischema.errors import UsageError
+from multischema.job import role_names
 
 _FILE = Path(__file__).parent.parent / "prefect.yaml"
 
@@ -34,9 +36,20 @@ class App:
     rules: str
     schema: str | None = None
     origin_schema: str | None = None
+    schema_reader: tuple[str, ...] = ()  # with the variables that a deploy fills in
     silence: int = SILENCE  # hours after which something is wrong if nothing new was published
     time_limit: int = TIME_LIMIT  # minutes that a run may take
     schedules: tuple[Schedule, ...] = ()
+
+    def schema_readers(self, environment: Mapping[str, str]) -> list[str]:
+        """Return the app's schema readers, variables filled in as by a deploy; one that is not set stands for none."""
+        texts = []
+        for text in self.schema_reader:
+            for placeholder in find_placeholders(text):
+                if placeholder.type is PlaceholderType.ENV_VAR:
+                    text = text.replace(placeholder.full_match, environment.get(placeholder.name.lstrip("$"), ""))
+            texts.append(text)
+        return list(role_names(texts))
 
 
 def known_apps() -> dict[str, App]:
@@ -60,6 +73,7 @@ def _app(definitions: Mapping[str, Any], deployment: Mapping[str, Any]) -> App:
         parameters["rules"],
         schema=parameters.get("schema"),
         origin_schema=parameters.get("origin_schema"),
+        schema_reader=tuple(parameters.get("schema_reader") or ()),
         silence=(definitions.get("silence") or {}).get(name, SILENCE),
         time_limit=(definitions.get("time_limit") or {}).get(name, TIME_LIMIT),
         schedules=tuple(

@@ -32,6 +32,7 @@ _DEFAULTS = {
     "schema": "the app's in prefect.yaml, else the app's name",
     "origin_schema": "the app's in prefect.yaml, else public",
     "reader": READER_VARIABLE,
+    "schema_reader": "the app's in prefect.yaml and its variables",
 }
 _METAVARS = {"rules": "FILE_OR_URL", "from_dump": "FILE", "accept_drop": "TABLE", "schema_reader": "ROLE"}
 
@@ -80,6 +81,7 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
         **({"origin_schema": app.origin_schema} if app.origin_schema else {}),
         "rules": app.rules,
         "reader": environment.get(READER_VARIABLE, ""),
+        "schema_reader": app.schema_readers(environment),
         **said,
         "app": name,
     }

@@ -65,7 +65,7 @@ def etl(
         schema: The published schema; empty means the app's name
         origin_schema: The schema of the origin to copy
         reader: The role that Metabase connects as
-        schema_reader: Other roles that may read this app's schema, and no other
+        schema_reader: Other roles that may read this app's schema, and no other; one taken off the list loses its rights
         jobs: How many tables to copy, then indexes to build, at a time
         lock_wait: How many seconds to wait for another run of this app
         full_every: How many days after the last full run the next one is due

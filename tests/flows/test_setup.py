@@ -298,7 +298,8 @@ def test_an_app_that_the_file_has_no_more_is_told_and_left(server: PrefectServer
     set_up()
     content = _declared()
     content["deployments"] = [deployment for deployment in content["deployments"] if deployment["name"] != "rdvi"]
-    del content["definitions"]["environment"]["ETL_SCHEDULE_RDVI"]
+    for variable in ("ETL_SCHEDULE_RDVI", "RDV_INSERTION_SCHEMA_READER_USERNAME"):
+        del content["definitions"]["environment"][variable]
     told = "deployment etl/rdvi: not in prefect.yaml, left as it is; `prefect deployment delete etl/rdvi` removes it"
     assert told in set_up(content)
     assert _deployment(server, "rdvi")["schedules"]

@@ -31,6 +31,7 @@ class Foreign:
             "APP": "theirs",
             "CONFIG_PATH": f"https://127.0.0.1:{self.port}/anonymizer.yml",
             "METABASE_USERNAME": "theirs",
+            "RDV_SOLIDARITES_SCHEMA_READER_USERNAME": "their_team",
             "PGHOSTADDR": ELSEWHERE,
             "PGPORT": str(self.port),
             "PGSERVICE": "theirs",

@@ -75,5 +75,6 @@ def test_every_file_and_folder_that_is_named_exists() -> None:
 def test_every_variable_of_the_command_line_is_documented() -> None:
     source = "".join((ROOT / path).read_text() for path in ("flows/command_line.py", "blocks/urls.py", "blocks/register.py"))
     variables = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)*_(?:DB_URL|USERNAME|PATH))"', source)) | {"APP"}
+    variables |= set(re.findall(r"^ *schema_reader: .*\$([A-Z_]+)", (ROOT / "prefect.yaml").read_text(), re.MULTILINE))
     documented = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert variables == documented

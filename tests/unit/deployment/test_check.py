@@ -16,6 +16,7 @@ from deployment import check, declared
 from deployment.server import database_url
 from flows.apps import known_apps
 from multischema.errors import UsageError
+from multischema.job import Job
 from tests.conftest import ROOT
 
 Content = dict[str, Any]
@@ -27,8 +28,9 @@ def content() -> Content:
     """Return prefect.yaml for a test to spoil: two of its deployments, and no part that two places share."""
     content: Content = _unshared(declared.read())
     content["deployments"] = [deployment for deployment in content["deployments"] if deployment["name"] in ("rdvs", "aei")]
-    for name in ("ETL_SCHEDULE_RDVI", "ETL_SCHEDULE_RDVSP"):
-        del content["definitions"]["environment"][name]
+    for name in list(content["definitions"]["environment"]):
+        if name.endswith(("_RDVI", "_RDVSP")) or name.startswith(("RDV_INSERTION_", "RDV_SERVICE_PUBLIC_")):
+            del content["definitions"]["environment"][name]
     return content
 
 
@@ -310,10 +312,19 @@ def test_what_overrides_a_merged_key_does_not_stand_twice(tmp_path: Path) -> Non
 
 def test_a_variable_without_a_value_has_its_default_or_is_missing() -> None:
     values, missing = declared.variables(
-        declared.read(), {"METABASE_USERNAME": "", "ETL_SCHEDULE_RDVI": "false", "OTHER": "x"}
+        declared.read(),
+        {
+            "METABASE_USERNAME": "",
+            "ETL_SCHEDULE_RDVI": "false",
+            "RDV_INSERTION_SCHEMA_READER_USERNAME": "a, b",
+            "OTHER": "x",
+        },
     )
     assert missing == ["METABASE_USERNAME", "SCALEWAY_JOB_DEFINITION_ID"]
     assert values == {
+        "RDV_SOLIDARITES_SCHEMA_READER_USERNAME": "",
+        "RDV_SERVICE_PUBLIC_SCHEMA_READER_USERNAME": "",
+        "RDV_INSERTION_SCHEMA_READER_USERNAME": "a, b",
         "ETL_HOME": "/app",
         "ETL_SCHEDULE_RDVS": "true",
         "ETL_SCHEDULE_RDVSP": "true",
@@ -332,7 +343,38 @@ def test_the_deployments_are_the_apps_that_the_command_line_knows() -> None:
     deployments = _deployments()
     assert set(deployments) == set(known_apps()) >= {"rdvs", "rdvsp", "rdvi", "aei"}
     for name, app in known_apps().items():
-        assert deployments[name]["parameters"] == {"app": app.name, "rules": app.rules, "reader": "metabase"}
+        readers = {"reader": "metabase", **({"schema_reader": [""]} if app.schema_reader else {})}
+        assert deployments[name]["parameters"] == {"app": app.name, "rules": app.rules, **readers}
+
+
+SCHEMA_READERS = {
+    "rdvs": "RDV_SOLIDARITES_SCHEMA_READER_USERNAME",
+    "rdvsp": "RDV_SERVICE_PUBLIC_SCHEMA_READER_USERNAME",
+    "rdvi": "RDV_INSERTION_SCHEMA_READER_USERNAME",
+}
+
+
+@pytest.mark.parametrize(("app", "variable"), SCHEMA_READERS.items())
+@pytest.mark.parametrize(
+    ("value", "roles"), [("", ()), ("team", ("team",)), (' Équipe "1" ,, team-2,', ('Équipe "1"', "team-2"))]
+)
+def test_each_variable_names_the_schema_readers_of_one_app(
+    value: str, roles: tuple[str, ...], app: str, variable: str
+) -> None:
+    deployments = _deployments(**{variable: value})
+    assert check.problems(declared.read(), {**ENVIRONMENT, variable: value}) == []
+    for name, deployment in deployments.items():
+        job = Job.of({"schema": "", "origin_schema": "", "jobs": 1, "lock_wait": 1, **deployment["parameters"]}, "0123abcd")
+        assert job.schema_reader == (roles if name == app else ())
+        assert job.readers == ("metabase", *job.schema_reader)
+
+
+def test_any_app_may_name_its_schema_readers_in_the_file_and_a_text_is_no_list(content: Content) -> None:
+    aei = next(deployment for deployment in content["deployments"] if deployment["name"] == "aei")
+    aei["parameters"]["schema_reader"] = ["aei_team", "aei_analysts"]
+    assert check.problems(content) == []
+    aei["parameters"]["schema_reader"] = "aei_team"
+    assert _only(content) == "deployment aei: parameters.schema_reader: want type array"
 
 
 def test_each_app_has_its_work_pool() -> None:

@@ -86,6 +86,39 @@ def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: 
     assert given == {f"{app}-db-url": f"postgresql://{variable}", "etl-db-url": TARGET["ETL_DB_URL"]}
 
 
+READERS = {
+    "rdvs": "RDV_SOLIDARITES_SCHEMA_READER_USERNAME",
+    "rdvsp": "RDV_SERVICE_PUBLIC_SCHEMA_READER_USERNAME",
+    "rdvi": "RDV_INSERTION_SCHEMA_READER_USERNAME",
+}
+
+
+@pytest.mark.parametrize(("app", "variable"), READERS.items())
+def test_a_known_app_has_its_own_schema_readers_unless_the_command_names_others(app: str, variable: str) -> None:
+    environment = {**TARGET, OWN[app]: "postgresql://origin", **{name: f"{name}-1, {name}-2" for name in READERS.values()}}
+    assert resolve(environment, "--app", app)["schema_reader"] == [f"{variable}-1", f"{variable}-2"]
+    assert resolve({**environment, variable: " ,"}, "--app", app)["schema_reader"] == []
+    assert resolve({**environment, "APP": "aei", **ORIGIN}, "--app", "aei")["schema_reader"] == []
+    said = resolve(environment, "--app", app, "--schema-reader", "team", "--schema-reader", "other, third")
+    assert Job.of(said, "0123abcd").readers == ("metabase", "team", "other", "third")
+
+
+def test_an_app_of_prefect_yaml_has_the_schema_readers_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apps, "_FILE", tmp_path / "prefect.yaml")
+    listed = 'schema_reader: [analysts, "{{ $AEI_TEAM }}", "{{ $AEI_GUESTS }}"]'
+    (tmp_path / "prefect.yaml").write_text(f"deployments: [{{parameters: {{app: aei, rules: mine.yml, {listed}}}}}]")
+    resolved = resolve({**TARGET, **ORIGIN, "AEI_TEAM": "one,two"}, "--app", "aei")
+    assert resolved["schema_reader"] == ["analysts", "one", "two"]
+
+
+def test_a_reader_that_is_named_twice_is_one() -> None:
+    arguments = ("--app", "nobody", "--rules", "mine.yml", *("--schema-reader", "team") * 2, "--schema-reader", "metabase")
+    job = Job.of(resolve({**TARGET, **ORIGIN}, *arguments), "0123abcd")
+    assert job.readers == ("metabase", "team")
+
+
 @pytest.mark.parametrize(("app", "variable"), OWN.items())
 def test_the_other_origin_and_the_other_rules_never_apply_to_a_known_app(
     app: str, variable: str, given: dict[str, str]
