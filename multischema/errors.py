@@ -23,7 +23,16 @@ from multischema.words import escaped
 NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections or clients: what a server at its limit says
 FULL = ("could not extend file", "No space left on device")  # what a server with a full disk says
 FREE_SPACE = "free space on the server or enlarge its disk; the next run starts anew"
-FEWER_CONNECTIONS = "the server has no connection to spare: use fewer jobs, or raise max_connections"
+FEWER_CONNECTIONS = (
+    "the server has no connection to spare: use fewer jobs, or raise max_connections, or the CONNECTION LIMIT that the role "
+    "or the database has"
+)
+# what poolers say at their limits: PgBouncer, then Supavisor and PgCat
+POOLER_IS_FULL = ("query_wait_timeout", "(max_client_conn)", "max clients reached", "ax client connections reached")
+TOO_SMALL_A_POOL = (
+    "the pooler has no connection to spare: use fewer jobs, let it have more (PgBouncer: default_pool_size and "
+    "max_client_conn, some more than jobs + 2), or use the server's own address and port"
+)
 UNREAD = (
     "check the URL's user, password and database, and whether the server has a connection to spare; "
     "if its messages were in English (lc_messages), this line could say which"
@@ -37,8 +46,8 @@ _ENGLISH = re.compile(
 
 def is_foreign(text: str) -> bool:
     """Tell whether a server refused a connection in another language than English; libpq gives no SQLSTATE then."""
-    said = re.search(r"(?:^|failed: )[^\W\d_]+ ?:\s+(.*)", text, re.DOTALL)
-    return bool(said) and not _ENGLISH.search(said[1] if said else "")
+    said = re.findall(r"(?:^|failed: )[^\W\d_]+ ?:\s+(.*?)(?=; connection to server|$)", text, re.DOTALL)
+    return any(not _ENGLISH.search(message) for message in said)
 
 
 class Snippet(str):

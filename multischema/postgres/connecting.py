@@ -1,6 +1,7 @@
 """Opening sessions: with pinned settings, and never through a pooler that lends a backend per transaction."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -11,6 +12,7 @@ from multischema.errors import ConnectionLost, DatabaseError
 from multischema.postgres.database import Database
 from multischema.postgres.failures import describe_failed_connection, translated
 from multischema.postgres.questions import ask_values, query
+from multischema.postgres.refusals import codes_of
 
 Connection = psycopg.Connection[dict[str, Any]]
 
@@ -138,26 +140,31 @@ def _open(database: Database, application: str) -> Connection:
     try:
         return connected(database, application)
     except psycopg.Error as error:
-        reason = describe_failed_connection(error, parameters, database.connect_timeout)
+        codes = partial(codes_of, _for_libpq(database, application), database.connect_timeout)
+        reason = describe_failed_connection(error, parameters, database.connect_timeout, codes)
         raise ConnectionLost(f"{database.side}: can't connect: {reason}") from None
 
 
 def connected(database: Database, application: str) -> Connection:
     """Open a bare session, as libpq does. Raises psycopg.Error, and DatabaseError for an invalid URL."""
-    options = {"options": database.environment()["PGOPTIONS"]} if database.for_programs else {}
     return psycopg.connect(
-        **{
-            **database.parameters(),
-            **options,
-            "connect_timeout": database.connect_timeout,
-            "client_encoding": "UTF8",
-            "application_name": application,
-        },
+        **_for_libpq(database, application),
         autocommit=True,
         prepare_threshold=None,
         row_factory=dict_row,
         cursor_factory=OneStatement,
     )
+
+
+def _for_libpq(database: Database, application: str) -> dict[str, Any]:
+    options = {"options": database.environment()["PGOPTIONS"]} if database.for_programs else {}
+    return {
+        **database.parameters(),
+        **options,
+        "connect_timeout": database.connect_timeout,
+        "client_encoding": "UTF8",
+        "application_name": application,
+    }
 
 
 def _ask_for_english(connection: Connection) -> None:

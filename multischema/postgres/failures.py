@@ -1,7 +1,7 @@
 """Postgres's errors as ours: one line, the side first, never a row's value, never a password."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,12 +10,12 @@ import psycopg
 from multischema.errors import (
     FEWER_CONNECTIONS,
     FREE_SPACE,
-    NO_CONNECTION_TO_SPARE,
-    UNREAD,
+    POOLER_IS_FULL,
+    TOO_SMALL_A_POOL,
     ConnectionLost,
     DatabaseError,
-    is_foreign,
 )
+from multischema.postgres.refusals import advice
 
 # Classes of SQLSTATE whose messages name objects and limits only. Others (22 data, 23 integrity, P0 raised by functions, …)
 # may quote a row: "invalid input syntax for type integer: …", "Key (email)=(…) already exists".
@@ -41,15 +41,6 @@ _HINTS = {
 }
 _GUESS = " This probably means the server terminated"  # libpq's guess about a connection that was cut
 _SHORTEST_SECRET = 8  # a shorter password may be part of any word
-_RAISED = "PL/pgSQL"  # in any language, in the context of an error
-_CONNECTION_HINTS = {
-    (_RAISED,): "an event trigger of that server raised it at the login: make it leave the ETL's role alone",
-    NO_CONNECTION_TO_SPARE: FEWER_CONNECTIONS,
-    ("password",): "check user and password in the URL, special characters as %-escapes",
-    ("no answer", "refused", "resolve", "unreachable", "No route", "timed out", "No such file"): (
-        "check host and port in the URL, and that this machine may reach them"
-    ),
-}
 
 
 @contextmanager
@@ -69,7 +60,7 @@ def translate(error: psycopg.Error, side: str, doing: str, hint: str | None = No
     text = f"{side}: {doing} failed: {describe(error)}"
     lost = isinstance(error, psycopg.OperationalError) and (error.sqlstate is None or error.sqlstate[:2] == "08")
     if lost or error.sqlstate in _LOST:
-        return ConnectionLost(text)
+        return ConnectionLost(f"{text}; {TOO_SMALL_A_POOL}" if any(word in text for word in POOLER_IS_FULL) else text)
     hint = hint or _HINTS.get(error.sqlstate or "")
     found = DatabaseError(f"{text}; {hint}" if hint else text)
     found.raised_in = [
@@ -90,19 +81,25 @@ def describe(error: psycopg.Error) -> str:
     return f"{condition}{column}; its message may quote a row, and stands in the server's log only"
 
 
-def describe_failed_connection(error: psycopg.Error, parameters: Mapping[str, Any], timeout: int) -> str:
-    """Return why no connection could be made, and what to check. Of the URL's `parameters` it shows the host alone."""
+def describe_failed_connection(
+    error: psycopg.Error, parameters: Mapping[str, Any], timeout: int, codes: Callable[[], Collection[str]] = tuple
+) -> str:
+    """Return why no connection could be made, and what to check. Of the URL's `parameters` it shows the host alone.
+
+    `codes` looks for the SQLSTATEs of a server that speaks another language than English.
+    """
     tried = [line.partition("hostaddr: ")[2] for line in str(error).splitlines() if line.startswith("- host: ")]
     reasons = [line.partition(": ")[2] for line in tried] or [str(error)]
     if isinstance(error, psycopg.errors.ConnectionTimeout):
         reasons = [f"no answer from {parameters.get('host', 'the local host')} in {timeout} s"]
+    # where sslmode allows both, the same host refuses twice, in a line each
+    reasons = [each for text in reasons for each in re.split(r"\n(?=connection to server )", text)]
     reasons = [one_line(text.partition("Is the server running")[0]).partition(_GUESS)[0] for text in reasons]
     text = "; ".join(dict.fromkeys(text.removeprefix("connection failed: ") for text in reasons))
     password = parameters.get("password") or ""
     if len(password) >= _SHORTEST_SECRET:
         text = text.replace(password, "***")
-    hint = next((hint for words, hint in _CONNECTION_HINTS.items() if any(word in text for word in words)), None)
-    hint = hint or (UNREAD if is_foreign(text) else None)
+    hint = advice(text, codes)
     return f"{text}; {hint}" if hint else text
 
 

@@ -119,7 +119,7 @@ def test_a_wrong_password_is_told_of_without_it(shop: Place, side: str, caplog: 
     assert lines == [
         f'{"origin shop" if side == "origin" else "target"}: can\'t connect: connection to server at "127.0.0.1", '
         f'port {server.port} failed: FATAL: password authentication failed for user "{role}"; '
-        "check user and password in the URL, special characters as %-escapes"
+        "check user and password in the URL, special characters as %-escapes, and whether the password has expired"
     ]
     assert "s3cr" not in caplog.text
 
@@ -132,7 +132,10 @@ def test_a_password_that_is_the_role_s_name_as_well_is_not_told(shop: Place) -> 
 def test_an_unknown_database_is_named(shop: Place) -> None:
     (line,) = problems(shop, origin=shop.origin_server.url("nowhere", shop.app, PASSWORD))
     assert line.startswith("origin shop: can't connect: ")
-    assert line.endswith('FATAL: database "nowhere" does not exist')
+    assert line.endswith(
+        'FATAL: database "nowhere" does not exist; check the database\'s name at the end of the URL; '
+        "where there is none, the user's name is taken"
+    )
 
 
 NOT_A_URL = "this is not a Postgres URL; want postgresql://user:password@host:port/database"
