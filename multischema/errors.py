@@ -33,6 +33,10 @@ TOO_SMALL_A_POOL = (
     "the pooler has no connection to spare: use fewer jobs, let it have more (PgBouncer: default_pool_size and "
     "max_client_conn, some more than jobs + 2), or use the server's own address and port"
 )
+STANDBY = (
+    "a standby cancels what is in the way of its replication: set hot_standby_feedback=on there, or its "
+    "max_standby_streaming_delay to more than a run takes, or read from the primary"
+)
 UNREAD = (
     "check the URL's user, password and database, and whether the server has a connection to spare; "
     "if its messages were in English (lc_messages), this line could say which"

@@ -8,7 +8,8 @@ class Server:
     """A server, its database, and what the session's role may do there.
 
     The rights on the schema are None if it does not exist. `address` is host and port, `started` when the first process
-    began; `system` identifies the server among all others, None if the role may not read that.
+    began; `system` identifies the server among all others, None if the role may not read that. `patience` is how long a
+    standby bears a statement that is in the way of its replication, None if it never cancels one for that, or is none.
     """
 
     major: int
@@ -24,6 +25,7 @@ class Server:
     may_fill_schema: bool | None
     address: str
     system: str | None = None
+    patience: str | None = None
 
     @property
     def place(self) -> str:

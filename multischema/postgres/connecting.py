@@ -147,13 +147,18 @@ def _open(database: Database, application: str) -> Connection:
 
 def connected(database: Database, application: str) -> Connection:
     """Open a bare session, as libpq does. Raises psycopg.Error, and DatabaseError for an invalid URL."""
-    return psycopg.connect(
+    connection = psycopg.connect(
         **_for_libpq(database, application),
         autocommit=True,
         prepare_threshold=None,
         row_factory=dict_row,
         cursor_factory=OneStatement,
     )
+    if not database.reached:
+        info = connection.info
+        found = {"host": info.host, "hostaddr": info.hostaddr, "port": str(info.port)}
+        database.reached.update({name: value for name, value in found.items() if value})
+    return connection
 
 
 def _for_libpq(database: Database, application: str) -> dict[str, Any]:

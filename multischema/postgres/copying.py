@@ -13,7 +13,7 @@ from psycopg import errors, sql
 
 from multischema.catalog.position import Position
 from multischema.catalog.tables import Fingerprint
-from multischema.errors import DatabaseError, SnapshotLost
+from multischema.errors import STANDBY, DatabaseError, SnapshotLost
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection, execute_script
 from multischema.postgres.database import Database
@@ -163,7 +163,8 @@ def _import_snapshot(connection: Connection, route: Route) -> None:
         is_gone = isinstance(error, errors.ObjectNotInPrerequisiteState)
         if isinstance(error, psycopg.OperationalError) and not is_gone:
             raise
-        raise SnapshotLost(f"{route.origin}: the snapshot is gone: its session was ended") from None
+        hint = f"; {STANDBY}" if connection.info.parameter_status("in_hot_standby") == "on" else ""
+        raise SnapshotLost(f"{route.origin}: the snapshot is gone: its session was ended{hint}") from None
 
 
 def _pipe(

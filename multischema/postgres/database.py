@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import psycopg
@@ -23,13 +23,16 @@ _ESCAPES = "with special characters of user and password as %-escapes (@ is %40,
 class Database:
     """One of the two databases of a run. The URL holds a password, so no repr and no message shows it.
 
-    With `for_programs`, sessions start with the settings of pg_dump's.
+    With `for_programs`, sessions start with the settings of pg_dump's. `reached` is the server that the first session found,
+    which all others and the client programs keep to: a snapshot or a lock of one server is unknown to the others that a URL
+    with several hosts, or a name with several addresses, may lead to.
     """
 
     kind: Literal["origin", "target", "raw", "backup"]
     app: str
     url: str = field(repr=False)
     for_programs: bool = False
+    reached: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def side(self) -> str:
@@ -50,11 +53,11 @@ class Database:
 
     def backup(self) -> "Database":
         """Return the target in the origin's role, for the structure of a backup."""
-        return Database("backup", self.app, self.url)
+        return replace(self, kind="backup")
 
     def raw(self) -> "Database":
         """Return the target in the origin's role, for reading raw tables."""
-        return Database("raw", self.app, self.url)
+        return replace(self, kind="raw")
 
     def environment(self) -> dict[str, str]:
         """Return the variables that pg_dump needs to connect; only they hold the password. Raises DatabaseError."""
@@ -80,7 +83,10 @@ class Database:
         return make_conninfo("", dbname=parts.get("dbname") or parts["user"], **named)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the URL's parts for libpq. Raises DatabaseError, without quoting it, if it is not a Postgres URL."""
+        """Return the URL's parts for libpq, with the server that was reached.
+
+        Raises DatabaseError, without quoting the URL, if it is no Postgres URL.
+        """
         url = self.url.strip()
         if not url.startswith(("postgres://", "postgresql://")):
             raise DatabaseError(f"{self.side}: this is not a Postgres URL; {_WANTED_URL}")
@@ -94,7 +100,7 @@ class Database:
             ) from None
         if not all(re.fullmatch("[0-9]{0,5}", port) and int(port or 1) in range(1, 65536) for port in _ports(parts)):
             raise DatabaseError(f"{self.side}: the URL's port is not a number from 1 to 65535; {_WANTED_URL}, {_ESCAPES}")
-        return {**_KEEPALIVES, **parts}
+        return {**_KEEPALIVES, **parts, **self.reached}
 
 
 def _is_split_in_password(url: str) -> bool:

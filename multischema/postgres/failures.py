@@ -11,6 +11,7 @@ from multischema.errors import (
     FEWER_CONNECTIONS,
     FREE_SPACE,
     POOLER_IS_FULL,
+    STANDBY,
     TOO_SMALL_A_POOL,
     ConnectionLost,
     DatabaseError,
@@ -34,6 +35,7 @@ _HINTS = {
     "22P03": "no server reads this value in binary (an empty int2vector): anonymize its column, or truncate the table",
     "22P05": "the database's encoding lacks a character, perhaps one of the masks: use mode dump, or repair the text",
     "22021": "a text or a name there is not UTF-8: repair it in the origin, or anonymize its column",
+    "40001": STANDBY,  # a transaction that only reads conflicts with nothing but replication
     "42501": "grant the right to the role, or connect as another",
     "53100": FREE_SPACE,
     "53300": FEWER_CONNECTIONS,

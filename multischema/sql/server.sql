@@ -9,6 +9,9 @@ SELECT current_setting('server_version_num')::int / 10000 AS major,
         FROM pg_database AS d WHERE d.datname = current_database()) AS locale,
        current_user::text AS role,
        pg_is_in_recovery() AS in_recovery,
+       CASE WHEN pg_is_in_recovery() AND NOT current_setting('hot_standby_feedback')::bool
+                 AND current_setting('max_standby_streaming_delay') <> '-1'
+            THEN current_setting('max_standby_streaming_delay') END AS patience,
        has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
        has_schema_privilege_of.usage AS may_use_schema,
        has_schema_privilege_of.create AS may_fill_schema

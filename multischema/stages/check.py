@@ -110,6 +110,8 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     if plan is None or problems:
         raise CheckError(*problems)
     notes += _unverified(run)
+    if not run.job.from_dump and (impatient := preconditions.impatience(run.origin.side, facts.origin)):
+        notes.append(impatient)
     if run.job.refresh == "auto" and not run.job.restores:
         notes += preconditions.refresh_warnings(run.origin.side, facts.origin, plan)
     if run.job.from_dump:

@@ -8,6 +8,7 @@ from multischema.catalog import foreign
 from multischema.catalog.objects import EventTrigger, HistoryPlace, Leaf, MadeTable, MissingType, Readable, Stranger
 from multischema.catalog.servers import Reader, Server, Target
 from multischema.catalog.tables import Catalog, Table
+from multischema.errors import STANDBY
 from multischema.job import Job, illegal_report, illegal_schema
 from multischema.plan import history, record, refresh
 from multischema.plan.plan import Plan
@@ -57,6 +58,13 @@ def unverified(side: str, hosts: str, sslmode: str) -> str | None:
         "what passes; set sslmode=verify-full in its URL, with sslrootcert=system where a public authority signs its "
         "certificate, else with the file of its own"
     )
+
+
+def impatience(side: str, server: Server) -> str | None:
+    """Return the warning about a standby that cancels long statements for its replication, and with them the run."""
+    if not server.patience:
+        return None
+    return f"{side}: the server is a standby with max_standby_streaming_delay={server.patience}: {STANDBY}"
 
 
 def _is_elsewhere(host: str) -> bool:
