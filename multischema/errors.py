@@ -30,8 +30,8 @@ FEWER_CONNECTIONS = (
 # what poolers say at their limits: PgBouncer, then Supavisor and PgCat
 POOLER_IS_FULL = ("query_wait_timeout", "(max_client_conn)", "max clients reached", "ax client connections reached")
 TOO_SMALL_A_POOL = (
-    "the pooler has no connection to spare: use fewer jobs, let it have more (PgBouncer: default_pool_size and "
-    "max_client_conn, some more than jobs + 2), or use the server's own address and port"
+    "the pooler has no connection to spare: use fewer jobs, let it have 2 x jobs + 2 (PgBouncer: default_pool_size "
+    "and max_client_conn), or use the server's own address and port"
 )
 STANDBY = (
     "a standby cancels what is in the way of its replication: set hot_standby_feedback=on there, or its "

@@ -11,7 +11,8 @@ from multischema.errors import (
     FREE_SPACE,
     FULL,
     NO_CONNECTION_TO_SPARE,
-    UNREAD,
+    POOLER_IS_FULL,
+    TOO_SMALL_A_POOL,
     ConnectionLost,
     DatabaseError,
     DumpError,
@@ -33,6 +34,13 @@ _LOST = (
     "SSL",
     "no connection to the server",
 )
+# The run's own sessions have TLS, so it is libpq of the program that lacks it, or does not know the URL's word for it
+_WITHOUT_TLS = re.compile(
+    r".*invalid when SSL support is not compiled in|.*root certificate file \"system\" does not exist"
+    r"|invalid (sslmode|sslnegotiation|channel_binding|require_auth) value"
+)
+_LET_IN = f"the run's own sessions were let in, so most likely {FEWER_CONNECTIONS}"
+_PROGRAMS = "`apt-get install postgresql-client-{0}`, on Scalingo `dbclient-fetcher pgsql {0}`"
 _NO_PROGRAM = 127
 _ROWS = ("COPY failed", "contents of table", "COPY ", "could not execute query")
 # What the server said begins with how bad it is, in its own language: `ERROR:  `, `ERREUR:  `. What it may quote of a row
@@ -102,8 +110,7 @@ def version_problem(program: str, found: int | None, side: str, wanted: int) -> 
     what = "is not there" if found is None else f"{found} is older than {side}'s Postgres {wanted}"
     return (
         f"{side}: {program} {what}; want {wanted} or newer on the PATH: "
-        f"`apt-get install postgresql-client-{wanted}`, on Scalingo `dbclient-fetcher pgsql {wanted}`; "
-        f"or use mode stream, which needs none"
+        f"{_PROGRAMS.format(wanted)}; or use mode stream, which needs none"
     )
 
 
@@ -200,8 +207,15 @@ def failure(command: Command, side: str, doing: str, outcome: Outcome) -> EtlErr
         return ConnectionLost(f"{side}: {doing} failed: {command.program} was killed by signal {-outcome.status}")
     if any(word in text for word in NO_CONNECTION_TO_SPARE) and not _quotes_rows(text):
         return ConnectionLost(f"{side}: {doing} failed: {text}; {FEWER_CONNECTIONS}")
+    if _WITHOUT_TLS.match(text):
+        return DumpError(
+            f"{side}: {doing} failed: {text}; this {command.program} is built without the TLS that the URL asks for, or is "
+            f"too old for it: want another first on the PATH: {_PROGRAMS.format(18)}, or use mode stream, which needs none"
+        )
+    if any(word in text for word in POOLER_IS_FULL) and not _quotes_rows(text):
+        return ConnectionLost(f"{side}: {doing} failed: {text}; {TOO_SMALL_A_POOL}")
     if any(word in text for word in _LOST):
-        hint = f"; {UNREAD}" if "connection to server" in text and is_foreign(text) and not _quotes_rows(text) else ""
+        hint = f"; {_LET_IN}" if "connection to server" in text and is_foreign(text) and not _quotes_rows(text) else ""
         return ConnectionLost(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}{hint}")
     if "No space left on device" in text and command.program == "pg_dump":
         return DumpError(
@@ -227,7 +241,7 @@ def unreadable(file: str, outcome: Outcome) -> EtlError:
     if "unsupported version" in said or outcome.status == _NO_PROGRAM:
         return DumpError(
             f"dump {file}: can't be read: {said}; want a pg_restore as new as the pg_dump that made it on the PATH: "
-            "`apt-get install postgresql-client-18`, on Scalingo `dbclient-fetcher pgsql 18`"
+            f"{_PROGRAMS.format(18)}"
         )
     hint = "; it is a script for psql" if "text format dump" in said else ""
     return DumpError(

@@ -19,6 +19,7 @@ from multischema.errors import FEWER_CONNECTIONS, ConnectionLost
 from multischema.postgres.connecting import connect
 from multischema.postgres.database import Database
 from tests.conftest import PAIRS, PASSWORD, PROGRAMS, Place
+from tests.support import dumps
 from tests.support.gates import eventually
 
 pytestmark = pytest.mark.slow
@@ -117,6 +118,19 @@ def test_a_server_that_lets_no_machine_in_is_told_in_french_with_the_file_to_cha
         said = refusal(french.url("postgres", "plain", PASSWORD))
     assert "aucune entr" in said
     assert "; the server does not let this machine's address, user and database in: have its administrator allow" in said
+
+
+@pytest.mark.usefixtures("private")
+def test_a_pg_dump_that_finds_no_free_connection_is_told_in_french_with_the_advice_of_the_english_case(
+    french: Server, make_place: Callable[..., Place]
+) -> None:
+    place = make_place(f"system-{french.major}", "18", "french")
+    place.in_origin(dumps.ORIGIN)
+    place.in_origin(f"ALTER ROLE {place.app} CONNECTION LIMIT 3", superuser=True)
+    with pytest.raises(ConnectionLost) as failed:
+        place.run(dumps.RULES, mode="dump", jobs=4)
+    assert "trop de connexions" in str(failed.value)
+    assert str(failed.value).endswith(f"; the run's own sessions were let in, so most likely {FEWER_CONNECTIONS}")
 
 
 def test_a_server_that_is_shutting_down_is_told_in_french_with_the_advice_to_wait(french: Server) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from multischema.dumps.archives import Command, Outcome, failure, made_at
+from multischema.errors import FEWER_CONNECTIONS
 
 QUOTED = "its message may quote a row, and stands in the server's log only"
 RESTORE = Command("pg_restore", (), {"LC_ALL": "fr_FR.UTF-8", "PGHOST": "here"})
@@ -49,9 +50,27 @@ def test_what_an_english_server_says_of_no_row_is_told(said: str, reason: str) -
     )
 
 
-def test_a_refused_connection_in_another_language_is_told_with_what_to_look_at() -> None:
+def test_a_connection_refused_in_another_language_is_most_likely_one_too_many() -> None:
     said = 'connection to server at "::1", port 5432 failed: FATAL:  désolé, trop de clients sont déjà connectés'
-    assert told(said).startswith(f"target: restore failed: {said}; check the URL's user, password and database")
+    assert told(said) == (
+        f"target: restore failed: {said}; the run's own sessions were let in, so most likely {FEWER_CONNECTIONS}"
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'sslmode value "require" invalid when SSL support is not compiled in',
+        'sslrootcert value "system" invalid when SSL support is not compiled in',
+        'connection to server at "::1", port 5432 failed: root certificate file "system" does not exist',
+        'invalid channel_binding value: "require"',
+    ],
+)
+def test_a_program_without_the_tls_of_the_url_is_told_with_what_to_install_and_is_not_tried_again(said: str) -> None:
+    failed = failure(Command("pg_dump", ()), "origin shop", "dump", Outcome(1, b"", f"pg_dump: error: {said}\n"))
+    assert not failed.transient
+    assert str(failed).startswith(f"origin shop: dump failed: {said}; this pg_dump is built without the TLS")
+    assert str(failed).endswith("or use mode stream, which needs none")
 
 
 LISTED = ";\n; Archive created at {}\n;     dbname: shop\n"
