@@ -1,4 +1,4 @@
-"""What the README says is true: its stages, its commands, its options."""
+"""What the README says is true, and what LISEZMOI.md says in French: stages, commands, options, errors."""
 
 import ast
 import importlib.util
@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import OWN, ROOT
 
 README = (ROOT / "README.md").read_text()
+FRENCH = (ROOT / "LISEZMOI.md").read_text()
 
 
 def _stages_of_the_flow() -> list[str]:
@@ -29,28 +32,61 @@ def _stages_of_the_flow() -> list[str]:
     ]
 
 
-def _table_after(heading: str) -> list[str]:
-    section = README.split(heading, 1)[1].split("\n## ", 1)[0]
+def _table_after(heading: str, page: str) -> list[str]:
+    section = re.split("\n(?:## |\\*\\*)", page.split(heading, 1)[1], maxsplit=1)[0]
     rows = [line for line in section.splitlines() if line.startswith("| ")]
     return [row.split("|")[1].strip() for row in rows[2:]]
 
 
-def test_the_stage_table_is_the_flow() -> None:
-    assert _table_after("\n## The stages\n") == _stages_of_the_flow()
+@pytest.mark.parametrize(("heading", "page"), [("\n## The stages\n", README), ("\n## Les étapes\n", FRENCH)])
+def test_the_stage_table_is_the_flow(heading: str, page: str) -> None:
+    assert _table_after(heading, page) == _stages_of_the_flow()
 
 
 def test_every_make_command_is_a_target() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = set(re.findall(r"^\$ make ([a-z-]+)", README, re.MULTILINE))
     assert {"demo", "test", "test-all", "check", "install"} <= commands
-    assert commands <= targets
+    in_french = set(re.findall(r"[$`] ?make ([a-z-]+)", FRENCH))
+    assert {"demo", "install", "deploy"} <= in_french
+    assert commands | in_french <= targets
 
 
 def test_every_module_that_is_run_exists() -> None:
-    modules = set(re.findall(r"python -m ([a-z_.]+)", README))
-    assert {"flows.etl", "flows.rules_draft", "blocks.register"} <= modules
+    modules = set(re.findall(r"python -m ([a-z_.]+)", README + FRENCH))
+    assert {"flows.etl", "flows.rules_draft", "blocks.register", "flows.grants", "flows.status"} <= modules
     for module in modules:
         assert importlib.util.find_spec(module), module
+
+
+def test_the_french_page_shows_what_the_readme_shows_of_the_demo() -> None:
+    shown, picture = (page.split("$ make demo\n", 1)[1].split("```", 1)[0].splitlines() for page in (FRENCH, README))
+    assert [line for line in shown if line not in picture] == []
+
+
+def test_every_error_of_the_french_page_is_one_that_the_code_has() -> None:
+    code = re.sub(r'"\s+f?"', "", "".join(path.read_text() for path in sorted((ROOT / "multischema").rglob("*.py"))))
+    errors = [cell.strip("`") for cell in _table_after("**3. Que dit l'erreur ?**", FRENCH)]
+    assert len(errors) >= 6
+    assert [error for error in errors if error not in code] == []
+
+
+def test_every_alert_of_the_french_page_is_one_that_a_deploy_sets() -> None:
+    code = (ROOT / "deployment" / "alerts.py").read_text()
+    alerts = [cell.strip("`") for cell in _table_after("**2. Que dit l'alerte ?**", FRENCH)]
+    assert alerts[0] == "Failed"
+    assert [alert for alert in alerts if alert.casefold() not in code.casefold()] == []
+
+
+def test_every_variable_and_option_of_the_french_page_exists() -> None:
+    files = [path for folder in ("flows", "blocks", "deployment") for path in sorted((ROOT / folder).rglob("*.py"))]
+    code = "".join(path.read_text() for path in files)
+    named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)+)`", FRENCH))
+    assert {"ETL_DB_URL", "ALERT_WEBHOOK_URL"} <= named
+    assert [name for name in sorted(named) if f'"{name}"' not in code] == []
+    usage = README.split("-m flows.etl --help\n", 1)[1].split("```", 1)[0]
+    others = {"--watch", "--role"}  # Prefect's, and that of flows.grants: test_docs.py looks at those
+    assert set(re.findall(r"--[a-z-]+", FRENCH)) - others <= set(re.findall(r"--[a-z-]+", usage))
 
 
 def test_the_usage_is_what_the_command_prints(tmp_path: Path) -> None:
@@ -68,7 +104,7 @@ def test_the_usage_is_what_the_command_prints(tmp_path: Path) -> None:
 
 
 def test_every_file_and_folder_that_is_named_exists() -> None:
-    for name in re.findall(r"`([a-z_]+/(?:[a-z_.]+)?|[a-z.]+\.(?:yaml|md|toml)|\.env\.example)`", README):
+    for name in re.findall(r"`([a-z_]+/(?:[a-z_.]+)?|[a-z.]+\.(?:yaml|md|toml)|\.env\.example)`", README + FRENCH):
         assert (ROOT / name).exists(), name
 
 
