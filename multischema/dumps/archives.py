@@ -42,6 +42,17 @@ _WITHOUT_TLS = re.compile(
 _LET_IN = f"the run's own sessions were let in, so most likely {FEWER_CONNECTIONS}"
 _PROGRAMS = "`apt-get install postgresql-client-{0}`, on Scalingo `dbclient-fetcher pgsql {0}`"
 _NO_PROGRAM = 127
+_WANTED = "want a whole dump of pg_dump -Fc, -Fd or -Ft, or a .tar.gz around one"
+_COMPRESSED = {
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ": "xz",
+    b"BZh": "bzip2",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"PK\x03\x04": "zip",
+}
+_SQL = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:--|/\*|\\|(?:set|select|create|insert|copy|begin|alter|drop|comment|start)\s)", re.IGNORECASE
+)
 _ROWS = ("COPY failed", "contents of table", "COPY ", "could not execute query")
 # What the server said begins with how bad it is, in its own language: `ERROR:  `, `ERREUR:  `. What it may quote of a row
 # stands behind that, and may be any words, these too.
@@ -243,11 +254,23 @@ def unreadable(file: str, outcome: Outcome) -> EtlError:
             f"dump {file}: can't be read: {said}; want a pg_restore as new as the pg_dump that made it on the PATH: "
             f"{_PROGRAMS.format(18)}"
         )
-    hint = "; it is a script for psql" if "text format dump" in said else ""
-    return DumpError(
-        f"dump {file}: can't be read: {said or 'it is empty'}{hint}; want a whole dump of pg_dump in custom, directory or "
-        "tar format, or a .tar.gz around one"
-    )
+    return no_dump(file, said or "it is empty")
+
+
+def other_than_a_dump(head: bytes) -> str | None:
+    """Return what a file is by its first bytes, where it is something else than a dump that pg_restore reads, or None."""
+    if not head:
+        return "it is empty"
+    if program := next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None):
+        return f"it is compressed with {program}; unpack it first"
+    if _SQL.match(head) and b"\0" not in head:
+        return "it is plain SQL, a script for psql"
+    return None
+
+
+def no_dump(file: str, found: str) -> DumpError:
+    """Return our error for a file that is something else."""
+    return DumpError(f"dump {file}: can't be read: {found}; {_WANTED}")
 
 
 def _quotes_rows(text: str) -> bool:

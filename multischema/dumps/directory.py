@@ -1,6 +1,7 @@
 """The private directories where dumps lie."""
 
 import fcntl
+import gzip
 import json
 import os
 import resource
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import quote
 
+from multischema.dumps import archives
 from multischema.errors import DumpError, EtlError
 
 _NAME = "multi-schema-postgres-etl"
 _RUN, _NEW, _KEPT = f"{_NAME}-run-", f"{_NAME}-new-", f"{_NAME}-kept-"
-_GZIP = b"\x1f\x8b"
+_GZIP, _DUMP = b"\x1f\x8b", b"PGDMP"
 _FACTS = "facts.json"
+_HEAD = 4096  # bytes of a file that tell what it is
 
 
 class PrivateDirectory:
@@ -53,10 +56,18 @@ class PrivateDirectory:
                 with tarfile.open(file) as whole:
                     whole.getmembers()  # pg_restore takes a table that is cut short for one that is wrong
                 return file
-            if not _is_gzip(file):
+            if file.is_dir():
+                return file
+            if not _head(file).startswith(_GZIP):
+                _refuse_others(file, _head(file))
                 return file
             if self.archive.exists():
                 return self.archive
+            with gzip.open(file) as content:
+                head = content.read(_HEAD)
+            _refuse_others(file, head, "it holds no tar: ")
+            if head.startswith(_DUMP):
+                raise archives.no_dump(str(file), "it is a dump that is compressed with gzip, and no tar; unpack it first")
             with tarfile.open(file, "r:gz") as packed:
                 inside = [member for member in packed if member.isfile()]
                 if len(inside) != 1:
@@ -65,8 +76,8 @@ class PrivateDirectory:
                 with cast(IO[bytes], packed.extractfile(inside[0])) as source, unpacking.open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is cut short, or no tar"
-            raise DumpError(f"dump {file}: can't be read: {reason}") from None
+            raise archives.no_dump(str(file), _reason(error, file)) from None
+        _refuse_others(file, _head(unpacking), f"the .tar.gz holds {inside[0].name}: ")
         return unpacking.rename(self.archive)
 
     def refuse_if_full(self, wanted: int, doing: str) -> None:
@@ -174,11 +185,24 @@ def _folder() -> Path:
     return Path(found)
 
 
-def _is_gzip(file: Path) -> bool:
-    if not file.is_file():
-        return False
+def _head(file: Path) -> bytes:
     with file.open("rb") as content:
-        return content.read(2) == _GZIP
+        return content.read(_HEAD)
+
+
+def _refuse_others(file: Path, head: bytes, where: str = "") -> None:
+    """Raise DumpError for what is no dump by its first bytes."""
+    if found := archives.other_than_a_dump(head):
+        raise archives.no_dump(str(file), f"{where}{found}")
+
+
+def _reason(error: Exception, file: Path) -> str:
+    """Return why a tar, or a .tar.gz, can't be read."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, (EOFError, zlib.error)) or "end of data" in str(error):
+        return f"it is cut short or damaged: it has {file.stat().st_size:,} bytes"
+    return "it is no tar, or a damaged one"
 
 
 def _locked(path: Path) -> int | None:

@@ -51,7 +51,18 @@ def try_lock(connection: Connection, schema: str) -> bool:
 def strange_holders(connection: Connection, schema: str) -> list[Holder]:
     """Return who holds a schema's lock and is no session of this role, so no run: then no run holds it."""
     with translated("target", "reading who has the app's lock"):
-        return ask(connection, Holder, "lock_holders", schema=schema)
+        return ask(connection, Holder, "lock_holders", schema=schema, runs=False)
+
+
+def runs_under_way(connection: Connection, schema: str) -> list[str]:
+    """Return a warning for each run that holds a schema's lock: the next one waits for it."""
+    with translated("target", "reading who has the app's lock"):
+        holders = ask(connection, Holder, "lock_holders", schema=schema, runs=True)
+    return [
+        f"target: {holder.title} holds the lock of schema {schema}: another run is under way, and one that is started now "
+        "waits for it"
+        for holder in holders
+    ]
 
 
 @contextmanager

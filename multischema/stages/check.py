@@ -110,6 +110,9 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     if plan is None or problems:
         raise CheckError(*problems)
     notes += _unverified(run)
+    if not lock:
+        with run.sessions.lend(run.target) as connection:
+            notes += locks.runs_under_way(connection, run.job.schema)
     if not run.job.from_dump and (impatient := preconditions.impatience(run.origin.side, facts.origin)):
         notes.append(impatient)
     if run.job.refresh == "auto" and not run.job.restores:

@@ -106,6 +106,28 @@ def test_a_second_run_of_an_app_gives_up_after_its_patience_and_leaves_the_first
     lock_is_free(place)
 
 
+def test_a_check_that_takes_no_lock_names_the_session_that_a_run_would_wait_for(place: Place) -> None:
+    place.in_origin(ORIGIN)
+
+    def warnings() -> list[str]:
+        with pipeline.open_run(place.job(), *place.databases()) as run:
+            plan = pipeline.check(run, download.fetch(place.rules(RULES)), lock=False)
+        return [line for line in plan.warnings if "the lock of schema" in line]
+
+    assert warnings() == []
+    with gate_at(place, "CREATE INDEX") as gate:
+        first = Running(place)
+        gate.reached()
+        ((_, session),) = place.read(LOCKS.replace("current_database()", f"'{place.name}'"), as_="etl")
+        assert warnings() == [
+            f"target: session {session} of role {place.etl} holds the lock of schema shop: another run is under way, and "
+            "one that is started now waits for it"
+        ]
+        gate.open()
+        first.join()
+    assert isinstance(first.result, pipeline.Published)
+
+
 @pytest.mark.slow
 def test_runs_of_different_apps_go_side_by_side_on_one_target(place: Place) -> None:
     place.in_origin(ORIGIN)

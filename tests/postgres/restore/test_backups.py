@@ -1,7 +1,9 @@
 """Backups in place of an origin: any format, whole or not, with whatever stands in them beside the tables."""
 
 import gzip
+import io
 import subprocess
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,12 +111,38 @@ def test_a_backup_that_is_cut_short_is_one_clear_error_and_leaves_nothing(
     nothing_left(place, private)
 
 
+def packed(content: bytes) -> bytes:
+    """Return a .tar.gz of one file."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as tar:
+        member = tarfile.TarInfo("backup")
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    return whole.getvalue()
+
+
+WANTED = "want a whole dump of pg_dump -Fc, -Fd or -Ft, or a .tar.gz around one"
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"--\n-- PostgreSQL database dump\n--\n\n" + b"SELECT 1;\n" * 500, "it is a script for psql"),
-        (b"\x89PNG\r\n\x1a\n" + b"x" * 10_000, "can't be read"),
-        (gzip.compress(b"CREATE TABLE users ();", mtime=0), "can't be read: it is cut short, or no tar"),
+        (b"--\n-- PostgreSQL database dump\n--\n\n" + b"SELECT 1;\n" * 500, f"it is plain SQL, a script for psql; {WANTED}"),
+        (b"SET client_encoding = 'UTF8';\n", f"it is plain SQL, a script for psql; {WANTED}"),
+        (b"INSERT INTO users VALUES (1);\n" * 500, f"it is plain SQL, a script for psql; {WANTED}"),
+        (b"", f"it is empty; {WANTED}"),
+        (b"\x89PNG\r\n\x1a\n" + b"x" * 10_000, f"; {WANTED}"),
+        (b"\x28\xb5\x2f\xfd" + b"x" * 10_000, f"it is compressed with zstd; unpack it first; {WANTED}"),
+        (
+            gzip.compress(b"CREATE TABLE users ();"),
+            f"it holds no tar: it is plain SQL, a script for psql; {WANTED}",
+        ),
+        (
+            gzip.compress(b"PGDMP\x01\x0e"),
+            f"it is a dump that is compressed with gzip, and no tar; unpack it first; {WANTED}",
+        ),
+        (gzip.compress(b"x" * 10_000), f"it is no tar, or a damaged one; {WANTED}"),
+        (packed(b"PGDMP" + bytes(range(256)) * 100)[:-50], "it is cut short or damaged: it has "),
         (None, "there is no such file"),
     ],
 )
