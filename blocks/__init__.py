@@ -1,1 +1,5 @@
 """The Secret blocks that hold the database URLs: their names, how they are loaded and registered."""
+
+from multischema import environment
+
+environment.prepare()  # before anything here imports Prefect

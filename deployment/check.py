@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deployment.check", description="Check what `make deploy` would read.")
     parser.add_argument("file", nargs="?", type=Path, default=declared.FILE, help="what is checked (default: prefect.yaml)")
     file = parser.parse_args(arguments).file
-    return command.ended(lambda: _check(file), variables=None)
+    return command.ended(lambda: _check(file), variables=False)
 
 
 def _check(file: Path) -> None:

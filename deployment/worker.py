@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command until it is told to stop; return its exit status."""
     given = _parser().parse_args(arguments)
     # Prefect reads .env itself; the rest of that file does not concern the runs
-    return command.ended(lambda: _run(given.name), variables=None)
+    return command.ended(lambda: _run(given.name), variables=False)
 
 
 def _run(name: str) -> None:

@@ -2,12 +2,15 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 from uuid import UUID
 
 import httpx
@@ -20,28 +23,35 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_URL,
+    PREFECT_HOME,
     PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
+    PREFECT_PROFILES_PATH,
     PREFECT_SERVER_ANALYTICS_ENABLED,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS,
     PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE,
     PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL,
+    PREFECT_UI_ENABLED,
     get_current_settings,
     temporary_settings,
 )
 
 from blocks import urls
 from flows.own_server import GRACE
-from multischema.errors import EtlError
+from multischema.errors import EtlError, UsageError
+from multischema.words import size
 
 _FLUSH = 1.0  # seconds between two writes of the server, which takes no less
 # the same as in prefect.toml, which Prefect reads in its own folder only; the command runs in any
-_DEFAULTS = {
+_DEFAULTS: dict[Any, Any] = {
     PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore",
     PREFECT_SERVER_ANALYTICS_ENABLED: False,
     PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: 90,
     PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE: 100,
 }
 _CODE = str(Path(__file__).parent.parent)  # the command runs in any folder
+_ROOM = 4_000_000  # bytes: the database of a server takes a third of that when it is made
+_CAUSE = re.compile(r"^(?:[\w.]+\.)?(\w+(?:Error|Exception): .+)$", re.MULTILINE)  # in a traceback
+_LONGEST = 200
 _POLL = 0.1
 _QUIET = 2 * _FLUSH / _POLL  # polls
 _PATIENCE = 60.0
@@ -57,8 +67,7 @@ def settled() -> Iterator[None]:
         _refuse_silence()
         yield
         return
-    changed = {PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL: _FLUSH}
-    with temporary_settings(changed, set_defaults=_DEFAULTS), _started() as url, _reached(url), _finished() as tasks:
+    with temporary_settings(set_defaults=_DEFAULTS), _started(_home()) as url, _reached(url), _finished() as tasks:
         try:
             yield
         except BaseException:
@@ -79,47 +88,94 @@ def _refuse_silence() -> None:
             raise EtlError(urls.refusal(error.response.status_code)) from None
 
 
+def _home() -> Path:
+    """Return Prefect's home, where the server keeps its database. Raises UsageError if nothing can be written there."""
+    home = get_current_settings().home.absolute()
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home) as probe:
+            probe.write(bytes(_ROOM))
+    except OSError as error:
+        reason = "not a folder" if isinstance(error, FileExistsError) else (error.strerror or type(error).__name__).lower()
+        raise UsageError(
+            f"{home}: {reason}: the temporary Prefect server can't keep its database there; name in {PREFECT_HOME.name} a "
+            f"folder that can be written, with {size(_ROOM)} free"
+        ) from None
+    return home
+
+
 @contextmanager
-def _started() -> Iterator[str]:
-    """Start a server and yield the URL of its API once it answers; stop it at the end.
+def _started(home: Path) -> Iterator[str]:
+    """Start a server and yield the URL of its API once it answers; stop it at the end, and pass on what it complained of.
 
     It is in a session of its own: a terminal's Ctrl-C goes to every process of a session, and the server must survive the
     run.
     """
-    settings = get_current_settings()
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from flows.own_server import serve; serve()"],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, (_CODE, os.environ.get("PYTHONPATH", "")))),
-            "PREFECT_UI_ENABLED": "0",
-            **settings.to_environment_variables(exclude_unset=True),
-        },
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdin
-    assert process.stdout
-    try:
-        port = process.stdout.readline().decode().strip()
-        url = f"http://127.0.0.1:{port}/api"
-        patience = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+    with tempfile.TemporaryFile(dir=home) as complaints:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from flows.own_server import serve; serve()"],
+            env=_environment(home, os.environ),
+            cwd=home,  # not where the user's .env and prefect.toml are
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            start_new_session=True,
+        )
+        assert process.stdin
+        assert process.stdout
         try:
-            httpx.get(f"{url}/health", timeout=patience, trust_env=False).raise_for_status()
-        except (httpx.HTTPError, httpx.InvalidURL):
-            raise EtlError(
-                f"the temporary Prefect server did not start within {patience} s; start again, or name a server of your own "
-                f"in {_URL}"
-            ) from None
-        yield url
-    finally:
-        process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(2 * GRACE)
-        process.kill()
-        process.wait()
-        process.stdout.close()
+            yield _answering(process.stdout, complaints, home)
+        finally:
+            process.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(2 * GRACE)
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        sys.stderr.write(_read(complaints))
+
+
+def _environment(home: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the server: none of Prefect's but our own.
+
+    The user's may be those of a server to keep: its login, its database, its path.
+    """
+    kept = {name: value for name, value in given.items() if not name.upper().startswith("PREFECT_")}
+    settings = {**_DEFAULTS, PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL: _FLUSH, PREFECT_UI_ENABLED: False}
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(filter(None, (_CODE, given.get("PYTHONPATH", "")))),
+        PREFECT_HOME.name: str(home),
+        PREFECT_PROFILES_PATH.name: str(home / "no-profiles.toml"),
+        **{setting.name: str(value) for setting, value in settings.items()},
+    }
+
+
+def _answering(port: IO[bytes], complaints: IO[bytes], home: Path) -> str:
+    """Return the URL of the server's API once it answers. Raises EtlError."""
+    url = f"http://127.0.0.1:{port.readline().decode().strip()}/api"
+    patience = PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()
+    try:
+        httpx.get(f"{url}/health", timeout=patience, trust_env=False).raise_for_status()
+    except httpx.TimeoutException:
+        raise EtlError(
+            f"the temporary Prefect server did not start within {patience} s; start again, or name a server of your own "
+            f"in {_URL}"
+        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL):
+        causes = _CAUSE.findall(_read(complaints))
+        raise EtlError(
+            f"the temporary Prefect server, which keeps its database in {home}, did not start"
+            f"{f': {causes[-1][:_LONGEST]}' if causes else ''}; name another folder in {PREFECT_HOME.name}, or a server of "
+            f"your own in {_URL}"
+        ) from None
+    return url
+
+
+def _read(complaints: IO[bytes]) -> str:
+    """Return what the server printed."""
+    complaints.seek(0)
+    return complaints.read().decode(errors="replace")
 
 
 @contextmanager

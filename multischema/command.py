@@ -3,21 +3,20 @@
 import sys
 from collections.abc import Callable
 
-from dotenv import load_dotenv
-
+from multischema import environment
 from multischema.errors import EtlError
 
 
-def ended(work: Callable[[], object], variables: str | None = ".env") -> int:
+def ended(work: Callable[[], object], *, variables: bool = True) -> int:
     """Do the work of a command; return its exit status: 0 done, 1 failed, 2 for a usage error.
 
     Parse arguments first, so that `--help` does nothing but help.
 
-    :param variables: a file of variables to load first; the environment wins over it.
+    :param variables: whether to load `.env` first; the environment wins over it.
     """
-    if variables:
-        load_dotenv(variables)
     try:
+        if variables:
+            environment.load()
         work()
     except EtlError as error:
         print("\n".join(error.lines()), file=sys.stderr)
