@@ -12,10 +12,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from cryptography.fernet import Fernet
 
 from blocks import urls
+from deployment import database
 from multischema.command import ended
 from multischema.errors import UsageError
 
 COMMANDS = ("start", "status", "stop", "database", "services")  # of `prefect server`
+_USE_DATABASE = ("start", "database", "services")
 MIN_PASSWORD = 16
 AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 KEY = "PREFECT_SERVER_ENCRYPTION_KEY"
@@ -72,7 +74,8 @@ def database_url(variable: str, url: str) -> str:
     if parts.scheme == "postgresql+asyncpg":
         return url
     parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if parts.scheme not in ("postgres", "postgresql") or not parts.hostname or parameters.keys() - {"sslmode"}:
+    is_postgres = parts.scheme in ("postgres", "postgresql") and parts.hostname and parts.path.strip("/")
+    if not is_postgres or parameters.keys() - {"sslmode"}:
         raise UsageError(wanted)
     query = urlencode([("ssl", mode) for mode in parameters.values()])
     return parts._replace(scheme="postgresql+asyncpg", query=query, fragment="").geturl()
@@ -85,8 +88,10 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def _become(arguments: Sequence[str]) -> None:
-    """Replace this process by the server's. Raises UsageError."""
+    """Replace this process by the server's. Raises UsageError, and EtlError if its database can't be used."""
     environment = settings(os.environ)
+    if not arguments or arguments[0] in _USE_DATABASE:
+        database.check(next(name for name in _DATABASES if os.environ.get(name)), environment[DATABASE])
     os.execve(sys.executable, [sys.executable, "-m", *command(environment, arguments)], environment)
 
 

@@ -50,6 +50,9 @@ def test_a_key_that_encrypts_nothing_is_refused_without_being_told(key: str) -> 
     [
         "mysql://prefect:hidden@localhost/prefect",
         "postgresql:///prefect",
+        "postgresql://prefect:hidden@localhost",
+        "postgresql://prefect:hidden@localhost/?sslmode=require",
+        "sqlite+aiosqlite:////nowhere/hidden.db",
         "postgresql://prefect:hidden@localhost/prefect?sslmode=require&options=-c",
         "postgresql://prefect:hidden@[localhost/prefect",
         "hidden",
