@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect.blocks.system import Secret
 
+from multischema.environment import mended
 from multischema.errors import UsageError
 
 TARGET = "etl-db-url"
@@ -77,6 +78,7 @@ def load(block: str) -> str:
         raise UsageError(
             f"there is no Secret block {block}: save it with `python -m blocks.register`, or in Prefect's UI under Blocks"
         ) from None
-    if not isinstance(value, str) or not value:
+    url = mended(value) if isinstance(value, str) else ""  # Prefect's form keeps the line's end that a paste brings
+    if not url:
         raise UsageError(f"the Secret block {block} holds no URL; want postgresql://user:password@host:port/database")
-    return value
+    return url

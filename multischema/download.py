@@ -1,5 +1,6 @@
 """The door to the rules: an https URL or a file."""
 
+import errno
 import queue
 import re
 import socket
@@ -29,6 +30,8 @@ _NOT_A_URL = "not a URL; want https://host/path, or a file"
 # Small, so that a download that was given up notices it soon, even if its bytes drip.
 _CHUNK = 1024
 _PASSING = (requests.Timeout, requests.exceptions.ChunkedEncodingError, ConnectionResetError)
+_UNREACHED = (socket.gaierror, ConnectionError, TimeoutError)
+_NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
 _SCHEME = "[a-z][a-z0-9+.-]+:/+"
 
 
@@ -116,7 +119,7 @@ def _answer(url: str, answers: "queue.SimpleQueue[bytes | BaseException]", given
         answers.put(_download(url, given_up))
     except (OSError, ValueError) as error:
         # The messages of requests quote the whole URL, whose query may hold a token.
-        kind = RulesUnavailable if isinstance(error, _PASSING) else RulesError
+        kind = RulesUnavailable if _may_pass(error) else RulesError
         answers.put(kind(f"rules: {_name(url)}: {_reason(error)}"))
     except BaseException as error:
         answers.put(error)
@@ -232,6 +235,16 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
+def _may_pass(error: BaseException) -> bool:
+    """Tell whether another try may help: the host, or what resolves its name, may be back a moment later."""
+    causes = list(_causes(error))
+    if isinstance(error, _PASSING) or any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return isinstance(error, _PASSING)
+    return any(
+        isinstance(cause, _UNREACHED) or (isinstance(cause, OSError) and cause.errno in _NO_WAY) for cause in causes
+    )
+
+
 def _reason(error: BaseException) -> str:
     """Return why a request or a read failed, without any part of the URL."""
     causes = list(_causes(error))
@@ -239,9 +252,9 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, ssl.SSLError):
             return f"TLS error: {getattr(cause, 'verify_message', None) or cause.reason or 'the connection broke'}"
         if isinstance(cause, socket.gaierror):
-            return "the host's name can't be resolved"
+            return "the host's name can't be resolved; check it, and whether this machine needs a proxy (HTTPS_PROXY)"
         if isinstance(cause, requests.exceptions.ProxyError):
-            return "the proxy can't be used"
+            return "the proxy can't be used; check HTTPS_PROXY"
     if isinstance(error, requests.ConnectTimeout):
         return f"no connection after {CONNECT_TIMEOUT:g} s"
     if any(isinstance(cause, TimeoutError) for cause in causes):

@@ -43,8 +43,8 @@ class Database:
     def place(self) -> tuple[str, str, str]:
         """Return host, port and database that the URL names. Raises DatabaseError."""
         parts = self.parameters()
-        host, database = parts.get("host") or parts.get("hostaddr"), parts.get("dbname") or parts.get("user")
-        return str(host or ""), str(parts.get("port") or 5432), str(database or "")
+        host = parts.get("host") or parts.get("hostaddr")
+        return str(host or ""), str(parts.get("port") or 5432), str(parts.get("dbname") or "")
 
     @property
     def connect_timeout(self) -> int:
@@ -80,7 +80,7 @@ class Database:
         """Return the rest that a client program needs: there is no variable for keepalives. Raises DatabaseError."""
         parts = self.parameters()
         named = {name: str(value) for name, value in parts.items() if name.startswith(("keepalives", "tcp_user_timeout"))}
-        return make_conninfo("", dbname=parts.get("dbname") or parts["user"], **named)
+        return make_conninfo("", dbname=parts.get("dbname"), **named)
 
     def parameters(self) -> dict[str, Any]:
         """Return the URL's parts for libpq, with the server that was reached.
@@ -100,6 +100,8 @@ class Database:
             ) from None
         if not all(re.fullmatch("[0-9]{0,5}", port) and int(port or 1) in range(1, 65536) for port in _ports(parts)):
             raise DatabaseError(f"{self.side}: the URL's port is not a number from 1 to 65535; {_WANTED_URL}, {_ESCAPES}")
+        if not parts.get("dbname") and "service" not in parts:  # libpq would take the user's name for the database's
+            raise DatabaseError(f"{self.side}: the URL names no database; {_WANTED_URL}")
         return {**_KEEPALIVES, **parts, **self.reached}
 
 

@@ -132,7 +132,8 @@ def rights_problems(side: str, server: Server, catalog: Catalog, rules: Rules) -
             )
     if not catalog.tables:
         problems.append(
-            f"{side}: schema {catalog.schema} of database {server.database} holds no table; name another origin schema"
+            f"{side}: schema {catalog.schema} of database {server.database} holds no table; name another origin schema, or "
+            "check whether the two URLs are swapped"
         )
     return problems
 

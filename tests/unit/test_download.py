@@ -1,5 +1,6 @@
 """The door to the rules, against a real HTTPS server that behaves badly on request."""
 
+import errno
 import gzip
 import os
 import pwd
@@ -127,10 +128,11 @@ def http_server() -> Iterator[Server]:
     yield from running(Server())
 
 
-def problem(source: str) -> str:
-    """Return the one line of the error that fetching the source must be."""
+def problem(source: str, *, passing: bool | None = None) -> str:
+    """Return the one line of the error that fetching the source must be, and one worth another try if that is said."""
     with pytest.raises(RulesError) as caught:
         fetch(source)
+    assert passing in (None, caught.value.transient)
     (line,) = caught.value.problems
     assert line.splitlines() == [line]
     assert line.startswith("rules: ")
@@ -176,7 +178,7 @@ def test_redirects_are_followed_within_https(server: Server, status: int) -> Non
 def test_any_status_but_200_is_an_error_that_names_it(server: Server, status: int) -> None:
     server.routes["/rules.yml"] = answer(status)
 
-    assert problem(server.url("/rules.yml")) == (
+    assert problem(server.url("/rules.yml"), passing=status >= 500) == (
         f"rules: {server.url('/rules.yml')}: the server answered {status}; want 200"
     )
 
@@ -433,7 +435,7 @@ def test_a_certificate_that_nobody_vouches_for_is_an_error(server: Server, monke
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
 
-    assert "TLS error: " in problem(server.url("/rules.yml"))
+    assert "TLS error: " in problem(server.url("/rules.yml"), passing=False)
     assert server.asked == []
 
 
@@ -442,28 +444,48 @@ def test_a_certificate_for_another_host_is_an_error(server: Server) -> None:
 
 
 def test_a_server_that_speaks_plain_http_is_an_error(http_server: Server) -> None:
-    assert "TLS error: " in problem(http_server.url("/rules.yml"))
+    assert "TLS error: " in problem(http_server.url("/rules.yml"), passing=False)
 
 
-def test_a_host_that_does_not_exist_is_an_error() -> None:
-    assert problem("https://rules.invalid/a.yml") == (
-        "rules: https://rules.invalid/a.yml: the host's name can't be resolved"
+def test_a_host_that_can_t_be_resolved_is_an_error_that_may_pass() -> None:
+    assert problem("https://rules.invalid/a.yml", passing=True) == (
+        "rules: https://rules.invalid/a.yml: the host's name can't be resolved; check it, and whether this machine needs a "
+        "proxy (HTTPS_PROXY)"
     )
 
 
-def test_a_refused_connection_is_an_error() -> None:
+def test_a_refused_connection_is_an_error_that_may_pass() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
 
-        assert problem(f"https://127.0.0.1:{port}/") == f"rules: https://127.0.0.1:{port}/: connection refused"
+        refused = problem(f"https://127.0.0.1:{port}/", passing=True)
+        assert refused == f"rules: https://127.0.0.1:{port}/: connection refused"
 
 
-def test_a_proxy_that_can_not_be_used_is_an_error(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+def test_a_host_that_no_way_leads_to_is_an_error_that_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: object) -> None:
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    assert problem("https://127.0.0.1/", passing=True) == "rules: https://127.0.0.1/: no route to host"
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "http://proxy.invalid:3128"])
+def test_a_proxy_that_can_t_be_reached_is_an_error_that_may_pass(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
     monkeypatch.setenv("NO_PROXY", "")
 
-    assert "the proxy can't be used" in problem("https://rules.invalid/")
+    assert problem("https://rules.invalid/", passing=True) == (
+        "rules: https://rules.invalid/: the proxy can't be used; check HTTPS_PROXY"
+    )
+
+
+def test_a_proxy_that_refuses_is_an_error_that_stays(http_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", http_server.url("", "http"))  # it knows no CONNECT
+    monkeypatch.setenv("NO_PROXY", "")
+
+    assert "the proxy can't be used" in problem("https://rules.invalid/", passing=False)
 
 
 # What is refused unread.

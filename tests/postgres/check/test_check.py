@@ -141,6 +141,7 @@ def test_an_unknown_database_is_named(shop: Place) -> None:
 NOT_A_URL = "this is not a Postgres URL; want postgresql://user:password@host:port/database"
 SPLIT = f"the URL has an @ too many, or a / before it; {WANTED_URL}"
 UNREADABLE = f"the URL can't be read; {WANTED_URL}, and no parameter that libpq does not know"
+NO_DATABASE = "the URL names no database; want postgresql://user:password@host:port/database"
 BAD_PORT = f"the URL's port is not a number from 1 to 65535; {WANTED_URL}"
 
 
@@ -158,6 +159,9 @@ BAD_PORT = f"the URL's port is not a number from 1 to 65535; {WANTED_URL}"
         ("postgresql://user:s3cr@127.0.0.1:54x/db", BAD_PORT),
         ("postgresql://user:s3cr@127.0.0.1:65536/db", BAD_PORT),
         ("postgresql://user:s3cr@127.0.0.1:5432,[::1]:0/db", BAD_PORT),
+        ("postgresql://s3cr:s3cr@127.0.0.1", NO_DATABASE),
+        ("postgresql://s3cr:s3cr@127.0.0.1:5432/", NO_DATABASE),
+        ("postgres://s3cr:s3cr@127.0.0.1?sslmode=require", NO_DATABASE),
         ("postgresql://127.0.0.1:s3cr/x?y", UNREADABLE),
         ("postgresql://user:s3cr%zz@127.0.0.1/db", UNREADABLE),
         ("postgresql://user:s3cr t@127.0.0.1/db", UNREADABLE),
@@ -312,7 +316,8 @@ def test_an_origin_schema_that_does_not_exist_is_named(shop: Place) -> None:
 def test_an_origin_schema_without_a_table_is_named(shop: Place) -> None:
     shop.in_origin("CREATE SCHEMA nothing")
     assert problems(shop, origin_schema="nothing") == [
-        f"origin shop: schema nothing of database {shop.name} holds no table; name another origin schema"
+        f"origin shop: schema nothing of database {shop.name} holds no table; name another origin schema, or check whether "
+        "the two URLs are swapped"
     ]
 
 

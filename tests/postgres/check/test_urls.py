@@ -204,6 +204,10 @@ def test_a_url_is_read_as_libpq_reads_it(rest: str) -> None:
     assert (parameters["host"], parameters["dbname"]) == ("host", "shop")
 
 
+def test_a_service_may_name_the_database() -> None:
+    assert "dbname" not in Database("origin", "shop", "postgresql://?service=shop").parameters()
+
+
 def test_an_app_behind_a_tunnel_is_published(place: Place, tunnel: Callable[..., Tunnel]) -> None:
     place.in_origin(ORIGIN)
     open_tunnel = tunnel(place.origin_server.port)
