@@ -240,9 +240,7 @@ def _may_pass(error: BaseException) -> bool:
     causes = list(_causes(error))
     if isinstance(error, _PASSING) or any(isinstance(cause, ssl.SSLError) for cause in causes):
         return isinstance(error, _PASSING)
-    return any(
-        isinstance(cause, _UNREACHED) or (isinstance(cause, OSError) and cause.errno in _NO_WAY) for cause in causes
-    )
+    return any(isinstance(cause, _UNREACHED) or (isinstance(cause, OSError) and cause.errno in _NO_WAY) for cause in causes)
 
 
 def _reason(error: BaseException) -> str:

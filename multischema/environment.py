@@ -35,7 +35,7 @@ _BROKEN = "a quote is not closed, or something follows a closed one"
 
 
 def prepare() -> None:
-    """Read `.env` as Prefect will, and mend the variables; end the process with status 2 if the file can't be read.
+    """Read `.env` as Prefect will, and mend the variables; end the process with status 2 if that can't be done.
 
     Of the file, only Prefect's own variables become the process's: commands load the others, the workers don't.
     """
@@ -43,13 +43,13 @@ def prepare() -> None:
     warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
     try:
         text = "" if FILE.is_fifo() else _read(FILE)  # a pipe is read once, and Prefect leaves it alone
+        for name, value in dotenv_values(stream=io.StringIO(text)).items():
+            if name.startswith("PREFECT_") and value is not None:
+                os.environ.setdefault(name, value)
+        mend(os.environ)
     except UsageError as error:
         print("\n".join(error.lines()), file=sys.stderr)
         raise SystemExit(error.exit_status) from None
-    for name, value in dotenv_values(stream=io.StringIO(text)).items():
-        if name.startswith("PREFECT_") and value is not None:
-            os.environ.setdefault(name, value)
-    mend(os.environ)
 
 
 def load() -> None:
@@ -59,7 +59,7 @@ def load() -> None:
 
 
 def mend(variables: MutableMapping[str, str]) -> None:
-    """Mend the values that we read, and have no proxy stand between this machine and itself."""
+    """Mend the values that we read, and have no proxy stand between this machine and itself. Raises UsageError."""
     for name in [name for name in variables if _OURS.fullmatch(name)]:
         variables[name] = mended(variables[name])
     if API in variables:
@@ -77,9 +77,20 @@ def mended(value: str) -> str:
 
 
 def _api(url: str) -> str:
-    """Return the URL of a Prefect API; the address of a server alone gets the path that its API has."""
+    """Return the URL of a Prefect API; the address of a server alone gets the path that its API has. Raises UsageError."""
     url = url.rstrip("/")
+    if url and not _is_http(url):
+        raise UsageError(f"{API}: this is not the URL of a server; want http://127.0.0.1:4200/api, or https://host/api")
     return f"{url}/api" if re.fullmatch("https?://[^/?#]+", url) else url
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read for its error
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 # Proxies.
@@ -98,14 +109,9 @@ def _drop_unusable_proxies(variables: MutableMapping[str, str]) -> None:
 
 
 def _is_usable(proxy: str) -> bool:
-    try:
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        _ = parts.port  # read for its error
-    except ValueError:
-        return False
-    if parts.scheme in ("socks5", "socks5h"):
+    if proxy.startswith(("socks5://", "socks5h://")):
         return bool(find_spec("socksio") and find_spec("socks"))
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+    return _is_http(proxy if "://" in proxy else f"http://{proxy}")
 
 
 def _bypass_proxies(variables: MutableMapping[str, str]) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from prefect.blocks.system import Secret
+from pydantic import SecretStr
 
+from blocks import urls
 from tests.conftest import PASSWORD
 from tests.flows.conftest import Command, Shop
 from tests.support.servers import PrefectServer
@@ -114,6 +116,23 @@ def test_a_file_of_variables_is_read_and_the_environment_stands_above_it(registe
     assert command.wait() == 0
     assert saved("etl-db-url") == URL.format("environment")
     assert saved("rdvi-db-url") == URL.format("file")
+
+
+def test_what_docker_and_a_paste_leave_around_a_value_is_not_saved(
+    register: Register, server: PrefectServer, work: Path
+) -> None:
+    command = register(
+        PREFECT_API_URL=f'"{server.url.removesuffix("/api")}/" ',
+        ETL_DB_URL=f'"{URL.format("target")}"',
+        RDV_INSERTION_DB_URL=f"'{URL.format('rdvi')}'\r",
+    )
+    assert command.wait() == 0, command.text
+    assert (saved("etl-db-url"), saved("rdvi-db-url")) == (URL.format("target"), URL.format("rdvi"))
+
+
+def test_a_block_that_was_saved_with_the_end_of_a_line_is_read_without_it(server: PrefectServer) -> None:
+    Secret(value=SecretStr(f'"{URL.format("target")}" \n')).save("etl-db-url", overwrite=True)
+    assert urls.load("etl-db-url") == URL.format("target")
 
 
 def test_a_missing_block_fails_the_run_in_one_line_that_names_the_cure(shop: Shop) -> None:

@@ -106,7 +106,7 @@ def test_every_app_that_is_named_is_a_deployment() -> None:
 
 
 def test_every_variable_that_is_named_is_read_somewhere() -> None:
-    folders = ("blocks", "deployment", "flows", "terraform")
+    folders = ("blocks", "deployment", "flows", "multischema", "terraform")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".sh", ".tf")]
     files += [ROOT / name for name in ("prefect.yaml", "Procfile", ".env.example")]
     read = "\n".join(path.read_text() for path in files)

@@ -51,7 +51,6 @@ def test_variables_that_others_read_stay_as_they_are(name: str) -> None:
         ("https://prefect.example.org/behind/api", "https://prefect.example.org/behind/api"),
         ("https://api.prefect.cloud/api/accounts/a/workspaces/b", "https://api.prefect.cloud/api/accounts/a/workspaces/b"),
         ("http://127.0.0.1:4200/dashboard", "http://127.0.0.1:4200/dashboard"),
-        ("127.0.0.1:4200", "127.0.0.1:4200"),
         ("", ""),
     ],
 )
@@ -59,6 +58,18 @@ def test_the_address_of_a_server_becomes_that_of_its_api(given: str, taken: str)
     variables = {"PREFECT_API_URL": given}
     environment.mend(variables)
     assert variables == {"PREFECT_API_URL": taken}
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["127.0.0.1:4200", "localhost:4200/api", "http://u:hush@127.0.0.1:42x0/api", "http:///api", "ftp://h/api", "hush"],
+)
+def test_what_is_no_address_of_a_server_is_refused_without_being_told(given: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        environment.mend({"PREFECT_API_URL": given})
+    assert caught.value.lines() == [
+        "error: PREFECT_API_URL: this is not the URL of a server; want http://127.0.0.1:4200/api, or https://host/api"
+    ]
 
 
 # Proxies
