@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _register() -> None:
     """Save the blocks, and print a line for each. Raises EtlError."""
+    urls.api_url()
     try:
         print("\n".join(register(os.environ)))
     except httpx.HTTPStatusError as error:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from prefect.blocks.system import Secret
+from prefect.settings import get_current_settings
 
 from multischema.environment import mended
 from multischema.errors import UsageError
@@ -40,6 +41,14 @@ def foreign_origin(app: str, owner: str | None) -> str | None:
     if origin_variable(app) != OTHER_ORIGIN_VARIABLE or owner in (None, "", app, *ORIGIN_VARIABLES):
         return None
     return f"{OTHER_ORIGIN_VARIABLE} belongs to APP={owner}, not to {app}"
+
+
+def api_url() -> str:
+    """Return the URL of the Prefect server's API. Raises UsageError if there is none."""
+    url = get_current_settings().api.url
+    if not url:
+        raise UsageError("missing variable PREFECT_API_URL: want the URL of the Prefect server, https://…/api")
+    return url
 
 
 def refusal(status: int, server: str = "the Prefect server of PREFECT_API_URL") -> str:

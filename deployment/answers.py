@@ -5,18 +5,9 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import httpx
-from prefect.settings import get_current_settings
 
 from blocks import urls
 from multischema.errors import EtlError, UsageError
-
-
-def api_url() -> str:
-    """Return the URL of the Prefect server's API. Raises UsageError if there is none."""
-    url = get_current_settings().api.url
-    if not url:
-        raise UsageError("missing variable PREFECT_API_URL: want the URL of the Prefect server, https://…/api")
-    return url
 
 
 @contextmanager

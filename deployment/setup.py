@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from blocks import register, urls
 from deployment import automations, declared, deployments, pools
-from deployment.answers import answering, api_url, without_login
+from deployment.answers import answering, without_login
 from deployment.check import problems
 from multischema import command
 from multischema.errors import UsageError
@@ -31,7 +31,7 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
     values, missing = declared.variables(content, environment)
     lacking = [f"missing variable {name}: prefect.yaml has no default for it" for name in missing]
     try:
-        api = without_login(api_url())
+        api = without_login(urls.api_url())
     except UsageError as error:
         lacking += error.problems
     if lacking:

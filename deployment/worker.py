@@ -21,7 +21,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from deployment.answers import answering, api_url, without_login
+from blocks import urls
+from deployment.answers import answering, without_login
 from multischema import command
 from multischema.errors import EtlError
 
@@ -135,7 +136,7 @@ async def _work(worker: Worker) -> None:
 
 def _check() -> None:
     """Look for the pool. Raises UsageError, EtlError."""
-    api = without_login(api_url())
+    api = without_login(urls.api_url())
     with answering(api), get_client(sync_client=True) as client:
         client.read_work_pools(limit=1)  # fail here if this is not a Prefect API, before missing the pool
         try:

@@ -258,7 +258,9 @@ def _reason(error: BaseException) -> str:
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return "the server was silent for too long"
     said = (cause.strerror for cause in causes if isinstance(cause, OSError))
-    return next((text.lower() for text in said if isinstance(text, str)), _in_words(error))
+    is_cut = any(isinstance(cause, ConnectionError) for cause in causes)
+    in_words = "the other side closed the connection" if is_cut else _in_words(error)
+    return next((text.lower() for text in said if isinstance(text, str)), in_words)
 
 
 def _in_words(error: BaseException) -> str:

@@ -22,12 +22,12 @@ def _run(given: argparse.Namespace) -> None:
     """
     import anyio
 
-    from deployment.answers import api_url
+    from blocks import urls
     from deployment.scaleway import ScalewayWorker
     from deployment.scaleway.api import Jobs
 
     Jobs.from_environment(os.environ)
-    api_url()
+    urls.api_url()
     worker = ScalewayWorker(work_pool_name=given.pool, name=given.name, limit=given.limit)
     # How hosts stop a container. The jobs go on; the next worker follows them.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

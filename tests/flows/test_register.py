@@ -118,6 +118,12 @@ def test_a_file_of_variables_is_read_and_the_environment_stands_above_it(registe
     assert saved("rdvi-db-url") == URL.format("file")
 
 
+def test_without_a_prefect_server_nothing_is_saved_anywhere(work: Path) -> None:
+    command = Command.start(work, "blocks.register", (), ALL)
+    assert command.wait() == 2
+    assert command.text == "error: missing variable PREFECT_API_URL: want the URL of the Prefect server, https://…/api\n"
+
+
 def test_what_docker_and_a_paste_leave_around_a_value_is_not_saved(
     register: Register, server: PrefectServer, work: Path
 ) -> None:

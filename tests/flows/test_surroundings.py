@@ -87,7 +87,7 @@ def test_a_rules_url_goes_through_the_proxy_all_the_same(shop: Shop) -> None:
         )
         assert command.wait() == 1
     assert [call.split()[:2] for call in proxy.calls] == [[b"CONNECT", b"rules.invalid:443"]]
-    assert command.err == "error: rules: https://rules.invalid/a.yml: the proxy can't be used; check HTTPS_PROXY\n"
+    assert command.err == "error: rules: https://rules.invalid/a.yml: the other side closed the connection\n"
 
 
 def refused(shop: Shop, home: Path) -> str:
