@@ -6,17 +6,22 @@ worker lets the run end, which takes some seconds and leaves nothing behind, and
 
 import argparse
 import os
+import pwd
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import anyio
 import anyio.abc
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.states import AwaitingRetry
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
@@ -24,14 +29,17 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 from blocks import urls
 from deployment.answers import answering, without_login
 from multischema import command
-from multischema.errors import EtlError
+from multischema.errors import EtlError, UsageError
 
+ROOT = Path(__file__).parent.parent
 POOL = "scalingo"
 LIMIT = 1  # runs at a time: what a container of 512 MiB holds
 # seconds for a run to end, then to be killed and handed over, which takes Prefect a Python process of its own; hosts kill a
 # container some 30 s after telling it to stop
 PARTING = 15.0
 LAST = 10.0
+_PAGE = 200
+_SETTING_FOLDER = "prefect.deployments.steps.set_working_directory"
 
 
 class Worker(ProcessWorker):
@@ -58,8 +66,12 @@ class Worker(ProcessWorker):
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
         """Run a flow run to its end; hand one that ended because the worker stops to the next worker."""
+        told: anyio.abc.TaskStatus[Any] = task_status or anyio.TASK_STATUS_IGNORED
+        if wrong := await self._misplaced(flow_run):
+            await self._propose_crashed_state(flow_run, wrong)
+            told.started(UsageError(wrong))  # an exception tells Prefect that nothing was started
+            return ProcessWorkerResult(status_code=0, identifier="")
         try:
-            told = task_status or anyio.TASK_STATUS_IGNORED
             result = await super().run(flow_run, configuration, _Started(self, flow_run.id, told))
             if self._stopping and await self._hand_over(flow_run.id):
                 return ProcessWorkerResult(status_code=0, identifier=result.identifier)
@@ -84,6 +96,14 @@ class Worker(ProcessWorker):
                 while self.is_setup and self.limiter.borrowed_tokens:
                     await anyio.sleep(0.1)
 
+    async def _misplaced(self, flow_run: FlowRun) -> str | None:
+        """Return why a run would not find its code here, None if it would."""
+        if flow_run.deployment_id is None:
+            return None
+        deployment = await self.client.read_deployment(flow_run.deployment_id)
+        folder = folder_without_code(deployment)
+        return folder and misplaced([deployment.name], folder)
+
     async def _hand_over(self, flow_run: UUID) -> bool:
         """Reschedule a run if it crashed; tell whether it did."""
         found = await self.client.read_flow_run(flow_run)
@@ -105,21 +125,37 @@ class _Started:
         self._told.started(value)
 
 
+def folder_without_code(deployment: DeploymentResponse) -> str | None:
+    """Return the folder that the runs of a deployment start in if their code can't be read there, else None."""
+    folders = [step[_SETTING_FOLDER]["directory"] for step in deployment.pull_steps or [] if _SETTING_FOLDER in step]
+    file = (deployment.entrypoint or "").rpartition(":")[0]
+    # access also says no where a folder above is another user's
+    return None if not folders or os.access(os.path.join(folders[-1], file), os.R_OK) else str(folders[-1])
+
+
+def misplaced(names: Sequence[str], folder: str) -> str:
+    """Return a line about deployments whose code is elsewhere on this machine."""
+    return (
+        f"{', '.join(f'etl/{name}' for name in names)}: this machine has no code in {folder} that user {_user()} may read; "
+        f"want ETL_HOME={ROOT} in the environment of `make deploy`, then deploy again"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command until it is told to stop; return its exit status."""
     given = _parser().parse_args(arguments)
     # Prefect reads .env itself; the rest of that file does not concern the runs
-    return command.ended(lambda: _run(given.name), variables=False)
+    return command.ended(lambda: _run(given), variables=False)
 
 
-def _run(name: str) -> None:
+def _run(given: argparse.Namespace) -> None:
     """Work until the worker is told to stop. Raises EtlError."""
     _check()
-    anyio.run(_work, Worker(name))
-    _say(f"worker {name} stopped")
+    anyio.run(_work, Worker(given.name), given.with_healthcheck)
+    _say(f"worker {given.name} stopped")
 
 
-async def _work(worker: Worker) -> None:
+async def _work(worker: Worker, with_healthcheck: bool) -> None:
     async with anyio.create_task_group() as group:
 
         async def stop_when_told() -> None:
@@ -131,11 +167,11 @@ async def _work(worker: Worker) -> None:
             group.cancel_scope.cancel()
 
         group.start_soon(stop_when_told)
-        await worker.start(printer=_say)
+        await worker.start(with_healthcheck=with_healthcheck, printer=_say)
 
 
 def _check() -> None:
-    """Look for the pool. Raises UsageError, EtlError."""
+    """Look for the pool, and for the code of its deployments. Raises UsageError, EtlError."""
     api = without_login(urls.api_url())
     with answering(api), get_client(sync_client=True) as client:
         client.read_work_pools(limit=1)  # fail here if this is not a Prefect API, before missing the pool
@@ -143,11 +179,41 @@ def _check() -> None:
             client.read_work_pool(POOL)
         except ObjectNotFound:
             raise EtlError(f"work pool {POOL}: not found on {api}; `make deploy` creates it") from None
+        found = _deployments(client)
+    _check_folders(found)
+
+
+def _deployments(client: SyncPrefectClient) -> list[DeploymentResponse]:
+    """Return the deployments of the pool."""
+    in_pool, found = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])), list[DeploymentResponse]()
+    while True:
+        page = client.read_deployments(work_pool_filter=in_pool, limit=_PAGE, offset=len(found))
+        found += page
+        if len(page) < _PAGE:
+            return found
+
+
+def _check_folders(found: Sequence[DeploymentResponse]) -> None:
+    """Name the deployments whose runs would not find their code here. Raises UsageError if those are all."""
+    wrong = sorted((folder, deployment.name) for deployment in found if (folder := folder_without_code(deployment)))
+    lines = [misplaced([name for _, name in those], folder) for folder, those in groupby(wrong, lambda pair: pair[0])]
+    if wrong and len(wrong) == len(found):
+        raise UsageError(*lines)
+    for line in lines:
+        _say(f"warning: {line}")
 
 
 def _signal(group: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(group, number)
+
+
+def _user() -> str:
+    """Return the name of the user that this process runs as, or its number where it has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _say(*words: object, **_: object) -> None:
@@ -161,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The environment (or .env) has PREFECT_API_URL and the login, as for every Prefect client.",
     )
     parser.add_argument("--name", default=POOL, help=f"the worker's name: keep it across restarts (default: {POOL})")
+    parser.add_argument("--with-healthcheck", action="store_true", help="answer http://0.0.0.0:8080/health")
     return parser
 
 

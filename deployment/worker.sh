@@ -2,16 +2,18 @@
 # The worker of the work pool `scalingo`, in the foreground, one run at a time: the `worker` process on Scalingo.
 set -euo pipefail
 
-case "${1:-}" in
-    "") ;;
+usage="usage: deployment/worker.sh [-h] [--with-healthcheck]"
+case "$*" in
+    "" | --with-healthcheck) ;;
     -h | --help)
-        echo "usage: deployment/worker.sh [-h]"
+        echo "$usage"
         echo
-        echo "Run the worker of the work pool scalingo in the foreground: python -m deployment.worker, with pg_dump on its PATH."
+        echo "Run the worker of the work pool scalingo in the foreground: python -m deployment.worker, with pg_dump on its PATH,"
+        echo "by the Python of .venv if there is one."
         exit
         ;;
     *)
-        echo "usage: deployment/worker.sh [-h]" >&2
+        echo "$usage" >&2
         echo "deployment/worker.sh: error: unrecognized arguments: $*" >&2
         exit 2
         ;;
@@ -27,4 +29,6 @@ fi
 
 # A container keeps its name across deploys (worker-1), and so does the worker, or every deploy would leave a dead one.
 export PYTHONPATH="$PWD"
-exec python -m deployment.worker --name "scalingo-${CONTAINER:-worker-1}"
+python=python
+[[ -x .venv/bin/python ]] && python=.venv/bin/python # of `make install`; a host has its own
+exec "$python" -m deployment.worker --name "scalingo-${CONTAINER:-worker-1}" "$@"

@@ -30,6 +30,8 @@ def _run(given: argparse.Namespace) -> None:
     urls.api_url()
     worker = ScalewayWorker(work_pool_name=given.pool, name=given.name, limit=given.limit)
     # How hosts stop a container. The jobs go on; the next worker follows them.
+    # SIGINT may be ignored: a shell that is not interactive starts background jobs so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         anyio.run(worker.start, given.run_once, given.with_healthcheck, _say)

@@ -1,5 +1,7 @@
 """The flow as a service: a real Prefect server, `make deploy`, the worker as its host starts it; what becomes of runs."""
 
+import os
+import pwd
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+import requests
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployment import automations, declared, setup
@@ -21,7 +24,7 @@ from tests.conftest import OWN, PASSWORD, TEMPORARY, Place
 from tests.flows.conftest import SLOW_RULES, blocked, busy, fill_slow
 from tests.flows.test_failures import end_sessions
 from tests.flows.test_interruption import COPY, INDEX, SLOW_INDEXES
-from tests.support.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, prefect_server
+from tests.support.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, in_background, prefect_server
 
 pytestmark = pytest.mark.slow
 
@@ -82,14 +85,17 @@ class Worker:
         return worker
 
     @classmethod
-    def launch(cls, server: PrefectServer, container: str) -> "Worker":
-        """Start the script."""
+    def launch(
+        cls, server: PrefectServer, container: str, *arguments: str, background: bool = False, **changes: str
+    ) -> "Worker":
+        """Start the script, as it is or as another script does in the background."""
+        script = ["bash", str(OWN / "deployment" / "worker.sh"), *arguments]
         output = server.home / f"{container}-{time.monotonic_ns()}.out"
         with output.open("wb") as file:
             process = subprocess.Popen(
-                ["bash", str(OWN / "deployment" / "worker.sh")],
+                in_background(script) if background else script,
                 cwd=server.home,
-                env={**server.client, **QUICK, "CONTAINER": container, "RULES_FOLDER": TEMPORARY},
+                env={**server.client, **QUICK, "CONTAINER": container, "RULES_FOLDER": TEMPORARY, **changes},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -131,6 +137,7 @@ class Shop:
     host: Host
     place: Place
     rules: str
+    home: str = str(OWN)
 
     @property
     def server(self) -> PrefectServer:
@@ -143,7 +150,7 @@ class Shop:
         return {
             "METABASE_USERNAME": self.place.reader,
             "SCALEWAY_JOB_DEFINITION_ID": "none",
-            "ETL_HOME": str(OWN),
+            "ETL_HOME": self.home,
             "ETL_DB_URL": self.place.target_url,
             "RDV_SOLIDARITES_DB_URL": self.place.origin_url,
             **{f"ETL_SCHEDULE_{app}": "false" for app in ("RDVS", "RDVSP", "RDVI", "AEI")},
@@ -534,6 +541,34 @@ def test_a_missing_pool_is_one_clear_line(shop: Shop) -> None:
     told = shop.deploy()
     assert "work pool scalingo: created, type process" in told
     assert shop.deployment["work_pool_name"] == "scalingo"
+
+
+def test_code_that_is_elsewhere_on_the_worker_s_machine_is_one_clear_line(shop: Shop) -> None:
+    shop.home = "/nowhere"
+    shop.deploy()
+    run = shop.wait(shop.run())
+    line = (
+        f"this machine has no code in /nowhere that user {pwd.getpwuid(os.geteuid()).pw_name} may read; "
+        f"want ETL_HOME={OWN} in the environment of `make deploy`, then deploy again"
+    )
+    assert (run["state_name"], run["state"]["message"]) == ("Crashed", f"etl/{APP}: {line}")
+    assert "Traceback" not in shop.host.worker().said()
+    shop.host.worker().stop()
+    worker = Worker.launch(shop.server, "worker-1")
+    assert worker.process.wait(PATIENCE) == 2
+    assert worker.said() == f"error: etl/rdvi, etl/rdvs, etl/rdvsp: {line}\n"
+    assert shop.users() == 3
+
+
+def test_a_worker_that_a_script_starts_in_the_background_answers_for_its_health_and_ends_when_told(shop: Shop) -> None:
+    port = free_port()
+    here = {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+    worker = Worker.launch(shop.server, "worker-2", "--with-healthcheck", background=True, **here)
+    shop.host.workers["worker-2"] = worker
+    eventually(lambda: "started!" in worker.said() or worker.process.poll() is not None)
+    assert requests.get(f"http://127.0.0.1:{port}/health", timeout=PATIENCE).status_code == 200
+    assert worker.stop() < SOON
+    assert (worker.process.returncode, worker.said().splitlines()[-1]) == (0, "worker scalingo-worker-2 stopped")
 
 
 def test_no_password_is_in_the_servers_database_or_in_what_it_answers(shop: Shop) -> None:

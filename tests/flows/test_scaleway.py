@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import signal
 import subprocess
 import sys
 import uuid
@@ -23,7 +22,7 @@ from deployment.scaleway.jobs import ScalewayJobConfiguration
 from tests.conftest import OWN, Place
 from tests.support import servers
 from tests.support.scaleway_provider import ENDED, Definition, Provider, Run, provider
-from tests.support.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, variables
+from tests.support.servers import AUTH, PATIENCE, PrefectServer, eventually, free_port, in_background, variables
 
 pytestmark = pytest.mark.slow
 
@@ -190,14 +189,12 @@ class Worker:
         }
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "deployment.scaleway", "--pool", pool, "--name", pool, *arguments],
+                in_background([sys.executable, "-m", "deployment.scaleway", "--pool", pool, "--name", pool, *arguments]),
                 cwd=prefect.flows,  # no .env and no prefect.toml
                 env=variables(PYTHONPATH=str(OWN), **{**settings, **changes}),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                # a shell in the background has its children ignore Ctrl-C
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
         worker = cls(process, output, pool)
         eventually(lambda: "started!" in worker.said() or process.poll() is not None)

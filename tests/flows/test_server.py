@@ -1,5 +1,6 @@
 """`python -m deployment.server`, the `web` process, started for real on a Postgres database of its own."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from psycopg import sql
 
 from tests.conftest import OWN, Place
 from tests.flows.conftest import SYSTEM
-from tests.support.servers import AUTH, PrefectServer, free_port, running, variables
+from tests.support.servers import AUTH, PATIENCE, PrefectServer, free_port, in_background, running, variables
 
 KEY = "PREFECT_SERVER_ENCRYPTION_KEY"
 SECRET = "postgresql://etl:a-password-of-the-target@target/analytics"
@@ -91,7 +92,7 @@ def test_the_server_wants_its_password_and_a_key_that_stays_the_same_and_out_of_
         PREFECT_SERVER_ENCRYPTION_KEY=new_key(),
     )
     log = tmp_path / "server.log"
-    with running([sys.executable, "-m", "deployment.server"], environment, log) as process:
+    with running(in_background([sys.executable, "-m", "deployment.server"]), environment, log) as process:
         server.wait_until_healthy(process, log)
         for path in ("admin/version", "admin/settings", "block_documents/filter", "flow_runs/filter"):
             assert (
@@ -112,6 +113,8 @@ def test_the_server_wants_its_password_and_a_key_that_stays_the_same_and_out_of_
         settings = server.ask("GET", "admin/settings")["server"]
         assert sorted(settings["services"]["db_vacuum"]["enabled"]) == ["events", "flow_runs"]
         assert settings["analytics_enabled"] is False
+        process.terminate()
+        assert process.wait(PATIENCE) in (0, -signal.SIGTERM)
     rows = all_rows(url)
     assert "etl-db-url" in rows
     assert "a-password-of-the-target" not in rows

@@ -72,6 +72,11 @@ def running(
             process.wait()
 
 
+def in_background(command: Sequence[str]) -> list[str]:
+    """Return a command that starts another as a script does with `&`: it ignores SIGINT, and so do those that it starts."""
+    return ["bash", "-c", 'trap "" INT; exec "$@"', "-", *command]
+
+
 @dataclass(frozen=True)
 class PrefectServer:
     """Know where a Prefect server is, and ask it; `auth` is the login that it wants, if any."""
