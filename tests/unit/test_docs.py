@@ -14,7 +14,7 @@ from prefect.cli._app import _app as prefect_cli
 from tests.conftest import OWN, ROOT
 
 DOCS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "SECURITY.md", ROOT / "LISEZMOI.md"]
-PAGES = [ROOT / "docs" / name for name in ("local.md", "scaleway.md", "scalingo.md")]
+PAGES = [ROOT / "docs" / name for name in ("local.md", "one-machine.md", "scaleway.md", "scalingo.md")]
 SOMEBODY = "11111111-1111-1111-1111-111111111111"  # where a page says ID
 OTHERS = {
     "PASSWORD",
