@@ -11,7 +11,7 @@ help:  ## list the targets, and start nothing
 demo: .venv/installed  ## publish two invented apps on embedded Postgres servers, and show rows before and after
 	@$(BIN)/python -m demo
 
-ui: .venv/installed  ## open Prefect's UI on the demo's runs
+ui: .venv/installed  ## open Prefect's UI on the demo's runs, with a worker that starts more
 	@$(BIN)/python -m demo --ui
 
 install: .venv/installed  ## install what the ETL, the tests and the demo need into .venv

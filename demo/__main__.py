@@ -1,7 +1,7 @@
 """See the ETL work: `make demo` fills two origins, publishes both, and shows rows before and after."""
 
 import argparse
-import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from psycopg import sql
 from rich.console import Console
 from rich.text import Text
 
-from demo import alone, origins
+from demo import alone, origins, ui
 from demo.servers import Server, embedded_bin
 
 FOLDER = Path(__file__).parent.parent / ".demo"
@@ -23,6 +23,7 @@ PASSWORD = "demo"
 VARIABLES = {"rdvs": "RDV_SOLIDARITES_DB_URL", "rdvi": "RDV_INSERTION_DB_URL"}
 ROWS_SHOWN = 2
 WIDTH = 42
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one when its terminal is closed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     HOME.mkdir(parents=True, exist_ok=True)
     alone.enter(HOME)
-    if given.ui:
-        os.execv(sys.executable, [sys.executable, "-m", "prefect", "server", "start", "--port", str(given.port)])
     console = Console(highlight=False)
+    if given.ui:
+        return _open_ui(console, given.port)
     with _servers(console) as (origin, target):
         for app in origins.APPS:
             _fill(console, origin, app)
@@ -41,11 +42,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for app in origins.APPS:
             _show(console, app, origin, target)
     console.print(
-        "\nThe runs, their logs and reports are kept: [bold]make ui[/] opens Prefect's UI on them (http://127.0.0.1:4200).\n"
+        "\nThe runs, their logs and reports are kept: [bold]make ui[/] opens Prefect's UI on them (http://127.0.0.1:4200),\n"
+        "where you can start more.\n"
         "Run [bold]make demo[/] again, and nothing changes. All of it is in .demo; [bold]make clean[/] removes that.",
         soft_wrap=True,
     )
     return 0
+
+
+def _open_ui(console: Console, port: int) -> int:
+    """Open Prefect's UI on the runs of the last demo, with a worker, until it is stopped; return the exit status."""
+    if not (FOLDER / "target").exists():
+        print("error: there is no demo to show: run `make demo` first", file=sys.stderr)
+        return 2
+    for number in _STOPPING:
+        signal.signal(number, _stop)
+    try:
+        with _servers(console) as (origin, target):
+            code = alone.checkout(FOLDER / "code")
+            environment = _urls(origin, target) | {"METABASE_USERNAME": READER, "ETL_HOME": str(code)}
+            return ui.show(console, HOME, port, environment)
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 0
+
+
+def _stop(_number: int, _frame: object) -> None:
+    """End the UI. Once only: an impatient second Ctrl-C would leave servers behind."""
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    print("\nstopping", flush=True)
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -96,16 +123,23 @@ def _publish(console: Console, origin: Server, target: Server) -> None:
     from flows import temporary, terminal
     from flows.etl import etl
 
-    environment = {"ETL_DB_URL": target.url("analytics", "etl", PASSWORD)}
-    environment |= {VARIABLES[app]: origin.url(app) for app in origins.APPS}
     console.print("starting a Prefect server")
     with temporary.settled():
-        for line in register.register(environment):
+        for line in register.register(_urls(origin, target)):
             console.print(line)
         for app in origins.APPS:
             console.print(f"\n[bold]etl/{app}[/]")
             with terminal.shown(console):
                 etl(app=app, rules=str(RULES / f"{app}.yml"), reader=READER)
+        console.print(f"\n[bold]etl/rdvs[/] again: {origins.change(origin.url('rdvs'))} rows changed in the origin")
+        with terminal.shown(console):
+            etl(app="rdvs", rules=str(RULES / "rdvs.yml"), reader=READER)
+
+
+def _urls(origin: Server, target: Server) -> dict[str, str]:
+    """Return the variables with the databases' URLs."""
+    origins_urls = {VARIABLES[app]: origin.url(app) for app in origins.APPS}
+    return {"ETL_DB_URL": target.url("analytics", "etl", PASSWORD), **origins_urls}
 
 
 def _show(console: Console, app: str, origin: Server, target: Server) -> None:
@@ -145,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Publish two invented apps on embedded Postgres servers, and show rows before and after.",
         epilog="It reaches no server but those that it starts, and leaves nothing but .demo.",
     )
-    parser.add_argument("--ui", action="store_true", help="instead, open Prefect's UI on the runs of the last demo")
+    parser.add_argument("--ui", action="store_true", help="instead, open Prefect's UI on the last demo, with a worker")
     parser.add_argument("--port", metavar="N", type=int, default=4200, help="the UI's port (default: 4200)")
     return parser
 

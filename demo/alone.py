@@ -51,9 +51,10 @@ def environment(folder: Path, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def checkout(folder: Path) -> Path:
-    """Link the project's code, and none of the user's files, into a folder, made if needed; return it."""
+    """Link the project's code, and none of the user's files, into a folder, made or made again; return it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _PARTS:
         if (ROOT / name).exists():
+            (folder / name).unlink(missing_ok=True)  # of an earlier demo: the checkout may have been moved
             (folder / name).symlink_to((ROOT / name).resolve())
     return folder

@@ -73,6 +73,12 @@ ROWS = {
     },
 }
 
+# What a day changes in rdvs
+CHANGES = (
+    "update users set notes = 'A déménagé, demander sa nouvelle adresse.', updated_at = now() where id % 100 = 35",
+    "update rdvs set status = 'seen', updated_at = now() where id % 100 = 64",
+)
+
 T = TypeVar("T")
 
 TODAY = datetime(2025, 6, 30, tzinfo=UTC)
@@ -403,6 +409,12 @@ def fill(url: str, app: str, *, seed: int = 35, scale: float = 1.0) -> int:
             _move_sequence(connection, table, columns, count)
         connection.execute("analyze")
     return sum(counts.values())
+
+
+def change(url: str) -> int:
+    """Change some rows of rdvs, as a day does; return how many."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return sum(connection.execute(statement).rowcount for statement in CHANGES)
 
 
 @dataclass(frozen=True)

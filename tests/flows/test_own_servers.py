@@ -2,19 +2,22 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import ROOT, TEMPORARY
 from tests.support.foreign import Foreign, listening
-from tests.support.servers import PATIENCE, PrefectServer, free_port, running
+from tests.support.servers import PATIENCE, PrefectServer, eventually, free_port, in_background, running
 
 pytestmark = pytest.mark.slow
 
@@ -44,12 +47,12 @@ def environment(foreign: Foreign, checkout: Path) -> dict[str, str]:
     return {**os.environ, **foreign.everywhere(checkout, home)}
 
 
-def ran(foreign: Foreign, checkout: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a module of a project all around which the foreign server is named."""
+def ran(given: Mapping[str, str], checkout: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a module of a project with these variables."""
     return subprocess.run(
         [sys.executable, "-m", *command],
         cwd=checkout,
-        env=environment(foreign, checkout),
+        env=given,
         capture_output=True,
         text=True,
         timeout=5 * PATIENCE,
@@ -57,29 +60,51 @@ def ran(foreign: Foreign, checkout: Path, command: Sequence[str]) -> subprocess.
     )
 
 
-def test_the_demo_saves_its_secrets_and_runs_on_its_own_server(foreign: Foreign, checkout: Path) -> None:
-    run = ran(foreign, checkout, ["demo"])
+def test_the_demo_saves_its_secrets_and_runs_on_its_own_server_and_so_does_its_user_interface(
+    foreign: Foreign, checkout: Path
+) -> None:
+    given = environment(foreign, checkout)
+    run = ran(given, checkout, ["demo"])
     assert foreign.calls == []
     assert (run.returncode, run.stderr) == (0, "")
     assert "saved Secret block etl-db-url from ETL_DB_URL" in run.stdout
-    with closing(sqlite3.connect(checkout / ".demo" / "prefect" / "prefect.db")) as connection:
+    home = checkout / ".demo" / "prefect"
+    with closing(sqlite3.connect(home / "prefect.db")) as connection:
         blocks = {name for (name,) in connection.execute("SELECT name FROM block_document")}
         runs = connection.execute("SELECT name, state_type FROM flow_run").fetchall()
     assert blocks == {"etl-db-url", "rdvs-db-url", "rdvi-db-url"}
-    assert sorted(runs) == [("rdvi", "COMPLETED"), ("rdvs", "COMPLETED")]
+    assert set(runs) == {("rdvi", "COMPLETED"), ("rdvs", "COMPLETED")}
 
-
-def test_the_demos_user_interface_is_of_its_own_server(foreign: Foreign, checkout: Path) -> None:
-    given = environment(foreign, checkout)
-    home = checkout / ".demo" / "prefect"
     server = PrefectServer(f"http://127.0.0.1:{free_port()}/api", home)
     command = [sys.executable, "-m", "demo", "--ui", "--port", server.url.rpartition(":")[2].partition("/")[0]]
     log = checkout.parent / "log"
-    with running(command, given, log, cwd=checkout) as process:
-        server.wait_until_healthy(process, log)
+    with running(in_background(command), given, log, cwd=checkout) as process:
+        eventually(lambda: "Ctrl-C ends it all" in log.read_text() or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
         assert server.ask("GET", "admin/settings")["api"]["url"] is None
-        assert (home / "prefect.db").exists()
+        deployed = server.ask("POST", "deployments/filter", {"sort": "NAME_ASC"})
+        assert [(item["name"], item["schedules"]) for item in deployed] == [("rdvi", []), ("rdvs", [])]
+        started = server.ask("POST", f"deployments/{deployed[0]['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+        ended = eventually(lambda: is_final(server.ask("GET", f"flow_runs/{started['id']}")))
+        assert ended["state_name"] == "Completed", ended["state"]["message"]
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)  # which somebody impatient does
+        assert process.wait(PATIENCE) == 0
+    assert log.read_text().endswith("stopping\nstopped\n")
+    assert not [member for member in family if member.is_running()]
+    assert not list((checkout / ".demo").glob("*/data/postmaster.pid"))
     assert foreign.calls == []
+
+
+def is_final(flow_run: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a flow run if it has ended."""
+    return flow_run if flow_run["state_type"] in ("COMPLETED", "FAILED", "CRASHED") else None
+
+
+def test_a_user_interface_without_a_demo_says_what_to_do(foreign: Foreign, checkout: Path) -> None:
+    run = ran(environment(foreign, checkout), checkout, ["demo", "--ui"])
+    assert (run.returncode, run.stderr) == (2, "error: there is no demo to show: run `make demo` first\n")
 
 
 @pytest.mark.parametrize(
@@ -94,12 +119,12 @@ def test_the_demos_user_interface_is_of_its_own_server(foreign: Foreign, checkou
     ids=lambda tests: tests[0],
 )
 def test_tests_reach_their_own_servers_only(foreign: Foreign, checkout: Path, tests: list[str]) -> None:
-    run = ran(foreign, checkout, ["pytest", "-q", "-p", "no:cacheprovider", *tests])
+    run = ran(environment(foreign, checkout), checkout, ["pytest", "-q", "-p", "no:cacheprovider", *tests])
     assert foreign.calls == []
     assert run.returncode == 0, run.stdout[-3000:]
 
 
 def test_the_benchmark_measures_its_own_servers(foreign: Foreign, checkout: Path) -> None:
-    run = ran(foreign, checkout, ["bench", "--tables", "2", "--rounds", "1"])
+    run = ran(environment(foreign, checkout), checkout, ["bench", "--tables", "2", "--rounds", "1"])
     assert foreign.calls == []
     assert run.returncode == 0, run.stderr[-3000:]
