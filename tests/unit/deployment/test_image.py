@@ -141,6 +141,23 @@ def test_without_a_command_it_publishes_the_app_of_its_environment(app: Path) ->
     assert (run.returncode, run.stderr) == (2, "error: no app: want --app, or APP in the environment\n")
 
 
+def test_its_command_etl_is_the_command_line(app: Path, tmp_path: Path) -> None:
+    (made,) = [line for line in instructions("RUN") if "/usr/local/bin/etl" in line]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    subprocess.run(["sh", "-c", made.replace("/usr/local/bin", str(tmp_path / "bin"))], check=True)
+    run = subprocess.run(
+        ["etl", "--app", "of two words", "--rules"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{app}:{sysconfig.get_path('purelib')}", "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.endswith("error: argument --rules: expected one argument\n")
+
+
 def test_a_stop_reaches_its_command() -> None:
     assert argv("ENTRYPOINT") == ["tini", "--"]
     assert any(re.search(r"apt-get install .*\btini\b", line) for line in instructions("RUN"))
