@@ -14,14 +14,13 @@ from rich.console import Console
 from blocks import urls
 from flows import progress, temporary, terminal
 from flows.apps import App, known_apps
-from flows.stages import log
+from flows.stages import found, log
 from multischema import command, download, report
 from multischema.errors import UsageError
-from multischema.job import Job
+from multischema.job import Job, illegal_check
 from multischema.postgres.database import Database
 from multischema.stages.check import check
-from multischema.stages.run import new_run_id, open_run
-from multischema.words import escaped
+from multischema.stages.run import new_run_id, open_run, route
 
 _NOTHING_PUBLISHED = "nothing was published, the published schema is as it was"
 READER_VARIABLE = "METABASE_USERNAME"
@@ -45,7 +44,7 @@ def main(etl: Flow[..., Any], arguments: Sequence[str] | None = None, prog: str 
     def run() -> None:
         nonlocal display
         parameters = resolve(etl, given, os.environ)
-        if given.check:
+        if parameters["check"]:
             _check(parameters)
         else:
             with terminal.shown(Console(highlight=False)) as display, temporary.settled():
@@ -68,7 +67,7 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
     the flow's defaults. A command for one app never reads another app's database or rules: ORIGIN_DB_URL and CONFIG_PATH
     are for apps that have neither a variable nor an entry of their own.
     """
-    said = {name: value for name, value in vars(given).items() if name != "check" and value != ""}
+    said = {name: value for name, value in vars(given).items() if value != ""}
     name = said.get("app") or environment.get("APP")
     if not name:
         raise UsageError("no app: want --app, or APP in the environment")
@@ -96,10 +95,8 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
     problems += missing
     if parameters["from_dump"] and not foreign and environment.get(urls.origin_variable(name)):
         found[urls.origin_block(name)] = environment[urls.origin_variable(name)]  # the target must not be this database
-    if given.check and parameters["from_dump"]:
-        problems.append(
-            "--check writes nothing, but reading a dump's catalog means restoring its structure: leave out one of the two"
-        )
+    if contradiction := illegal_check(parameters["check"], parameters["from_dump"]):
+        problems.append(contradiction)
     if foreign and not parameters["from_dump"]:
         problems.append(foreign)
     if not parameters["reader"]:
@@ -143,14 +140,14 @@ def _check(parameters: Mapping[str, Any]) -> None:
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
     target = Database("target", job.app, urls.load(urls.TARGET))
     with terminal.shown(Console(highlight=False)), open_run(job, origin, target) as run:
+        log().info(route(job, origin, target))
         with _shown("download rules"):
             rules = download.fetch(parameters["rules"])
         log().info(report.downloaded(rules))
         with _shown("check"):
             plan = check(run, rules, lock=False)
         log().info(report.checked(job.app, plan))
-        for warning in plan.warnings:
-            log().warning(escaped(warning))
+        found(run, plan)
 
 
 @contextmanager
@@ -175,7 +172,6 @@ def parser(etl: Flow[..., Any], prog: str) -> argparse.ArgumentParser:
         default = _DEFAULTS.get(name) or shown["default"]
         said = shown["description"] + (f" (default: {default})" if default not in ("", False, []) else "")
         made.add_argument(f"--{name.replace('_', '-')}", help=said.replace("%", "%%"), **_kind(name, shown))
-    made.add_argument("--check", action="store_true", default=False, help="Stop after the check stage and write nothing")
     return made
 
 

@@ -10,9 +10,10 @@ from blocks import urls
 from flows.logs import one_line_errors
 from flows.origins import refuse_as_target
 from flows.stages import opened, unsearched, warned
+from flows.states import run_name, told
 from multischema.job import Job
 from multischema.postgres.database import Database
-from multischema.report import Report
+from multischema.report import Checked, Report
 from multischema.stages.publish import Built
 from multischema.stages.run import new_run_id
 
@@ -29,11 +30,13 @@ warnings.filterwarnings("ignore", message='Field name "schema" in "EtlModel" sha
 
 
 # the form of Prefect's UI shows each parameter's line below Args, and loses a Field's own description
-@flow(name="etl", description=DESCRIPTION, flow_run_name="{app}", persist_result=False, validate_parameters=True)
+@flow(name="etl", description=DESCRIPTION, flow_run_name=run_name, persist_result=False, validate_parameters=True)
+@told
 def etl(
     app: Annotated[str, Field(pattern=urls.APP_NAME)],
     rules: Annotated[str, Field(min_length=1)],
     refresh: Literal["auto", "full"] = "auto",
+    check: bool = False,
     accept_drop: tuple[str, ...] = (),
     schema: str = "",
     origin_schema: Annotated[str, Field(min_length=1)] = "public",
@@ -52,7 +55,7 @@ def etl(
     drop_dependants: bool = False,
     clear_raw: bool = False,
     keep_dump: bool = False,
-) -> Report:
+) -> Report | Checked:
     """Publish an app's database, anonymized, in the stages that the README lists.
 
     The target's URL is in the Secret block `etl-db-url`. A run that fails leaves the published schema as it was.
@@ -61,6 +64,7 @@ def etl(
         app: The app's name; a deployment reads its database's URL from the Secret block `<app>-db-url`
         rules: https URL or path of the app's anonymizer.yml; a deployment reads files in its code's folder or RULES_FOLDER
         refresh: auto brings only what changed since the last run, where it can; full builds everything anew
+        check: Stop after the check stage, which writes nothing: the log says what it found
         accept_drop: Tables that may lose more rows than drop_percent says: publish them all the same
         schema: The published schema; empty means the app's name
         origin_schema: The schema of the origin to copy
@@ -76,9 +80,9 @@ def etl(
         mode: stream reads the origin; dump first restores a pg_dump of it into `public` of the target, then reads that
         from_dump: Publish from this pg_dump backup on the machine that runs the flow, without contacting the origin
         adopt: Replace, once, a schema of the same name that the tool before this one made
-        drop_dependants: Drop, with a warning, what others built on the published schema if it can't be created again
-        clear_raw: Drop what others have in `public` of the target; without this, mode dump refuses to run
-        keep_dump: Keep the dump, personal data included; the next run with this option starts from it
+        drop_dependants: Dangerous: drop, with a warning, what others built on the published schema if it can't be made again
+        clear_raw: Dangerous: drop what others have in `public` of the target; without this, mode dump refuses to run
+        keep_dump: Dangerous: keep the dump, personal data included; the next run with this option starts from it
     """
     job = Job.of(locals(), new_run_id(), new_run_id())
     target = Database("target", app, urls.load(urls.TARGET))
@@ -88,6 +92,8 @@ def etl(
     with opened(job, origin, target) as stages:
         rules_text = stages.download_rules(rules)
         plan = stages.check(rules_text)
+        if check:
+            return stages.report_check(plan)
         if refreshed := stages.refresh(plan):
             return stages.report_refresh(plan, refreshed)
         dumped = stages.dump(unsearched(plan)) if job.dumps else None

@@ -24,11 +24,12 @@ from prefect_shell import ShellOperation  # type: ignore[import-untyped]
 from flows import progress
 from flows.logs import DETAIL
 from flows.progress import Measured, Progress
+from flows.states import tag
 from multischema import download, pipeline, report
 from multischema.dumps.archives import Command, Outcome
 from multischema.dumps.directory import size_of
-from multischema.errors import EtlError, SnapshotLost
-from multischema.job import Job
+from multischema.errors import EtlError, SnapshotLost, UsageError
+from multischema.job import Job, illegal_check
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Choice
 from multischema.plan.tables import TablePlan
@@ -44,11 +45,12 @@ from multischema.stages import refresh as refreshing
 from multischema.stages import restore as restoring
 from multischema.stages import verify as verifying
 from multischema.stages.dump import Dumped
+from multischema.stages.estimate import estimate
 from multischema.stages.index import Indexed
 from multischema.stages.publish import Built, Publication
 from multischema.stages.refresh import Brought, Refreshed
-from multischema.stages.run import Run, open_run, stopping_others
-from multischema.words import count, seconds, size, some
+from multischema.stages.run import Run, open_run, route, stopping_others
+from multischema.words import count, escaped, seconds, size, some
 
 Item = TypeVar("Item")
 Arguments = ParamSpec("Arguments")
@@ -129,9 +131,13 @@ class Stages:
     @as_task("check", retried)
     def check(self, rules_text: bytes) -> Plan:
         """Check everything that can be checked before reading a row or writing anything; return the plan."""
-        plan = checking.check(self.run, rules_text, on_wait=self._say_waiting)
+        plan = checking.check(self.run, rules_text, lock=not self.job.check, on_wait=self._say_waiting)
         log().info(report.checked(self.job.app, plan))
         return plan
+
+    def report_check(self, plan: Plan) -> report.Checked:
+        """Say in the log what a run would take, and all warnings."""
+        return found(self.run, plan)
 
     @as_task("dump", retried)
     def dump(self, plan: Plan) -> Dumped:
@@ -157,10 +163,12 @@ class Stages:
         found: Brought | Refreshed | Choice
         found = Choice(full=why) if (why := refreshing.never(self.job)) else self.bring(unsearched(plan))
         if isinstance(found, Brought):
+            tag("refresh")
             found = self.publish_refresh(unsearched(plan), unsearched(found))
         if isinstance(found, Refreshed):
             return found
         self.choice = found
+        tag("full")
         log().info(f"decided {self.job.app}: {found.line()}")
         return None
 
@@ -354,7 +362,10 @@ class Stages:
 
 @contextmanager
 def opened(job: Job, origin: Database, target: Database) -> Iterator[Stages]:
-    """Open a run and yield its stages."""
+    """Say from where to where the run goes, open it and yield its stages."""
+    if contradiction := illegal_check(job.check, job.from_dump):
+        raise UsageError(contradiction)
+    log().info(route(job, origin, target))
     stages = Stages(job)
     with open_run(job, origin, target, stages.execute) as stages.run:
         yield stages
@@ -363,6 +374,16 @@ def opened(job: Job, origin: Database, target: Database) -> Iterator[Stages]:
 def warned(choice: Choice, plan: Plan, indexed: Indexed) -> list[str]:
     """Return what a full run warns of once its indexes are built."""
     return [*choice.warnings, *plan.without(indexed.missing).warnings, *indexed.warnings]
+
+
+def found(run: Run, plan: Plan) -> report.Checked:
+    """Say in the log what a run would take, and all warnings; return what a check found that ends here."""
+    taken = estimate(run, plan)
+    for line in taken:
+        log().info(line)
+    for warning in plan.warnings:
+        log().warning("%s", escaped(warning))
+    return report.Checked((report.checked(run.job.app, plan), *taken))
 
 
 def _rules_folders() -> list[Path] | None:

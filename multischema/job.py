@@ -36,6 +36,7 @@ class Job:
     drop_rows: int = 100
     drop_percent: int = 50
     report_schema: str = REPORT
+    check: bool = False
     names: str = ""
 
     @classmethod
@@ -145,6 +146,13 @@ def illegal_report(job: Job) -> str | None:
         return "it is the one that mode dump fills with raw data"
     size = len(job.report_schema.encode())
     return f"it has {size} bytes; at most {_LONGEST_NAME} are a name" if size > _LONGEST_NAME else None
+
+
+def illegal_check(check: bool, from_dump: str) -> str | None:
+    """Return why a run with these parameters can't be checked alone, or None."""
+    if check and from_dump:
+        return "check writes nothing, but reading the catalog of from_dump restores its structure: leave out one of the two"
+    return None
 
 
 def illegal_raw(raw: str, schema: str) -> str | None:

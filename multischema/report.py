@@ -28,6 +28,17 @@ def checked(app: str, plan: Plan) -> str:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """What a check found that stopped there: that nothing is wrong, and what a run would take."""
+
+    lines: tuple[str, ...]
+
+    def headline(self) -> str:
+        """Sum up the check in one sentence."""
+        return "; ".join(self.lines)
+
+
+@dataclass(frozen=True)
 class TableReport:
     """One published table: its rows, its bytes in the target with indexes, the seconds to copy and to index it.
 

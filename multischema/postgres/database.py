@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
 from multischema.errors import DatabaseError
+from multischema.words import escaped
 
 CONNECT_TIMEOUT = 15
 # what pg_dump does not pin itself; it reads the origin in read-only transactions
@@ -45,6 +46,22 @@ class Database:
         parts = self.parameters()
         host = parts.get("host") or parts.get("hostaddr")
         return str(host or ""), str(parts.get("port") or 5432), str(parts.get("dbname") or "")
+
+    @property
+    def address(self) -> str:
+        """Return where the URL leads, for people: hosts, ports and the database, never a user. Raises DatabaseError."""
+        set_here = {option.keyword.decode(): option.val.decode() for option in Conninfo.get_defaults() if option.val}
+        given = self.parameters()
+        if given.get("service") and not (given.get("host") or given.get("hostaddr")):
+            set_here = {"host": f"service {given['service']}", "port": ""}  # what its file says, libpq alone knows
+        parts = {**set_here, **{name: str(value) for name, value in given.items() if value}}
+        hosts = (parts.get("host") or parts.get("hostaddr") or "local socket").split(",")
+        ports = parts.get("port", "").split(",")
+        ports = ports * len(hosts) if len(ports) == 1 else ports
+        places = (f"{_host(host)}:{port}".removesuffix(":") for host, port in zip(hosts, ports, strict=False))
+        database = parts.get("dbname", "")
+        # libpq takes a name with = for a whole connection string, which may have a password in it
+        return escaped(",".join(places) + (f"/{database}" if database and "=" not in database else ""))
 
     @property
     def connect_timeout(self) -> int:
@@ -110,6 +127,11 @@ def _is_split_in_password(url: str) -> bool:
     rest = url.partition("://")[2]
     login, at, place = rest.partition("@")
     return "@" in (place if at and "/" not in login else rest).partition("?")[0]
+
+
+def _host(host: str) -> str:
+    """Return a host as it is written before a port: the folder of a socket, an IPv6 address in brackets, or a name."""
+    return f"socket {host}" if host.startswith(("/", "@")) else f"[{host}]" if ":" in host else host
 
 
 def _ports(parts: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TypeVar
 
 from multischema.catalog.objects import EventTrigger
@@ -31,6 +32,7 @@ from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_fingerprints, read_server, read_system
 from multischema.postgres.sessions import SILENT, Sessions
 from multischema.stages import preconditions, raw_schema
+from multischema.words import escaped
 
 
 def new_run_id() -> str:
@@ -97,6 +99,12 @@ class Run:
     def source(self) -> Database:
         """Return the database that rows are read from: the origin, or the target with its raw tables."""
         return self.target.raw() if self.job.dumps else self.origin
+
+
+def route(job: Job, origin: Database, target: Database) -> str:
+    """Return from where to where a run goes, without users and passwords. Raises DatabaseError."""
+    source = f"backup {escaped(Path(job.from_dump).name)}" if job.from_dump else f"origin {origin.address}"
+    return f"{source} → target {target.address}, schema {escaped(job.schema)}"
 
 
 @contextmanager

@@ -31,7 +31,9 @@ tables:
   - {table_name: users, anonymized_column_names: [name], non_anonymized_column_names: [city]}
   - {table_name: visits, non_anonymized_column_names: [user_id]}
 """
+ROUTE = r"origin 127\.0\.0\.1:\d+/\w+ → target 127\.0\.0\.1:\d+/\w+, schema {app}"
 STEPS = [
+    ROUTE,
     r"downloaded rules: \d+ B",
     r"checked {app}: 2 tables to copy, 0 truncated, 2 indexes, 0 warnings",
     r"decided {app}: full: nothing is published yet",
@@ -43,6 +45,10 @@ STEPS = [
     r"published schema {app} for {reader}",
     r"cleaned {app}",
     r"report of {app}",
+]
+ESTIMATES = [
+    r"to read: about \d+\.\d kB in 2 tables",
+    r"a full run needs about \d+\.\d kB in the target while it builds",
 ]
 UNREACHABLE = "postgresql://someone:hush@127.0.0.1:1/nothing"
 SLOW = pytest.mark.slow
@@ -144,12 +150,30 @@ def test_a_check_says_what_it_found_and_writes_nothing(shop: Shop, main: Main) -
     shop.place.in_origin(ORIGIN)
     status, out, err = main("--check", rules=RULES, PREFECT_API_URL="http://127.0.0.1:1/api")
     assert (status, err) == (0, "")
-    assert [line[10:] for line in out.splitlines()][1] == (
-        f"checked {shop.app}: 2 tables to copy, 0 truncated, 2 indexes, 0 warnings"
-    )
+    for wanted, line in zip([*STEPS[:3], *ESTIMATES], out.splitlines(), strict=True):
+        assert re.fullmatch(wanted.format(app=shop.app), line[10:]), line
     assert shop.place.schemas() == set()
     assert shop.place.sessions() == {"origin": 0, "target": 0}
     assert shop.server.runs(shop.app) == []
+
+
+@pytest.mark.parametrize("kind", ["table", "view", "other columns"])
+def test_a_check_says_how_long_the_last_run_took_if_the_etl_itself_wrote_it_down(kind: str, shop: Shop, main: Main) -> None:
+    shop.place.in_origin(ORIGIN)
+    shop.place.in_target("CREATE SCHEMA etl_report")
+    columns = "app text, schema text, published_at timestamptz, kind text, seconds float8"
+    table = f"CREATE TABLE etl_report.runs ({columns if kind != 'other columns' else 'app text'})"
+    shop.place.in_target(f"CREATE TYPE past AS ({columns}); CREATE VIEW etl_report.runs AS SELECT (NULL::past).*") if (
+        kind == "view"
+    ) else shop.place.in_target(table)
+    if kind == "table":
+        row = f"VALUES ('{shop.app}', '{shop.app}', now() - interval '%s h', '%s', %s)"
+        for each in ((2, "full", 90), (1, "refresh", 7.25), (3, "full", 80)):
+            shop.place.in_target(f"INSERT INTO etl_report.runs {row % each}")
+    status, out, err = main("--check", rules=RULES)
+    assert (status, err) == (0, "")
+    told = [line[10:] for line in out.splitlines() if "the last run" in line]
+    assert told == (["the last run took 7.2 s (refresh)"] if kind == "table" else [])
 
 
 def test_a_check_of_incomplete_rules_gives_what_is_ready_to_paste(shop: Shop, main: Main) -> None:

@@ -9,6 +9,7 @@ import psutil
 import psycopg
 import pytest
 
+from flows.etl import etl
 from multischema.errors import EtlError, RulesError
 from multischema.postgres import database, sessions
 from multischema.postgres.sessions import Sessions
@@ -73,7 +74,9 @@ def test_a_failed_run_is_failed_in_prefect_with_the_line_that_says_why(shop: Sho
     assert (run["state_type"], run["state_name"]) == ("FAILED", "Failed")
     why = str(state.result(raise_on_failure=False))
     assert "\n" not in why
-    assert why in run["state"]["message"]
+    assert run["state"]["message"] == why
+    with pytest.raises(RulesError, match=r"^rules: "):
+        etl(**shop.parameters("tables: all"))
     assert shop.place.schemas() == set()
     assert shop.place.sessions() == {"origin": 0, "target": 0}
 
@@ -82,7 +85,11 @@ def test_no_log_line_of_a_failed_run_has_a_traceback(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     shop.run(WITHOUT_NAME)
     lines = shop.server.logs(shop.last(), "Finished in state Failed")
-    assert [line["message"] for line in lines if "missing rule for column users.name" in line["message"]]
+    assert len([line for line in lines if line["message"].startswith(f"origin {shop.app}: missing rule for column")]) == 1
+    shop.register(ORIGIN_DB_URL="mysql://localhost/shop")
+    shop.run(RULES)
+    lines = shop.server.logs(shop.last(), "Finished in state Failed")
+    assert len([line for line in lines if "this is not a Postgres URL" in line["message"] and line["level"] == 40]) == 1
     assert not [line["message"] for line in lines if "Traceback" in line["message"] or 'File "' in line["message"]]
 
 
@@ -91,7 +98,8 @@ def test_a_command_that_fails_says_one_line_and_ends_with_status_1(shop: Shop) -
     command = shop.command("--rules", "nowhere.yml")
     assert command.wait() == 1
     assert command.err == "error: rules: nowhere.yml: no such file or directory; want a readable file or an https URL\n"
-    assert command.out == ""
+    (line,) = command.out.splitlines()
+    assert line.endswith(f", schema {shop.app}")
 
 
 @pytest.mark.parametrize("rules", ["users: all", WITHOUT_NAME])

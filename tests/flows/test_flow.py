@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
+import psycopg
 import pytest
-from prefect import Task, task
+from prefect import Task, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 
 from blocks import urls
 from flows import stages
 from flows.etl import etl
+from multischema.report import Report
 from tests.conftest import PROGRAMS
 from tests.flows.conftest import Shop
 
@@ -62,7 +65,8 @@ def test_runs_and_tasks_are_named_after_the_app_the_stages_and_the_tables(shop: 
     shop.place.in_origin(ORIGIN)
     shop.run(RULES)
     run = shop.last()
-    assert run["name"] == shop.app
+    due = datetime.fromisoformat(run["expected_start_time"]).astimezone()
+    assert run["name"] == f"{shop.app} {due:%Y-%m-%d %H:%M}"
     assert run["state_name"] == "Completed"
     tasks = shop.server.tasks(run, f"clean {shop.app}")
     assert set(tasks) == {
@@ -80,6 +84,54 @@ def test_runs_and_tasks_are_named_after_the_app_the_stages_and_the_tables(shop: 
     order = sorted(tasks, key=lambda name: tasks[name]["start_time"])
     assert order[:3] == ["download rules", f"check {shop.app}", f"anonymize {shop.app}"]
     assert order[5:] == [f"{stage} {shop.app}" for stage in ("index", "verify", "publish", "clean")]
+
+
+def test_a_run_says_what_it_published_and_whether_it_was_full_or_a_refresh(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    full = shop.run(RULES)
+    assert isinstance(full.result(), Report)
+    run = shop.last()
+    assert run["state"]["message"] == full.result().headline()
+    assert re.fullmatch(
+        rf"published {shop.app} for {shop.place.reader}: 3 tables, 1,236 rows, .* 3 masked columns, \d+\.\d s",
+        run["state"]["message"],
+    )
+    assert run["tags"] == ["full"]
+    with tags("mine", "full"):  # as of a run that was handed over
+        published = etl(**shop.parameters(RULES))
+    assert isinstance(published, Report)
+    run = shop.last()
+    assert run["state"]["message"] == published.headline()
+    assert published.headline().startswith("refreshed ")
+    assert sorted(run["tags"]) == ["mine", "refresh"]
+
+
+def test_a_run_that_only_checks_says_what_it_found_takes_no_lock_and_writes_nothing(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    with psycopg.connect(shop.place.target_url) as other:
+        other.execute("SELECT pg_advisory_lock(6648940, hashtext(%s))", [shop.app])
+        state = shop.run(RULES, check=True)
+    run = shop.last()
+    # another name than Completed: an alert that waits for a publication must not take it for one
+    assert (state.is_completed(), run["state_type"], run["state_name"]) == (True, "COMPLETED", "Checked")
+    assert re.fullmatch(
+        rf"checked {shop.app}: 2 tables to copy, 1 truncated, \d+ indexes, 3 warnings; to read: about [\d.]+ kB in 2 tables; "
+        r"a full run needs about [\d.]+ kB in the target while it builds",
+        run["state"]["message"],
+    )
+    assert run["tags"] == []
+    tasks = shop.server.tasks(run, "download rules", f"check {shop.app}")
+    assert set(tasks) == {"download rules", f"check {shop.app}"}
+    logs = shop.server.logs(run, "Finished in state Checked")
+    assert "not read: view lyon" in [line["message"] for line in logs if line["level"] == 30]
+    assert shop.place.schemas() == set()
+    assert shop.place.sessions() == {"origin": 0, "target": 0}
+
+
+def test_a_backup_can_not_be_checked_alone(shop: Shop) -> None:
+    assert shop.run(RULES, check=True, from_dump="backup.dump").is_failed()
+    assert shop.last()["state"]["message"].startswith("check writes nothing, but reading the catalog of from_dump ")
+    assert shop.place.schemas() == set()
 
 
 @pytest.mark.slow

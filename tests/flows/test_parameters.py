@@ -55,10 +55,14 @@ def test_a_bad_parameter_is_refused_before_anything_runs(name: str, value: Any, 
 def test_every_parameter_is_described_and_bounded_for_the_form_of_the_ui() -> None:
     properties = etl.parameters.properties
     assert list(properties) == [
-        *("app", "rules", "refresh", "accept_drop", "schema", "origin_schema", "reader", "schema_reader"),
+        *("app", "rules", "refresh", "check", "accept_drop", "schema", "origin_schema", "reader", "schema_reader"),
         *("jobs", "lock_wait", "full_every", "drop_rows", "drop_percent", "report_schema", "indexes", "mode"),
         *("from_dump", "adopt", "drop_dependants", "clear_raw", "keep_dump"),
     ]
+    # the form of the UI sorts by it
+    assert [shown["position"] for shown in properties.values()] == list(range(len(properties)))
+    dangerous = [name for name, shown in properties.items() if shown["description"].startswith("Dangerous: ")]
+    assert dangerous == list(properties)[-3:] == ["drop_dependants", "clear_raw", "keep_dump"]
     assert all(len(shown["description"]) > 20 for shown in properties.values())
     assert "<app>-db-url" in properties["app"]["description"]
     assert properties["jobs"]["minimum"] == 1

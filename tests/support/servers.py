@@ -112,7 +112,7 @@ class PrefectServer:
 
     def runs(self, app: str) -> list[dict[str, Any]]:
         """Return the flow runs of an app, the last one first."""
-        body = {"flow_runs": {"name": {"any_": [app]}}, "sort": "EXPECTED_START_TIME_DESC"}
+        body = {"flow_runs": {"name": {"like_": f"{app} "}}, "sort": "EXPECTED_START_TIME_DESC"}
         found: list[dict[str, Any]] = self.ask("POST", "flow_runs/filter", body)
         return found
 

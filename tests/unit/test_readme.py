@@ -28,7 +28,7 @@ def _stages_of_the_flow() -> list[str]:
     return [
         name.replace("_", " ")
         for _, _, name in sorted(calls)
-        if name not in ("opened", "refresh", "report_refresh", "make_report")
+        if name not in ("opened", "refresh", "report_check", "report_refresh", "make_report")
     ]
 
 

@@ -77,6 +77,7 @@ def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: 
         "drop_rows": 100,
         "drop_percent": 50,
         "report_schema": "etl_report",
+        "check": False,
         "indexes": "useful",
         "drop_dependants": False,
         "adopt": False,
@@ -233,13 +234,14 @@ def test_names_and_numbers_of_the_command_become_parameters() -> None:
         "drop_rows": 7,
         "drop_percent": 90,
         "report_schema": "history",
+        "check": False,
     }
 
 
 def test_a_backup_needs_no_origin_and_is_not_for_a_check() -> None:
     assert resolve(TARGET, "--app", "nobody", "--rules", "mine.yml", "--from-dump", "backup")["from_dump"] == "backup"
     assert problems(TARGET, "--app", "nobody", "--rules", "mine.yml", "--from-dump", "backup", "--check") == [
-        "--check writes nothing, but reading a dump's catalog means restoring its structure: leave out one of the two"
+        "check writes nothing, but reading the catalog of from_dump restores its structure: leave out one of the two"
     ]
 
 

@@ -1,0 +1,39 @@
+"""What a run would take, for a check to say: bytes to read, room in the target, seconds by the last run."""
+
+from contextlib import suppress
+
+from psycopg import sql
+
+from multischema.catalog.objects import Size
+from multischema.errors import EtlError
+from multischema.plan.plan import Plan
+from multischema.postgres.failures import translated
+from multischema.postgres.questions import ask, ask_values
+from multischema.stages.run import Run
+from multischema.words import count, escaped, seconds, size
+
+
+def estimate(run: Run, plan: Plan) -> list[str]:
+    """Return what can be known before a run, in lines: a server does not tell how much room its disk has left."""
+    with run.sessions.lend(run.target) as connection, translated("target", "reading the sizes of tables"):
+        published = sum(table.bytes or 0 for table in ask(connection, Size, "sizes", schema=run.job.schema))
+    # what stands beside yesterday's schema until they are swapped is about as big; nothing is known before the first run
+    # but the origin's tables. Mode dump has these in the target a second time, raw
+    room = max(published, plan.bytes) + (plan.bytes if run.job.restores else 0)
+    return [
+        f"to read: about {size(plan.bytes)} in {count(len(plan.copied), 'table')}",
+        f"a full run needs about {size(room)} in the target while it builds",
+        *_last(run),
+    ]
+
+
+def _last(run: Run) -> list[str]:
+    """Return how long the last run of the app took, if the target has the history of its runs."""
+    last = sql.SQL("SELECT kind, seconds FROM {}.runs WHERE app = {} AND schema = {} ORDER BY published_at DESC LIMIT 1")
+    asked = last.format(sql.Identifier(run.job.report_schema), run.job.app, run.job.schema)
+    # it is for people only, and a history of another version may lack a column
+    with suppress(EtlError), run.sessions.lend(run.target) as connection, translated("target", "reading the history"):
+        if ask_values(connection, str, "history_table", schema=run.job.report_schema):
+            rows = connection.execute(asked).fetchall()
+            return [f"the last run took {seconds(float(row['seconds']))} ({escaped(str(row['kind']))})" for row in rows]
+    return []
