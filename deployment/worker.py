@@ -5,6 +5,7 @@ worker lets the run end, which takes some seconds and leaves nothing behind, and
 """
 
 import argparse
+import logging
 import os
 import pwd
 import signal
@@ -18,6 +19,7 @@ from uuid import UUID
 
 import anyio
 import anyio.abc
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.client.schemas.objects import FlowRun
@@ -28,6 +30,7 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, Proc
 
 from blocks import urls
 from deployment.answers import answering, without_login
+from deployment.leftovers import end_tasks
 from multischema import command
 from multischema.errors import EtlError, UsageError
 
@@ -59,6 +62,12 @@ class Worker(ProcessWorker):
         """Start what is due, unless the worker is about to stop."""
         return [] if self._stopping else await super().get_and_submit_flow_runs()
 
+    async def sync_with_backend(self) -> None:
+        """Tell Prefect that the worker lives, as it does every 30 seconds, and end what killed runs left Running."""
+        await super().sync_with_backend()
+        with suppress(httpx.HTTPError):  # the next time will do
+            await end_tasks(self.client)
+
     async def run(
         self,
         flow_run: FlowRun,
@@ -75,6 +84,8 @@ class Worker(ProcessWorker):
             result = await super().run(flow_run, configuration, _Started(self, flow_run.id, told))
             if self._stopping and await self._hand_over(flow_run.id):
                 return ProcessWorkerResult(status_code=0, identifier=result.identifier)
+            if result.status_code < 0:
+                self.get_flow_run_logger(flow_run).error(killed(-result.status_code))
             return result
         finally:
             self._groups.pop(flow_run.id, None)
@@ -111,6 +122,29 @@ class Worker(ProcessWorker):
             return False
         message = "Its worker was stopped, as each deploy does: the next worker runs it again."
         await self.client.set_flow_run_state(flow_run, AwaitingRetry(message=message))
+        return True
+
+
+def killed(number: int) -> str:
+    """Return the line about a run whose process a signal ended, which could say nothing itself."""
+    why = "out of memory, or somebody's kill" if number == signal.SIGKILL else "somebody's kill, or a fault"
+    return (
+        f"the process that ran this run was killed (signal {number}: {why}); what is published is whole, and the next run "
+        "removes what this one left"
+    )
+
+
+class _Unhooked(logging.Filter):
+    """Strip the traceback from Prefect's note that it could not run the hooks of a flow whose process was killed.
+
+    Where that was killed before it had loaded the flow, there are none: the whole note goes, about a `workspace.json`.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.getMessage().startswith("Runner failed to retrieve flow"):
+            is_early = isinstance(record.exc_info[1], FileNotFoundError)
+            record.exc_info = None
+            return not is_early
         return True
 
 
@@ -151,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> None:
     """Work until the worker is told to stop. Raises EtlError."""
     _check()
+    logging.getLogger("prefect.flow_runs").addFilter(_Unhooked())
     anyio.run(_work, Worker(given.name), given.with_healthcheck)
     _say(f"worker {given.name} stopped")
 

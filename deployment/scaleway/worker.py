@@ -26,6 +26,7 @@ from prefect.exceptions import InfrastructureNotAvailable, InfrastructureNotFoun
 from prefect.states import Cancelled, Scheduled
 from prefect.workers.base import BaseWorker, BaseWorkerResult
 
+from deployment.leftovers import end_tasks
 from deployment.scaleway import api
 from deployment.scaleway.api import JobRun, Jobs, NotFound, ScalewayError, Unanswered
 from deployment.scaleway.following import UNDER_WAY, Watch, asked, backoff
@@ -152,12 +153,16 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
             await anyio.sleep(backoff(0.5, failures))
 
     async def sync_with_backend(self) -> None:
-        """Tell Prefect that the worker lives, as it does every 30 seconds, and take up jobs that nobody follows."""
+        """Tell Prefect that the worker lives, as it does every 30 seconds, and take up jobs that nobody follows.
+
+        It also ends what killed runs left Running.
+        """
         await super().sync_with_backend()
         if self._work_pool is None:
             return
         try:
             await self._adopt()
+            await end_tasks(self.client)
         except httpx.HTTPError as error:
             self._logger.warning("the flow runs under way could not be read (%s)", type(error).__name__)
 

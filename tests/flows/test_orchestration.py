@@ -205,6 +205,10 @@ class Shop:
         found: dict[str, Any] = eventually(there)
         return found
 
+    def under_way(self, run: dict[str, Any]) -> set[str]:
+        """Return the names of a run's tasks that have not ended."""
+        return {name for name, task in self.server.tasks(run).items() if task["state_type"] not in FINAL}
+
     def cancel(self, run: dict[str, Any]) -> None:
         """Cancel a flow run, as the UI does."""
         body = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
@@ -439,6 +443,20 @@ def test_a_run_whose_process_is_killed_is_crashed_at_once(shop: Shop) -> None:
         assert shop.wait(run)["state_name"] == "Crashed"
     assert "SIGKILL" in shop.now(run)["state"]["message"]
     assert shop.users() == 3
+    logs = [entry["message"] for entry in shop.server.logs(run, "the process that ran this run was killed (signal 9: ")]
+    assert not [message for message in logs if "Traceback" in message or "workspace.json" in message]
+    # the worker looks every 30 seconds for what ended a minute ago
+    eventually(lambda: not shop.under_way(run), 3 * PATIENCE)
+    assert shop.server.tasks(run)["copy users"]["state"]["message"] == "It ended with its run."
+
+
+def test_a_run_whose_process_is_killed_before_it_has_loaded_the_flow_says_so_in_one_line(shop: Shop) -> None:
+    run = shop.run()
+    for process in eventually(shop.host.worker().runs):
+        process.kill()
+    assert shop.wait(run)["state_name"] == "Crashed"
+    logs = [entry["message"] for entry in shop.server.logs(run, "the process that ran this run was killed (signal 9: ")]
+    assert not [message for message in logs if "Traceback" in message or "workspace.json" in message]
 
 
 def test_a_run_whose_worker_alone_is_killed_ends_by_itself(shop: Shop) -> None:

@@ -42,6 +42,7 @@ SOURCES = ["flow_engine.py", "task_engine.py"]
 WORDS = {
     "prefect.flow_engine": "Finished in state",
     "prefect.task_engine": "Finished in state",
+    "prefect.runner._workspace_hook_runner": "Runner failed to retrieve flow",
 }
 
 
