@@ -175,9 +175,13 @@ class Stages:
     @as_task("anonymize", retried)
     def bring(self, plan: Plan) -> Brought | Choice:
         """Bring what changed in the origin since the last run into staging schemas, or return why the run is full."""
-        app = self.job.app
-        with Progress(app, {table.name: table.bytes for table in plan.copied}) as shown:
-            return refreshing.bring(self.run, plan, lambda choice: log().info(f"decided {app}: {choice.line()}"), shown.add)
+        with Progress(self.job.app, {}) as shown:
+
+            def decided(choice: Choice) -> None:
+                log().info(f"decided {self.job.app}: {choice.line()}")
+                shown.expect({change.table.name: change.bytes for change in choice.changes})
+
+            return refreshing.bring(self.run, plan, decided, shown.add)
 
     @as_task("publish", once)
     def publish_refresh(self, plan: Plan, brought: Brought) -> Refreshed | Choice:
@@ -212,6 +216,7 @@ class Stages:
         """Submit a task per table, `jobs` at a time; the first failure ends the others, unless a new snapshot helps."""
 
         def copy_one(table: TablePlan) -> Copied:
+            shown.add(table.name, 0)  # it runs, though its first rows may take long
             copied = anonymizing.copy(self.run, table, snapshot.identifier, lambda size: shown.add(table.name, size))
             shown.complete(table.name)
             log().info(

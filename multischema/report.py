@@ -198,12 +198,16 @@ def markdown(report: Report) -> str:
     sizes = {stage: f" ({size(bytes_).replace(' ', _NBSP)})" for stage, bytes_ in report.stage_bytes.items()}
     lines += [f"| {stage}{sizes.get(stage, '')} | {value:.1f} |" for stage, value in report.stages.items()]
     lines += ["", "## Tables", ""]
-    lines += [f"| {' | '.join(row)} |" for row in (_HEAD, ("---", *4 * ("---:",), "---", "---"))]
+    head = (*_HEAD[:-1], "masked")
+    lines += [f"| {' | '.join(row)} |" for row in (head, ("---", *4 * ("---:",), "---", "---:"))]
     for table in report.tables:
-        name, *numbers, change, masked = _cells(table, ", ".join(table.masked))
+        name, *numbers, change, masked = _cells(table, f"{len(table.masked):,}")
         # a size that wraps would make every row two lines high
         cells = [_escape(name), *(cell.replace(" ", _NBSP) for cell in numbers), _escape(change), _escape(masked)]
         lines.append(f"| {' | '.join(cells)} |")
+    # lists of names, not a column of the table: Prefect's UI cuts a wide table at its right
+    lists = [f"* **{_escape(table.name)}**: {_escape(', '.join(table.masked))}" for table in report.tables if table.masked]
+    lines += ["", "## Masked columns", "", *lists] if lists else []
     if report.useless:
         lines += ["", "## Indexes left out", "", f"L{report.saved()[1:]}: {_escape(', '.join(report.useless))}."]
     return "\n".join(map(escaped, lines)) + "\n"

@@ -82,6 +82,11 @@ class Change:
         """Return the number of rows to bring."""
         return self.counted.rows if self.whole else self.counted.window
 
+    @property
+    def bytes(self) -> int:
+        """Estimate the size of the rows to bring."""
+        return self.table.bytes * self.incoming // max(self.counted.rows, 1)
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -1,5 +1,6 @@
 """What a run looks like in Prefect: names, artifacts, and nothing kept that a second run would take for its own."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -12,11 +13,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_RESULTS_PERSIST_BY_DEFAULT, temporary_settings
 
 from blocks import urls
-from flows import stages
+from flows import progress, stages
 from flows.etl import etl
 from multischema.report import Report
 from tests.conftest import PROGRAMS
-from tests.flows.conftest import Shop
+from tests.flows.conftest import SLOW_RULES, Shop, blocked, fill_slow
+from tests.flows.test_failures import meanwhile
+from tests.support.servers import eventually
 
 ORIGIN = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
@@ -115,8 +118,8 @@ def test_a_run_that_only_checks_says_what_it_found_takes_no_lock_and_writes_noth
     # another name than Completed: an alert that waits for a publication must not take it for one
     assert (state.is_completed(), run["state_type"], run["state_name"]) == (True, "COMPLETED", "Checked")
     assert re.fullmatch(
-        rf"checked {shop.app}: 2 tables to copy, 1 truncated, \d+ indexes, 3 warnings; to read: about [\d.]+ kB in 2 tables; "
-        r"a full run needs about [\d.]+ kB in the target while it builds",
+        rf"checked {shop.app}: 2 tables to copy, 1 truncated, \d+ indexes, 3 warnings; "
+        r"to read: about [\d.]+ kB in 2 tables; a full run needs about [\d.]+ kB in the target while it builds",
         run["state"]["message"],
     )
     assert run["tags"] == []
@@ -158,12 +161,13 @@ def test_the_report_says_what_was_published_what_was_left_out_and_why(shop: Shop
     assert "3 masked columns" in text
     size, number = r"\d+(\.\d)?\s[kM]?B", r"\d+\.\d\d"
     for row in (
-        rf"\| visits \| 1,234 \| {size} \| {number} \| {number} \| copied \| note \|",
-        rf"\| users \| 2 \| {size} \| {number} \| {number} \| copied \| name, email \|",
-        rf"\| versions \| truncated \| {size} \| 0.00 \| {number} \|  \|  \|",
+        rf"\| visits \| 1,234 \| {size} \| {number} \| {number} \| copied \| 1 \|",
+        rf"\| users \| 2 \| {size} \| {number} \| {number} \| copied \| 2 \|",
+        rf"\| versions \| truncated \| {size} \| 0.00 \| {number} \|  \| 0 \|",
         *(rf"\| {stage} \| \d+\.\d \|" for stage in ("check", "anonymize", "index", "verify", "publish", "clean")),
     ):
         assert re.search(f"^{row}$", text, re.MULTILINE), row
+    assert "* **visits**: note\n* **users**: name, email\n" in text
     for warning in (
         "rule for column visits.gone, which the origin does not have",
         "not read: view lyon",
@@ -178,13 +182,46 @@ def test_the_report_says_what_was_published_what_was_left_out_and_why(shop: Shop
 
 
 @pytest.mark.slow
+def test_the_progress_of_a_run_is_one_table_that_is_brought_up_to_date(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.1)
+    fill_slow(shop.place, rows=3)
+    seen: list[dict[str, str]] = []
+
+    def look() -> bool:
+        found = shop.server.ask("POST", "artifacts/filter", {"artifacts": {"key": {"like_": f"{shop.app}-progress"}}})
+        seen.extend({row["what"]: row["now"] for row in json.loads(each["data"])} for each in found)
+        return bool(seen and seen[-1]["tables done"] == "1 of 2")
+
+    with blocked(shop.place) as release:
+
+        def follow() -> None:
+            try:
+                eventually(look)
+            finally:
+                release()
+
+        with meanwhile(follow):
+            assert shop.run(SLOW_RULES, jobs=2).is_completed()
+    assert {what: seen[-1][what] for what in ("tables done", "running", "waiting")} == {
+        "tables done": "1 of 2",
+        "running": "users",
+        "waiting": "0 tables",
+    }
+    filtered = {"artifacts": {"key": {"like_": f"{shop.app}-progress"}}}
+    assert len(shop.server.ask("POST", "artifacts/filter", filtered)) == 1
+
+
+@pytest.mark.slow
 def test_the_progress_of_a_run_ends_at_all_of_it(shop: Shop) -> None:
     shop.place.in_origin(ORIGIN)
     shop.run(RULES)
     artifact = shop.server.artifact(f"{shop.app}-progress")
-    assert artifact["type"] == "progress"
+    assert artifact["type"] == "table"
     assert artifact["flow_run_id"] == shop.last()["id"]
-    assert artifact["data"] == 100.0
+    shown = {row["what"]: row["now"] for row in json.loads(artifact["data"])}
+    assert re.fullmatch(r"([\d.]+ kB) of about \1, 100 %", shown.pop("copied"))
+    assert re.fullmatch(r"\d+\.\d MB/s", shown.pop("speed"))
+    assert shown == {"tables done": "2 of 2", "running": "none", "waiting": "0 tables", "time left": "none"}
 
 
 @pytest.mark.slow

@@ -133,11 +133,15 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
         "",
         "## Tables",
         "",
-        "| table | rows | size | copy s | index s | change | masked columns |",
-        "| --- | ---: | ---: | ---: | ---: | --- | --- |",
-        "| users | 1,204 | 1.5\N{NO-BREAK SPACE}MB | 1.23 | 0.50 | copied | name, e\\_mail |",
-        "| rdvs | 1 | 8.2\N{NO-BREAK SPACE}kB | 0.10 | 0.00 | copied |  |",
-        "| versions | truncated | 16.4\N{NO-BREAK SPACE}kB | 0.00 | 0.00 |  |  |",
+        "| table | rows | size | copy s | index s | change | masked |",
+        "| --- | ---: | ---: | ---: | ---: | --- | ---: |",
+        "| users | 1,204 | 1.5\N{NO-BREAK SPACE}MB | 1.23 | 0.50 | copied | 2 |",
+        "| rdvs | 1 | 8.2\N{NO-BREAK SPACE}kB | 0.10 | 0.00 | copied | 0 |",
+        "| versions | truncated | 16.4\N{NO-BREAK SPACE}kB | 0.00 | 0.00 |  | 0 |",
+        "",
+        "## Masked columns",
+        "",
+        "* **users**: name, e\\_mail",
         "",
         "## Indexes left out",
         "",
@@ -243,9 +247,10 @@ def test_a_name_with_a_control_character_is_one_line_and_shows_it_escaped(contro
         tables=(replace(made().tables[0], name=name, masked=(name,)),),
         useless=(f"{name} of {name}",),
     )
-    for text, shown in ((report.plain(report_), f"a{written}b"), (report.markdown(report_), f"a\\{written}b")):
+    texts = ((report.plain(report_), f"a{written}b", 6), (report.markdown(report_), f"a\\{written}b", 7))
+    for text, shown, times in texts:
         assert not [character for character in CONTROLS[1:] if character in text]
         assert len(text.splitlines()) == len(text.split("\n")) - text.endswith("\n")
-        assert text.count(shown) == 6
+        assert text.count(shown) == times
     assert f"warning: a{written}b: unknown" in report.plain(report_).splitlines()
     assert str(EtlError(f"{name}: missing", "x")).split("\n") == [f"a{written}b: missing", "x"]
