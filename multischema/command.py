@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 
 from multischema import environment
 from multischema.errors import EtlError
@@ -14,6 +15,10 @@ def ended(work: Callable[[], object], *, variables: bool = True) -> int:
 
     :param variables: whether to load `.env` first; the environment wins over it.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # a terminal of another encoding than UTF-8 gets an escape for what it can't show: no line may end a run
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         if variables:
             environment.load()

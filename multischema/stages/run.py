@@ -102,9 +102,16 @@ class Run:
 
 
 def route(job: Job, origin: Database, target: Database) -> str:
-    """Return from where to where a run goes, without users and passwords. Raises DatabaseError."""
-    source = f"backup {escaped(Path(job.from_dump).name)}" if job.from_dump else f"origin {origin.address}"
-    return f"{source} → target {target.address}, schema {escaped(job.schema)}"
+    """Return from where to where a run goes, without users and passwords."""
+    source = f"backup {escaped(Path(job.from_dump).name)}" if job.from_dump else f"origin {_address(origin)}"
+    return f"{source} → target {_address(target)}, schema {escaped(job.schema)}"
+
+
+def _address(database: Database) -> str:
+    try:
+        return database.address
+    except DatabaseError:  # the check says why, with what else is wrong
+        return "(its URL can't be read)"
 
 
 @contextmanager

@@ -189,6 +189,13 @@ def test_a_check_of_incomplete_rules_gives_what_is_ready_to_paste(shop: Shop, ma
     assert (status, err) == (0, "")
 
 
+def test_a_terminal_that_can_not_show_a_character_gets_its_escape(shop: Shop) -> None:
+    command = shop.command("--check", "--rules", "nowhere.yml", PYTHONIOENCODING="latin-1")
+    assert command.wait() == 1
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  origin \S+ \\u2192 target \S+, schema \S+\n", command.out)
+    assert command.err.startswith("error: rules: nowhere.yml: ")
+
+
 @pytest.mark.slow
 def test_a_check_does_not_wait_for_a_run(shop: Shop, main: Main) -> None:
     fill_slow(shop.place, rows=300)

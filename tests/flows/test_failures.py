@@ -89,7 +89,7 @@ def test_no_log_line_of_a_failed_run_has_a_traceback(shop: Shop) -> None:
     shop.register(ORIGIN_DB_URL="mysql://localhost/shop")
     shop.run(RULES)
     lines = shop.server.logs(shop.last(), "Finished in state Failed")
-    assert len([line for line in lines if "this is not a Postgres URL" in line["message"] and line["level"] == 40]) == 1
+    assert len([line for line in lines if line["message"].startswith(f"origin {shop.app}: this is not a Postgres URL")]) == 1
     assert not [line["message"] for line in lines if "Traceback" in line["message"] or 'File "' in line["message"]]
 
 

@@ -1,5 +1,7 @@
-"""The worker of the pool `scalingo`: whether the code of its deployments is where they say."""
+"""The worker of the pool `scalingo`: the code of its deployments, runs whose process was killed, what it leaves out."""
 
+import logging
+import signal
 from pathlib import Path
 from uuid import uuid4
 
@@ -43,3 +45,33 @@ def test_a_worker_that_could_run_some_deployments_names_the_others_and_starts(
     assert capsys.readouterr().out.startswith(f"warning: etl/rdvi: this machine has no code in {tmp_path} that user ")
     worker._check_folders([])
     assert capsys.readouterr().out == ""
+
+
+def note(error: Exception, text: str = "Runner failed to retrieve flow to execute on_%s hooks") -> logging.LogRecord:
+    """Return a log record as Prefect makes it where it can't run hooks."""
+    found = (type(error), error, None)
+    return logging.LogRecord("prefect.flow_runs", logging.WARNING, "runner.py", 1, text, ("crashed",), found)
+
+
+def test_a_run_that_was_killed_before_it_had_loaded_its_flow_has_no_note_about_hooks() -> None:
+    assert not worker._Unhooked().filter(note(FileNotFoundError(2, "No such file", "workspace.json")))
+
+
+def test_hooks_that_fail_otherwise_are_a_line_without_a_traceback() -> None:
+    record = note(RuntimeError("Hook subprocess exited with status code 1."))
+    assert worker._Unhooked().filter(record)
+    assert record.exc_info is None
+
+
+def test_other_lines_keep_their_traceback() -> None:
+    record = note(FileNotFoundError(2, "No such file"), "something of a %s run")
+    assert worker._Unhooked().filter(record)
+    assert record.exc_info
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [(signal.SIGKILL, "9: out of memory, or somebody's kill"), (signal.SIGSEGV, "11: somebody's kill, or")],
+)
+def test_a_killed_run_is_told_with_its_signal_and_what_that_may_mean(number: int, why: str) -> None:
+    assert worker.killed(number).startswith(f"the process that ran this run was killed (signal {why}")

@@ -69,3 +69,6 @@ def test_a_url_that_can_not_be_read_is_not_quoted() -> None:
     with pytest.raises(DatabaseError, match="origin rdv: this is not a Postgres URL") as caught:
         address("mysql://me:hush@db.example/rdv")
     assert "hush" not in str(caught.value)
+    assert route(JOB, Database("origin", "rdv", "mysql://me:hush@db.example/rdv"), TARGET) == (
+        "origin (its URL can't be read) → target an.example:6432/analytics, schema rdvs"
+    )
