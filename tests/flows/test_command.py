@@ -157,23 +157,26 @@ def test_a_check_says_what_it_found_and_writes_nothing(shop: Shop, main: Main) -
     assert shop.server.runs(shop.app) == []
 
 
-@pytest.mark.parametrize("kind", ["table", "view", "other columns"])
+HISTORIES = {
+    "none": "SELECT 1",
+    "a table": """CREATE TABLE etl_report.runs AS
+        SELECT '{app}' AS app, '{app}' AS schema, kind, seconds, now() + ago AS published_at
+        FROM (VALUES ('full', 90, interval '-2 h'), ('refresh', 7.3, '-1 h'), ('full', 80, '-3 h')) AS r (kind, seconds, ago)
+        UNION ALL SELECT 'other', 'other', 'full', 1, now()""",
+    "a view": """CREATE VIEW etl_report.runs AS
+        SELECT '{app}' AS app, '{app}' AS schema, 'full' AS kind, 90 AS seconds, now() AS published_at""",
+    "another version's": "CREATE TABLE etl_report.runs AS SELECT '{app}' AS app, '{app}' AS schema",
+}
+
+
+@pytest.mark.parametrize("kind", HISTORIES)
 def test_a_check_says_how_long_the_last_run_took_if_the_etl_itself_wrote_it_down(kind: str, shop: Shop, main: Main) -> None:
     shop.place.in_origin(ORIGIN)
-    shop.place.in_target("CREATE SCHEMA etl_report")
-    columns = "app text, schema text, published_at timestamptz, kind text, seconds float8"
-    table = f"CREATE TABLE etl_report.runs ({columns if kind != 'other columns' else 'app text'})"
-    shop.place.in_target(f"CREATE TYPE past AS ({columns}); CREATE VIEW etl_report.runs AS SELECT (NULL::past).*") if (
-        kind == "view"
-    ) else shop.place.in_target(table)
-    if kind == "table":
-        row = f"VALUES ('{shop.app}', '{shop.app}', now() - interval '%s h', '%s', %s)"
-        for each in ((2, "full", 90), (1, "refresh", 7.25), (3, "full", 80)):
-            shop.place.in_target(f"INSERT INTO etl_report.runs {row % each}")
+    shop.place.in_target("CREATE SCHEMA etl_report; " + HISTORIES[kind].format(app=shop.app))
     status, out, err = main("--check", rules=RULES)
     assert (status, err) == (0, "")
     told = [line[10:] for line in out.splitlines() if "the last run" in line]
-    assert told == (["the last run took 7.2 s (refresh)"] if kind == "table" else [])
+    assert told == (["the last run took 7.3 s (refresh)"] if kind == "a table" else [])
 
 
 def test_a_check_of_incomplete_rules_gives_what_is_ready_to_paste(shop: Shop, main: Main) -> None:
