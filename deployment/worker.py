@@ -82,9 +82,11 @@ class Worker(ProcessWorker):
             return ProcessWorkerResult(status_code=0, identifier="")
         try:
             result = await super().run(flow_run, configuration, _Started(self, flow_run.id, told))
-            if self._stopping and await self._hand_over(flow_run.id):
-                return ProcessWorkerResult(status_code=0, identifier=result.identifier)
-            if result.status_code < 0:
+            is_killed = result.status_code < 0  # also by a cancellation that lost its patience
+            if (self._stopping or is_killed) and await self._has_crashed(flow_run.id):
+                if self._stopping:
+                    await self._hand_over(flow_run.id)
+                    return ProcessWorkerResult(status_code=0, identifier=result.identifier)
                 self.get_flow_run_logger(flow_run).error(killed(-result.status_code))
             return result
         finally:
@@ -115,14 +117,14 @@ class Worker(ProcessWorker):
         folder = folder_without_code(deployment)
         return folder and misplaced([deployment.name], folder)
 
-    async def _hand_over(self, flow_run: UUID) -> bool:
-        """Reschedule a run if it crashed; tell whether it did."""
+    async def _has_crashed(self, flow_run: UUID) -> bool:
         found = await self.client.read_flow_run(flow_run)
-        if not (found.state and found.state.is_crashed()):
-            return False
+        return found.state is not None and found.state.is_crashed()
+
+    async def _hand_over(self, flow_run: UUID) -> None:
+        """Reschedule a run that crashed."""
         message = "Its worker was stopped, as each deploy does: the next worker runs it again."
         await self.client.set_flow_run_state(flow_run, AwaitingRetry(message=message))
-        return True
 
 
 def killed(number: int) -> str:

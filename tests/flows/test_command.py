@@ -129,6 +129,7 @@ def test_a_terminal_shows_a_bar_while_rows_are_copied_and_nothing_of_it_at_the_e
     lines = screen(text)
     steps = [line[10:] for line in lines if re.match(r"\d\d:\d\d:\d\d  ", line)]
     assert [step.split()[0] for step in steps] == [
+        "origin",
         "downloaded",
         "checked",
         "decided",
