@@ -17,12 +17,15 @@ from multischema.report import Checked, Report
 from multischema.stages.publish import Built
 from multischema.stages.run import new_run_id
 
-# what Prefect's UI shows for the flow and its deployments: from the docstring it would show the Args too, run together
-DESCRIPTION = """Publishes an app's database in its schema of the analytics database, with every personal datum masked.
-
-Its stages: download rules, check, dump and restore (in mode dump), anonymize (a task `copy` per table, largest first),
-index, verify, publish, clean.
-A run that fails leaves the published schema as it was. One that publishes keeps its report: the artifact `<app>-report`."""
+# what Prefect's UI shows for the flow and its deployments: from the docstring it would show the Args too, run together.
+# A line per paragraph, because the UI breaks a line wherever the text does.
+DESCRIPTION = (
+    "Publishes an app's database in its schema of the analytics database, with every personal datum masked.\n\n"
+    "Its stages: download rules, check, dump and restore (in mode dump), "
+    "anonymize (a task `copy` per table, largest first), index, verify, publish, clean.\n\n"
+    "A run that fails leaves the published schema as it was. "
+    "One that publishes keeps its report: the artifact `<app>-report`."
+)
 
 one_line_errors()
 # users call the parameter schema; pydantic once had a method of that name

@@ -73,6 +73,12 @@ def test_every_parameter_is_described_and_bounded_for_the_form_of_the_ui() -> No
     assert "Args" not in (etl.description or "Args")
 
 
+def test_the_description_has_no_line_that_the_ui_would_break() -> None:
+    paragraphs = (etl.description or "").split("\n\n")
+    assert len(paragraphs) == 3
+    assert not [paragraph for paragraph in paragraphs if "\n" in paragraph or not paragraph.endswith(".")]
+
+
 def test_no_parameter_has_room_for_a_url_of_a_database() -> None:
     assert not [name for name in etl.parameters.properties if "url" in name or "password" in name or "secret" in name]
 
