@@ -1,6 +1,6 @@
-"""The automations that end a dead worker's runs, which would stay Running or Pending for ever."""
+"""How automations are set up, and those that end a dead worker's runs, which would stay Running or Pending for ever."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +16,8 @@ SILENCE = timedelta(minutes=5)
 START = timedelta(minutes=30)
 
 
-def automations(flows: list[str]) -> list[AutomationCore]:
-    """Return the automations, only for runs of these flows: others may share the server."""
+def of_dead_workers(flows: list[str]) -> list[AutomationCore]:
+    """Return the automations that end a dead worker's runs, only for runs of these flows: others may share the server."""
     return [
         _crashed(
             "etl: runs of a dead worker are Crashed",
@@ -36,9 +36,9 @@ def automations(flows: list[str]) -> list[AutomationCore]:
     ]
 
 
-def set_up(client: SyncPrefectClient, flows: list[str]) -> Iterator[str]:
-    """Create or update the automations; yield what was done to each. One that was switched off stays off."""
-    for wanted in automations(flows):
+def set_up(client: SyncPrefectClient, automations: Sequence[AutomationCore]) -> Iterator[str]:
+    """Create or update automations; yield what was done to each. One that was switched off stays off."""
+    for wanted in automations:
         found = client.read_automations_by_name(wanted.name)
         for extra in found[1:]:
             client.delete_automation(extra.id)

@@ -7,6 +7,7 @@ models, so they follow the pinned version.
 
 import argparse
 import inspect
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -60,6 +61,7 @@ def problems(content: Mapping[str, Any], environment: Mapping[str, str] | None =
             [
                 *_top(content),
                 *_templates(content),
+                *_limits(content),
                 *_twice("deployment", [deployment.get("name") for deployment in content["deployments"]]),
                 *(
                     problem
@@ -111,6 +113,21 @@ def _top(content: Mapping[str, Any]) -> Iterator[str]:
         yield "pull: missing; Prefect would take the folder that the deploy runs in, which a worker does not have"
     for step in content.get("pull") or []:
         yield from _step(step)
+
+
+def _limits(content: Mapping[str, Any]) -> Iterator[str]:
+    """Find limits of apps that there are not, and limits that are none."""
+    apps = [(deployment.get("parameters") or {}).get("app") for deployment in content["deployments"]]
+    for limit, unit in (("silence", "hours"), ("time_limit", "minutes")):
+        found = (content.get("definitions") or {}).get(limit)
+        if found is not None and not isinstance(found, dict):
+            yield f"definitions.{limit}: want a mapping of apps to {unit}"
+            continue
+        for app, value in (found or {}).items():
+            if app not in apps:
+                yield f"definitions.{limit}: there is no app {app}{declared.meant(str(app), filter(None, apps))}"
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                yield f"definitions.{limit}.{app}: found {value!r}, want {unit}, a number above 0"
 
 
 def _deployment(deployment: dict[str, Any]) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """What `prefect.yaml` declares, with the environment's values filled in for `{{ $NAME }}`."""
 
-from collections.abc import Iterator, Mapping
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,20 +17,26 @@ from multischema.errors import UsageError
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "prefect.yaml"
+# what a deploy and the command line read of `definitions`; the rest of it must be parts that other parts refer to
+DEFINITIONS = ("environment", "silence", "time_limit")
 
 
 def read(file: Path = FILE) -> dict[str, Any]:
-    """Return the file's content. Raises UsageError if it is not a YAML mapping or has a duplicate key."""
+    """Return the file's content.
+
+    Raises UsageError if it is not a YAML mapping, has a duplicate key, or a part of `definitions` that nothing reads.
+    """
     try:
         text = file.read_text()
-        twice = list(_twice(yaml.compose(text, yaml.SafeLoader)))
+        node = yaml.compose(text, yaml.SafeLoader)
+        wrong = [*_twice(node), *_idle(node)]
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file.name}: can't be read: {type(error).__name__}") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{file.name}: is not YAML: {' '.join(str(error).split())}") from None
-    if twice:
-        raise UsageError(*(f"{file.name}: {problem}" for problem in twice))
+    if wrong:
+        raise UsageError(*(f"{file.name}: {problem}" for problem in wrong))
     if not isinstance(content, dict):
         raise UsageError(f"{file.name}: found {type(content).__name__}, want a mapping with `deployments`")
     return content
@@ -89,6 +97,40 @@ def flow(entrypoint: str) -> Flow[Any, Any]:
 def parameters_of(entrypoint: str) -> ParameterSchema:
     """Return the schema of the parameters that the flow of an entrypoint takes."""
     return parameter_schema(flow(entrypoint))
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return a question that follows an unknown name, empty if nothing known is like it."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _idle(root: yaml.Node | None) -> Iterator[str]:
+    """Find parts of `definitions` that nothing reads: a misspelt name would change nothing, and nobody would know."""
+    if not isinstance(root, yaml.MappingNode):
+        return
+    # an alias is the very node that it refers to
+    uses = Counter(id(node) for node in _nodes(root))
+    for key, definitions in root.value:
+        if key.value == "definitions" and isinstance(definitions, yaml.MappingNode):
+            for name, part in definitions.value:
+                if name.value not in DEFINITIONS and uses[id(part)] == 1:
+                    yield (
+                        f"line {name.start_mark.line + 1}: definitions.{name.value} is unknown, and nothing refers to it; "
+                        f"known are {', '.join(DEFINITIONS)}{meant(str(name.value), DEFINITIONS)}"
+                    )
+
+
+def _nodes(node: yaml.Node, seen: set[int] | None = None) -> Iterator[yaml.Node]:
+    """Give every node as often as something refers to it, and what is in it once."""
+    seen = set() if seen is None else seen
+    yield node
+    if id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+    for part in parts:
+        yield from _nodes(part, seen)
 
 
 def _twice(node: yaml.Node | None, seen: set[int] | None = None) -> Iterator[str]:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate, VariableCreate, VariableUpdate
 from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.exceptions import ObjectNotFound
@@ -21,14 +21,29 @@ from deployment import declared
 from deployment.check import made
 
 _COMPARED = ("schedule", "active", "parameters")
+# the Prefect variable that remembers which schedules a deploy left on: one that is off now was paused by somebody since
+REMEMBERED = "etl_schedules"
 
 
 def set_up(
-    client: SyncPrefectClient, deployments: Sequence[Mapping[str, Any]], pull: Sequence[Mapping[str, Any]]
+    client: SyncPrefectClient,
+    deployments: Sequence[Mapping[str, Any]],
+    pull: Sequence[Mapping[str, Any]],
+    off: Mapping[str, str],
 ) -> Iterator[str]:
-    """Create or update the deployments; yield what was done to each and to each of its schedules."""
+    """Create or update the deployments; yield what was done to each and to each of its schedules.
+
+    :param off: why the schedules of a deployment stay off, by its name.
+    """
+    remembered = client.read_variable_by_name(REMEMBERED)
+    before = remembered.value if remembered and isinstance(remembered.value, dict) else {}
+    after: dict[str, bool] = {}
     for deployment in deployments:
-        yield from _set_up(client, deployment, pull)
+        yield from _set_up(client, deployment, pull, off.get(deployment["name"], ""), before, after)
+    if remembered is None:
+        client.create_variable(VariableCreate(name=REMEMBERED, value=after))
+    elif remembered.value != after:
+        client.update_variable(VariableUpdate(name=REMEMBERED, value=after))
     names = {(declared.flow(deployment["entrypoint"]).name, deployment["name"]) for deployment in deployments}
     for flow in sorted({flow for flow, _ in names}):
         for found in client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow]))):
@@ -39,23 +54,33 @@ def set_up(
                 )
 
 
-def _set_up(client: SyncPrefectClient, deployment: Mapping[str, Any], pull: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _set_up(
+    client: SyncPrefectClient,
+    deployment: Mapping[str, Any],
+    pull: Sequence[Mapping[str, Any]],
+    off: str,
+    before: Mapping[str, Any],
+    after: dict[str, bool],
+) -> Iterator[str]:
+    """Create or update a deployment and its schedules; add to `after` which of these are to be on."""
     flow = declared.flow(deployment["entrypoint"])
     name = f"{flow.name}/{deployment['name']}"
     fields = _fields(deployment, flow, pull)
-    schedules = [made(schedule) for schedule in deployment.get("schedules") or []]
+    schedules = [_switched(made(schedule), off) for schedule in deployment.get("schedules") or []]
+    after.update({f"{name}/{schedule.slug}": bool(schedule.active) for schedule in schedules})
     try:
         found = client.read_deployment_by_name(name)
     except ObjectNotFound:
         client.create_deployment(client.create_flow_from_name(flow.name), deployment["name"], schedules=schedules, **fields)
         yield f"deployment {name}: created"
-        yield from (f"schedule {name}/{schedule.slug}: created, {_told(schedule)}" for schedule in schedules)
+        yield from (f"schedule {name}/{schedule.slug}: created, {_told(schedule, off)}" for schedule in schedules)
         return
     changed = {field: value for field, value in fields.items() if _plain(getattr(found, field)) != _plain(value)}
     if changed:
         client.update_deployment(found.id, DeploymentUpdate(**changed))
-    yield f"deployment {name}: {f'updated {_listed(changed)}' if changed else 'unchanged'}"
-    yield from _set_up_schedules(client, name, found.id, schedules, found.schedules)
+    paused = ", paused in the UI, left" if found.paused and "paused" not in fields else ""
+    yield f"deployment {name}: {f'updated {_listed(changed)}' if changed else 'unchanged'}{paused}"
+    yield from _set_up_schedules(client, name, found.id, schedules, found.schedules, off, before)
 
 
 def _fields(deployment: Mapping[str, Any], flow: Flow[Any, Any], pull: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -85,8 +110,13 @@ def _set_up_schedules(
     deployment: UUID,
     wanted: Sequence[DeploymentScheduleCreate],
     found: Sequence[DeploymentSchedule],
+    off: str,
+    before: Mapping[str, Any],
 ) -> Iterator[str]:
-    """Remove schedules that the file does not have; create or update the others, matched by slug."""
+    """Remove schedules that the file does not have; create or update the others, matched by slug.
+
+    A schedule that somebody paused since the last deploy stays off, until a deploy switches it off and a later one on.
+    """
     slugs = {schedule.slug for schedule in wanted}
     kept = {schedule.slug: schedule for schedule in found if schedule.slug in slugs}
     for stale in found:
@@ -95,6 +125,10 @@ def _set_up_schedules(
             yield f"schedule {name}/{stale.slug or stale.id}: removed, prefect.yaml does not have it"
     for schedule in wanted:
         known = kept.get(schedule.slug)
+        # a schedule from before there was this memory was on, unless its variable said false
+        paused = bool(known and schedule.active and not known.active and before.get(f"{name}/{schedule.slug}", True))
+        if paused:
+            schedule = schedule.model_copy(update={"active": False})
         if known is None or known.id is None:
             client.create_deployment_schedules(deployment, [schedule])
             done = "created"
@@ -105,13 +139,18 @@ def _set_up_schedules(
                 deployment, known.id, active=schedule.active, schedule=schedule.schedule, parameters=schedule.parameters
             )
             done = "updated"
-        yield f"schedule {name}/{schedule.slug}: {done}, {_told(schedule)}"
+        yield f"schedule {name}/{schedule.slug}: {done}, {_told(schedule, 'paused in the UI, left' if paused else off)}"
 
 
-def _told(schedule: DeploymentScheduleCreate) -> str:
-    """Return when a schedule starts runs, for people."""
+def _switched(schedule: DeploymentScheduleCreate, off: str) -> DeploymentScheduleCreate:
+    """Return a schedule, off if there is a reason."""
+    return schedule.model_copy(update={"active": False}) if off else schedule
+
+
+def _told(schedule: DeploymentScheduleCreate, off: str) -> str:
+    """Return when a schedule starts runs, for people, and why not if it is off for a reason."""
     when = schedule.schedule.model_dump(mode="json", exclude_defaults=True)
-    return f"{', '.join(str(value) for value in when.values())}, {'on' if schedule.active else 'off'}"
+    return f"{', '.join(str(value) for value in when.values())}, {'on' if schedule.active else off or 'off'}"
 
 
 def _listed(changed: Mapping[str, Any]) -> str:

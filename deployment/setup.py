@@ -1,13 +1,14 @@
 """Set up the Prefect server: `python -m deployment.setup`, or `make deploy`. Running it again changes nothing.
 
 Creates or updates, from prefect.yaml and the environment (or `.env`): the work pools, the Secret blocks that the environment
-provides, the deployments with their schedules, and the automations that end a dead worker's runs.
+provides, the deployments with their schedules, the automations that end a dead worker's runs, and the alerts.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from prefect.blocks.system import Secret
@@ -16,9 +17,10 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
 from blocks import register, urls
-from deployment import automations, declared, deployments, pools
+from deployment import alerts, automations, declared, deployments, pools
 from deployment.answers import answering, without_login
 from deployment.check import problems
+from flows.apps import SILENCE
 from multischema import command
 from multischema.errors import UsageError
 
@@ -34,6 +36,10 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
         api = without_login(urls.api_url())
     except UsageError as error:
         lacking += error.problems
+    try:
+        addresses = alerts.addresses(environment)
+    except UsageError as error:
+        lacking += error.problems
     if lacking:
         raise UsageError(*lacking)
     wrong = problems(content, environment)
@@ -46,24 +52,64 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
         client.read_work_pools(limit=1)  # fail before any change if this is not a Prefect API
         client.raise_for_api_version_mismatch_once()
         yield from pools.set_up(client, names)
-        yield from _secrets(client, environment, [item["parameters"]["app"] for item in declared_deployments])
-        yield from deployments.set_up(client, declared_deployments, declared.resolved(content["pull"], values))
-        yield from automations.set_up(client, flows)
+        yield from _secrets(client, environment)
+        missing = _missing(client, declared_deployments)
+        yield from (
+            f"Secret block {block}: missing; runs need it: save it with `python -m blocks.register`, then deploy again"
+            for block in missing
+        )
+        off = _off(declared_deployments, missing)
+        yield from deployments.set_up(client, declared_deployments, declared.resolved(content["pull"], values), off)
+        yield from automations.set_up(client, automations.of_dead_workers(flows))
+        yield from alerts.set_up(client, addresses, list(_watched(client, content, declared_deployments)))
 
 
-def _secrets(client: SyncPrefectClient, environment: Mapping[str, str], apps: list[str]) -> Iterator[str]:
-    """Save the Secret blocks that the environment provides; yield a line for each, and for those that runs will miss."""
-    provided = register.provided(environment)
-    for block, (variable, url) in provided.items():
+def _secrets(client: SyncPrefectClient, environment: Mapping[str, str]) -> Iterator[str]:
+    """Save the Secret blocks that the environment provides; yield a line for each."""
+    for block, (variable, url) in register.provided(environment).items():
         held = _held(client, block)
         if held == url:
             yield f"Secret block {block}: unchanged"
         else:
             Secret(value=SecretStr(url)).save(block, overwrite=True)
             yield f"Secret block {block}: {'created' if held is None else 'updated'} from {variable}"
-    for block in dict.fromkeys([urls.TARGET, *map(urls.origin_block, apps)]):
-        if block not in provided and _held(client, block) is None:
-            yield f"Secret block {block}: missing; runs fail without it: save it with `python -m blocks.register`"
+
+
+def _off(declared_deployments: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> dict[str, str]:
+    """Return why the schedules of deployments are to be off, by their names: their runs could only fail."""
+    reasons = {}
+    for deployment in declared_deployments:
+        job = (deployment["work_pool"].get("job_variables") or {}).get("job_definition_id")
+        lacking = [block for block in _blocks(deployment) if block in missing]
+        if job == "none":
+            reasons[deployment["name"]] = "off: no job on Scaleway: set SCALEWAY_JOB_DEFINITION_ID"
+        elif lacking:
+            reasons[deployment["name"]] = f"off: Secret block {lacking[0]} is missing"
+    return reasons
+
+
+def _missing(client: SyncPrefectClient, declared_deployments: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the Secret blocks that runs will miss."""
+    blocks = dict.fromkeys(block for deployment in declared_deployments for block in _blocks(deployment))
+    return [block for block in blocks if _held(client, block) is None]
+
+
+def _blocks(deployment: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the Secret blocks that the runs of a deployment read."""
+    return urls.TARGET, urls.origin_block(deployment["parameters"]["app"])
+
+
+def _watched(
+    client: SyncPrefectClient, content: Mapping[str, Any], declared_deployments: Sequence[Mapping[str, Any]]
+) -> Iterator[alerts.Watched]:
+    """Give the apps that alerts watch; one whose schedules are all off, by whomever, may be silent."""
+    hours = (content.get("definitions") or {}).get("silence") or {}
+    for deployment in declared_deployments:
+        name = deployment["name"]
+        found = client.read_deployment_by_name(f"{declared.flow(deployment['entrypoint']).name}/{name}")
+        runs = not found.paused and any(schedule.active for schedule in found.schedules)
+        silence = timedelta(hours=hours.get(deployment["parameters"]["app"], SILENCE))
+        yield alerts.Watched(name, str(found.id), silence if runs else None)
 
 
 def _held(client: SyncPrefectClient, block: str) -> Any:

@@ -22,6 +22,9 @@ SECRETS = {
     "RDV_SOLIDARITES_DB_URL": f"postgresql://app:{PASSWORD}@origin/rdvs",
 }
 ENVIRONMENT = {"METABASE_USERNAME": "metabase", "SCALEWAY_JOB_DEFINITION_ID": "7a2e", **SECRETS}
+NO_RDVSP, NO_RDVI, NO_AEI = (f"off: Secret block {app}-db-url is missing" for app in ("rdvsp", "rdvi", "aei"))
+MISSING = "runs need it: save it with `python -m blocks.register`, then deploy again"
+NO_ALERTS = "alerts: none: set ALERT_WEBHOOK_URL or ALERT_EMAIL"
 WORKERS, PENDING = "etl: runs of a dead worker are Crashed", "etl: runs that never start are Crashed"
 APPS = ("rdvsp", "rdvi", "rdvs", "aei")
 
@@ -62,11 +65,13 @@ def _clear(server: PrefectServer) -> None:
         server.ask("DELETE", f"automations/{automation['id']}")
     for block in server.ask("POST", "block_documents/filter", {}):
         server.ask("DELETE", f"block_documents/{block['id']}")
+    for variable in server.ask("POST", "variables/filter", {}):
+        server.ask("DELETE", f"variables/{variable['id']}")
 
 
 def _state(server: PrefectServer) -> dict[str, Any]:
     """Return all that a set-up could change, with ids and times of change."""
-    kinds = ("work_pools", "deployments", "automations", "flows")
+    kinds = ("work_pools", "deployments", "automations", "flows", "variables")
     state = {kind: {item["id"]: item for item in server.ask("POST", f"{kind}/filter", {})} for kind in kinds}
     blocks = server.ask("POST", "block_documents/filter", {"include_secrets": True})
     return {**state, "blocks": {item["id"]: item for item in blocks}}
@@ -97,19 +102,18 @@ def test_a_first_set_up_creates_everything_and_says_so(server: PrefectServer, se
         "work pool scalingo: created, type process",
         "Secret block etl-db-url: created from ETL_DB_URL",
         "Secret block rdvs-db-url: created from RDV_SOLIDARITES_DB_URL",
-        "Secret block rdvsp-db-url: missing; runs fail without it: save it with `python -m blocks.register`",
-        "Secret block rdvi-db-url: missing; runs fail without it: save it with `python -m blocks.register`",
-        "Secret block aei-db-url: missing; runs fail without it: save it with `python -m blocks.register`",
+        *(f"Secret block {app}-db-url: missing; {MISSING}" for app in ("rdvsp", "rdvi", "aei")),
         "deployment etl/rdvsp: created",
-        "schedule etl/rdvsp/weekdays: created, 30 4 * * 1-5, Europe/Paris, on",
+        f"schedule etl/rdvsp/weekdays: created, 30 4 * * 1-5, Europe/Paris, {NO_RDVSP}",
         "deployment etl/rdvi: created",
-        "schedule etl/rdvi/weekdays: created, 0 5 * * 1-5, Europe/Paris, on",
+        f"schedule etl/rdvi/weekdays: created, 0 5 * * 1-5, Europe/Paris, {NO_RDVI}",
         "deployment etl/rdvs: created",
         "schedule etl/rdvs/daily: created, 30 5 * * *, Europe/Paris, on",
         "deployment etl/aei: created",
-        "schedule etl/aei/monthly: created, 5 4 1 * *, Europe/Paris, on",
+        f"schedule etl/aei/monthly: created, 5 4 1 * *, Europe/Paris, {NO_AEI}",
         f"automation '{WORKERS}': created",
         f"automation '{PENDING}': created",
+        NO_ALERTS,
     ]
     rdvs = _deployment(server, "rdvs")
     assert rdvs["parameters"]["app"] == "rdvs"
@@ -135,10 +139,11 @@ def test_a_second_set_up_changes_nothing(server: PrefectServer, set_up: SetUp) -
         "deployments": 4,
         "automations": 2,
         "flows": 1,
+        "variables": 1,
         "blocks": 2,
     }
     assert len(second) == len(first)
-    assert _without(second, ": unchanged", ": missing; ") == []
+    assert _without(second, ": unchanged", ": missing; ") == [NO_ALERTS]
 
 
 def test_the_command_does_it_and_never_says_a_secret(server: PrefectServer, set_up: SetUp) -> None:
@@ -181,14 +186,16 @@ def test_what_prefect_deploy_makes_of_the_file_is_the_same(server: PrefectServer
         check=False,
     )
     assert deploy.returncode == 0, deploy.stdout + deploy.stderr
-    assert _without(set_up(), ": unchanged", ": missing; ") == []
+    # `prefect deploy` looks for no Secret block
+    assert _without(set_up(), ": unchanged", ": missing; ", NO_ALERTS, NO_RDVSP, NO_RDVI, NO_AEI) == []
 
 
 def test_the_environment_is_what_a_later_set_up_brings(server: PrefectServer, set_up: SetUp) -> None:
-    set_up()
+    aei = {"APP": "aei", "ORIGIN_DB_URL": f"postgresql://app:{PASSWORD}@origin/aei"}
+    set_up(**aei)
     before = _state(server)
-    lines = set_up(METABASE_USERNAME="looker", ETL_HOME="/srv/etl", ETL_SCHEDULE_RDVS="false")
-    assert _without(lines, ": unchanged", ": missing; ") == [
+    lines = set_up(METABASE_USERNAME="looker", ETL_HOME="/srv/etl", ETL_SCHEDULE_RDVS="false", **aei)
+    assert _without(lines, ": unchanged", ": missing; ", NO_ALERTS) == [
         "deployment etl/rdvsp: updated job variables, parameters, pull steps",
         "deployment etl/rdvi: updated job variables, parameters, pull steps",
         "deployment etl/rdvs: updated job variables, parameters, pull steps",
@@ -197,10 +204,10 @@ def test_the_environment_is_what_a_later_set_up_brings(server: PrefectServer, se
     ]
     after = _state(server)
     assert {kind: set(items) for kind, items in after.items()} == {kind: set(items) for kind, items in before.items()}
-    rdvs, rdvi = _deployment(server, "rdvs"), _deployment(server, "rdvi")
+    rdvs, aei = _deployment(server, "rdvs"), _deployment(server, "aei")
     assert rdvs["parameters"]["reader"] == "looker"
     assert rdvs["pull_steps"][0]["prefect.deployments.steps.set_working_directory"] == {"directory": "/srv/etl"}
-    assert [schedule["active"] for schedule in rdvs["schedules"] + rdvi["schedules"]] == [False, True]
+    assert [schedule["active"] for schedule in rdvs["schedules"] + aei["schedules"]] == [False, True]
     assert rdvs["schedules"][0]["id"] == before["deployments"][rdvs["id"]]["schedules"][0]["id"]
 
 
@@ -213,7 +220,7 @@ def test_a_schedule_that_the_file_has_no_more_is_removed(server: PrefectServer, 
     (rdvi,) = [deployment for deployment in content["deployments"] if deployment["name"] == "rdvi"]
     del rdvi["schedules"]
     del content["definitions"]["environment"]["ETL_SCHEDULE_RDVI"]
-    lines = _without(set_up(content), ": unchanged", ": missing; ")
+    lines = _without(set_up(content), ": unchanged", ": missing; ", NO_ALERTS)
     assert len(lines) == 2
     assert lines[0] == "schedule etl/rdvi/weekdays: removed, prefect.yaml does not have it"
     assert lines[1].startswith("schedule etl/rdvs/")
@@ -238,7 +245,8 @@ def test_what_was_changed_on_the_server_becomes_what_the_file_says(server: Prefe
     set_up()
     rdvs, automation = _deployment(server, "rdvs"), _automation(server, WORKERS)
     server.ask("PATCH", f"deployments/{rdvs['id']}", {"parameters": {"app": "rdvi"}, "tags": ["mine"]})
-    server.ask("PATCH", f"deployments/{rdvs['id']}/schedules/{rdvs['schedules'][0]['id']}", {"active": False})
+    by_hand = {"active": True, "schedule": {"cron": "0 12 * * *"}}
+    server.ask("PATCH", f"deployments/{rdvs['id']}/schedules/{rdvs['schedules'][0]['id']}", by_hand)
     server.ask(
         "PATCH",
         "work_pools/scalingo",
@@ -246,13 +254,13 @@ def test_what_was_changed_on_the_server_becomes_what_the_file_says(server: Prefe
     )
     automation["trigger"]["within"] = 60
     server.ask("PUT", f"automations/{automation['id']}", _editable(automation))
-    assert _without(set_up(), ": unchanged", ": missing; ") == [
+    assert _without(set_up(), ": unchanged", ": missing; ", NO_ALERTS) == [
         "work pool scalingo: updated its base job template",
         "deployment etl/rdvs: updated parameters, tags",
         "schedule etl/rdvs/daily: updated, 30 5 * * *, Europe/Paris, on",
         f"automation '{WORKERS}': updated",
     ]
-    assert _without(set_up(), ": unchanged", ": missing; ") == []
+    assert _without(set_up(), ": unchanged", ": missing; ", NO_ALERTS) == []
     assert _deployment(server, "rdvs")["parameters"]["app"] == "rdvs"
 
 
@@ -265,8 +273,94 @@ def test_what_an_operator_stopped_stays_stopped(server: PrefectServer, set_up: S
     assert f"automation '{WORKERS}': unchanged, switched off" in lines
     pool = server.ask("GET", "work_pools/scalingo")
     assert (pool["is_paused"], pool["concurrency_limit"]) == (True, 1)
+    assert "deployment etl/rdvs: updated parameters, paused in the UI, left" in lines
     assert _deployment(server, "rdvs")["paused"]
     assert not _automation(server, WORKERS)["enabled"]
+
+
+def _pause(server: PrefectServer, app: str) -> None:
+    """Switch the schedule of an app off, as somebody does in the UI."""
+    deployment = _deployment(server, app)
+    server.ask("PATCH", f"deployments/{deployment['id']}/schedules/{deployment['schedules'][0]['id']}", {"active": False})
+
+
+def _schedule(lines: Sequence[str], app: str = "rdvs") -> str:
+    """Return what was said about the schedule of an app, after its times."""
+    (line,) = [line for line in lines if line.startswith(f"schedule etl/{app}/")]
+    return line.rpartition(" Europe/Paris, ")[2]
+
+
+def _is_on(server: PrefectServer, app: str = "rdvs") -> bool:
+    (schedule,) = _deployment(server, app)["schedules"]
+    return bool(schedule["active"])
+
+
+def test_a_schedule_that_somebody_paused_stays_paused_until_the_environment_switches_it(
+    server: PrefectServer, set_up: SetUp
+) -> None:
+    set_up()
+    _pause(server, "rdvs")
+    for _ in range(2):
+        assert _schedule(set_up(METABASE_USERNAME="looker")) == "paused in the UI, left"
+        assert not _is_on(server)
+    assert _schedule(set_up(ETL_SCHEDULE_RDVS="false")) == "off"
+    assert not _is_on(server)
+    assert _schedule(set_up()) == "on"
+    assert _is_on(server)
+
+
+def test_a_paused_schedule_at_another_time_stays_paused(server: PrefectServer, set_up: SetUp) -> None:
+    set_up()
+    _pause(server, "rdvs")
+    content = _declared()
+    (rdvs,) = [deployment for deployment in content["deployments"] if deployment["name"] == "rdvs"]
+    rdvs["schedules"][0]["cron"] = "45 3 * * *"
+    assert "schedule etl/rdvs/daily: updated, 45 3 * * *, Europe/Paris, paused in the UI, left" in set_up(content)
+    assert not _is_on(server)
+    assert "schedule etl/rdvs/daily: unchanged, 45 3 * * *, Europe/Paris, paused in the UI, left" in set_up(content)
+
+
+def test_a_schedule_that_somebody_switched_on_again_is_on(server: PrefectServer, set_up: SetUp) -> None:
+    set_up()
+    _pause(server, "rdvs")
+    set_up()
+    rdvs = _deployment(server, "rdvs")
+    server.ask("PATCH", f"deployments/{rdvs['id']}/schedules/{rdvs['schedules'][0]['id']}", {"active": True})
+    assert _schedule(set_up()) == "on"
+    _pause(server, "rdvs")
+    assert _schedule(set_up()) == "paused in the UI, left"
+
+
+def test_a_pause_from_before_deploys_remembered_what_they_did_is_left(server: PrefectServer, set_up: SetUp) -> None:
+    set_up()
+    (variable,) = server.ask("POST", "variables/filter", {})
+    server.ask("DELETE", f"variables/{variable['id']}")
+    _pause(server, "rdvs")
+    assert _schedule(set_up()) == "paused in the UI, left"
+
+
+def test_an_app_runs_on_its_schedule_once_its_secret_block_is_there(server: PrefectServer, set_up: SetUp) -> None:
+    assert _schedule(set_up(), "rdvi") == NO_RDVI
+    assert not _is_on(server, "rdvi")
+    assert _schedule(set_up(), "rdvi") == NO_RDVI
+    assert _schedule(set_up(RDV_INSERTION_DB_URL=SECRETS["RDV_SOLIDARITES_DB_URL"]), "rdvi") == "on"
+    assert _is_on(server, "rdvi")
+    assert _schedule(set_up(), "rdvi") == "on"  # the block is still there
+
+
+def test_no_app_runs_on_its_schedule_without_the_target(server: PrefectServer, set_up: SetUp) -> None:
+    assert _schedule(set_up(ETL_DB_URL="")) == "off: Secret block etl-db-url is missing"
+    assert not _is_on(server)
+    assert _schedule(set_up()) == "on"
+
+
+def test_without_a_job_on_scaleway_its_apps_do_not_run_on_their_schedules(server: PrefectServer, set_up: SetUp) -> None:
+    aei = {"APP": "aei", "ORIGIN_DB_URL": f"postgresql://app:{PASSWORD}@origin/aei"}
+    for nothing in ("", "none"):
+        lines = set_up(SCALEWAY_JOB_DEFINITION_ID=nothing, **aei)
+        assert _schedule(lines, "aei") == "off: no job on Scaleway: set SCALEWAY_JOB_DEFINITION_ID"
+        assert not _is_on(server, "aei")
+    assert _schedule(set_up(**aei), "aei") == "on"
 
 
 def test_a_second_automation_of_a_name_is_removed(server: PrefectServer, set_up: SetUp) -> None:
@@ -300,6 +394,7 @@ def test_an_app_that_the_file_has_no_more_is_told_and_left(server: PrefectServer
     content["deployments"] = [deployment for deployment in content["deployments"] if deployment["name"] != "rdvi"]
     for variable in ("ETL_SCHEDULE_RDVI", "RDV_INSERTION_SCHEMA_READER_USERNAME"):
         del content["definitions"]["environment"][variable]
+    del content["definitions"]["silence"]["rdvi"]
     told = "deployment etl/rdvi: not in prefect.yaml, left as it is; `prefect deployment delete etl/rdvi` removes it"
     assert told in set_up(content)
     assert _deployment(server, "rdvi")["schedules"]
@@ -333,7 +428,6 @@ def test_every_missing_variable_is_named(server: PrefectServer) -> None:
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.splitlines() == [
         "error: missing variable METABASE_USERNAME: prefect.yaml has no default for it",
-        "error: missing variable SCALEWAY_JOB_DEFINITION_ID: prefect.yaml has no default for it",
         "error: missing variable PREFECT_API_URL: want the URL of the Prefect server, https://…/api",
     ]
 

@@ -31,6 +31,7 @@ def content() -> Content:
     for name in list(content["definitions"]["environment"]):
         if name.endswith(("_RDVI", "_RDVSP")) or name.startswith(("RDV_INSERTION_", "RDV_SERVICE_PUBLIC_")):
             del content["definitions"]["environment"][name]
+    content["definitions"]["silence"] = {"aei": 770}
     return content
 
 
@@ -254,6 +255,40 @@ def test_a_variable_that_is_used_nowhere_is_refused(content: Content) -> None:
     assert _only(content) == "definitions.environment: OLD is used nowhere"
 
 
+@pytest.mark.parametrize(("limit", "unit"), [("silence", "hours"), ("time_limit", "minutes")])
+def test_a_limit_of_an_app_that_there_is_not_is_refused(content: Content, limit: str, unit: str) -> None:
+    content["definitions"][limit] = {"rdvz": 26}
+    assert _only(content) == f"definitions.{limit}: there is no app rdvz; did you mean rdvs?"
+    content["definitions"][limit] = {"shop": 26}
+    assert _only(content) == f"definitions.{limit}: there is no app shop"
+    content["definitions"][limit] = ["rdvs"]
+    assert _only(content) == f"definitions.{limit}: want a mapping of apps to {unit}"
+
+
+@pytest.mark.parametrize("value", [0, -1, "26", True, None, float("inf"), float("nan")])
+def test_a_limit_that_is_no_number_above_0_is_refused(content: Content, value: Any) -> None:
+    for limit, unit in (("silence", "hours"), ("time_limit", "minutes")):
+        content["definitions"][limit] = {"rdvs": value}
+        assert _only(content) == f"definitions.{limit}.rdvs: found {value!r}, want {unit}, a number above 0"
+        content["definitions"][limit] = {"rdvs": 1.5}
+        assert check.problems(content) == []
+        content["definitions"][limit] = None
+        assert check.problems(content) == []
+
+
+def test_a_part_of_definitions_that_nothing_reads_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "prefect.yaml"
+    parts = "definitions:\n  silense: {rdvs: 26}\n  time_limit: {}\n  paris: &paris {timezone: Europe/Paris}\n"
+    file.write_text(f"{parts}  old: &old {{timezone: UTC}}\ndeployments: [{{<<: *paris}}]\n")
+    with pytest.raises(UsageError) as raised:
+        declared.read(file)
+    known = "is unknown, and nothing refers to it; known are environment, silence, time_limit"
+    assert str(raised.value).splitlines() == [
+        f"prefect.yaml: line 2: definitions.silense {known}; did you mean silence?",
+        f"prefect.yaml: line 5: definitions.old {known}",
+    ]
+
+
 def test_a_file_of_another_prefect_is_refused(content: Content) -> None:
     content["prefect-version"] = "3.8.7"
     assert _only(content).startswith("prefect-version: found 3.8.7, want ")
@@ -320,7 +355,7 @@ def test_a_variable_without_a_value_has_its_default_or_is_missing() -> None:
             "OTHER": "x",
         },
     )
-    assert missing == ["METABASE_USERNAME", "SCALEWAY_JOB_DEFINITION_ID"]
+    assert missing == ["METABASE_USERNAME"]
     assert values == {
         "RDV_SOLIDARITES_SCHEMA_READER_USERNAME": "",
         "RDV_SERVICE_PUBLIC_SCHEMA_READER_USERNAME": "",
@@ -330,6 +365,7 @@ def test_a_variable_without_a_value_has_its_default_or_is_missing() -> None:
         "ETL_SCHEDULE_RDVSP": "true",
         "ETL_SCHEDULE_RDVI": "false",
         "ETL_SCHEDULE_AEI": "true",
+        "SCALEWAY_JOB_DEFINITION_ID": "none",
     }
 
 
