@@ -29,6 +29,8 @@ from multischema.errors import UsageError
 WEBHOOK, EMAIL, SMTP = "ALERT_WEBHOOK_URL", "ALERT_EMAIL", "ALERT_SMTP_URL"
 NONE = "none"  # the value that takes an alert away; without the variable, what a deploy set before stays
 PREFIX = "etl alert: "  # of the names of our automations
+TRIAL = f"{PREFIX}trial"
+TRIED = "etl.alert.trial"  # the event of a trial
 # A run that crashed because its worker was stopped, as by each deploy, is handed to the next worker within half a minute.
 HANDED_OVER = timedelta(minutes=1)
 # A worker takes one run at a time, and Prefect calls a run late after 15 s: the run before it may still be under way.
@@ -173,6 +175,16 @@ def _alerts(watched: Sequence[Watched], ways: Mapping[_Way, Any]) -> Iterator[Au
         description="Tells of each run that no worker takes.",
         trigger=_unless(deployments, "Late", {"prefect.flow-run.*"}, LATE),
         actions=_actions(ways, subject, f"{_APP}: {_STATE}: {waits}\n{run}"),
+    )
+    yield AutomationCore(
+        name=TRIAL,
+        description="Tells of a trial: `python -m deployment.trial`.",
+        trigger=EventTrigger(posture=Posture.Reactive, match={"prefect.resource.id": TRIED}, expect={TRIED}),
+        actions=_actions(
+            ways,
+            "etl: a trial alert",
+            f"etl: a trial alert: runs are told like this\n{_page('automation', '{{ automation.id }}')}",
+        ),
     )
     for app in watched:
         if app.silence:

@@ -31,6 +31,8 @@ _DEFAULTS = {
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 86400),  # runs, their logs and reports: seconds
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",  # not in seconds, this one
+    # With Prefect's minute, a server that was away when silence, or a crash, was due to be told forgot it as it started
+    "PREFECT_SERVER_EVENTS_EXPIRED_BUCKET_BUFFER": "P1D",
 }
 
 
