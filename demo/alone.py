@@ -22,7 +22,7 @@ SETTINGS = {
 }
 _PARTS = ("bench", "blocks", "demo", "deployment", "flows", "multischema", "tests", "prefect.yaml")
 _OF_THE_USER = re.compile(
-    "PREFECT.*|PG.*|.*_PROXY|ETL_.*|SCW_.*|SCALEWAY_.*|SCALINGO_.*|.*DB_URL|DATABASE_URL"
+    "PREFECT.*|PG.*|.*_PROXY|ETL_.*|ALERT_.*|SCW_.*|SCALEWAY_.*|SCALINGO_.*|.*DB_URL|DATABASE_URL"
     "|UVICORN_.*|WEB_CONCURRENCY|PORT|APP|CONFIG_PATH|METABASE_USERNAME|.*_SCHEMA_READER_USERNAME|RULES_FOLDER",
     re.IGNORECASE,
 )

@@ -65,7 +65,8 @@ def _deploy(environment: Mapping[str, str]) -> Iterator[str]:
     register.register(environment)
     with get_client(sync_client=True) as client:
         yield from pools.set_up(client, sorted({item["work_pool"]["name"] for item in chosen}))
-        yield from deployments.set_up(client, declared.resolved(chosen, values), declared.resolved(content["pull"], values))
+        pull = declared.resolved(content["pull"], values)
+        yield from deployments.set_up(client, declared.resolved(chosen, values), pull, {})
 
 
 def _without_schedule(deployment: Mapping[str, Any]) -> dict[str, Any]:

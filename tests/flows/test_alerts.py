@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
@@ -330,11 +329,11 @@ def test_silence_that_was_due_while_the_server_was_away_is_told_when_it_is_back(
         with prefect_server(tmp_path, SETTINGS) as server:
             watch = Watch(server, webhook, mailbox)
             watch.deploy(ALERT_WEBHOOK_URL=webhook.url)
-            alert = UUID(watch.automations["etl alert: silence of rdvs"]["id"])
-            eventually(lambda: _in_database(tmp_path, "SELECT 1 FROM automation_bucket WHERE automation_id = ?", str(alert)))
+            alert = watch.automations["etl alert: silence of rdvs"]["id"]
+            eventually(lambda: _in_database(tmp_path, "SELECT 1 FROM automation_bucket WHERE automation_id = ?", alert))
         due = (datetime.now(UTC) - timedelta(hours=2)).strftime("%Y-%m-%d %H:%M:%S.%f")
         (_,) = _in_database(
-            tmp_path, 'UPDATE automation_bucket SET "end" = ? WHERE automation_id = ? RETURNING 1', due, str(alert)
+            tmp_path, 'UPDATE automation_bucket SET "end" = ? WHERE automation_id = ? RETURNING 1', due, alert
         )
         with prefect_server(tmp_path, SETTINGS):
             watch.told("rdvs: silence")
