@@ -5,13 +5,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-import httpx
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
 from blocks import urls
+from blocks.server import answering
 from multischema import command
-from multischema.errors import EtlError, UsageError
+from multischema.errors import UsageError
 
 
 def provided(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -52,12 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _register() -> None:
     """Save the blocks, and print a line for each. Raises EtlError."""
     urls.api_url()
-    try:
+    with answering():
         print("\n".join(register(os.environ)))
-    except httpx.HTTPStatusError as error:
-        raise EtlError(urls.refusal(error.response.status_code)) from None
-    except httpx.TransportError:
-        raise EtlError(urls.SILENT_SERVER) from None
 
 
 if __name__ == "__main__":

@@ -3,9 +3,6 @@
 import re
 from typing import Any
 
-from prefect.blocks.system import Secret
-from prefect.settings import get_current_settings
-
 from multischema.environment import mended
 from multischema.errors import UsageError
 
@@ -45,6 +42,8 @@ def foreign_origin(app: str, owner: str | None) -> str | None:
 
 def api_url() -> str:
     """Return the URL of the Prefect server's API. Raises UsageError if there is none."""
+    from prefect.settings import get_current_settings  # as below
+
     url = get_current_settings().api.url
     if not url:
         raise UsageError("missing variable PREFECT_API_URL: want the URL of the Prefect server, https://…/api")
@@ -80,6 +79,8 @@ def load(block: str) -> str:
     """Return the URL that a block holds. Raises UsageError if there is no such block or it is empty."""
     if block in _given:
         return _given[block]
+    from prefect.blocks.system import Secret  # takes seconds, and most commands have their URLs from the environment
+
     try:
         secret: Any = Secret.load(block)
         value = secret.get()

@@ -10,8 +10,9 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFi
 from prefect.events.schemas.automations import Automation
 from prefect.events.schemas.events import Event, ReceivedEvent, Resource
 
+from blocks import urls
 from deployment import alerts
-from deployment.answers import answering, api_url, without_login
+from deployment.answers import answering, without_login
 from multischema import command
 from multischema.errors import EtlError
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _try() -> None:
     """Send the alert, and print what came of it. Raises EtlError with a line for each way that failed."""
-    api = without_login(api_url())
+    api = without_login(urls.api_url())
     with answering(api), get_client(sync_client=True) as client:
         client.read_work_pools(limit=1)  # fail here if this is not a Prefect API
         found = client.read_automations_by_name(alerts.TRIAL)

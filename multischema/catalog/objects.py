@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from psycopg import sql
 
@@ -291,6 +292,31 @@ class HistoryPlace:
     guests: tuple[str, ...]
     writers: tuple[str, ...]
     is_readable: bool
+
+
+@dataclass(frozen=True)
+class RecordedPlace:
+    """The table with the history of runs: whether it exists and is a plain one of our own."""
+
+    exists: bool
+    own: bool
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """The last run that the history has of a published schema; `is_there` tells whether the schema still exists."""
+
+    app: str
+    schema: str
+    snapshot_at: datetime
+    published_at: datetime
+    rows: int
+    bytes: int
+    seconds: float
+    kind: str
+    version: str
+    warnings: int
+    is_there: bool
 
 
 @dataclass(frozen=True)
