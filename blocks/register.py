@@ -8,20 +8,23 @@ from collections.abc import Mapping, Sequence
 from prefect.blocks.system import Secret
 from pydantic import SecretStr
 
-from blocks import urls
+from blocks import metabase, urls
 from blocks.server import answering
 from multischema import command
 from multischema.errors import UsageError
 
 
 def provided(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the blocks that an environment provides, each name with its variable and URL. Raises UsageError."""
+    """Return the blocks that an environment provides, each name with its variable and value. Raises UsageError."""
     variables = {urls.TARGET: urls.TARGET_VARIABLE}
     variables |= {urls.origin_block(app): variable for app, variable in urls.ORIGIN_VARIABLES.items()}
     app = environment.get("APP")
     if environment.get(urls.OTHER_ORIGIN_VARIABLE) and app and app not in urls.ORIGIN_VARIABLES:
         variables[urls.origin_block(app)] = urls.OTHER_ORIGIN_VARIABLE
-    return {block: (name, environment[name]) for block, name in variables.items() if environment.get(name)}
+    found = {block: (name, environment[name]) for block, name in variables.items() if environment.get(name)}
+    if told := metabase.provided(environment):
+        found[metabase.BLOCK] = (", ".join(metabase.VARIABLES.values()), told)
+    return found
 
 
 def register(environment: Mapping[str, str]) -> list[str]:

@@ -75,19 +75,26 @@ def find(block: str) -> str | None:
         return None
 
 
-def load(block: str) -> str:
-    """Return the URL that a block holds. Raises UsageError if there is no such block or it is empty."""
+def held(block: str) -> Any:
+    """Return what a block holds, as JSON if it is any, None if there is no such block."""
     if block in _given:
         return _given[block]
     from prefect.blocks.system import Secret  # takes seconds, and most commands have their URLs from the environment
 
     try:
         secret: Any = Secret.load(block)
-        value = secret.get()
+        return secret.get()
     except ValueError:
+        return None
+
+
+def load(block: str) -> str:
+    """Return the URL that a block holds. Raises UsageError if there is no such block or it is empty."""
+    value = held(block)
+    if value is None:
         raise UsageError(
             f"there is no Secret block {block}: save it with `python -m blocks.register`, or in Prefect's UI under Blocks"
-        ) from None
+        )
     url = mended(value) if isinstance(value, str) else ""  # Prefect's form keeps the line's end that a paste brings
     if not url:
         raise UsageError(f"the Secret block {block} holds no URL; want postgresql://user:password@host:port/database")

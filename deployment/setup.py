@@ -45,6 +45,7 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
     wrong = problems(content, environment)
     if wrong:
         raise UsageError(*wrong)
+    register.provided(environment)  # raises for what can't be saved
     declared_deployments = declared.resolved(content["deployments"], values)
     flows = sorted({declared.flow(deployment["entrypoint"]).name for deployment in declared_deployments})
     names = sorted({deployment["work_pool"]["name"] for deployment in declared_deployments})

@@ -11,7 +11,7 @@ from typing import Any
 from prefect import Flow
 from rich.console import Console
 
-from blocks import urls
+from blocks import metabase, urls
 from flows import progress, temporary, terminal
 from flows.apps import App, known_apps
 from flows.stages import found, log
@@ -103,7 +103,8 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
         problems.append(f"missing variable {READER_VARIABLE}: want the role that Metabase reads with")
     if problems:
         raise UsageError(*problems)
-    urls.give(found)
+    told = metabase.provided(environment)
+    urls.give({**found, **({metabase.BLOCK: told} if told else {})})
     return parameters
 
 

@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial, wraps
 from pathlib import Path
@@ -21,11 +22,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import opaque
 from prefect_shell import ShellOperation  # type: ignore[import-untyped]
 
+from blocks import metabase as metabases
 from flows import progress
 from flows.logs import DETAIL
 from flows.progress import Measured, Progress
 from flows.states import tag
-from multischema import download, pipeline, report
+from multischema import download, metabase, pipeline, report
 from multischema.dumps.archives import Command, Outcome
 from multischema.dumps.directory import size_of
 from multischema.errors import EtlError, SnapshotLost, UsageError
@@ -270,7 +272,24 @@ class Stages:
         publication = publishing.publish(self.run, plan, self.choice.full, built)
         progress.tell(published=self.job.schema)
         log().info(f"published schema {self.job.schema} for {some(self.job.readers)}")
-        return publication
+        return replace(publication, warnings=(*publication.warnings, *self._tell_metabase(publication)))
+
+    def _tell_metabase(self, publication: Publication) -> list[str]:
+        """Tell Metabase, if it is known, that the structure changed; return a warning if it was not told.
+
+        What is published is published, whatever becomes of it.
+        """
+        if not publication.restructured:
+            return []
+        try:
+            known = metabases.find()
+            problem = metabase.tell(known) if known else None
+        except Exception as error:
+            known, problem = None, str(error) if isinstance(error, EtlError) else type(error).__name__
+        if known and not problem:
+            log().info(f"told Metabase that the structure of schema {self.job.schema} changed")
+        late = "it sees what changed at its next sync, which is hourly unless set otherwise"
+        return [f"Metabase was not told that the structure changed: {problem}; {late}"] if problem else []
 
     @as_task("clean", retried)
     def clean(self) -> list[str]:

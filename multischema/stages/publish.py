@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import psycopg
 from psycopg import errors, sql
@@ -45,10 +46,14 @@ _DOES_NOT_FIT = ("0A", "21", "22", "23", "2B", "42", "54", "55", "P0")
 
 @dataclass(frozen=True)
 class Publication:
-    """What the publish stage did besides: the names of what it created again, and warnings; what the history says of it."""
+    """What the publish stage did besides: the names of what it created again, and warnings; what the history says of it.
+
+    `restructured` tells whether tables, columns, types, keys or comments differ from those that were published before.
+    """
 
     recreated: tuple[str, ...]
     warnings: tuple[str, ...]
+    restructured: bool
     recorded: Recorded
 
 
@@ -112,9 +117,11 @@ def swap(connection: Connection, job: Job, plan: Plan, also: Callable[[Connectio
     while True:
         try:
             with publishing(connection, job.schema, "publishing"):
+                structure = _structure(connection, job.schema)
                 recreated, warnings = _publish(connection, job, plan.columns)
+                restructured = _structure(connection, job.schema) != structure
                 recorded = also(connection, len(warnings))
-            return Publication(tuple(recreated), tuple(warnings), recorded)
+            return Publication(tuple(recreated), tuple(warnings), restructured, recorded)
         except _InUse as in_use:
             if time.monotonic() >= deadline:
                 raise DatabaseError(f"{in_use}{_readers(connection, in_use)}") from None
@@ -174,6 +181,12 @@ def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[
         _refuse_late(connection, job, old)
     reading = _still_reading(connection, job.schema, dismissed)
     return recreated, [*reading, *ended, *lost, *dropped, *gone]
+
+
+def _structure(connection: Connection, schema: str) -> str | None:
+    """Return what stands for the structure of a schema, None if it has no table."""
+    (structure,) = ask_values(connection, lambda value: value, "structure", schema=schema)
+    return cast("str | None", structure)
 
 
 def _still_reading(connection: Connection, schema: str, dismissed: Sequence[str]) -> list[str]:

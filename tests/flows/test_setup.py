@@ -462,3 +462,20 @@ def test_a_server_that_does_not_answer_as_it_should_is_one_line(
     assert problem in line
     assert PASSWORD not in out + err
     assert out == ""
+
+
+def test_the_metabase_to_tell_is_a_block_that_a_second_set_up_leaves_alone(server: PrefectServer, set_up: SetUp) -> None:
+    told = {"METABASE_URL": "https://metabase.example.org", "METABASE_DATABASE_ID": "2", "METABASE_API_KEY": PASSWORD}
+    variables = "METABASE_URL, METABASE_DATABASE_ID, METABASE_API_KEY"
+    assert f"Secret block metabase-notify: created from {variables}" in set_up(**told)
+    before = _state(server)
+    assert "Secret block metabase-notify: unchanged" in set_up(**told)
+    assert _state(server) == before
+    assert f"Secret block metabase-notify: updated from {variables}" in set_up(**{**told, "METABASE_API_KEY": "another"})
+
+
+def test_half_a_metabase_is_refused_before_anything_is_done(server: PrefectServer, set_up: SetUp) -> None:
+    with pytest.raises(UsageError, match="missing variable METABASE_API_KEY"):
+        set_up(METABASE_URL="https://metabase.example.org", METABASE_DATABASE_ID="2")
+    state = _state(server)
+    assert not any(state[kind] for kind in ("work_pools", "deployments", "automations", "blocks"))

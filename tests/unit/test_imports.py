@@ -31,7 +31,7 @@ DOORS = {
 ABOVE = {"stages": (*PURE, *DOORS)}
 FOLDERS = {**PURE, **DOORS, **ABOVE}
 PURE_MODULES = (*ROOT_MODULES, "multischema.job", "multischema.report")
-DOOR_MODULES = ("multischema.download",)
+DOOR_MODULES = ("multischema.download", "multischema.metabase")
 OUTSIDE = ("prefect", "flows", "blocks", "demo", "tests")
 INPUT_AND_OUTPUT = (
     *("asyncio", "ctypes", "fileinput", "glob", "http", "importlib", "io", "logging", "multiprocessing", "os", "pathlib"),
