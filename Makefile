@@ -47,8 +47,8 @@ deploy: .venv/installed  ## apply prefect.yaml and the environment to the Prefec
 
 lock: .venv/installed  ## pin every dependency of pyproject.toml, with hashes
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv
-	@$(call pin,requirements.txt)
-	@$(call pin,requirements-dev.txt,--group dev --constraint requirements.txt)
+	@$(call pin,requirements.txt,--extra sentry)
+	@$(call pin,requirements-dev.txt,--extra sentry --group dev --constraint requirements.txt)
 
 # $(1) the lock, $(2) what it takes from pyproject.toml besides the dependencies
 define pin

@@ -7,6 +7,7 @@ from prefect import flow
 from pydantic import Field
 
 from blocks import urls
+from flows import sentry
 from flows.logs import one_line_errors
 from flows.origins import refuse_as_target
 from flows.stages import opened, unsearched, warned
@@ -35,6 +36,7 @@ warnings.filterwarnings("ignore", message='Field name "schema" in "EtlModel" sha
 # the form of Prefect's UI shows each parameter's line below Args, and loses a Field's own description
 @flow(name="etl", description=DESCRIPTION, flow_run_name=run_name, persist_result=False, validate_parameters=True)
 @told
+@sentry.told
 def etl(
     app: Annotated[str, Field(pattern=urls.APP_NAME)],
     rules: Annotated[str, Field(min_length=1)],

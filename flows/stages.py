@@ -360,6 +360,9 @@ class Stages:
         try:
             with pipeline.timed(name, self.seconds):
                 yield
+        except Exception as error:
+            error.__dict__.setdefault("stage", name)  # for Sentry, which is told where the run failed
+            raise
         finally:
             progress.tell(stage="")
 
