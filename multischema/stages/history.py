@@ -5,7 +5,7 @@ Nothing of it is dropped or replaced, as others build views on it.
 
 from contextlib import suppress
 
-from psycopg import errors
+from psycopg import errors, sql
 
 from multischema.catalog.objects import HistoryPlace, Privilege, SchemaPrivilege
 from multischema.errors import CheckError, VerifyError
@@ -30,32 +30,29 @@ def prepare(connection: Connection, job: Job) -> None:
     """Make the place for the history, or what it lacks: tables, columns that this version added, the reader's rights.
 
     It is a transaction of its own, before the publishing one: two apps may make it at the same time. The second one waits,
-    and finds it. Raises CheckError, DatabaseError.
+    and finds it. Raises CheckError, DatabaseError, and VerifyError for what an event trigger made of it.
     """
     place = _place(connection, job)
     if wrong := history_problems(job, place):
         raise CheckError(*wrong)
-    schema = job.report_schema
+    if place.exists and place.is_readable and not _lacking(job, place):
+        return
     if not place.exists:
-        with translated("target", f"making schema {schema}"), suppress(errors.DuplicateSchema, errors.UniqueViolation):
-            with connection.transaction():
-                for statement in [
-                    *statements.create_schema(schema),
-                    *statements.complete(schema, dict.fromkeys(COLUMNS, ())),
-                ]:
-                    connection.execute(statement)
-                _take_from_others(connection, schema)
+        _make(connection, job)
         place = _place(connection, job)
-    if lacking := statements.complete(schema, {RUNS: place.runs, TABLES: place.tables}):
-        with translated("target", f"completing schema {schema}"), short_lock_timeout(connection), connection.transaction():
+    if lacking := _lacking(job, place):
+        with (
+            translated("target", f"completing schema {job.report_schema}"),
+            short_lock_timeout(connection),
+            connection.transaction(),
+        ):
             for statement in lacking:
                 connection.execute(statement)
-    if not place.is_readable:
-        with translated("target", f"granting schema {schema} to {job.reader}"), connection.transaction():
-            connection.execute(statements.hold(schema))
-            for statement in statements.grant(schema, job.reader):
-                connection.execute(statement)
-    if wrong := history_problems(job, _place(connection, job)):  # an event trigger may have had its say
+    with translated("target", f"granting schema {job.report_schema} to {job.reader}"), connection.transaction():
+        connection.execute(statements.hold(job.report_schema))
+        for statement in statements.grant(job.report_schema, job.reader):
+            connection.execute(statement)
+    if wrong := history_problems(job, _place(connection, job)):
         raise VerifyError(*wrong)
 
 
@@ -82,6 +79,20 @@ def _last(connection: Connection, job: Job) -> Before | None:
     with translated("target", f"reading the history of schema {job.schema}"):
         rows = connection.execute(statements.last(job.report_schema, job.app, job.schema)).fetchall()
     return next((Before(**row) for row in rows), None)
+
+
+def _lacking(job: Job, place: HistoryPlace) -> list[sql.Composed]:
+    return statements.complete(job.report_schema, {RUNS: place.runs, TABLES: place.tables})
+
+
+def _make(connection: Connection, job: Job) -> None:
+    """Make the schema and its tables, unless another run makes them at the same time: then wait for it."""
+    schema, bare = job.report_schema, dict.fromkeys(COLUMNS, ())
+    with translated("target", f"making schema {schema}"), suppress(errors.DuplicateSchema, errors.UniqueViolation):
+        with connection.transaction():
+            for statement in [*statements.create_schema(schema), *statements.complete(schema, bare)]:
+                connection.execute(statement)
+            _take_from_others(connection, schema)
 
 
 def _take_from_others(connection: Connection, schema: str) -> None:

@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from multischema.errors import CheckError, VerifyError
+from multischema.errors import CheckError, EtlError, VerifyError
 from multischema.stages import history
 from multischema.version import version
 from tests.conftest import Place
+from tests.support import ledger
 from tests.support.gates import PATIENCE
-from tests.support.runs import Running
+from tests.support.runs import Running, terminate
 
 ORIGIN = """
 CREATE TABLE users (id int PRIMARY KEY, name text, born date);
@@ -92,6 +93,21 @@ def test_a_run_that_fails_writes_no_history(place: Place) -> None:
     with pytest.raises(CheckError):
         place.run(RULES)
     assert (place.read(RUNS), place.read(TABLES)) == found
+
+
+@pytest.mark.parametrize("refresh", ["full", "auto"])
+def test_a_run_whose_session_ends_while_it_writes_the_history_publishes_neither(place: Place, refresh: str) -> None:
+    published(place, refresh="auto")
+    found = ledger.rows(place), place.read(RUNS), place.read(TABLES)
+    place.in_origin("DELETE FROM visits WHERE id = 1")
+    with ledger.held(place, "LOCK TABLE etl_report.runs IN SHARE MODE"):
+        running = Running(place, text=RULES, refresh=refresh)
+        terminate(place.target_server, place.name, ledger.waiting(place, "etl_report.runs"))
+        assert isinstance(running.ended(), EtlError)
+        assert (ledger.rows(place), place.read(RUNS), place.read(TABLES)) == found
+    place.run(RULES, refresh=refresh)
+    assert place.read("SELECT count(*) FROM shop.visits") == [(499,)]
+    assert [row[2:4] for row in place.read(RUNS)] == [("full", 530), ("full" if refresh == "full" else "refresh", 529)]
 
 
 def test_the_history_is_kept_for_a_year_whatever_app_it_is_of(place: Place) -> None:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,9 @@ def reset(server: Server, number: int) -> None:
         segment.chmod(0o600)
         shutil.chown(segment, server.data.owner(), server.data.group())
     server.start()
+
+
+AS_OF = "SELECT snapshot_at FROM etl_report.runs ORDER BY id DESC LIMIT 1"
 
 
 @pytest.fixture
@@ -271,6 +275,22 @@ def test_a_standby_is_refreshed_from_until_it_is_promoted(place: Place, standby:
     assert decided(there.run(RULES, refresh="auto")) == "full: the origin was promoted, or is a standby now"
     set_notes(there, "later", 1)
     assert decided(there.run(RULES, refresh="auto")) == "things: 1 in, 1 out"
+
+
+def test_what_is_read_of_a_standby_that_lags_behind_is_as_of_what_it_replayed(place: Place, standby: Server) -> None:
+    there = replace(place, origin_server=standby)
+    set_notes(place, "seen", 1)
+    caught_up(place.origin_server, standby)
+    before = datetime.now(UTC)
+    there.run(RULES)
+    assert there.read(AS_OF) > [(before,)]
+    asked(standby, "SELECT pg_wal_replay_pause()::text")
+    paused = datetime.now(UTC)
+    set_notes(place, "not seen", 1)
+    end = asked(place.origin_server, "SELECT pg_current_wal_flush_lsn()::text")
+    eventually(lambda: asked(standby, f"SELECT pg_last_wal_receive_lsn() >= '{end}'"), "the standby's log")
+    there.run(RULES)
+    assert there.read(AS_OF) < [(paused,)]
 
 
 def test_a_prepared_transaction_is_in_the_window(place: Place) -> None:
