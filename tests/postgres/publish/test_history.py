@@ -208,6 +208,10 @@ def test_a_column_or_table_that_the_place_lacks_is_added_and_others_stay(place: 
     place.run(RULES)
     assert place.read("SELECT warnings, cost FROM etl_report.runs ORDER BY id") == [(None, None), (0, None)]
     assert [row[1:] for row in place.read(TABLES)] == ROWS
+    place.in_target("ALTER TABLE etl_report.runs DROP COLUMN rows; ALTER TABLE etl_report.tables DROP COLUMN rows")
+    place.in_origin("DELETE FROM visits WHERE id > 300")
+    place.run(RULES)
+    assert place.read("SELECT rows FROM etl_report.runs ORDER BY id") == [(None,), (None,), (330,)]
 
 
 def test_a_history_that_somebody_dropped_begins_anew(place: Place) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from multischema import pipeline
 from multischema.errors import CheckError, VerifyError
 from tests.conftest import Place
 from tests.support import ledger
@@ -35,10 +36,15 @@ ROWS = "SELECT (SELECT count(*) FROM shop.users), (SELECT count(*) FROM shop.vis
 WAYS = [{"refresh": "full"}, {"refresh": "auto"}]
 
 
+def run(place: Place, rules: str = RULES, **changes: Any) -> pipeline.Published:
+    """Publish the origin, with the thresholds that runs have unless told otherwise."""
+    return place.run(rules, **{"drop_rows": 100, "drop_percent": 50, **changes})
+
+
 def published(place: Place) -> Place:
     """Publish the origin with a run that remembers what it saw."""
     place.in_origin(ORIGIN)
-    place.run(RULES, refresh="auto")
+    run(place, refresh="auto")
     return place
 
 
@@ -55,7 +61,7 @@ def refused(place: Place, rules: str = RULES, **changes: Any) -> list[str]:
     """Return the lines of a run that does not publish, which leaves all as it was."""
     before = ledger.rows(place), ledger.standing(place)
     with pytest.raises(VerifyError) as failed:
-        place.run(rules, **changes)
+        run(place, rules, **changes)
     assert (ledger.rows(place), ledger.standing(place)) == before
     assert place.schemas() == {"shop"}
     return str(failed.value).splitlines()
@@ -67,7 +73,7 @@ def test_tables_that_lost_too_many_rows_are_named_and_nothing_is_published(place
     place.in_origin("DELETE FROM users WHERE id > 12; DELETE FROM visits; DELETE FROM few; DELETE FROM filling WHERE id = 1")
     assert refused(place, **way) == [line("users", 12, "400", "97 %"), line("visits", 0, "1,500", "all")]
     assert refused(place, accept_drop=("visits",), **way) == [line("users", 12, "400", "97 %")]
-    place.run(RULES, accept_drop=("visits", "users"), **way)
+    run(place, accept_drop=("visits", "users"), **way)
     assert place.read(ROWS) == [(12, 0, 0)]
 
 
@@ -77,7 +83,7 @@ def test_what_was_lost_to_an_outage_comes_back_without_a_word(place: Place, way:
     place.in_origin("CREATE TABLE away AS TABLE users; DELETE FROM users")
     assert refused(place, **way, rules=RULES + "  - {table_name: away, truncated: true}") == [line("users", 0, "400", "all")]
     place.in_origin("INSERT INTO users TABLE away; DROP TABLE away")
-    place.run(RULES, **way)
+    run(place, **way)
     assert place.read(ROWS) == [(400, 1500, 99)]
 
 
@@ -85,9 +91,9 @@ def test_what_was_lost_to_an_outage_comes_back_without_a_word(place: Place, way:
 def test_a_table_that_was_published_empty_may_fill_again(place: Place, way: dict[str, str]) -> None:
     published(place)
     place.in_origin("DELETE FROM users")
-    place.run(RULES, accept_drop=("users",), **way)
+    run(place, accept_drop=("users",), **way)
     place.in_origin("INSERT INTO users SELECT n, 'Marie' FROM generate_series(1, 150) AS n")
-    place.run(RULES, **way)
+    run(place, **way)
     assert place.read(ROWS) == [(150, 1500, 99)]
 
 
@@ -95,7 +101,7 @@ def test_a_table_that_was_published_empty_may_fill_again(place: Place, way: dict
 def test_half_of_the_rows_may_go_and_one_more_may_not(place: Place, way: dict[str, str]) -> None:
     published(place)
     place.in_origin("DELETE FROM users WHERE id > 200")
-    place.run(RULES, **way)
+    run(place, **way)
     assert place.read(ROWS) == [(200, 1500, 99)]
     place.in_origin("DELETE FROM users WHERE id >= 100")
     assert refused(place, **way) == [line("users", 99, "200", "50 %")]
@@ -107,11 +113,11 @@ def test_thresholds_are_parameters_and_at_100_percent_only_an_empty_table_is_a_d
 ) -> None:
     published(place)
     place.in_origin("DELETE FROM users WHERE id > 1; DELETE FROM few")
-    place.run(RULES, drop_percent=100, **way)
+    run(place, drop_percent=100, **way)
     assert place.read(ROWS) == [(1, 1500, 0)]
     place.in_origin("DELETE FROM visits WHERE id > 1480")
     assert refused(place, drop_percent=1, **way) == [line("visits", 1480, "1,500", "1 %", percent=1)]
-    place.run(RULES, drop_percent=1, drop_rows=1501, **way)
+    run(place, drop_percent=1, drop_rows=1501, **way)
     place.in_origin("DELETE FROM users")
     assert refused(place, drop_percent=100, drop_rows=1, **way) == [line("users", 0, "1", "all", percent=100)]
 
@@ -127,10 +133,11 @@ def test_what_the_rules_and_the_catalog_say_is_no_drop(place: Place) -> None:
     published(place)
     place.in_origin("DROP TABLE few; ALTER TABLE visits RENAME TO stays")
     truncating = RULES.replace("    anonymized_column_names: [name]", "    truncated: true").replace("visits", "stays")
-    place.run(truncating.replace("  - table_name: few\n    non_anonymized_column_names: [place]\n", ""))
+    run(place, truncating.replace("  - table_name: few\n    non_anonymized_column_names: [place]\n", ""))
     assert place.read("SELECT (SELECT count(*) FROM shop.users), (SELECT count(*) FROM shop.stays)") == [(0, 1500)]
-    place.run(
-        RULES.replace("visits", "stays").replace("  - table_name: few\n    non_anonymized_column_names: [place]\n", "")
+    run(
+        place,
+        RULES.replace("visits", "stays").replace("  - table_name: few\n    non_anonymized_column_names: [place]\n", ""),
     )
     assert place.read("SELECT count(*) FROM shop.users") == [(400,)]
 
@@ -145,7 +152,7 @@ def test_rows_of_partitions_count_for_their_root(place: Place) -> None:
         """
     )
     rules = "tables: [{table_name: parts}]"
-    place.run(rules)
+    run(place, rules)
     place.in_origin("ALTER TABLE parts DETACH PARTITION parts_1; DROP TABLE parts_1")
     assert refused(place, rules) == [line("parts", 100, "300", "66 %")]
 
@@ -156,7 +163,7 @@ def test_where_no_run_recorded_what_is_published_it_is_counted(place: Place, for
     place.in_target(forget)
     place.in_origin("DELETE FROM users WHERE id > 12")
     with pytest.raises(VerifyError) as failed:
-        place.run(RULES)
+        run(place)
     assert str(failed.value) == line("users", 12, "400", "97 %")
 
 
@@ -166,9 +173,9 @@ def test_the_schema_of_the_tool_before_this_one_counts_as_published(place: Place
         "CREATE SCHEMA shop; CREATE TABLE shop.users AS SELECT n AS id, 'x' AS name FROM generate_series(1, 1000) AS n"
     )
     with pytest.raises(VerifyError) as failed:
-        place.run(RULES, adopt=True)
+        run(place, adopt=True)
     assert str(failed.value) == line("users", 400, "1,000", "60 %")
-    place.run(RULES, adopt=True, accept_drop=("users",))
+    run(place, adopt=True, accept_drop=("users",))
     assert place.read(ROWS) == [(400, 1500, 99)]
 
 
@@ -176,7 +183,7 @@ def test_what_the_history_says_of_a_schema_before_an_adopted_one_does_not_count(
     published(place)
     place.in_target("DROP SCHEMA shop CASCADE; CREATE SCHEMA shop")
     place.in_origin("DELETE FROM users")
-    place.run(RULES, adopt=True)
+    run(place, adopt=True)
     assert place.read(ROWS) == [(0, 1500, 99)]
 
 
@@ -184,7 +191,7 @@ def test_a_schema_that_is_not_published_any_more_is_no_measure(place: Place) -> 
     published(place)
     place.in_target("DROP SCHEMA shop CASCADE")
     place.in_origin("DELETE FROM users")
-    place.run(RULES)
+    run(place)
     assert place.read(ROWS) == [(0, 1500, 99)]
 
 
@@ -196,14 +203,14 @@ def test_dumps_and_backups_are_measured_too(place: Place, tmp_path: Path, privat
     file = backup(place, tmp_path / "backup.tar", "--format=tar")
     (found,) = refused(place, from_dump=str(file))
     assert found.startswith("target: table users would hold 12 rows; 400 were published: 97 % of them are gone")
-    place.run(RULES, from_dump=str(file), accept_drop=("users",))
+    run(place, from_dump=str(file), accept_drop=("users",))
     assert place.read(ROWS) == [(12, 1500, 99)]
 
 
 def test_names_to_accept_are_published_tables(place: Place) -> None:
     place.in_origin(ORIGIN)
     with pytest.raises(CheckError) as failed:
-        place.run(RULES, accept_drop=("users", "visit", "elsewhere.users"))
+        run(place, accept_drop=("users", "visit", "elsewhere.users"))
     assert str(failed.value).splitlines() == [
         "accept_drop: visit is no published table (did you mean visits?); name a table of schema shop",
         "accept_drop: elsewhere.users is no published table; name a table of schema shop",
