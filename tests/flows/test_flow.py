@@ -157,8 +157,10 @@ def test_the_report_says_what_was_published_what_was_left_out_and_why(shop: Shop
     assert artifact["type"] == "markdown"
     assert artifact["flow_run_id"] == shop.last()["id"]
     text = artifact["data"].replace("\\", "")
-    assert f"published {shop.app} for {shop.place.reader}: 3 tables, 1,236 rows, " in text
-    assert "3 masked columns" in text
+    assert artifact["description"].startswith(f"published {shop.app} for {shop.place.reader}: 3 tables, 1,236 rows, ")
+    assert "3 masked columns" in artifact["description"]
+    assert artifact["description"] not in artifact["data"]
+    assert re.match(r"Data as of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.\n", text)
     size, number = r"\d+(\.\d)?\s[kM]?B", r"\d+\.\d\d"
     for row in (
         rf"\| visits \| 1,234 \| {size} \| {number} \| {number} \| copied \| 1 \|",

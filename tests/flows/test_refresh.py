@@ -33,8 +33,14 @@ def test_a_second_run_brings_what_changed_and_its_report_says_so(refreshed: Shop
     assert refreshed.read("SELECT count(*), min(id) FROM {}.visits") == [(2993, 8)]
     assert refreshed.place.schemas() == {refreshed.app}
     assert refreshed.place.sessions() == {"origin": 0, "target": 0}
-    text = refreshed.server.artifact(f"{refreshed.app}-report")["data"].replace("\\", "")
-    assert f"refreshed {refreshed.app} for {refreshed.place.reader}: 2 tables, 5,993 rows, " in text
+    artifact = refreshed.server.artifact(f"{refreshed.app}-report")
+    headline = f"refreshed {refreshed.app} for {refreshed.place.reader}: 2 tables, 5,993 rows, "
+    text = artifact["data"].replace("\\", "")
+    assert artifact["description"].startswith(headline)
+    assert headline not in text
+    assert "Data as of " in text
+    assert " UTC: -7 rows, " in text
+    assert "* rows changed most: visits -7" in text
     assert "refresh: 20 of 5,993 rows in 2 of 2 tables; last full run: now." in text
     assert "| 20 in, 20 out | name |" in text
     assert "| 0 in, 7 out |  |" in text
