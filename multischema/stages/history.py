@@ -69,9 +69,14 @@ def record(connection: Connection, job: Job, ran: Ran) -> Recorded:
     """
     if wrong := problems(connection, job):
         raise VerifyError(*wrong)
+    return write(connection, job, ran)
+
+
+def write(connection: Connection, job: Job, ran: Ran) -> Recorded:
+    """Write a run into the history, whose place was made ready a moment ago, by one statement."""
     before = _last(connection, job)
-    connection.execute(statements.add(job.report_schema, job.app, job.schema, version(), ran))
-    connection.execute(statements.forget_old(job.report_schema))
+    with translated("target", f"writing the history of schema {job.schema}"):
+        connection.execute(statements.add(job.report_schema, job.app, job.schema, version(), ran))
     return Recorded(ran, before)
 
 

@@ -190,9 +190,8 @@ def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
         history.prepare(connection, run.job)
     if not brought.choice.written:  # what is published is as of now
         # without waiting for the disk: if a crash loses the row, the data is only said to be older than it is
-        with publishing(connection, run.job.schema, "recording a refresh of"):
-            sizes = _sizes(run, connection)
-            recorded = _record(run, connection, plan, brought, sizes, ())
+        sizes = _sizes(run, connection)
+        recorded = history.write(connection, run.job, _ran(run, plan, brought, sizes, ()))
         return Refreshed(brought, {}, sizes, (), recorded)
 
     def look(change: Change) -> list[str]:
@@ -214,7 +213,7 @@ def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
             refusing = f" ({named} of {error.diag.table_name})" if (named := error.diag.constraint_name) else ""
             raise NotRefreshed(f"the target refused what came in: {describe(error)}{refusing}") from None
         sizes = _sizes(run, connection)
-        recorded = _record(run, connection, plan, brought, sizes, warnings)
+        recorded = history.record(connection, run.job, _ran(run, plan, brought, sizes, warnings))
     much = [change.table.name for change in changes if max(rows[change.table.name]) > _MUCH * max(change.counted.rows, 1)]
     for name in much:
         with run.sessions.lend(run.target) as session, translated("target", f"analyzing table {name}"):
@@ -222,11 +221,9 @@ def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
     return Refreshed(brought, rows, sizes, tuple(warnings), recorded)
 
 
-def _record(
-    run: Run, connection: Connection, plan: Plan, brought: Brought, sizes: Mapping[str, int], warnings: Sequence[str]
-) -> Recorded:
-    """Write the refresh into the history."""
-    ran = Ran.of(
+def _ran(run: Run, plan: Plan, brought: Brought, sizes: Mapping[str, int], warnings: Sequence[str]) -> Ran:
+    """Return what the history says of the refresh."""
+    return Ran.of(
         plan,
         "refresh",
         brought.choice.rows,
@@ -236,7 +233,6 @@ def _record(
         warnings=len(plan.warnings) + len(warnings),
         changed=bool(brought.choice.changes),
     )
-    return history.record(connection, run.job, ran)
 
 
 def remember(run: Run, plan: Plan, connection: Connection, why: str) -> None:

@@ -62,7 +62,10 @@ def grant(schema: str, reader: str) -> list[sql.Composed]:
 
 
 def add(report_schema: str, app: str, schema: str, version: str, ran: Ran) -> sql.Composed:
-    """Return the INSERT of a run, with its tables."""
+    """Return the statement that adds a run with its tables, and deletes what is older than a year.
+
+    What another run deletes already is left to it, so that no run waits for another.
+    """
     values = {
         "app": app,
         "schema": schema,
@@ -74,13 +77,18 @@ def add(report_schema: str, app: str, schema: str, version: str, ran: Ran) -> sq
         "version": version,
         "warnings": ran.warnings,
     }
+    runs = sql.Identifier(report_schema, RUNS)
+    old = sql.SQL(
+        "WITH old AS (DELETE FROM {runs} WHERE id IN "
+        "(SELECT id FROM {runs} WHERE published_at < now() - interval {kept} FOR UPDATE SKIP LOCKED))"
+    ).format(runs=runs, kept=sql.Literal(_KEPT))
     run = sql.SQL("INSERT INTO {} (published_at, {}) VALUES (clock_timestamp(), {}) RETURNING id").format(
-        sql.Identifier(report_schema, RUNS),
+        runs,
         sql.SQL(", ").join(map(sql.Identifier, values)),
         sql.SQL(", ").join(map(sql.Literal, values.values())),
     )
     if not ran.tables:
-        return run
+        return sql.SQL("{} {}").format(old, run)
     rows = sql.SQL(", ").join(
         sql.SQL("({}, {}::bigint, {}::text[])").format(
             sql.Literal(name), sql.Literal(rows), sql.Literal(list(ran.masked.get(name, ())))
@@ -88,17 +96,8 @@ def add(report_schema: str, app: str, schema: str, version: str, ran: Ran) -> sq
         for name, rows in ran.tables.items()
     )
     return sql.SQL(
-        "WITH run AS ({}) INSERT INTO {} (run, name, rows, masked_columns) SELECT run.id, t.* FROM run, (VALUES {}) AS t"
-    ).format(run, sql.Identifier(report_schema, TABLES), rows)
-
-
-def forget_old(schema: str) -> sql.Composed:
-    """Return the DELETE of what is older than a year; what another run deletes already is left to it."""
-    runs = sql.Identifier(schema, RUNS)
-    return sql.SQL(
-        "DELETE FROM {runs} WHERE id IN "
-        "(SELECT id FROM {runs} WHERE published_at < now() - interval {kept} FOR UPDATE SKIP LOCKED)"
-    ).format(runs=runs, kept=sql.Literal(_KEPT))
+        "{}, run AS ({}) INSERT INTO {} (run, name, rows, masked_columns) SELECT run.id, t.* FROM run, (VALUES {}) AS t"
+    ).format(old, run, sql.Identifier(report_schema, TABLES), rows)
 
 
 def last(report_schema: str, app: str, schema: str) -> sql.Composed:
