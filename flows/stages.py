@@ -254,7 +254,7 @@ class Stages:
 
     @as_task("verify", retried)
     def verify(self, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
-        """Verify row counts, masked columns and the reader's rights; return the tables' sizes in bytes."""
+        """Verify row counts, masked columns, what tables lost and the reader's rights; return the tables' sizes in bytes."""
         sizes = verifying.verify(self.run, plan, rows)
         masked = sum(len(table.masked) for table in plan.copied)
         log().info(

@@ -12,7 +12,7 @@ EtlError                 the run failed, nothing was published
  ├── DumpError           a dump or a backup can't be made, kept or read
  ├── RunEnded            the run is being stopped: its threads stop too
  ├── LockTimeout         another run of the same app held the lock for too long
- └── VerifyError         the staging schema holds what must not be published
+ └── VerifyError         what was built holds what must not be published, or lost what was
 """
 
 import re
@@ -132,4 +132,4 @@ class LockTimeout(EtlError):
 
 
 class VerifyError(EtlError):
-    """The staging schema holds what must not be published, or the reader could read too much."""
+    """What was built holds what must not be published, or lost rows that were; or the reader could read too much."""
