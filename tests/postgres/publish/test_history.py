@@ -1,5 +1,6 @@
 """The history of runs in the target: what a run writes there, who may read it, and what stands in its way."""
 
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,7 @@ import pytest
 from multischema.errors import CheckError, EtlError, VerifyError
 from multischema.stages import history
 from multischema.version import version
-from tests.conftest import Place
+from tests.conftest import ROOT, Place
 from tests.support import ledger
 from tests.support.gates import PATIENCE
 from tests.support.runs import Running, terminate
@@ -371,3 +372,12 @@ def test_the_snapshots_time_is_on_the_origins_clock_and_before_all_that_it_lacks
     with psycopg.connect(place.origin_url) as connection:
         ((later,),) = connection.execute("SELECT at FROM moments").fetchall()
     assert timedelta() < later - at < timedelta(seconds=PATIENCE)
+
+
+def test_the_questions_of_the_docs_answer_the_reader(place: Place) -> None:
+    published(place, app="rdvs", schema="rdvs")
+    section = (ROOT / "docs" / "metabase.md").read_text().partition("## How old is the data")[2].partition("\n## ")[0]
+    as_of, growth = [place.read(text) for text in re.findall("```sql\n(.*?)```", section, re.DOTALL)]
+    ((snapshot, at),) = place.read("SELECT snapshot_at, published_at FROM etl_report.runs")
+    assert as_of == [("rdvs", snapshot, 0)]
+    assert growth == [(at.replace(hour=0, minute=0, second=0, microsecond=0), 30)]
