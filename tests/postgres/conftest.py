@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from multischema.plan import refresh
-from tests.conftest import PROGRAMS
+from tests.conftest import PROGRAMS, Place
+from tests.support import readers
+from tests.support.readers import Watched
 
 
 @pytest.fixture
@@ -17,6 +19,12 @@ def private(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("TMPDIR", str(directory))
     monkeypatch.setattr("tempfile.tempdir", None)
     return directory
+
+
+@pytest.fixture(params=readers.KINDS)
+def watched(request: pytest.FixtureRequest, place: Place) -> Watched:
+    """Return a role that is a reader of the place: the one that Metabase would have, then a schema reader."""
+    return readers.watched(place, request.param)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from multischema.stages import restore
 from multischema.stages.run import Run
 from tests.conftest import PASSWORD, Place
 from tests.support.checks import problems
+from tests.support.readers import Watched
 
 ORIGIN = """
 CREATE TABLE users (id int PRIMARY KEY, name text);
@@ -152,51 +153,53 @@ POWERS = ("pg_create_subscription", "pg_maintain", "pg_write_all_data", "pg_read
 
 @pytest.mark.parametrize("through", ["itself", "a group"])
 @pytest.mark.parametrize("power", POWERS)
-def test_a_reader_with_a_power_over_everything_is_refused(power: str, through: str, shop: Place) -> None:
+def test_a_reader_with_a_power_over_everything_is_refused(power: str, through: str, shop: Place, watched: Watched) -> None:
     group = f"group_{shop.number}"
-    shop.in_target(f"CREATE ROLE {group}; GRANT {group} TO {shop.reader}", superuser=True)
-    shop.in_target(f"GRANT {power} TO {shop.reader if through == 'itself' else group}", superuser=True)
-    assert power in refused(shop)
+    shop.in_target(f"CREATE ROLE {group}; GRANT {group} TO {watched.quoted}", superuser=True)
+    shop.in_target(f"GRANT {power} TO {watched.quoted if through == 'itself' else group}", superuser=True)
+    assert power in refused(shop, **watched.options)
 
 
 @pytest.mark.parametrize("through", ["itself", "a group"])
 @pytest.mark.parametrize("owned", ["DATABASE {database}", "SCHEMA public"])
 def test_a_reader_that_owns_what_runs_work_in_is_refused_in_check_and_before_publish(
-    owned: str, through: str, shop: Place, monkeypatch: pytest.MonkeyPatch
+    owned: str, through: str, shop: Place, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = f"group_{shop.number}"
-    shop.in_target(f"CREATE ROLE {group}; GRANT {group} TO {shop.reader}", superuser=True)
-    owner = shop.reader if through == "itself" else group
+    shop.in_target(f"CREATE ROLE {group}; GRANT {group} TO {watched.quoted}", superuser=True)
+    owner = watched.quoted if through == "itself" else group
     # what the ETL's role may do as the owner, it may no more
     taking = f"ALTER {owned.format(database=shop.name)} OWNER TO {owner}; GRANT CREATE ON DATABASE {shop.name} TO {shop.etl}"
     wanted = f"owns {'database ' + shop.name if 'DATABASE' in owned else 'schema public'}, itself or through another role"
     for stage in ("anonymize", "publish"):
         with pytest.raises(EtlError, match=wanted):
             with before(monkeypatch, pipeline, stage, lambda: shop.in_target(taking, superuser=True)):
-                shop.run(RULES)
-        assert wanted in refused(shop)
+                shop.run(RULES, **watched.options)
+        assert wanted in refused(shop, **watched.options)
         shop.in_target(f"ALTER {owned.format(database=shop.name)} OWNER TO {shop.etl}", superuser=True)
     assert shop.schemas() == {"shop"}
 
 
 @pytest.mark.parametrize("grantee", ["PUBLIC", "reader"])
-def test_a_reader_that_may_maintain_what_is_published_is_refused(grantee: str, shop: Place) -> None:
-    shop.in_target(f"GRANT MAINTAIN ON shop.users TO {grantee.replace('reader', shop.reader)}")
-    assert refused(shop) == (
-        f"target: the reader {shop.reader} may MAINTAIN table shop.users, and could lock or rebuild it; revoke that, also "
+def test_a_reader_that_may_maintain_what_is_published_is_refused(grantee: str, shop: Place, watched: Watched) -> None:
+    shop.in_target(f"GRANT MAINTAIN ON shop.users TO {grantee.replace('reader', watched.quoted)}")
+    may = [shop.reader, watched.role] if grantee == "PUBLIC" else [watched.role]
+    assert problems(shop, RULES, **watched.options) == [
+        f"target: the reader {role} may MAINTAIN table shop.users, and could lock or rebuild it; revoke that, also "
         "from default privileges"
-    )
-    shop.in_target(f"REVOKE MAINTAIN ON shop.users FROM {grantee.replace('reader', shop.reader)}")
-    shop.run(RULES)
+        for role in dict.fromkeys(may)
+    ]
+    shop.in_target(f"REVOKE MAINTAIN ON shop.users FROM {grantee.replace('reader', watched.quoted)}")
+    shop.run(RULES, **watched.options)
 
 
-def test_a_reader_that_watches_or_ends_other_sessions_is_warned_of(shop: Place) -> None:
-    shop.in_target(f"GRANT pg_monitor, pg_signal_backend TO {shop.reader}", superuser=True)
-    warnings = shop.run(RULES).plan.warnings
+def test_a_reader_that_watches_or_ends_other_sessions_is_warned_of(shop: Place, watched: Watched) -> None:
+    shop.in_target(f"GRANT pg_monitor, pg_signal_backend TO {watched.quoted}", superuser=True)
+    warnings = shop.run(RULES, **watched.options).plan.warnings
     assert [line for line in warnings if line.startswith("the reader ")] == [
-        f"the reader {shop.reader} is a member of pg_monitor, pg_read_all_settings, pg_read_all_stats, and sees the "
+        f"the reader {watched.role} is a member of pg_monitor, pg_read_all_settings, pg_read_all_stats, and sees the "
         "statements of all sessions and the server's settings, which may quote what is personal; revoke it",
-        f"the reader {shop.reader} is a member of pg_signal_backend, and could end any run; revoke it",
+        f"the reader {watched.role} is a member of pg_signal_backend, and could end any run; revoke it",
     ]
 
 

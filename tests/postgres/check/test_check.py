@@ -18,10 +18,12 @@ from multischema.postgres import database
 from multischema.postgres.database import Database
 from multischema.stages import preconditions
 from tests.conftest import PASSWORD, PROGRAMS, Place
+from tests.support import readers
 from tests.support.checks import ORIGIN, RULES, check, problems
 from tests.support.gates import eventually
 from tests.support.origins import SERVER
 from tests.support.pooler import pooled
+from tests.support.readers import KINDS, Watched, make_role
 
 UNREACHABLE = "postgresql://someone:s3cr%40t%2Fs3cr%40t@127.0.0.1:1/somewhere"
 WANTED_URL = (
@@ -359,97 +361,129 @@ def test_row_security_of_a_partition_is_a_problem_where_pg_dump_reads_it_by_itse
 # The reader.
 
 
-def test_a_reader_that_does_not_exist_is_named(shop: Place) -> None:
-    assert problems(shop, reader="No body") == [
-        "target: the reader No body does not exist; create the role, or name the one that Metabase connects as"
+def test_a_reader_that_does_not_exist_is_named(shop: Place, watched: Watched) -> None:
+    assert problems(shop, **watched.named("No body")) == [
+        f"target: the reader No body does not exist; create the role, or {watched.instead}"
     ]
 
 
-def test_a_reader_that_is_a_superuser_is_refused(shop: Place) -> None:
-    assert problems(shop, reader="postgres") == [
+def test_a_reader_that_is_a_superuser_is_refused(shop: Place, watched: Watched) -> None:
+    assert problems(shop, **watched.named("postgres")) == [
         "target: the reader postgres is a superuser, who reads everything; use a role without rights of its own"
     ]
 
 
-def test_a_reader_that_is_the_etl_s_own_role_is_refused(shop: Place) -> None:
-    assert problems(shop, reader=shop.etl) == [
-        f"target: the reader {shop.etl} is the ETL's own role; use a role of its own for Metabase"
-    ]
+def test_a_reader_that_is_the_etl_s_own_role_is_refused(shop: Place, watched: Watched) -> None:
+    (line,) = problems(shop, **watched.named(shop.etl))
+    wanted = f"target: the reader {shop.etl} is the ETL's own role; use a role of its own"
+    assert line == wanted + (" for Metabase" if watched.kind == "reader" else "")
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("target", PROGRAMS)
 @pytest.mark.parametrize("attribute", ["CREATEROLE", "REPLICATION", "BYPASSRLS"])
 def test_a_reader_that_can_give_itself_more_rights_is_refused(
-    attribute: str, target: str, make_place: Callable[..., Place]
+    attribute: str, target: str, kind: str, make_place: Callable[..., Place]
 ) -> None:
     shop = make_place("16", target)
     shop.in_origin(ORIGIN)
-    shop.in_target(f"ALTER ROLE {shop.reader} {attribute}", superuser=True)
-    (line,) = problems(shop)
-    assert line.startswith(f"target: the reader {shop.reader} is too powerful: it has {attribute}; {shop.in_its_target}: ")
+    watched = readers.watched(shop, kind)
+    shop.in_target(f"ALTER ROLE {watched.quoted} {attribute}", superuser=True)
+    (line,) = problems(shop, **watched.options)
+    assert line.startswith(f"target: the reader {watched.role} is too powerful: it has {attribute}; {shop.in_its_target}: ")
     shop.in_target(line.partition(f"; {shop.in_its_target}: ")[2], superuser=True)
-    check(shop)
+    check(shop, **watched.options)
     middle = f"middle_{shop.number}"
-    shop.in_target(f"CREATE ROLE {middle} {attribute}; GRANT {middle} TO {shop.reader}", superuser=True)
-    assert problems(shop) == [
-        f"target: the reader {shop.reader} is too powerful: it is a member of {middle}, itself or through another role; "
+    shop.in_target(f"CREATE ROLE {middle} {attribute}; GRANT {middle} TO {watched.quoted}", superuser=True)
+    assert problems(shop, **watched.options) == [
+        f"target: the reader {watched.role} is too powerful: it is a member of {middle}, itself or through another role; "
         "revoke that"
     ]
 
 
-def test_a_reader_that_nobody_can_be_in_the_target_is_named_with_what_mends_it(shop: Place) -> None:
+def test_a_reader_that_nobody_can_be_in_the_target_is_named_with_what_mends_it(shop: Place, watched: Watched) -> None:
     for change, found in (
-        (f"ALTER ROLE {shop.reader} NOLOGIN", f"nobody can log in as the reader {shop.reader}"),
-        (f"ALTER ROLE {shop.reader} CONNECTION LIMIT 0", f"nobody can log in as the reader {shop.reader}"),
-        (f"ALTER ROLE {shop.reader} VALID UNTIL '2020-01-01'", f"the password of the reader {shop.reader} has expired"),
+        (f"ALTER ROLE {watched.quoted} NOLOGIN", f"nobody can log in as the reader {watched.role}"),
+        (f"ALTER ROLE {watched.quoted} CONNECTION LIMIT 0", f"nobody can log in as the reader {watched.role}"),
+        (f"ALTER ROLE {watched.quoted} VALID UNTIL '2020-01-01'", f"the password of the reader {watched.role} has expired"),
         (
-            f"REVOKE CONNECT ON DATABASE {shop.name} FROM PUBLIC",
-            f"the reader {shop.reader} may not connect to database {shop.name}",
+            f"REVOKE CONNECT ON DATABASE {shop.name} FROM PUBLIC; GRANT CONNECT ON DATABASE {shop.name} TO {shop.reader}"
+            if watched.kind == "schema_reader"
+            else f"REVOKE CONNECT ON DATABASE {shop.name} FROM PUBLIC",
+            f"the reader {watched.role} may not connect to database {shop.name}",
         ),
     ):
         shop.in_target(change, superuser=True)
-        (line,) = problems(shop)
+        (line,) = problems(shop, **watched.options)
         assert line.startswith(f"target: {found}; {shop.in_its_target}: ")
         shop.in_target(line.partition(f"; {shop.in_its_target}: ")[2].partition(", or ")[0], superuser=True)
-        check(shop)
+        check(shop, **watched.options)
 
 
-def test_a_reader_may_be_the_role_of_a_group_that_somebody_can_log_in_as(shop: Place) -> None:
-    member = f"metabase_{shop.number}"
-    shop.in_target(
-        f"ALTER ROLE {shop.reader} NOLOGIN; CREATE ROLE {member} LOGIN; GRANT {shop.reader} TO {member}", superuser=True
-    )
-    check(shop)
+def test_a_reader_may_be_the_role_of_a_group_that_somebody_can_log_in_as(shop: Place, watched: Watched) -> None:
+    member = f"member_{shop.number}"
+    shop.in_target(f"ALTER ROLE {watched.quoted} NOLOGIN", superuser=True)
+    (line,) = problems(shop, **watched.options)
+    assert line.endswith(f", or {watched.instead}")
+    shop.in_target(f"CREATE ROLE {member} LOGIN; GRANT {watched.quoted} TO {member}", superuser=True)
+    check(shop, **watched.options)
 
 
-def test_what_the_reader_can_read_too_much_of_is_named_before_anything_is_copied(shop: Place) -> None:
-    shop.in_target(f"CREATE TABLE public.raw (id int); GRANT SELECT ON public.raw TO {shop.reader}", superuser=True)
+def test_what_a_reader_can_read_too_much_of_is_named_before_anything_is_copied(shop: Place, watched: Watched) -> None:
+    shop.in_target(f"CREATE TABLE public.raw (id int); GRANT SELECT ON public.raw TO {watched.quoted}", superuser=True)
     shop.in_target(f"ALTER TABLE public.raw OWNER TO {shop.etl}", superuser=True)
     record = 'multi-schema-postgres-etl masked {"copied": {}}'
     shop.in_target(f"CREATE SCHEMA etl_old_other_0123abcd; COMMENT ON SCHEMA etl_old_other_0123abcd IS '{record}'")
-    shop.in_target(f"GRANT USAGE ON SCHEMA etl_old_other_0123abcd TO {shop.reader}")
-    assert problems(shop) == [
-        f"target: the reader {shop.reader} could read {what}, which is not published; revoke it, or drop it"
+    shop.in_target(f"GRANT USAGE ON SCHEMA etl_old_other_0123abcd TO {watched.quoted}")
+    assert problems(shop, **watched.options) == [
+        f"target: the reader {watched.role} could read {what}, which is not published; revoke it, or drop it"
         for what in ("schema etl_old_other_0123abcd", "table public.raw")
     ]
 
 
 @pytest.mark.parametrize("way", ["itself", "through another role", "without inheriting"])
-def test_a_reader_that_is_a_member_of_a_role_that_reads_more_is_refused(shop: Place, way: str) -> None:
-    member, option = shop.reader, ""
+def test_a_reader_that_is_a_member_of_a_role_that_reads_more_is_refused(shop: Place, watched: Watched, way: str) -> None:
+    member, option = watched.quoted, ""
     if way == "through another role":
         member = f"middle_{shop.number}"
-        shop.in_target(f"CREATE ROLE {member}; GRANT {member} TO {shop.reader}", superuser=True)
+        shop.in_target(f"CREATE ROLE {member}; GRANT {member} TO {watched.quoted}", superuser=True)
     elif way == "without inheriting":
         option = "WITH INHERIT FALSE"
     for role in (shop.etl, "pg_read_all_data", "postgres", "pg_read_server_files", "pg_write_all_data"):
         shop.in_target(f"GRANT {role} TO {member} {option}", superuser=True)
-        assert problems(shop) == [
-            f"target: the reader {shop.reader} is too powerful: it is a member of {role}, itself or through another role; "
+        assert problems(shop, **watched.options) == [
+            f"target: the reader {watched.role} is too powerful: it is a member of {role}, itself or through another role; "
             "revoke that"
         ]
         shop.in_target(f"REVOKE {role} FROM {member}", superuser=True)
-    check(shop)
+    check(shop, **watched.options)
+
+
+def test_all_readers_that_do_not_fit_are_named_in_one_check(shop: Place) -> None:
+    make_role(shop, f"Late {shop.number}", "VALID UNTIL '2020-01-01'")
+    shop.in_target(f"GRANT {shop.etl} TO {make_role(shop, f'team_{shop.number}')}", superuser=True)
+    roles = ("no-body", f"Late {shop.number}", f"team_{shop.number}", "no-body", "PUBLIC", "public")
+    assert [line.partition(";")[0] for line in problems(shop, reader="Nobody", schema_reader=roles)] == [
+        "target: the reader Nobody does not exist",
+        "target: the reader no-body does not exist",
+        f"target: the password of the reader Late {shop.number} has expired",
+        f"target: the reader team_{shop.number} is too powerful: it is a member of {shop.etl}, "
+        "itself or through another role",
+        "target: the reader PUBLIC does not exist",
+        "target: the reader public does not exist",
+    ]
+
+
+@pytest.mark.parametrize("option", ["", "WITH INHERIT FALSE"])
+def test_a_schema_reader_that_could_read_all_that_the_reader_may_is_warned_of(shop: Place, option: str) -> None:
+    team, other = make_role(shop, f"team_{shop.number}"), make_role(shop, f"other_{shop.number}")
+    shop.in_target(f"GRANT {shop.reader} TO {team} {option}; GRANT {other} TO {shop.reader}", superuser=True)
+    # the reader itself, and a group that the reader is a member of, show nobody more
+    warnings = check(shop, schema_reader=(other, team, shop.reader)).warnings
+    assert [line for line in warnings if line.startswith("the reader")] == [
+        f"the reader {team} is a member of {shop.reader}, and may read all that {shop.reader} may: also other apps' "
+        "schemas; revoke it"
+    ]
 
 
 # The target.
