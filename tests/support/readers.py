@@ -50,10 +50,10 @@ def watched(place: Place, kind: str) -> Watched:
     return Watched(place, kind, place.reader if kind == "reader" else make_role(place, f'Équipe "{place.number}" - RDV'))
 
 
-def make_role(place: Place, role: str, *options: str) -> str:
-    """Make a role of the target that can log in unless an option says otherwise, and return its name."""
-    statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(PASSWORD))
-    place.in_target(" ".join([statement.as_string(), *options]), superuser=True)
+def make_role(place: Place, role: str, options: str = "LOGIN") -> str:
+    """Make a role of the target with these options, and return its name."""
+    statement = sql.SQL("CREATE ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(PASSWORD))
+    place.in_target(f"{statement.as_string()} {options}", superuser=True)
     return role
 
 

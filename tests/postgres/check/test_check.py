@@ -460,7 +460,7 @@ def test_a_reader_that_is_a_member_of_a_role_that_reads_more_is_refused(shop: Pl
 
 
 def test_all_readers_that_do_not_fit_are_named_in_one_check(shop: Place) -> None:
-    make_role(shop, f"Late {shop.number}", "VALID UNTIL '2020-01-01'")
+    make_role(shop, f"Late {shop.number}", "LOGIN VALID UNTIL '2020-01-01'")
     shop.in_target(f"GRANT {shop.etl} TO {make_role(shop, f'team_{shop.number}')}", superuser=True)
     roles = ("no-body", f"Late {shop.number}", f"team_{shop.number}", "no-body", "PUBLIC", "public")
     assert [line.partition(";")[0] for line in problems(shop, reader="Nobody", schema_reader=roles)] == [
