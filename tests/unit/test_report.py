@@ -70,6 +70,9 @@ def made(
 def test_the_headline_says_what_was_published_for_whom() -> None:
     assert made().headline() == ("published rdvs for metabase: 3 tables, 1,205 rows, 1.5 MB, 2 masked columns, 1.3 s")
     assert (made().indexes, made().foreign_keys) == (2, 1)
+    for number, named in ((1, "metabase, team1"), (10, "metabase, team1, team2 and 8 more")):
+        job = replace(JOB, schema_reader=tuple(f"team{place + 1}" for place in range(number)))
+        assert made(job=job).headline().startswith(f"published rdvs for {named}: 3 tables, ")
 
 
 def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() -> None:

@@ -1,4 +1,4 @@
-"""Schema readers in a refresh: whom the list gains or loses makes the next run full, and what is checked of each stops it."""
+"""Schema readers in a refresh: whom the list gains or loses makes the next run full; what is checked of each stops it."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def team_of(place: Place) -> tuple[str, str]:
     return make_role(place, f"Team {place.number}"), make_role(place, f"analysts_{place.number}")
 
 
-def test_a_role_that_comes_to_the_list_or_leaves_it_makes_the_next_run_full_and_the_one_after_a_refresh(
+def test_a_role_that_joins_the_list_or_leaves_it_makes_the_next_run_full_and_no_other(
     place: Place,
 ) -> None:
     team, analysts = team_of(place)
