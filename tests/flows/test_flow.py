@@ -19,6 +19,7 @@ from multischema.report import Report
 from tests.conftest import PROGRAMS
 from tests.flows.conftest import SLOW_RULES, Shop, blocked, fill_slow
 from tests.flows.test_failures import meanwhile
+from tests.support.readers import make_role, read_as
 from tests.support.servers import eventually
 
 ORIGIN = """
@@ -61,6 +62,21 @@ def test_a_run_publishes_through_the_secret_blocks(shop: Shop) -> None:
     assert shop.read(READ_USERS) == USERS
     assert shop.place.schemas() == {shop.app}
     assert shop.place.sessions() == {"origin": 0, "target": 0}
+
+
+@pytest.mark.slow
+def test_a_run_and_a_refresh_say_for_whom_they_publish_and_an_unset_variable_names_nobody(shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    team = [make_role(shop.place, f"{name} {shop.place.number}") for name in ("team", "Équipe")]
+    for listed in (["", ", ".join(team)], [*team, team[0]]):  # as a deployment has it, and as the form gives it
+        assert shop.run(RULES, schema_reader=listed).is_completed()
+        line = f"published schema {shop.app} for {', '.join([shop.place.reader, *team])}"
+        assert line in [found["message"] for found in shop.server.logs(shop.last(), line)]
+        for role in team:
+            assert read_as(shop.place, role, READ_USERS.replace("{}", f'"{shop.app}"')) == USERS
+        shop.place.in_origin("INSERT INTO versions (object) VALUES ('Paul')")
+    choice = "nothing changed in 1,236 rows of 3 tables"
+    assert f"decided {shop.app}: {choice}" in [found["message"] for found in shop.server.logs(shop.last(), "decided ")]
 
 
 @pytest.mark.slow

@@ -211,6 +211,18 @@ def test_the_environment_is_what_a_later_set_up_brings(server: PrefectServer, se
     assert rdvs["schedules"][0]["id"] == before["deployments"][rdvs["id"]]["schedules"][0]["id"]
 
 
+def test_a_variable_that_may_stay_unset_names_schema_readers_once_it_is_set_and_nobody_before(
+    server: PrefectServer, set_up: SetUp
+) -> None:
+    set_up()
+    assert [_deployment(server, app)["parameters"].get("schema_reader") for app in APPS] == [[""], [""], [""], None]
+    lines = set_up(RDV_INSERTION_SCHEMA_READER_USERNAME="rdvi_team, Équipe")
+    assert _without(lines, ": unchanged", ": missing; ") == ["deployment etl/rdvi: updated parameters"]
+    assert _deployment(server, "rdvi")["parameters"]["schema_reader"] == ["rdvi_team, Équipe"]
+    assert _without(set_up(), ": unchanged", ": missing; ") == ["deployment etl/rdvi: updated parameters"]
+    assert _deployment(server, "rdvi")["parameters"]["schema_reader"] == [""]
+
+
 def test_a_schedule_that_the_file_has_no_more_is_removed(server: PrefectServer, set_up: SetUp) -> None:
     set_up()
     rdvs = _deployment(server, "rdvs")
