@@ -54,6 +54,7 @@ def test_a_right_that_somebody_took_from_a_schema_reader_makes_the_run_full_whic
         assert read_as(place, team, COUNT) == read_as(place, analysts, COUNT) == [(1000,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["reader", "schema_reader"])
 def test_a_reader_that_could_read_too_much_by_now_stops_a_refresh_in_the_check_and_before_it_publishes(
     kind: str, place: Place, monkeypatch: pytest.MonkeyPatch

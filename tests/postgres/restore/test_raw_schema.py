@@ -11,8 +11,9 @@ from psycopg import sql
 from multischema import pipeline
 from multischema.errors import CheckError, LockTimeout, VerifyError
 from multischema.postgres import dropping, sessions
+from multischema.postgres.connecting import Connection
 from multischema.postgres.sessions import Sessions
-from multischema.stages import raw_schema
+from multischema.stages import raw_schema, restore
 from tests.conftest import Place
 from tests.support.clients import left_in
 from tests.support.dumps import (
@@ -25,6 +26,7 @@ from tests.support.dumps import (
     published,
     run_of_users,
 )
+from tests.support.readers import Watched
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("private")]
 
@@ -120,6 +122,27 @@ def test_a_role_that_may_not_create_in_public_is_told_the_grant_before_anything_
         assert failed.value.problems == (wanted,)
     place.in_target(grant, superuser=True)
     place.run(RULES, mode="dump")
+    nothing_left(place, private)
+
+
+def test_a_reader_that_could_read_raw_tables_stops_the_run_before_their_rows_come(
+    place: Place, watched: Watched, private: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.in_origin(ORIGIN)
+    place.run(RULES, mode="dump", **watched.options)
+    hide = raw_schema.hide
+
+    def hide_then_show(connection: Connection, schema: str) -> None:
+        hide(connection, schema)
+        place.in_target(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {watched.quoted}")
+
+    monkeypatch.setattr(raw_schema, "hide", hide_then_show)
+    monkeypatch.setattr(restore, "_restore_rows", None)
+    with pytest.raises(CheckError) as failed:
+        place.run(RULES, mode="dump", **watched.options)
+    assert failed.value.problems
+    for line in failed.value.problems:
+        assert line.startswith(f"target: the reader {watched.role} could read table public."), line
     nothing_left(place, private)
 
 
