@@ -41,7 +41,8 @@ _APP = "{{ event.resource_in_role['deployment'].name }}"
 _STATE = "{{ event.resource['prefect.state-name'] }}"
 _MESSAGE = (
     "{% set said = (event.resource['prefect.state-message'] or '').strip().splitlines() %}"
-    "{% if said %}: {{ said[0] | truncate(500) }}{% endif %}"
+    # what a library says may quote a URL with a password, and the alert goes to a stranger's server
+    "{% if said %}: {{ 'see its page' if '://' in said[0] and '@' in said[0] else said[0] | truncate(500) }}{% endif %}"
 )
 _RUN = "{{ event.resource.id.rpartition('.')[2] }}"
 
@@ -123,18 +124,17 @@ def _save(client: SyncPrefectClient, way: _Way, address: str | None) -> tuple[st
         if held:
             client.delete_block_document(held.id)
         return None, f"alert {way.name}: removed" if held else ""
-    values: dict[str, Any] = {"url": address}
-    if way.block is Webhook:
-        values["headers"] = {"Content-Type": "application/json"}
-    if held and values.items() <= held.data.items():
+    if held and held.data.get("url") == address:
         return held.id, f"alert {way.name}: unchanged"
-    block = (
-        Webhook(url=SecretStr(address), headers=SecretDict(values["headers"]))
-        if way.block is Webhook
-        else SlackWebhook(url=SecretStr(address))
-    )
-    saved: Any = block.save(way.document, overwrite=True)
+    saved: Any = _block(way, SecretStr(address)).save(way.document, overwrite=True)
     return saved, f"alert {way.name}: {'updated' if held else 'created'} from {way.variable}"
+
+
+def _block(way: _Way, address: SecretStr) -> Webhook | SlackWebhook:
+    """Return the block of a way."""
+    if way.block is Webhook:
+        return Webhook(url=address, headers=SecretDict({"Content-Type": "application/json"}))
+    return SlackWebhook(url=address)
 
 
 def _held(client: SyncPrefectClient, way: _Way) -> Any:

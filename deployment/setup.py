@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argparse.ArgumentParser(
         prog="python -m deployment.setup",
         description="Apply prefect.yaml and the environment to the Prefect server: work pools, Secret blocks, deployments, "
-        "automations.",
+        "automations, alerts.",
         epilog="The environment (or .env) has PREFECT_API_URL and the variables of prefect.yaml. Safe to repeat.",
     ).parse_args(arguments)
     return command.ended(_set_up)
