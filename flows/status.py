@@ -41,8 +41,8 @@ class Status:
     runs: "Runs | None"
 
     def age(self, now: datetime) -> timedelta | None:
-        """Return how old the published data is."""
-        return now - self.recorded.snapshot_at if self.recorded else None
+        """Return how old the published data is, or at least is."""
+        return max(now - self.recorded.as_of, timedelta(0)) if self.recorded else None
 
     def problem(self, now: datetime) -> str | None:
         """Return what is wrong with it: too old, never published, or gone."""
@@ -53,9 +53,10 @@ class Status:
             return f"{self.app}: no run is recorded that published schema {self.schema}; {wanted}"
         if not self.recorded.is_there:
             return f"{self.app}: schema {self.schema} is not in the target any more; start a run"
-        age = now - self.recorded.snapshot_at
-        if age > self.limit:
-            return f"{self.app}: its data is as of {_time(self.recorded.snapshot_at)} UTC, {_hours(age)} ago; {wanted}"
+        age = self.age(now)
+        if age and age > self.limit:
+            known = "as of" if self.recorded.snapshot_at else "of a backup from before"
+            return f"{self.app}: its data is {known} {_time(self.recorded.as_of)} UTC, {_hours(age)} ago; {wanted}"
         return None
 
     @property
@@ -163,14 +164,21 @@ def _lines(found: Sequence[Status], now: datetime, *, with_runs: bool) -> Iterat
 
 def _cells(status: Status, now: datetime) -> tuple[str, ...]:
     name = status.app if status.schema == status.app else f"{status.app} (schema {status.schema})"
-    run = status.recorded
-    if not run:
+    run, age = status.recorded, status.age(now)
+    if not run or age is None:
         return (name, "never", *4 * (_NONE,))
-    age = now - run.snapshot_at
-    is_old = status.limit is not None and age > status.limit
-    shown = f"{_hours(age)}, want {_hours(status.limit)}" if status.limit and is_old else _hours(age)
+    shown = _hours(age) if run.snapshot_at else f"over {_hours(age)}"
+    if status.limit is not None and age > status.limit:
+        shown += f", want {_hours(status.limit)}"
     published = _time(run.published_at) if run.is_there else "gone"
-    return name, _time(run.snapshot_at), shown, published, f"{run.rows:,}", f"{seconds(run.seconds)}, {run.kind}"
+    return (
+        name,
+        _time(run.snapshot_at) if run.snapshot_at else "unknown",
+        shown,
+        published,
+        f"{run.rows:,}",
+        f"{seconds(run.seconds)}, {run.kind}",
+    )
 
 
 def _cells_of_runs(status: Status) -> tuple[str, str]:

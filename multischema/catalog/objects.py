@@ -304,11 +304,14 @@ class RecordedPlace:
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """The last run that the history has of a published schema; `is_there` tells whether the schema still exists."""
+    """The last run that the history has of a published schema; `is_there` tells whether the schema still exists.
+
+    `snapshot_at` is by the origin's clock, None for a backup that does not tell when it was made.
+    """
 
     app: str
     schema: str
-    snapshot_at: datetime
+    snapshot_at: datetime | None
     published_at: datetime
     rows: int
     bytes: int
@@ -317,6 +320,11 @@ class RecordedRun:
     version: str
     warnings: int
     is_there: bool
+
+    @property
+    def as_of(self) -> datetime:
+        """Return as of when the data is, at the latest."""
+        return self.snapshot_at or self.published_at
 
 
 @dataclass(frozen=True)

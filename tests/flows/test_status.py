@@ -139,6 +139,29 @@ def test_a_target_without_a_history_has_nothing_recorded_yet(place: Place, run: 
     assert place.schemas() == set()
 
 
+def test_a_backup_that_does_not_tell_its_time_is_at_least_as_old_as_its_publication(place: Place, run: Run) -> None:
+    place.in_target(HISTORY)
+    record(place, "invented", "5 hours 10 minutes", kind="full")
+    place.in_target("UPDATE etl_report.runs SET snapshot_at = NULL")
+    exit_status, out, err = run("--app", "invented")
+    assert (exit_status, err) == (0, "")
+    assert "invented  unknown           over 5 h  " in out
+    assert json.loads(run("--app", "invented", "--json")[1])["apps"][0]["snapshot_at"] is None
+    place.in_target("UPDATE etl_report.runs SET published_at = now() - interval '27 hours'")
+    exit_status, out, err = run("--app", "invented")
+    assert exit_status == 1
+    assert "over 27 h, want 26 h" in out
+    assert err.startswith("error: invented: its data is of a backup from before ")
+
+
+def test_an_origin_whose_clock_is_ahead_gives_data_of_now(place: Place, run: Run) -> None:
+    place.in_target(HISTORY)
+    record(place, "invented", "-10 minutes")
+    exit_status, out, err = run("--app", "invented")
+    assert (exit_status, err) == (0, "")
+    assert "  0 min  " in out
+
+
 def test_the_history_may_have_another_schema(place: Place, run: Run) -> None:
     place.in_target(HISTORY.replace("etl_report", '"the History"'))
     place.in_target(
