@@ -7,6 +7,7 @@ import codecs
 import io
 import os
 import re
+import stat
 import sys
 import warnings
 from collections.abc import Iterator, MutableMapping
@@ -42,8 +43,8 @@ def prepare() -> None:
     # a command that needs that folder says so itself
     warnings.filterwarnings("ignore", message="Failed to create the Prefect home directory")
     try:
-        text = "" if FILE.is_fifo() else _read(FILE)  # a pipe is read once, and Prefect leaves it alone
-        for name, value in dotenv_values(stream=io.StringIO(text)).items():
+        # a pipe is read once, and Prefect leaves it alone
+        for name, value in dotenv_values(stream=io.StringIO(_read(FILE, pipes=False))).items():
             if name.startswith("PREFECT_") and value is not None:
                 os.environ.setdefault(name, value)
         mend(os.environ)
@@ -54,7 +55,7 @@ def prepare() -> None:
 
 def load() -> None:
     """Load `.env` into the process's variables, which win over it, and mend them. Raises UsageError."""
-    load_dotenv(stream=io.StringIO(_read(FILE)))
+    load_dotenv(stream=io.StringIO(_read(FILE, pipes=True)))
     mend(os.environ)
 
 
@@ -128,12 +129,13 @@ def _bypass_proxies(variables: MutableMapping[str, str]) -> None:
 # The file.
 
 
-def _read(file: Path) -> str:
+def _read(file: Path, *, pipes: bool) -> str:
     """Return the text of the file, empty if there is none. Raises UsageError, which names the line."""
     try:
-        if file.is_dir():
+        mode = file.stat().st_mode
+        if stat.S_ISDIR(mode):
             raise UsageError(f"{file}: is a directory; want a file, or none")
-        content = file.read_bytes()
+        content = b"" if stat.S_ISFIFO(mode) and not pipes else file.read_bytes()
     except FileNotFoundError:
         return ""
     except OSError as error:

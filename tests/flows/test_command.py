@@ -284,7 +284,7 @@ def test_a_prefect_server_that_does_not_answer_is_one_clear_line(module: str, sh
 
 @pytest.mark.slow
 def test_a_url_that_is_not_of_an_api_is_one_clear_line(shop: Shop) -> None:
-    command = shop.command(module="blocks.register", PREFECT_API_URL=shop.server.url.removesuffix("/api"))
+    command = shop.command(module="blocks.register", PREFECT_API_URL=shop.server.url.replace("/api", "/dashboard"))
     assert command.wait() == 1
     assert re.fullmatch(r"error: .*: no Prefect API answers \(HTTP 40\d\); want a URL that ends in /api\n", command.err)
 

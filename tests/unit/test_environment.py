@@ -1,9 +1,11 @@
 """The environment of a command: what of it is mended, and what `.env` is refused for, on which line."""
 
+import errno
 import os
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -202,6 +204,29 @@ def test_a_file_that_cant_be_opened_is_one_line(tmp_path: Path) -> None:
     run = imported(tmp_path, "flows")
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == "error: .env: too many levels of symbolic links; want a file that this user can read, or none\n"
+
+
+def test_a_folder_that_can_t_be_searched_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stat(self: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # which root never meets
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(UsageError, match=r"^\.env: permission denied; want a file that this user can read, or none$"):
+        environment.load()
+
+
+def test_a_pipe_is_read_once_by_the_command_and_nobody_waits_for_it_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("APP", "")
+    monkeypatch.delenv("APP")
+    os.mkfifo(".env")
+    assert imported(tmp_path, "flows").stdout == "None None False\n"
+    with ThreadPoolExecutor() as writer:
+        writer.submit(Path(".env").write_text, "APP=shop")
+        environment.load()
+    assert os.environ["APP"] == "shop"
 
 
 @pytest.mark.parametrize(
