@@ -115,7 +115,7 @@ def _started(home: Path) -> Iterator[str]:
         process = subprocess.Popen(
             [sys.executable, "-c", "from flows.own_server import serve; serve()"],
             env=_environment(home, os.environ),
-            cwd=home,  # not where the user's .env and prefect.toml are
+            cwd=_empty(home),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
@@ -123,8 +123,11 @@ def _started(home: Path) -> Iterator[str]:
         )
         assert process.stdin
         assert process.stdout
+        answered = False
         try:
-            yield _answering(process.stdout, complaints, home)
+            url = _answering(process.stdout, complaints, home)
+            answered = True
+            yield url
         finally:
             process.stdin.close()
             with suppress(subprocess.TimeoutExpired):
@@ -132,7 +135,15 @@ def _started(home: Path) -> Iterator[str]:
             process.kill()
             process.wait()
             process.stdout.close()
-        sys.stderr.write(_read(complaints))
+            if answered:
+                sys.stderr.write(_read(complaints))
+
+
+def _empty(home: Path) -> Path:
+    """Return a folder for the server to run in: it would read the .env and the prefect.toml of the user's."""
+    folder = home / "temporary-server"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _environment(home: Path, given: Mapping[str, str]) -> dict[str, str]:

@@ -53,6 +53,12 @@ def test_the_variables_of_a_server_to_keep_are_none_of_the_temporary_ones(where:
     assert published(shop, home, **(SERVER if where == "environment" else {})) == ""
 
 
+def test_a_home_that_is_the_working_directory_changes_nothing(shop: Shop) -> None:
+    furnish(shop.directory)
+    (shop.directory / ".env").write_text("".join(f"{name}={value}\n" for name, value in SERVER.items()))
+    assert published(shop, Path()) == ""
+
+
 @pytest.mark.parametrize(
     "names", [("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), ("http_proxy", "https_proxy", "all_proxy"), ("HTTPS_PROXY",)]
 )

@@ -323,6 +323,14 @@ def test_an_origin_schema_without_a_table_is_named(shop: Place) -> None:
     ]
 
 
+def test_swapped_urls_are_told_where_the_origin_holds_nothing(shop: Place) -> None:
+    lines = problems(shop, origin=shop.target_url, target=shop.origin_url)
+    assert (
+        f"origin shop: schema public of database {shop.name} holds no table; name another origin schema, or check whether "
+        "the two URLs are swapped"
+    ) in lines
+
+
 def test_row_security_that_hides_rows_is_a_problem(shop: Place) -> None:
     shop.in_origin("ALTER TABLE users ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     assert problems(shop) == [
