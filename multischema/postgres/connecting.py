@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from multischema.errors import ConnectionLost, DatabaseError
+from multischema.errors import POOLER_IS_FULL, ConnectionLost, DatabaseError
 from multischema.postgres.database import Database
 from multischema.postgres.failures import describe_failed_connection, translated
 from multischema.postgres.questions import ask_values, query
@@ -198,7 +198,9 @@ def _is_pooled(first: Connection, open_second: Callable[[], Connection]) -> bool
                     if _backend(second) in backends:
                         return True
                     backends.add(_backend(first))
-            except psycopg.errors.ProtocolViolation:
+            except psycopg.errors.ProtocolViolation as refusal:
+                if any(word in str(refusal) for word in POOLER_IS_FULL):
+                    raise  # it lends for a session, and has no backend for a second one
                 return True  # a pooler that lends for one statement refuses transactions
         return len(backends) > 1
 

@@ -32,15 +32,17 @@ _ADVICE: Mapping[tuple[str, Collection[str]], str] = {
     (r"client certificate|private key file|certificate required|certificate authentication|open certificate file", ()): (
         "name the client's certificate and its key, which the user that runs this may read, in the URL (sslcert, sslkey)"
     ),
-    (r"pg_hba\.conf", ()): (
+    ("SSL (connection )?is required|connection is insecure", ()): "set sslmode=require in the URL",
+    (r"pg_hba\.conf|not in tenant allow_list", ()): (
         "the server does not let this machine's address, user and database in: have its administrator allow them "
         "(pg_hba.conf, the host's list of addresses), and set sslmode=require in the URL where it wants TLS"
     ),
     (
-        "password authentication failed|no password supplied|SASL authentication failed|no such user|user not found",
+        r"password authentication failed|no password supplied|SASL authentication failed|no such user|user \S*\s?not found"
+        "|no tenant identifier",
         ("28P01",),
     ): ("check user and password in the URL, special characters as %-escapes, and whether the password has expired"),
-    (r'not permitted to log in|role ".*" does not exist|(Peer|Ident|GSSAPI|LDAP) authentication failed', ("28000",)): (
+    (r'not permitted to log in|role ".*" does not exist|(Peer|Ident|GSSAPI|LDAP|PAM) authentication failed', ("28000",)): (
         "have an administrator let the role log in (ALTER ROLE … LOGIN), and see what the server asks of it, such as a "
         "client certificate (sslcert and sslkey in the URL)"
     ),
@@ -58,6 +60,9 @@ _ADVICE: Mapping[tuple[str, Collection[str]], str] = {
         "unrecognized configuration parameter",
         ("42704", "22023"),
     ): "take out of the URL's options what the server does not know",
+    ("server login has been failing|server_login_retry", ()): (
+        "the pooler can't log in to the server behind it: see its log, and whether that server is up"
+    ),
     ("hot standby mode|session is (not )?read-only", ()): (
         "no host in the URL is what its target_session_attrs asks for; a target must be a primary"
     ),
@@ -84,7 +89,7 @@ _ADVICE: Mapping[tuple[str, Collection[str]], str] = {
     ("no answer|refused|resolve|timed out|No such file", ()): (
         "check host and port in the URL, and that this machine may reach them"
     ),
-    ("closed the connection unexpectedly|Connection reset", ()): (
+    ("closed the connection unexpectedly|been closed unexpectedly|Connection reset", ()): (
         "what answers there cut the connection: check host and port in the URL, and whether a firewall or a pooler lets "
         "this machine's address in"
     ),

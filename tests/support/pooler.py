@@ -18,6 +18,7 @@ from psycopg.pq.abc import PGconn
 
 _ENCRYPTION_REQUESTS = (80877103, 80877104)
 _CANCEL_REQUEST = 80877102
+_NO_CLIENT = "no more connections allowed (max_client_conn)"
 _GOODBYE = b"X"
 # what PgBouncer keeps track of; it refuses any other parameter, unless told to ignore it
 _TRACKED = (
@@ -59,9 +60,17 @@ class Pooler:
     """Serve clients on a port of its own, with the backends of one server."""
 
     def __init__(
-        self, url: str, mode: Literal["transaction", "session"], size: int, in_turns: bool, ignored: Collection[str]
+        self,
+        url: str,
+        mode: Literal["transaction", "session"],
+        size: int,
+        in_turns: bool,
+        ignored: Collection[str],
+        full: str,
     ) -> None:
         self._url = url
+        self._full = full
+        self._room = threading.Semaphore(size)
         self._known = {*_TRACKED, *ignored}
         self._mode = mode
         self._idle: queue.Queue[Backend] = queue.Queue() if in_turns else queue.LifoQueue()
@@ -112,7 +121,7 @@ class Pooler:
             elif self._greet(client, self._backends[0]):
                 self._lend_for_transactions(client)
 
-    def _greet(self, client: socket.socket, backend: Backend) -> bool:
+    def _greet(self, client: socket.socket, backend: Backend, refusal: str = "") -> bool:
         """Let any client in, as the role of the pooler's own login; tell whether it wants a session."""
         while True:
             (length,) = struct.unpack("!i", _exactly(client, 4))
@@ -125,9 +134,11 @@ class Pooler:
             client.sendall(b"N")
         names = request[4:].decode().split("\0")[:-2:2]
         unknown = [name for name in names if name.lower() not in self._known]
+        if refusal:
+            client.sendall(_fatal(refusal))
+            return False
         if unknown:
-            said = f"SFATAL\0C08P01\0Munsupported startup parameter: {unknown[0]}\0\0"
-            client.sendall(_message(b"E", said.encode()))
+            client.sendall(_fatal(f"unsupported startup parameter: {unknown[0]}"))
             return False
         told = [(name, backend.login.parameter_status(name)) for name in _TOLD]
         client.sendall(
@@ -139,14 +150,23 @@ class Pooler:
         return True
 
     def _lend_for_the_session(self, client: socket.socket) -> None:
+        has_room = not self._full or self._room.acquire(blocking=False)
         backend = Backend.open(self._url)
         self._backends.append(backend)
         try:
+            if not has_room:
+                # it lets clients in itself, unless they are too many, and has no backend for what they ask then
+                if self._greet(client, backend, self._full if self._full == _NO_CLIENT else ""):
+                    _read(client)
+                    client.sendall(_fatal(self._full))
+                return
             if self._greet(client, backend):
                 while _Lent(client, backend).until_the_transaction_ends():
                     pass
         finally:
             backend.close()
+            if self._full and has_room:
+                self._room.release()
 
     def _lend_for_transactions(self, client: socket.socket) -> None:
         while client.recv(1, socket.MSG_PEEK) not in (b"", _GOODBYE):
@@ -202,16 +222,23 @@ def pooled(
     size: int = 2,
     in_turns: bool = False,
     ignored: Collection[str] = (),
+    full: str = "",
 ) -> Iterator[str]:
     """Give the URL of a pooler with so many backends: it lends the one used last, or each in its turn.
 
-    `ignored` are parameters of a start-up that it takes and does not pass on.
+    `ignored` are parameters of a start-up that it takes and does not pass on. `full` is how one that lends for a session
+    refuses those for whom it has no backend; without it, it has one for each.
     """
-    pooler = Pooler(url, mode, size, in_turns, ignored)
+    pooler = Pooler(url, mode, size, in_turns, ignored, full)
     try:
         yield pooler.url
     finally:
         pooler.close()
+
+
+def _fatal(said: str) -> bytes:
+    """Return how a pooler refuses."""
+    return _message(b"E", f"SFATAL\0C08P01\0M{said}\0\0".encode())
 
 
 def _message(kind: bytes, payload: bytes) -> bytes:

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from multischema import pipeline
 from multischema.catalog.objects import MissingType
-from multischema.errors import DatabaseError, EtlError, LockTimeout
+from multischema.errors import TOO_SMALL_A_POOL, DatabaseError, EtlError, LockTimeout
 from multischema.postgres import database
 from multischema.postgres.database import Database
 from multischema.stages import preconditions
@@ -233,6 +233,22 @@ def test_a_pooler_that_lends_for_a_session_serves_a_run(shop: Place) -> None:
     with pooled(shop.origin_url, "session") as origin, pooled(shop.target_url, "session") as target:
         pipeline.run(shop.job(), shop.rules(RULES), Database("origin", "shop", origin), Database("target", "shop", target))
     assert shop.read("SELECT count(*) FROM shop.users") == [(10,)]
+
+
+@pytest.mark.parametrize("full", ["query_wait_timeout", "no more connections allowed (max_client_conn)"])
+@pytest.mark.parametrize("side", ["origin", "target"])
+def test_a_pooler_that_is_too_small_for_a_run_is_told_with_what_to_raise(shop: Place, side: str, full: str) -> None:
+    shop.in_origin("INSERT INTO users (name) SELECT 'Marie' FROM generate_series(1, 10)")
+    databases = dict(zip(("origin", "target"), shop.databases(), strict=True))
+    with pooled(databases[side].url, "session", size=1, full=full) as url:
+        databases[side] = replace(databases[side], url=url)
+        with pytest.raises(EtlError) as failed:
+            pipeline.run(shop.job(), shop.rules(RULES), databases["origin"], databases["target"])
+    (line,) = failed.value.problems
+    assert line.startswith("origin shop: " if side == "origin" else "target: ")
+    assert full in line
+    assert line.endswith(TOO_SMALL_A_POOL)
+    assert shop.schemas() == set()
 
 
 SETTINGS_REFUSED = (
