@@ -10,6 +10,7 @@ class Server:
     The rights on the schema are None if it does not exist. `address` is host and port, `started` when the first process
     began; `system` identifies the server among all others, None if the role may not read that. `patience` is how long a
     standby bears a statement that is in the way of its replication, None if it never cancels one for that, or is none.
+    `connections` is how many the role may have at a time if nobody else has any, None if it has no limit.
     """
 
     major: int
@@ -26,6 +27,7 @@ class Server:
     address: str
     system: str | None = None
     patience: str | None = None
+    connections: int | None = None
 
     @property
     def place(self) -> str:

@@ -12,6 +12,11 @@ SELECT current_setting('server_version_num')::int / 10000 AS major,
        CASE WHEN pg_is_in_recovery() AND NOT current_setting('hot_standby_feedback')::bool
                  AND current_setting('max_standby_streaming_delay') <> '-1'
             THEN current_setting('max_standby_streaming_delay') END AS patience,
+       (SELECT min(each) FROM pg_roles AS r, pg_database AS d,
+               LATERAL (VALUES (nullif(r.rolconnlimit, -1)), (nullif(d.datconnlimit, -1)),
+                               (current_setting('max_connections')::int
+                                - current_setting('superuser_reserved_connections')::int)) AS most (each)
+        WHERE r.rolname = session_user AND NOT r.rolsuper AND d.datname = current_database()) AS connections,
        has_database_privilege(current_database(), 'CREATE') AS may_create_schemas,
        has_schema_privilege_of.usage AS may_use_schema,
        has_schema_privilege_of.create AS may_fill_schema

@@ -113,14 +113,25 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     if not lock:
         with run.sessions.lend(run.target) as connection:
             notes += locks.runs_under_way(connection, run.job.schema)
-    if not run.job.from_dump and (impatient := preconditions.impatience(run.origin.side, facts.origin)):
-        notes.append(impatient)
+    notes += _of_servers(run, facts)
     if run.job.refresh == "auto" and not run.job.restores:
         notes += preconditions.refresh_warnings(run.origin.side, facts.origin, plan)
     if run.job.from_dump:
         raw_schema.strip(run.holder, run.job.raw_schema)
         raw_schema.take_documents(run.holder, plan, run.job.raw_schema)
     return replace(plan, warnings=(*plan.warnings, *notes))
+
+
+def _of_servers(run: Run, facts: _Facts) -> list[str]:
+    """Return warnings of what may end a run midway: too few connections, a standby that cancels statements."""
+    jobs, side = run.job.jobs, run.origin.side
+    # One session holds the lock, or the snapshot. In the target, those that copied stay open while others build indexes; in
+    # the origin, pg_dump has one besides its jobs, while one that is idle is kept.
+    found = [preconditions.too_few_connections("target", facts.target, 2 * jobs + 1)]
+    if not run.job.from_dump:
+        found.append(preconditions.too_few_connections(side, facts.origin, jobs + (3 if run.job.dumps else 1)))
+        found.append(preconditions.impatience(side, facts.origin))
+    return [warning for warning in found if warning]
 
 
 def _unverified(run: Run) -> list[str]:

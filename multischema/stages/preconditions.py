@@ -67,6 +67,16 @@ def impatience(side: str, server: Server) -> str | None:
     return f"{side}: the server is a standby with max_standby_streaming_delay={server.patience}: {STANDBY}"
 
 
+def too_few_connections(side: str, server: Server, wanted: int) -> str | None:
+    """Return the warning about a role that may not have as many connections as a run opens."""
+    if server.connections is None or server.connections >= wanted:
+        return None
+    return (
+        f"{side}: role {server.role} may have {server.connections} connections to database {server.database} at a time, and "
+        f"the run may need {wanted}; use fewer jobs, or raise max_connections, or the CONNECTION LIMIT of role or database"
+    )
+
+
 def _is_elsewhere(host: str) -> bool:
     """Tell a server that is reached over a network, not by a socket or the loopback of this machine, or of Docker's host."""
     return bool(host) and not host.startswith(("/", "@", "127.")) and host.lower() not in _HERE

@@ -200,6 +200,19 @@ def test_the_oldest_and_the_newest_version_are_supported(major: int) -> None:
     assert preconditions.server_problems("target", replace(SERVER, major=major)) == []
 
 
+@pytest.mark.parametrize(("side", "wanted"), [("origin", 5), ("target", 9)])
+@pytest.mark.parametrize("limited", ["ROLE {role}", "DATABASE {database}"])
+def test_too_few_connections_for_a_run_are_a_warning(shop: Place, side: str, wanted: int, limited: str) -> None:
+    execute, role = (shop.in_origin, shop.app) if side == "origin" else (shop.in_target, shop.etl)
+    limit = f"ALTER {limited.format(role=role, database=shop.name)} CONNECTION LIMIT"
+    execute(f"{limit} {wanted - 1}", superuser=True)
+    said = f"{'origin shop' if side == 'origin' else side}: role {role} may have {wanted - 1} connections to database "
+    (warning,) = [line for line in check(shop, jobs=4).warnings if "connections" in line]
+    assert warning.startswith(f"{said}{shop.name} at a time, and the run may need {wanted}; use fewer jobs")
+    execute(f"{limit} {wanted}", superuser=True)
+    assert not any("connections" in line for line in check(shop, jobs=4).warnings)
+
+
 # Poolers.
 
 POOLERS = [{"size": 1}, {"size": 3}, {"size": 2, "in_turns": True}, {"size": 3, "in_turns": True}]
