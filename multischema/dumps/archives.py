@@ -41,6 +41,8 @@ _WITHOUT_TLS = re.compile(
 )
 _LET_IN = f"the run's own sessions were let in, so most likely {FEWER_CONNECTIONS}"
 _PROGRAMS = "`apt-get install postgresql-client-{0}`, on Scalingo `dbclient-fetcher pgsql {0}`"
+# what libpq says itself, in a line of its own, after what the server said last in its own language
+_CUT = re.compile("^server closed the connection unexpectedly$", re.MULTILINE)
 _NO_PROGRAM = 127
 _WANTED = "want a whole dump of pg_dump -Fc, -Fd or -Ft, or a .tar.gz around one"
 _COMPRESSED = {
@@ -225,7 +227,7 @@ def failure(command: Command, side: str, doing: str, outcome: Outcome) -> EtlErr
         )
     if any(word in text for word in POOLER_IS_FULL) and not _quotes_rows(text):
         return ConnectionLost(f"{side}: {doing} failed: {text}; {TOO_SMALL_A_POOL}")
-    if any(word in text for word in _LOST):
+    if any(word in text for word in _LOST) or _CUT.search(outcome.complaints):
         hint = f"; {_LET_IN}" if "connection to server" in text and is_foreign(text) and not _quotes_rows(text) else ""
         return ConnectionLost(f"{side}: {doing} failed: {_of_rows(text) if _quotes_rows(text) else text}{hint}")
     if "No space left on device" in text and command.program == "pg_dump":

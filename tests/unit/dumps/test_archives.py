@@ -73,6 +73,16 @@ def test_a_program_without_the_tls_of_the_url_is_told_with_what_to_install_and_i
     assert str(failed).endswith("or use mode stream, which needs none")
 
 
+def test_a_session_that_a_server_ends_in_another_language_is_lost_and_may_be_tried_again() -> None:
+    said = "FATAL:  arrêt des connexions suite à la demande de l'administrateur"
+    more = "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n"
+    failed = failure(RESTORE, "target", "restore", Outcome(1, b"", f"pg_restore: error: query failed: {said}\n{more}"))
+    assert failed.transient
+    assert str(failed) == f"target: restore failed: query failed: {said}"
+    quoted = 'pg_restore: error: COPY failed for table "users": ERREUR:  syntaxe invalide : « Marie »\n'
+    assert "Marie" not in str(failure(RESTORE, "target", "restore", Outcome(1, b"", f"{quoted}{more}")))
+
+
 LISTED = ";\n; Archive created at {}\n;     dbname: shop\n"
 
 
