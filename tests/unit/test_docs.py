@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from prefect.cli._app import _app as prefect_cli
 
+from multischema.postgres.refusals import advice
 from tests.conftest import OWN, ROOT
 
 DOCS = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "SECURITY.md", ROOT / "LISEZMOI.md"]
@@ -146,3 +147,11 @@ def test_what_terraform_is_asked_and_given_is_declared_and_nothing_is_missing() 
     assert set(re.findall(r"-var (\w+)=", page)) <= variables.keys()
     outputs = re.findall(r'^output "(\w+)"', (ROOT / "terraform" / "outputs.tf").read_text(), re.MULTILINE)
     assert set(re.findall(r"output -raw (\w+)", page)) == set(outputs)
+
+
+def test_every_refusal_of_a_connection_that_is_explained_has_its_advice() -> None:
+    page = (ROOT / "docs" / "connections.md").read_text()
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("\n## When one is refused\n")[2].partition("\n## ")[0], re.MULTILINE)
+    said = [each for row in rows for each in re.findall(r"`([^`]+)`", row)]
+    assert len(said) > 10
+    assert [each for each in said if not advice(each, tuple)] == []
