@@ -117,3 +117,19 @@ def test_a_pg_dump_without_tls_is_told_with_what_to_install(place: Place) -> Non
     assert place.schemas() == set()
     pipeline.run(place.job(), place.rules(RULES), origin, place.databases()[1])
     assert place.schemas() == {"shop"}
+
+
+def test_a_pg_dump_that_is_too_old_to_know_the_system_s_authorities_is_told_with_what_to_install(
+    place: Place, certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place.origin_server.major >= 16:
+        pytest.skip("the system's pg_dump knows them")
+    monkeypatch.setenv("PATH", str(PROGRAMS[SYSTEM]), prepend=":")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / "authority.crt"))
+    url = place.origin_url.replace("127.0.0.1", "localhost")
+    origin = Database("origin", "shop", f"{url}?sslmode=verify-full&sslrootcert=system")
+    with pytest.raises(DumpError) as failed:
+        pipeline.run(place.job(mode="dump"), place.rules(RULES), origin, place.databases()[1])
+    assert 'root certificate file "system" does not exist; this pg_dump is built without the TLS' in str(failed.value)
+    assert not failed.value.transient
+    assert place.schemas() == set()
