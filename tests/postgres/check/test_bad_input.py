@@ -129,7 +129,7 @@ def test_a_wrong_password_ends_the_command_with_a_line(shop: Place) -> None:
         1,
         f'error: target: can\'t connect: connection to server at "127.0.0.1", port {shop.target_server.port} failed: '
         f'FATAL: password authentication failed for user "{shop.etl}"; '
-        "check user and password in the URL, special characters as %-escapes",
+        "check user and password in the URL, special characters as %-escapes, and whether the password has expired",
     )
 
 
