@@ -9,7 +9,7 @@ from multischema.plan.history import COLUMNS, MARK, RUNS, TABLES, Ran
 _KEPT = "1 year"
 # what CREATE TABLE says besides the columns
 _REST = {
-    RUNS: sql.SQL(""),
+    RUNS: sql.SQL(", UNIQUE (published_at, id)"),  # finds what is old
     TABLES: sql.SQL(", PRIMARY KEY (run, name), FOREIGN KEY (run) REFERENCES {} ON DELETE CASCADE"),
 }
 
@@ -36,8 +36,6 @@ def complete(schema: str, present: Mapping[str, Collection[str]]) -> list[sql.Co
             statements.append(
                 sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}{})").format(name, sql.SQL(", ").join(defined.values()), rest)
             )
-            if table == RUNS:
-                statements.append(sql.SQL("CREATE INDEX ON {} (published_at)").format(name))
             continue
         statements += [
             sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}").format(name, definition)
