@@ -83,9 +83,9 @@ def addresses(environment: Mapping[str, str]) -> dict[str, str]:
     problems = []
     if given[WEBHOOK] not in ("", NONE) and not _is_private(_parsed(given[WEBHOOK])):
         problems.append(f"{WEBHOOK}: want an https URL (http only for this machine), or {NONE}")
-    if bool(given[SMTP]) != (given[EMAIL] not in ("", NONE)):
+    if given[EMAIL] != NONE and bool(given[SMTP]) != bool(given[EMAIL]):
         problems.append(f"{EMAIL} and {SMTP}: want both or neither")
-    elif given[SMTP]:
+    elif given[EMAIL] not in ("", NONE):
         try:
             given[EMAIL] = _apprise(given[EMAIL], given[SMTP])
         except UsageError as error:
