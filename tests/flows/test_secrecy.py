@@ -176,6 +176,9 @@ def test_nothing_that_a_run_leaves_or_shows_holds_a_password_or_a_personal_datum
     control = dict.fromkeys(places, shop.app)
     control["artifacts"] = run["id"]
     control |= {"output": said, "logs": said, "states": state.upper(), "database": f"{shop.app}-db-url"}
+    if prepare in (wrong_password, missing_right):  # it ended before it had any
+        assert artifacts == []
+        del control["artifacts"]
     if way.startswith("command"):
         control["ps"] = f"-m flows.etl --rules {parameters['rules']}"
     assert {name for name, wanted in control.items() if wanted not in places[name]} == set()
