@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -20,7 +21,7 @@ from multischema.catalog import position
 from multischema.catalog.position import RESTARTED, Position
 from multischema.plan import refresh as decisions
 from multischema.statements import reading
-from tests.conftest import Place
+from tests.conftest import TEMPORARY, Place
 from tests.support.gates import eventually
 from tests.support.refreshes import (
     UNGUARDED,
@@ -118,13 +119,15 @@ AS_OF = "SELECT snapshot_at FROM etl_report.runs ORDER BY id DESC LIMIT 1"
 
 
 @pytest.fixture
-def standby(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def standby(place: Place) -> Iterator[Server]:
     """Return a standby of the origin's server, which has all that it has."""
-    made = place.origin_server.standby(tmp_path_factory.mktemp("standby") / "server")
-    made.start()
-    caught_up(place.origin_server, made)
-    yield made
-    made.kill()
+    # not in pytest's folder: each pytest that starts takes the rights of others from it, and with them the server's
+    with TemporaryDirectory(prefix="standby-", dir=TEMPORARY, ignore_cleanup_errors=True) as folder:
+        made = place.origin_server.standby(Path(folder) / "server")
+        made.start()
+        caught_up(place.origin_server, made)
+        yield made
+        made.kill()
 
 
 def caught_up(primary: Server, standby: Server) -> None:
