@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from prefect.utilities.templating import PlaceholderType, find_placeholders
 
 from multischema.errors import UsageError
 from multischema.job import role_names
 
 _FILE = Path(__file__).parent.parent / "prefect.yaml"
-
 
 # what applies to an app that prefect.yaml does not name in `definitions`
 SILENCE = 26
@@ -43,6 +41,9 @@ class App:
 
     def schema_readers(self, environment: Mapping[str, str]) -> list[str]:
         """Return the app's schema readers, variables filled in as by a deploy; one that is not set stands for none."""
+        # takes seconds, and few commands need it
+        from prefect.utilities.templating import PlaceholderType, find_placeholders
+
         texts = []
         for text in self.schema_reader:
             for placeholder in find_placeholders(text):

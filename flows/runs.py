@@ -67,9 +67,9 @@ def _read(client: SyncPrefectClient, sort: FlowRunSort, *states: StateType) -> l
 
 
 def _put(found: dict[tuple[str, str], Runs], run: FlowRun, **known: object) -> None:
-    """Add what is known of a run; of several runs, the one that comes last stays."""
+    """Add what is known of a run that publishes; of several runs, the one that comes last stays."""
     app, schema = run.parameters.get("app"), run.parameters.get("schema")
-    if isinstance(app, str):
+    if isinstance(app, str) and not run.parameters.get("check"):
         key = (app, schema or app)
         found[key] = replace(found.get(key, Runs()), **known)  # type: ignore[arg-type]
 

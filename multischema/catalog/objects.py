@@ -295,14 +295,6 @@ class HistoryPlace:
 
 
 @dataclass(frozen=True)
-class RecordedPlace:
-    """The table with the history of runs: whether it exists and is a plain one of our own."""
-
-    exists: bool
-    own: bool
-
-
-@dataclass(frozen=True)
 class RecordedRun:
     """The last run that the history has of a published schema; `is_there` tells whether the schema still exists.
 

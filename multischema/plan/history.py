@@ -89,6 +89,7 @@ class Before:
     rows: int
     bytes: int
     seconds: float
+    kind: str
     tables: Mapping[str, int]
 
 

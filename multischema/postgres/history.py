@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from multischema.catalog.objects import RecordedPlace, RecordedRun
+from multischema.catalog.objects import HistoryPlace, RecordedRun
 from multischema.errors import DatabaseError
+from multischema.plan.history import MARK, RUNS, TABLES
 from multischema.postgres.connecting import connect, quoted_path
 from multischema.postgres.database import Database
 from multischema.postgres.failures import translated
@@ -17,10 +18,12 @@ def last_runs(target: Database, schema: str) -> Sequence[RecordedRun] | None:
     """
     with connect(target, "multi-schema-postgres-etl status", quoted_path(schema)) as connection:
         with translated(target.side, f"reading the history of runs in schema {schema}"):
-            (place,) = ask(connection, RecordedPlace, "recorded_place", schema=schema)
-            if not place.exists:
+            (place,) = ask(
+                connection, HistoryPlace, "history_place", schema=schema, reader=None, mark=MARK, runs=RUNS, tables=TABLES
+            )
+            if not place.runs:
                 return None
-            if not place.own:
+            if RUNS in place.strange or place.guests:
                 raise DatabaseError(
                     f"target: table {schema}.runs was not made by runs of this role: want the URL that runs have, or have "
                     "its owner drop or rename it"

@@ -2,13 +2,12 @@
 
 from contextlib import suppress
 
-from psycopg import sql
-
 from multischema.catalog.objects import Size
 from multischema.errors import EtlError
 from multischema.plan.plan import Plan
 from multischema.postgres.failures import translated
-from multischema.postgres.questions import ask, ask_values
+from multischema.postgres.questions import ask
+from multischema.stages import history
 from multischema.stages.run import Run
 from multischema.words import count, escaped, seconds, size
 
@@ -29,11 +28,8 @@ def estimate(run: Run, plan: Plan) -> list[str]:
 
 def _last(run: Run) -> list[str]:
     """Return how long the last run of the app took, if the target has the history of its runs."""
-    last = sql.SQL("SELECT kind, seconds FROM {}.runs WHERE app = {} AND schema = {} ORDER BY published_at DESC LIMIT 1")
-    asked = last.format(sql.Identifier(run.job.report_schema), run.job.app, run.job.schema)
     # it is for people only, and a history of another version may lack a column
-    with suppress(EtlError), run.sessions.lend(run.target) as connection, translated("target", "reading the history"):
-        if ask_values(connection, str, "history_table", schema=run.job.report_schema):
-            rows = connection.execute(asked).fetchall()
-            return [f"the last run took {seconds(float(row['seconds']))} ({escaped(str(row['kind']))})" for row in rows]
+    with suppress(EtlError), run.sessions.lend(run.target) as connection:
+        if last := history.last(connection, run.job):
+            return [f"the last run took {seconds(last.seconds)} ({escaped(last.kind)})"]
     return []

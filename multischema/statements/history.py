@@ -104,12 +104,12 @@ def last(report_schema: str, app: str, schema: str) -> sql.Composed:
     Whose columns were dropped and made anew knows nothing of them.
     """
     return sql.SQL(
-        "SELECT last.published_at, last.rows, last.bytes, last.seconds, "
+        "SELECT last.published_at, last.rows, last.bytes, last.seconds, last.kind, "
         "coalesce((SELECT jsonb_object_agg(t.name, t.rows) FROM {tables} AS t WHERE t.rows IS NOT NULL AND t.run = "
         "(SELECT r.id FROM {runs} AS r WHERE r.app = {app} AND r.schema = {schema} "
         "AND EXISTS (SELECT FROM {tables} AS its WHERE its.run = r.id) ORDER BY r.id DESC LIMIT 1)), '{{}}') AS tables "
         "FROM {runs} AS last WHERE last.app = {app} AND last.schema = {schema} "
-        "AND num_nulls(last.published_at, last.rows, last.bytes, last.seconds) = 0 ORDER BY last.id DESC LIMIT 1"
+        "AND num_nulls(last.published_at, last.rows, last.bytes, last.seconds, last.kind) = 0 ORDER BY last.id DESC LIMIT 1"
     ).format(
         tables=sql.Identifier(report_schema, TABLES),
         runs=sql.Identifier(report_schema, RUNS),

@@ -14,18 +14,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from blocks import register, urls
 from flows import apps, status
 from flows import runs as asked
+from multischema.plan.history import COLUMNS
+from multischema.statements import history as statements
 from tests.conftest import OWN, PASSWORD, Place
 from tests.flows.conftest import variables
 from tests.support.proxy import proxied
 from tests.support.servers import PrefectServer, free_port
 
-HISTORY = """
-CREATE SCHEMA etl_report;
-CREATE TABLE etl_report.runs (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, app text, schema text, snapshot_at timestamptz,
-    published_at timestamptz, rows bigint, bytes bigint, seconds double precision, kind text, version text, warnings integer
-);
-"""
 RECORDED = """
 CREATE SCHEMA IF NOT EXISTS "{schema}";
 INSERT INTO etl_report.runs (app, schema, snapshot_at, published_at, rows, bytes, seconds, kind, version, warnings)
@@ -61,13 +56,19 @@ def run(
     return run
 
 
+def history(schema: str = "etl_report") -> str:
+    """Return the SQL that makes an empty history, as runs make it."""
+    made = [*statements.create_schema(schema), *statements.complete(schema, dict.fromkeys(COLUMNS, ()))]
+    return "; ".join(statement.as_string() for statement in made)
+
+
 def record(place: Place, app: str, age: str, *, schema: str = "", rows: int = 1200, kind: str = "refresh") -> None:
     """Add a run to the history: its snapshot is that old."""
     place.in_target(RECORDED.format(app=app, schema=schema or app, age=age, rows=rows, kind=kind))
 
 
 def test_each_app_has_a_line_with_the_age_of_its_data_and_all_is_well(place: Place, run: Run) -> None:
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "invented", "3 days", rows=7, kind="full")
     record(place, "invented", "5 hours 10 minutes")
     record(place, "monthly", "20 days", schema="seldom", kind="full")
@@ -82,7 +83,7 @@ def test_each_app_has_a_line_with_the_age_of_its_data_and_all_is_well(place: Pla
 
 
 def test_an_app_whose_data_is_older_than_its_limit_is_an_error_that_names_both(place: Place, run: Run) -> None:
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "invented", "26 hours 1 minute")
     record(place, "monthly", "31 days", schema="seldom")
     exit_status, out, err = run()
@@ -96,7 +97,7 @@ def test_an_app_whose_data_is_older_than_its_limit_is_an_error_that_names_both(p
 
 
 def test_an_app_that_never_published_and_one_whose_schema_is_gone_are_errors(place: Place, run: Run) -> None:
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "monthly", "1 hour", schema="seldom")
     place.in_target("DROP SCHEMA seldom")
     exit_status, out, err = run()
@@ -109,7 +110,7 @@ def test_an_app_that_never_published_and_one_whose_schema_is_gone_are_errors(pla
 
 
 def test_what_no_deployment_publishes_is_shown_and_may_be_of_any_age(place: Place, run: Run) -> None:
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "invented", "1 hour")
     record(place, "invented", "90 days", schema="invented_trial")
     record(place, "monthly", "1 hour", schema="seldom")
@@ -124,7 +125,7 @@ def test_without_a_prefect_yaml_the_history_says_which_apps_there_are(
     place: Place, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(apps, "_FILE", tmp_path / "none.yaml")
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "shop", "27 hours")
     exit_status, _, err = run()
     assert exit_status == 1
@@ -140,7 +141,7 @@ def test_a_target_without_a_history_has_nothing_recorded_yet(place: Place, run: 
 
 
 def test_a_backup_that_does_not_tell_its_time_is_at_least_as_old_as_its_publication(place: Place, run: Run) -> None:
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "invented", "5 hours 10 minutes", kind="full")
     place.in_target("UPDATE etl_report.runs SET snapshot_at = NULL")
     exit_status, out, err = run("--app", "invented")
@@ -155,7 +156,7 @@ def test_a_backup_that_does_not_tell_its_time_is_at_least_as_old_as_its_publicat
 
 
 def test_an_origin_whose_clock_is_ahead_gives_data_of_now(place: Place, run: Run) -> None:
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "invented", "-10 minutes")
     exit_status, out, err = run("--app", "invented")
     assert (exit_status, err) == (0, "")
@@ -163,7 +164,7 @@ def test_an_origin_whose_clock_is_ahead_gives_data_of_now(place: Place, run: Run
 
 
 def test_the_history_may_have_another_schema(place: Place, run: Run) -> None:
-    place.in_target(HISTORY.replace("etl_report", '"the History"'))
+    place.in_target(history("the History"))
     place.in_target(
         RECORDED.replace("etl_report", '"the History"').format(app="invented", schema="s", age="1h", rows=1, kind="full")
     )
@@ -187,7 +188,7 @@ def test_a_history_of_somebody_else_is_not_read(place: Place, run: Run) -> None:
 
 
 def test_as_json_every_app_has_the_same_keys_and_times_are_in_iso(place: Place, run: Run) -> None:
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "invented", "2 hours")
     exit_status, out, err = run("--json")
     assert exit_status == 1
@@ -254,7 +255,7 @@ def test_from_the_target_alone_prefect_is_not_even_imported(place: Place) -> Non
         "import sys; from flows import status; status.main(['--app', 'rdvs']); "
         "print(sorted({name.partition('.')[0] for name in sys.modules} & {'prefect', 'httpx', 'pydantic'}))"
     )
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "rdvs", "1 hour")
     environment = variables({"ETL_DB_URL": place.target_url})
     said = subprocess.run([sys.executable, "-c", look], cwd=OWN, env=environment, capture_output=True, text=True, check=True)
@@ -273,7 +274,7 @@ def runs(server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     for known in server.ask("POST", "flow_runs/filter", {"flows": {"name": {"any_": ["etl"]}}}):
         server.ask("DELETE", f"flow_runs/{known['id']}")
 
-    def add(app: str, state: str, minutes: int = 0, *, name: str = "", message: str = "", **parameters: str) -> None:
+    def add(app: str, state: str, minutes: int = 0, *, name: str = "", message: str = "", **parameters: str | bool) -> None:
         at = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
         wanted: dict[str, Any] = {"type": state, "name": name or state.title(), "message": message}
         if state == "SCHEDULED":
@@ -287,7 +288,7 @@ def runs(server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Callable[...
 def test_a_prefect_server_adds_the_next_run_the_one_under_way_and_the_last_failure(
     place: Place, run: Run, runs: Callable[..., None]
 ) -> None:
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "invented", "2 hours")
     runs("invented", "SCHEDULED", 600)
     runs("invented", "SCHEDULED", 60)
@@ -316,7 +317,7 @@ def test_a_prefect_server_adds_the_next_run_the_one_under_way_and_the_last_failu
 
 
 def test_a_run_that_should_have_started_is_late(place: Place, run: Run, runs: Callable[..., None]) -> None:
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "invented", "2 hours")
     runs("invented", "SCHEDULED", -45, name="Late")
     runs("invented", "SCHEDULED", 600)
@@ -330,6 +331,7 @@ def test_without_a_history_the_servers_last_success_tells_which_failure_is_of_be
     runs("invented", "COMPLETED")
     runs("monthly", "COMPLETED", schema="seldom")
     runs("monthly", "CRASHED", message="killed", schema="seldom")
+    runs("monthly", "COMPLETED", name="Checked", schema="seldom", check=True)
     out = run()[1]
     assert "of before" not in out
     assert "Crashed: killed" in out
@@ -341,7 +343,7 @@ def test_the_targets_url_may_be_in_the_servers_block(
     monkeypatch.setenv("PREFECT_API_URL", server.url)
     monkeypatch.delenv("ETL_DB_URL")
     register.register({"ETL_DB_URL": place.target_url})
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "invented", "2 hours")
     exit_status, out, _ = run("--app", "invented")
     assert exit_status == 0
@@ -353,9 +355,9 @@ def test_the_targets_url_may_be_in_the_servers_block(
 def test_a_prefect_server_that_gives_no_answer_is_one_line_and_the_targets_part_is_shown(
     way: str, place: Place, server: PrefectServer
 ) -> None:
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "rdvs", "2 hours")
-    url = f"http://127.0.0.1:{free_port()}/api" if way == "away" else server.url.removesuffix("/api")
+    url = f"http://127.0.0.1:{free_port()}/api" if way == "away" else server.url.replace("/api", "/nothing")
     said = subprocess.run(
         [sys.executable, "-m", "flows.status", "--app", "rdvs"],
         cwd=OWN,
@@ -374,7 +376,7 @@ def test_a_prefect_server_that_is_silent_is_given_up_soon(
     place: Place, run: Run, monkeypatch: pytest.MonkeyPatch, server: PrefectServer
 ) -> None:
     monkeypatch.setattr(asked, "_PATIENCE", 0.5)
-    place.in_target(HISTORY)
+    place.in_target(history())
     record(place, "invented", "2 hours")
     with proxied(int(server.url.split(":")[2].split("/")[0])) as proxy:
         proxy.stall()

@@ -153,7 +153,7 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
     assert "Warnings" not in report.markdown(made())
 
 
-BEFORE = Before(datetime(2026, 2, 28, 4, 30, 1, tzinfo=UTC), 1300, 24_576, 61.2, {"users": 1209, "fax": 91})
+BEFORE = Before(datetime(2026, 2, 28, 4, 30, 1, tzinfo=UTC), 1300, 24_576, 61.2, "full", {"users": 1209, "fax": 91})
 
 
 def test_a_run_says_what_differs_from_the_last_one() -> None:
