@@ -145,6 +145,20 @@ WANTED = "want a whole dump of pg_dump -Fc, -Fd or -Ft, or a .tar.gz around one"
         (packed(b"PGDMP" + bytes(range(256)) * 100)[:-50], "it is cut short or damaged: it has "),
         (None, "there is no such file"),
     ],
+    # of what gzip makes, the time is part
+    ids=[
+        "a script",
+        "settings",
+        "inserts",
+        "empty",
+        "a picture",
+        "zstd",
+        "gzip of SQL",
+        "gzip",
+        "gzip of noise",
+        "cut",
+        "none",
+    ],
 )
 def test_a_file_that_is_no_dump_is_one_clear_error(
     content: bytes | None, told: str, place: Place, tmp_path: Path, private: Path
