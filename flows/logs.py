@@ -6,6 +6,7 @@ from weakref import WeakSet
 from multischema.errors import EtlError
 
 DETAIL = {"detail": True}  # marks a line about one table: a terminal has its live display instead
+TOLD_ELSEWHERE = {"told_elsewhere": True}  # marks an error that the command itself will tell
 _LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
@@ -27,7 +28,7 @@ class _OneLine(logging.Filter):
             self._told.add(error)
             record.exc_info = None
             record.msg, record.args = "%s", (str(error),)
-            record.told_elsewhere = True
+            record.__dict__.update(TOLD_ELSEWHERE)
         state, more_lines, _ = record.getMessage().partition("\\n")
         if more_lines and state.startswith("Finished in state"):
             record.msg, record.args = "%s …')", (state,)

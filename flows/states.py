@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.apps import known_apps
+from flows.logs import TOLD_ELSEWHERE
 from multischema.errors import EtlError, UsageError
 from multischema.report import Checked, Report
 
@@ -49,14 +50,20 @@ def told(work: Callable[Arguments, Ending]) -> Callable[Arguments, Ending]:
     def ended(*arguments: Arguments.args, **named: Arguments.kwargs) -> State[Any]:
         try:
             made = work(*arguments, **named)
-        except EtlError as error:
-            get_run_logger().error("the run failed", exc_info=error)  # its line, unless a task has said it
-            return Failed(message=str(error), data=error)
+        except Exception as error:
+            # the line of an error of ours, unless a task has said it; of any other the traceback, for whoever may read logs
+            get_run_logger().error("the run failed", exc_info=error, extra=TOLD_ELSEWHERE)
+            return Failed(message=_why(error), data=error)
         # alerts wait for Completed: a check publishes nothing
         name = "Checked" if isinstance(made, Checked) else "Completed"
         return Completed(name=name, message=made.headline(), data=made)
 
     return cast(Callable[Arguments, Ending], ended)
+
+
+def _why(error: Exception) -> str:
+    """Return the line that says why a run failed; without a library's text, which may quote a row: alerts pass the line on."""
+    return str(error) if isinstance(error, EtlError) else f"{type(error).__name__}: unexpected; see the run's log"
 
 
 def tag(kind: Literal["refresh", "full"]) -> None:

@@ -9,6 +9,7 @@ import psutil
 import psycopg
 import pytest
 
+from flows import stages
 from flows.etl import etl
 from multischema.errors import EtlError, RulesError
 from multischema.postgres import database, sessions
@@ -91,6 +92,24 @@ def test_no_log_line_of_a_failed_run_has_a_traceback(shop: Shop) -> None:
     lines = shop.server.logs(shop.last(), "Finished in state Failed")
     assert len([line for line in lines if line["message"].startswith(f"origin {shop.app}: this is not a Postgres URL")]) == 1
     assert not [line["message"] for line in lines if "Traceback" in line["message"] or 'File "' in line["message"]]
+
+
+def test_an_error_that_is_not_ours_is_told_in_the_state_without_its_text_and_in_the_log_with_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("bad date 'Marie 1970-01-01'")
+
+    monkeypatch.setattr(stages, "open_run", fail)
+    with pytest.raises(ValueError, match="Marie"):
+        etl(**shop.parameters(RULES))
+    run = shop.last()
+    assert (run["state_type"], run["state_name"]) == ("FAILED", "Failed")
+    assert run["state"]["message"] == "ValueError: unexpected; see the run's log"
+    logged = [line["message"] for line in shop.server.logs(run, "Finished in state Failed")]
+    (line,) = [line for line in logged if "Traceback" in line]
+    assert line.endswith("ValueError: bad date 'Marie 1970-01-01'")
+    assert not [line for line in logged if "Marie" in line and "Traceback" not in line]
 
 
 def test_a_command_that_fails_says_one_line_and_ends_with_status_1(shop: Shop) -> None:
