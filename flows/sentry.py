@@ -64,12 +64,17 @@ def watched(app: str) -> Iterator[None]:
     begun = _check_in(client, "in_progress", **monitor) if monitor else None
     try:
         yield
-    except BaseException as error:
-        if isinstance(error, Exception):
-            _quietly(partial(_capture, client, error, app))
-        _end(client, monitor, begun, "error")
+    except Exception as error:
+        _quietly(partial(_capture, client, error, app))
+        if monitor and begun:
+            _check_in(client, "error", check_in_id=begun, **monitor)
         raise
-    _end(client, monitor, begun, "ok")
+    else:
+        if monitor and begun:
+            _check_in(client, "ok", check_in_id=begun, **monitor)
+    finally:
+        # a run that is stopped does not check out: whoever takes it over does
+        _quietly(partial(client.close, timeout=PATIENCE))
 
 
 def event_of(error: Exception, app: str) -> "Event":
@@ -107,12 +112,18 @@ def _client(dsn: str) -> "Client | None":
     """Return a client that sends what it is given and no more, None with a warning if there can't be one."""
     try:
         from sentry_sdk import Client
-        from sentry_sdk.utils import BadDsn
+        from sentry_sdk.utils import BadDsn, Dsn
     except ImportError:
         log().warning(f"{VARIABLE} is set, and sentry-sdk is not installed: install it, as requirements.txt has it")
         return None
     try:
-        return Client(
+        Dsn(dsn.strip())
+    except (BadDsn, ValueError):  # whose messages quote it
+        log().warning(f"{VARIABLE} is not what Sentry gives: want https://key@host/number; Sentry is told nothing")
+        return None
+    return _quietly(
+        partial(
+            Client,
             dsn=dsn.strip(),
             before_send=_listed,
             default_integrations=False,
@@ -128,9 +139,7 @@ def _client(dsn: str) -> "Client | None":
             spotlight=False,
             traces_sample_rate=None,
         )
-    except (BadDsn, ValueError):  # whose messages quote it
-        log().warning(f"{VARIABLE} is not what Sentry gives: want https://key@host/number; Sentry is told nothing")
-        return None
+    )
 
 
 def _listed(event: "Event", _hint: Mapping[str, Any]) -> "Event":
@@ -170,21 +179,16 @@ def _config(app: App | None) -> dict[str, Any] | None:
 
 def _check_in(client: "Client", status: str, **known: Any) -> str | None:
     """Send a check-in; return its id."""
-    from sentry_sdk import new_scope
-    from sentry_sdk.crons import capture_checkin
 
     def send() -> str | None:
+        from sentry_sdk import new_scope
+        from sentry_sdk.crons import capture_checkin
+
         with new_scope() as scope:
             scope.set_client(client)
             return capture_checkin(status=status, **known)
 
     return _quietly(send)
-
-
-def _end(client: "Client", monitor: Mapping[str, Any] | None, begun: str | None, status: str) -> None:
-    if monitor and begun:
-        _check_in(client, status, check_in_id=begun, **monitor)
-    _quietly(partial(client.close, timeout=PATIENCE))
 
 
 def _quietly(send: Callable[[], Result]) -> Result | None:

@@ -65,7 +65,7 @@ def mend(variables: MutableMapping[str, str]) -> None:
         variables[name] = mended(variables[name])
     if API in variables:
         variables[API] = _api(variables[API])
-    _drop_unusable_proxies(variables)
+    _mend_proxies(variables)
     _bypass_proxies(variables)
 
 
@@ -97,8 +97,11 @@ def _is_http(url: str) -> bool:
 # Proxies.
 
 
-def _drop_unusable_proxies(variables: MutableMapping[str, str]) -> None:
-    """Remove proxies that our packages can't use, with a warning: httpx refuses to make clients, even for localhost."""
+def _mend_proxies(variables: MutableMapping[str, str]) -> None:
+    """Write out the scheme of a proxy, without which urllib3 refuses it, and remove proxies that our packages can't use.
+
+    With one of these httpx refuses to make clients, even for localhost.
+    """
     for name in [name for name in variables if _PROXY.fullmatch(name) and variables[name]]:
         if not _is_usable(variables[name]):
             del variables[name]
@@ -107,6 +110,8 @@ def _drop_unusable_proxies(variables: MutableMapping[str, str]) -> None:
                 "what is elsewhere is reached without it",
                 file=sys.stderr,
             )
+        elif "://" not in variables[name]:
+            variables[name] = f"http://{variables[name]}"
 
 
 def _is_usable(proxy: str) -> bool:

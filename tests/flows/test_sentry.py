@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,9 +15,10 @@ from uuid import UUID
 import psycopg
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.exceptions import TerminationSignal
 from prefect.flow_engine import run_flow
 
-from flows import apps, sentry
+from flows import apps, sentry, stages
 from flows.etl import etl
 from multischema.errors import CheckError
 from tests.conftest import OWN, PASSWORD, Place
@@ -117,6 +119,17 @@ def test_a_dsn_that_is_none_is_one_warning_and_the_run_goes_on(
     (warning,) = warnings(caplog)
     assert warning == "SENTRY_DSN is not what Sentry gives: want https://key@host/number; Sentry is told nothing"
     assert PLANTED not in caplog.text
+
+
+def test_a_client_that_can_not_be_made_is_one_warning_and_the_run_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SENTRY_DSN", f"https://{PLANTED}@sentry.example/42")
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://proxy.example:3128")
+    with sentry.watched("shop"):
+        done = True
+    assert done
+    assert warnings(caplog) == ["Sentry was not told: ProxySchemeUnknown"]
 
 
 def test_without_the_sdk_a_warning_says_so_and_the_run_goes_on(
@@ -229,6 +242,19 @@ def test_a_scheduled_run_checks_in_and_out_with_the_schedule_and_time_limit_of_p
         ("error", "check_in"),
     ]
     assert found(box.all()) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_its_worker_stops_leaves_it_to_the_next_attempt_to_check_out(
+    scheduled: Callable[[], Any], box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise TerminationSignal(signal=signal.SIGTERM)
+
+    monkeypatch.setattr(stages, "open_run", stop)
+    with pytest.raises(TerminationSignal):
+        scheduled()
+    assert [(item.get("status"), item.get("type", "event")) for item in items(box)] == [("in_progress", "check_in")]
 
 
 @pytest.mark.slow

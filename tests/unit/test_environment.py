@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import urllib3
 
 from multischema import environment
 from multischema.errors import UsageError
@@ -132,15 +133,22 @@ def test_a_proxy_that_no_client_can_use_is_left_out_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    "proxy", ["http://user:p%40@proxy:3128", "https://proxy", "proxy:3128", "proxy", "http://[::1]:3128"]
+    ("proxy", "used"),
+    [
+        *((proxy, proxy) for proxy in ("http://user:p%40@proxy:3128", "https://proxy", "http://[::1]:3128")),
+        *((proxy, f"http://{proxy}") for proxy in ("proxy:3128", "proxy", "user:p%40@proxy:3128", "[::1]:3128")),
+    ],
 )
-def test_a_proxy_that_clients_can_use_stays_and_they_can_be_made(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_clients_can_use_stays_with_its_scheme_and_they_can_be_made(
+    proxy: str, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f'"{proxy}"')
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "")
     environment.mend(os.environ)
-    assert os.environ["HTTPS_PROXY"] == proxy
+    assert os.environ["HTTPS_PROXY"] == used
     httpx.Client().close()
+    urllib3.ProxyManager(used)  # which Sentry's SDK makes of it
 
 
 # The file
