@@ -3,7 +3,6 @@
 The addresses to tell are secrets: they are kept in blocks on the Prefect server, and no message quotes one.
 """
 
-import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +23,7 @@ from pydantic import SecretStr
 
 from deployment import automations
 from deployment.answers import without_login
+from multischema.addresses import is_here, is_private
 from multischema.errors import UsageError
 
 WEBHOOK, EMAIL, SMTP = "ALERT_WEBHOOK_URL", "ALERT_EMAIL", "ALERT_SMTP_URL"
@@ -81,7 +81,7 @@ def addresses(environment: Mapping[str, str]) -> dict[str, str]:
     """
     given = {name: environment.get(name, "").strip() for name in (WEBHOOK, EMAIL, SMTP)}
     problems = []
-    if given[WEBHOOK] not in ("", NONE) and not _is_private(_parsed(given[WEBHOOK])):
+    if given[WEBHOOK] not in ("", NONE) and not ((webhook := _parsed(given[WEBHOOK])) and is_private(webhook)):
         problems.append(f"{WEBHOOK}: want an https URL (http only for this machine), or {NONE}")
     if given[EMAIL] != NONE and bool(given[SMTP]) != bool(given[EMAIL]):
         problems.append(f"{EMAIL} and {SMTP}: want both or neither")
@@ -273,7 +273,7 @@ def _apprise(recipients: str, server: str) -> str:
         problems.append(f"{SMTP}: want ?from=ADDRESS and no other parameter; needless where the user is an address")
     if problems:
         raise UsageError(*problems)
-    mode = "ssl" if found.scheme == "smtps" else "insecure" if _is_here(found) else "starttls"
+    mode = "ssl" if found.scheme == "smtps" else "insecure" if is_here(found.hostname or "") else "starttls"
     login = f"{quote(unquote(found.username), '')}:{quote(unquote(found.password or ''), '')}@" if found.username else ""
     port = found.port or (465 if mode == "ssl" else 587 if mode == "starttls" else 25)
     host = f"[{found.hostname}]" if ":" in (found.hostname or "") else found.hostname
@@ -288,19 +288,6 @@ def _parsed(url: str) -> SplitResult | None:
         return parts if parts.hostname and (parts.port is None or parts.port) and not any(map(str.isspace, url)) else None
     except ValueError:
         return None
-
-
-def _is_private(url: SplitResult | None) -> bool:
-    """Tell whether nobody on the way can read what is sent to a URL."""
-    return url is not None and (url.scheme == "https" or (url.scheme == "http" and _is_here(url)))
-
-
-def _is_here(url: SplitResult) -> bool:
-    host = url.hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_address(text: str) -> bool:

@@ -62,7 +62,7 @@ def told(work: Callable[Arguments, Ending]) -> Callable[Arguments, Ending]:
 
 
 def _why(error: Exception) -> str:
-    """Return the line that says why a run failed; without a library's text, which may quote a row: alerts pass the line on."""
+    """Return the line that says why a run failed; it has no text of a library, which may quote a row: alerts pass it on."""
     return str(error) if isinstance(error, EtlError) else f"{type(error).__name__}: unexpected; see the run's log"
 
 

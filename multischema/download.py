@@ -83,7 +83,7 @@ def _read_file(path: str) -> bytes:
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise RulesError(f"rules: {_name(path)}: {_reason(error)}; want a readable file or an https URL") from None
+        raise RulesError(f"rules: {_name(path)}: {reason_of(error)}; want a readable file or an https URL") from None
     except ValueError:
         raise RulesError(f"rules: {_name(path)}: not a file name; want a file or an https URL") from None
     if len(content) > MAX_BYTES:
@@ -120,7 +120,7 @@ def _answer(url: str, answers: "queue.SimpleQueue[bytes | BaseException]", given
     except (OSError, ValueError) as error:
         # The messages of requests quote the whole URL, whose query may hold a token.
         kind = RulesUnavailable if _may_pass(error) else RulesError
-        answers.put(kind(f"rules: {_name(url)}: {_reason(error)}"))
+        answers.put(kind(f"rules: {_name(url)}: {reason_of(error)}"))
     except BaseException as error:
         answers.put(error)
 
@@ -243,7 +243,7 @@ def _may_pass(error: BaseException) -> bool:
     return any(isinstance(cause, _UNREACHED) or (isinstance(cause, OSError) and cause.errno in _NO_WAY) for cause in causes)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return why a request or a read failed, without any part of the URL."""
     causes = list(_causes(error))
     for cause in causes:

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import requests
 
-from multischema.download import _reason as reason_of
+from multischema.addresses import is_private
+from multischema.download import reason_of
 from multischema.errors import UsageError
 
 PATIENCE = 10.0  # seconds
-_HERE = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _problems(url: str, database: str, key: str) -> Iterator[str]:
         host, _ = parts.hostname or "", parts.port
     if not host or "@" in parts.netloc or parts.query or parts.fragment or "\\" in url or not url.isprintable():
         yield "url: want https://host, as people open Metabase, without a login"
-    elif parts.scheme != "https" and not (parts.scheme == "http" and host in _HERE):
+    elif not is_private(parts):
         yield "url: not https; the key would be read on the way: want an https URL, or one of localhost"
     if not (database.isascii() and database.isdecimal() and len(database) < 10 and int(database) > 0):
         yield "database: want the number in the address of the database's page in Metabase's admin settings"

@@ -12,6 +12,7 @@ import requests
 from pydantic import SecretStr
 from urllib3.exceptions import NewConnectionError
 
+from multischema.addresses import is_private
 from multischema.errors import EtlError, UsageError
 
 URL = "https://api.scaleway.com"
@@ -94,8 +95,7 @@ class Jobs:
         # Checked here: requests would quote a header that it can't send.
         if not re.fullmatch("[!-~]+", text):
             raise UsageError(f"{KEY_VARIABLE} is not a secret key: want the UUID that Scaleway showed when the key was made")
-        parts = urlsplit(url)
-        if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        if not is_private(urlsplit(url)):
             raise UsageError(f"{URL_VARIABLE} is not an https URL: the secret key would be sent in clear")
         self._key = SecretStr(text)
         self._url = url.rstrip("/")

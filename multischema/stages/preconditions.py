@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
+from multischema.addresses import is_here
 from multischema.catalog import foreign
 from multischema.catalog.objects import EventTrigger, HistoryPlace, Leaf, MadeTable, MissingType, Readable, Stranger
 from multischema.catalog.servers import Reader, Server, Target
@@ -20,7 +21,7 @@ from multischema.statements import rights
 from multischema.words import plural, some
 
 SUPPORTED = range(13, 19)
-_HERE = ("localhost", "::1", "host.docker.internal")
+_DOCKERS_HOST = "host.docker.internal"
 _VERIFYING = ("verify-ca", "verify-full")
 _WITHOUT = {
     "CREATEROLE": "ALTER ROLE {} NOCREATEROLE",
@@ -79,7 +80,7 @@ def too_few_connections(side: str, server: Server, wanted: int) -> str | None:
 
 def _is_elsewhere(host: str) -> bool:
     """Tell a server that is reached over a network, not by a socket or the loopback of this machine, or of Docker's host."""
-    return bool(host) and not host.startswith(("/", "@", "127.")) and host.lower() not in _HERE
+    return bool(host) and not host.startswith(("/", "@")) and not is_here(host) and host.lower() != _DOCKERS_HOST
 
 
 def settings_problem(side: str, reason: str) -> str:
