@@ -27,6 +27,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from deployment import declared, pools
 from multischema import command
 from multischema.errors import EtlError, UsageError
+from multischema.words import suggestion
 
 # keys that Prefect reads and `make deploy` does not
 _NOT_DONE = {
@@ -125,7 +126,7 @@ def _limits(content: Mapping[str, Any]) -> Iterator[str]:
             continue
         for app, value in (found or {}).items():
             if app not in apps:
-                yield f"definitions.{limit}: there is no app {app}{declared.meant(str(app), filter(None, apps))}"
+                yield f"definitions.{limit}: there is no app {app}{suggestion(str(app), filter(None, apps))}"
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 yield f"definitions.{limit}.{app}: found {value!r}, want {unit}, a number above 0"
 

@@ -1,8 +1,7 @@
 """What `prefect.yaml` declares, with the environment's values filled in for `{{ $NAME }}`."""
 
-import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from prefect.utilities.callables import ParameterSchema, parameter_schema
 from prefect.utilities.templating import Placeholder, PlaceholderType, find_placeholders
 
 from multischema.errors import UsageError
+from multischema.words import suggestion
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "prefect.yaml"
@@ -99,12 +99,6 @@ def parameters_of(entrypoint: str) -> ParameterSchema:
     return parameter_schema(flow(entrypoint))
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """Return a question that follows an unknown name, empty if nothing known is like it."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def _idle(root: yaml.Node | None) -> Iterator[str]:
     """Find parts of `definitions` that nothing reads: a misspelt name would change nothing, and nobody would know."""
     if not isinstance(root, yaml.MappingNode):
@@ -117,7 +111,7 @@ def _idle(root: yaml.Node | None) -> Iterator[str]:
                 if name.value not in DEFINITIONS and uses[id(part)] == 1:
                     yield (
                         f"line {name.start_mark.line + 1}: definitions.{name.value} is unknown, and nothing refers to it; "
-                        f"known are {', '.join(DEFINITIONS)}{meant(str(name.value), DEFINITIONS)}"
+                        f"known are {', '.join(DEFINITIONS)}{suggestion(str(name.value), DEFINITIONS)}"
                     )
 
 

@@ -258,7 +258,7 @@ def test_a_variable_that_is_used_nowhere_is_refused(content: Content) -> None:
 @pytest.mark.parametrize(("limit", "unit"), [("silence", "hours"), ("time_limit", "minutes")])
 def test_a_limit_of_an_app_that_there_is_not_is_refused(content: Content, limit: str, unit: str) -> None:
     content["definitions"][limit] = {"rdvz": 26}
-    assert _only(content) == f"definitions.{limit}: there is no app rdvz; did you mean rdvs?"
+    assert _only(content) == f"definitions.{limit}: there is no app rdvz (did you mean rdvs?)"
     content["definitions"][limit] = {"shop": 26}
     assert _only(content) == f"definitions.{limit}: there is no app shop"
     content["definitions"][limit] = ["rdvs"]
@@ -284,7 +284,7 @@ def test_a_part_of_definitions_that_nothing_reads_is_refused(tmp_path: Path) -> 
         declared.read(file)
     known = "is unknown, and nothing refers to it; known are environment, silence, time_limit"
     assert str(raised.value).splitlines() == [
-        f"prefect.yaml: line 2: definitions.silense {known}; did you mean silence?",
+        f"prefect.yaml: line 2: definitions.silense {known} (did you mean silence?)",
         f"prefect.yaml: line 5: definitions.old {known}",
     ]
 
