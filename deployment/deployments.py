@@ -35,15 +35,17 @@ def set_up(
 
     :param off: why the schedules of a deployment stay off, by its name.
     """
-    remembered = client.read_variable_by_name(REMEMBERED)
-    before = remembered.value if remembered and isinstance(remembered.value, dict) else {}
-    after: dict[str, bool] = {}
+    variable = client.read_variable_by_name(REMEMBERED)
+    remembered = dict(variable.value) if variable and isinstance(variable.value, dict) else {}
+    if variable is None:
+        client.create_variable(VariableCreate(name=REMEMBERED, value=remembered))
     for deployment in deployments:
-        yield from _set_up(client, deployment, pull, off.get(deployment["name"], ""), before, after)
-    if remembered is None:
-        client.create_variable(VariableCreate(name=REMEMBERED, value=after))
-    elif remembered.value != after:
-        client.update_variable(VariableUpdate(name=REMEMBERED, value=after))
+        before = dict(remembered)
+        try:
+            yield from _set_up(client, deployment, pull, off.get(deployment["name"], ""), remembered)
+        finally:  # a deploy that breaks must not take what it switched for somebody's pause, or the other way round
+            if remembered != before:
+                client.update_variable(VariableUpdate(name=REMEMBERED, value=remembered))
     names = {(declared.flow(deployment["entrypoint"]).name, deployment["name"]) for deployment in deployments}
     for flow in sorted({flow for flow, _ in names}):
         for found in client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow]))):
@@ -59,19 +61,19 @@ def _set_up(
     deployment: Mapping[str, Any],
     pull: Sequence[Mapping[str, Any]],
     off: str,
-    before: Mapping[str, Any],
-    after: dict[str, bool],
+    remembered: dict[str, Any],
 ) -> Iterator[str]:
-    """Create or update a deployment and its schedules; add to `after` which of these are to be on."""
+    """Create or update a deployment and its schedules; remember which of these are to be on."""
     flow = declared.flow(deployment["entrypoint"])
     name = f"{flow.name}/{deployment['name']}"
     fields = _fields(deployment, flow, pull)
-    schedules = [_switched(made(schedule), off) for schedule in deployment.get("schedules") or []]
-    after.update({f"{name}/{schedule.slug}": bool(schedule.active) for schedule in schedules})
+    declared_schedules = [made(schedule) for schedule in deployment.get("schedules") or []]
     try:
         found = client.read_deployment_by_name(name)
     except ObjectNotFound:
+        schedules = [_switched(schedule, off) for schedule in declared_schedules]
         client.create_deployment(client.create_flow_from_name(flow.name), deployment["name"], schedules=schedules, **fields)
+        remembered.update({f"{name}/{schedule.slug}": bool(schedule.active) for schedule in schedules})
         yield f"deployment {name}: created"
         yield from (f"schedule {name}/{schedule.slug}: created, {_told(schedule, off)}" for schedule in schedules)
         return
@@ -80,7 +82,7 @@ def _set_up(
         client.update_deployment(found.id, DeploymentUpdate(**changed))
     paused = ", paused in the UI, left" if found.paused and "paused" not in fields else ""
     yield f"deployment {name}: {f'updated {_listed(changed)}' if changed else 'unchanged'}{paused}"
-    yield from _set_up_schedules(client, name, found.id, schedules, found.schedules, off, before)
+    yield from _set_up_schedules(client, name, found.id, declared_schedules, found.schedules, off, remembered)
 
 
 def _fields(deployment: Mapping[str, Any], flow: Flow[Any, Any], pull: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -111,11 +113,12 @@ def _set_up_schedules(
     wanted: Sequence[DeploymentScheduleCreate],
     found: Sequence[DeploymentSchedule],
     off: str,
-    before: Mapping[str, Any],
+    remembered: dict[str, Any],
 ) -> Iterator[str]:
     """Remove schedules that the file does not have; create or update the others, matched by slug.
 
-    A schedule that somebody paused since the last deploy stays off, until a deploy switches it off and a later one on.
+    A schedule that somebody paused since the last deploy stays off, until a deploy switches it off by the file and a later
+    one on: that its app lacks something in between changes nothing.
     """
     slugs = {schedule.slug for schedule in wanted}
     kept = {schedule.slug: schedule for schedule in found if schedule.slug in slugs}
@@ -124,11 +127,12 @@ def _set_up_schedules(
             client.delete_deployment_schedule(deployment, stale.id)
             yield f"schedule {name}/{stale.slug or stale.id}: removed, prefect.yaml does not have it"
     for schedule in wanted:
-        known = kept.get(schedule.slug)
+        known, key = kept.get(schedule.slug), f"{name}/{schedule.slug}"
         # a schedule from before there was this memory was on, unless its variable said false
-        paused = bool(known and schedule.active and not known.active and before.get(f"{name}/{schedule.slug}", True))
-        if paused:
-            schedule = schedule.model_copy(update={"active": False})
+        paused = bool(known and schedule.active and not known.active and remembered.get(key, True))
+        to_be_on = bool(schedule.active and (paused or not off))
+        why = off or ("paused in the UI, left" if paused else "")
+        schedule = _switched(schedule, why)
         if known is None or known.id is None:
             client.create_deployment_schedules(deployment, [schedule])
             done = "created"
@@ -139,7 +143,8 @@ def _set_up_schedules(
                 deployment, known.id, active=schedule.active, schedule=schedule.schedule, parameters=schedule.parameters
             )
             done = "updated"
-        yield f"schedule {name}/{schedule.slug}: {done}, {_told(schedule, 'paused in the UI, left' if paused else off)}"
+        remembered[key] = to_be_on
+        yield f"schedule {name}/{schedule.slug}: {done}, {_told(schedule, why)}"
 
 
 def _switched(schedule: DeploymentScheduleCreate, off: str) -> DeploymentScheduleCreate:

@@ -360,6 +360,26 @@ def test_an_app_runs_on_its_schedule_once_its_secret_block_is_there(server: Pref
     assert _schedule(set_up(), "rdvi") == "on"  # the block is still there
 
 
+def test_a_pause_outlasts_the_time_that_a_secret_block_is_missing(server: PrefectServer, set_up: SetUp) -> None:
+    set_up()
+    _pause(server, "rdvs")
+    (block,) = [each for each in server.ask("POST", "block_documents/filter", {}) if each["name"] == "rdvs-db-url"]
+    server.ask("DELETE", f"block_documents/{block['id']}")
+    for _ in range(2):
+        assert _schedule(set_up(RDV_SOLIDARITES_DB_URL="")) == "off: Secret block rdvs-db-url is missing"
+    assert _schedule(set_up()) == "paused in the UI, left"
+    assert not _is_on(server)
+
+
+def test_a_deploy_that_breaks_remembers_what_it_switched(server: PrefectServer, set_up: SetUp) -> None:
+    set_up(RDV_SOLIDARITES_DB_URL="")
+    lines = setup.set_up(_declared(), ENVIRONMENT)
+    assert next(line for line in lines if line.startswith("schedule etl/rdvs/")).endswith(", on")
+    lines.close()  # type: ignore[attr-defined]
+    _pause(server, "rdvs")
+    assert _schedule(set_up()) == "paused in the UI, left"
+
+
 def test_no_app_runs_on_its_schedule_without_the_target(server: PrefectServer, set_up: SetUp) -> None:
     assert _schedule(set_up(ETL_DB_URL="")) == "off: Secret block etl-db-url is missing"
     assert not _is_on(server)
