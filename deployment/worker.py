@@ -19,7 +19,6 @@ from uuid import UUID
 
 import anyio
 import anyio.abc
-import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
 from prefect.client.schemas.objects import FlowRun
@@ -65,8 +64,7 @@ class Worker(ProcessWorker):
     async def sync_with_backend(self) -> None:
         """Tell Prefect that the worker lives, as it does every 30 seconds, and end what killed runs left Running."""
         await super().sync_with_backend()
-        with suppress(httpx.HTTPError):  # the next time will do
-            await end_tasks(self.client)
+        await end_tasks(self.client)
 
     async def run(
         self,

@@ -162,9 +162,9 @@ class ScalewayWorker(BaseWorker[ScalewayJobConfiguration, ScalewayVariables, Sca
             return
         try:
             await self._adopt()
-            await end_tasks(self.client)
         except httpx.HTTPError as error:
             self._logger.warning("the flow runs under way could not be read (%s)", type(error).__name__)
+        await end_tasks(self.client)
 
     # To start a job run.
 
