@@ -1,6 +1,7 @@
 """Alerts on a real Prefect server, with a webhook and an SMTP server that receive them: who is told what, and when."""
 
 import base64
+import json
 import sqlite3
 import subprocess
 import sys
@@ -19,9 +20,9 @@ from deployment import alerts, declared, setup
 from deployment import server as own_server
 from multischema.errors import UsageError
 from tests.conftest import OWN
-from tests.support import receivers
-from tests.support.receivers import Mailbox, Webhook
+from tests.support.mailbox import Mailbox, mailbox
 from tests.support.servers import AUTH, PATIENCE, PrefectServer, eventually, prefect_server
+from tests.support.smtp import Mail, smtp_server
 
 pytestmark = pytest.mark.slow
 
@@ -43,11 +44,11 @@ SHORT = timedelta(seconds=12)  # 10 s is the shortest time that Prefect waits fo
 
 @dataclass
 class Watch:
-    """A Prefect server that is set up to tell a webhook and a mailbox."""
+    """A Prefect server that is set up to tell a webhook, and people by mail."""
 
     server: PrefectServer
-    webhook: Webhook
-    mailbox: Mailbox
+    webhook: Mailbox
+    mail: Mail
 
     def deploy(self, silence: float = LONG, /, **changes: str) -> list[str]:
         """Set up the server with so many hours for rdvs and these variables; return what was said of alerts."""
@@ -58,13 +59,23 @@ class Watch:
         return [line for line in lines if "alert" in line]
 
     @property
+    def hook(self) -> str:
+        """Return the webhook's URL."""
+        return f"{self.webhook.url}/hooks/{TOKEN}"
+
+    @property
+    def texts(self) -> list[str]:
+        """Return what the webhook was told."""
+        return [json.loads(letter.body)["text"] for letter in self.webhook.letters]
+
+    @property
     def ways(self) -> dict[str, str]:
-        """Return the variables that name the webhook and the mailbox."""
+        """Return the variables that name the webhook and the mail."""
         login = f"etl%40example.org:{PASSWORD.replace('@', '%40').replace('/', '%2F')}"
         return {
-            "ALERT_WEBHOOK_URL": self.webhook.url,
+            "ALERT_WEBHOOK_URL": self.hook,
             "ALERT_EMAIL": "on-call@example.org, team@example.org",
-            "ALERT_SMTP_URL": f"smtp://{login}@127.0.0.1:{self.mailbox.port}",
+            "ALERT_SMTP_URL": f"smtp://{login}@127.0.0.1:{self.mail.port}",
         }
 
     @property
@@ -90,7 +101,7 @@ class Watch:
         """Return the text with all these parts, once it has come."""
 
         def come() -> list[str]:
-            return [text for text in self.webhook.texts if all(part in text for part in parts)]
+            return [text for text in self.texts if all(part in text for part in parts)]
 
         return str(eventually(come)[0])
 
@@ -110,24 +121,24 @@ def watch(server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wa
     """Return a Prefect server without alerts, which are to come soon."""
     monkeypatch.setattr(alerts, "LATE", SHORT)
     monkeypatch.setattr(alerts, "HANDED_OVER", SHORT)
-    with receivers.webhook(f"/hooks/{TOKEN}") as webhook, receivers.mailbox() as mailbox:
-        watch = Watch(server, webhook, mailbox)
+    with mailbox() as webhook, smtp_server() as mail:
+        watch = Watch(server, webhook, mail)
         watch.deploy(ALERT_WEBHOOK_URL="none", ALERT_EMAIL="none")
         yield watch
         watch.deploy(ALERT_WEBHOOK_URL="none", ALERT_EMAIL="none")
 
 
 def test_a_failed_run_is_told_once_with_app_state_first_line_and_link(watch: Watch) -> None:
-    watch.deploy(ALERT_WEBHOOK_URL=watch.webhook.url)
+    watch.deploy(ALERT_WEBHOOK_URL=watch.hook)
     message = 'origin rdvs: 2 columns without a rule: users."é", <b>\nits second line'
     run = watch.run("rdvs", PENDING, RUNNING, {"type": "FAILED", "message": message})
     other = watch.run("rdvi", PENDING, RUNNING, {"type": "FAILED", "name": "TimedOut"})
     text = watch.told("rdvs")
     assert text == f'rdvs: Failed: origin rdvs: 2 columns without a rule: users."é", <b>\n{watch.page(run)}'
     assert watch.told("rdvi") == f"rdvi: TimedOut\n{watch.page(other)}"
-    path, kind, _ = watch.webhook.posts[0]
-    assert (path, kind) == (f"/hooks/{TOKEN}", "application/json")
-    assert len(watch.webhook.posts) == 2
+    letter = watch.webhook.letters[0]
+    assert (letter.path, letter.headers["content-type"]) == (f"/hooks/{TOKEN}", "application/json")
+    assert len(watch.webhook.letters) == 2
 
 
 def test_a_url_with_a_password_in_an_error_is_not_told(watch: Watch) -> None:
@@ -137,7 +148,7 @@ def test_a_url_with_a_password_in_an_error_is_not_told(watch: Watch) -> None:
 
 
 def test_runs_of_others_are_not_told(watch: Watch) -> None:
-    watch.deploy(ALERT_WEBHOOK_URL=watch.webhook.url)
+    watch.deploy(ALERT_WEBHOOK_URL=watch.hook)
     flow = watch.server.ask("POST", "flows/", {"name": "etl"})["id"]
     failed = {"type": "FAILED", "message": "not ours"}
     theirs = watch.server.ask("POST", "deployments/", {"name": "theirs", "flow_id": flow})["id"]
@@ -145,45 +156,45 @@ def test_runs_of_others_are_not_told(watch: Watch) -> None:
     watch.server.ask("POST", f"deployments/{theirs}/create_flow_run", {"state": failed})
     run = watch.run("rdvs", PENDING, {"type": "FAILED", "message": "ours"})
     watch.told("ours", run)
-    assert len(watch.webhook.posts) == 1
+    assert len(watch.webhook.letters) == 1
     watch.server.ask("DELETE", f"deployments/{theirs}")
 
 
 def test_a_crashed_run_is_told_unless_the_next_worker_takes_it(watch: Watch) -> None:
-    watch.deploy(ALERT_WEBHOOK_URL=watch.webhook.url)
+    watch.deploy(ALERT_WEBHOOK_URL=watch.hook)
     crashed = {"type": "CRASHED", "message": "its worker was killed\nby somebody"}
     again = {"type": "SCHEDULED", "name": "AwaitingRetry"}
     watch.run("rdvi", PENDING, RUNNING, crashed, again)
     run = watch.run("rdvs", PENDING, RUNNING, crashed)
     assert watch.told("rdvs: Crashed") == f"rdvs: Crashed: its worker was killed\n{watch.page(run)}"
-    assert len([text for text in watch.webhook.texts if "Crashed" in text]) == 1
+    assert len([text for text in watch.texts if "Crashed" in text]) == 1
 
 
 def test_a_run_that_no_worker_takes_is_told(watch: Watch) -> None:
-    watch.deploy(ALERT_WEBHOOK_URL=watch.webhook.url)
+    watch.deploy(ALERT_WEBHOOK_URL=watch.hook)
     due = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2026-01-01T04:30:00Z"}}
     taken = watch.run("rdvi", due)
     late = watch.run("rdvs", due)
     eventually(lambda: watch.server.ask("GET", f"flow_runs/{taken}")["state_name"] == "Late")
     watch.server.ask("POST", f"flow_runs/{taken}/set_state", {"state": PENDING})
     assert watch.told("Late") == f"rdvs: Late: for 0.2 minutes no worker has taken this run\n{watch.page(late)}"
-    assert watch.webhook.texts == [watch.told("Late")]
+    assert watch.texts == [watch.told("Late")]
     for run in (taken, late):
         watch.server.ask("DELETE", f"flow_runs/{run}")
 
 
 def test_silence_is_told_from_the_deploy_on_and_again_while_it_lasts(watch: Watch) -> None:
-    watch.deploy(SHORT.total_seconds() / 3600, ALERT_WEBHOOK_URL=watch.webhook.url)
+    watch.deploy(SHORT.total_seconds() / 3600, ALERT_WEBHOOK_URL=watch.hook)
     watch.told("rdvs: silence")
     deployment = watch.server.ask("GET", "deployments/name/etl/rdvs")["id"]
     page = f"{watch.server.url.removesuffix('/api')}/deployments/deployment/{deployment}"
-    assert watch.webhook.texts[0] == f"rdvs: silence: no run has completed for 0.00333333 hours\n{page}"
-    eventually(lambda: len(watch.webhook.texts) == 2)
-    assert set(watch.webhook.texts) == {watch.webhook.texts[0]}
+    assert watch.texts[0] == f"rdvs: silence: no run has completed for 0.00333333 hours\n{page}"
+    eventually(lambda: len(watch.texts) == 2)
+    assert set(watch.texts) == {watch.texts[0]}
 
 
 def test_a_run_that_completes_puts_silence_off_by_its_whole_time(watch: Watch) -> None:
-    watch.deploy(ALERT_WEBHOOK_URL=watch.webhook.url)
+    watch.deploy(ALERT_WEBHOOK_URL=watch.hook)
     alert = watch.automations["etl alert: silence of rdvs"]["id"]
     begin = "SELECT start FROM automation_bucket WHERE automation_id = ?"
     others = f"{begin} AND start <> ?"
@@ -197,7 +208,7 @@ def test_a_run_that_completes_puts_silence_off_by_its_whole_time(watch: Watch) -
 
 
 def test_an_app_whose_schedule_is_off_may_be_silent(watch: Watch) -> None:
-    both = watch.deploy(ALERT_WEBHOOK_URL=watch.webhook.url)
+    both = watch.deploy(ALERT_WEBHOOK_URL=watch.hook)
     assert set(watch.automations) == {f"{alerts.PREFIX}{name}" for name in NAMES}
     assert "automation 'etl alert: silence of rdvs': created" in both
     assert "automation 'etl alert: silence of rdvs': removed" in watch.deploy(ETL_SCHEDULE_RDVS="false")
@@ -233,7 +244,7 @@ def _all(server: PrefectServer) -> list[Any]:
 
 def test_another_address_is_used_from_the_deploy_on_and_one_that_is_not_given_is_kept(watch: Watch) -> None:
     watch.deploy(ALERT_WEBHOOK_URL="http://localhost:1/old")
-    assert watch.deploy(ALERT_WEBHOOK_URL=watch.webhook.url)[0] == "alert webhook: updated from ALERT_WEBHOOK_URL"
+    assert watch.deploy(ALERT_WEBHOOK_URL=watch.hook)[0] == "alert webhook: updated from ALERT_WEBHOOK_URL"
     kept = watch.deploy()
     assert kept[0] == "alert webhook: kept; ALERT_WEBHOOK_URL=none removes it"
     assert {line.partition("': ")[2] for line in kept[1:]} == {"unchanged"}
@@ -251,15 +262,15 @@ def test_mail_tells_the_same_to_everybody(watch: Watch) -> None:
     del ways["ALERT_WEBHOOK_URL"]
     watch.deploy(**ways)
     run = watch.run("rdvs", PENDING, {"type": "FAILED", "message": "column <é> has no rule\nsecond line"})
-    eventually(lambda: len(watch.mailbox.mails) == 2)
-    assert {mail["To"] for mail in watch.mailbox.mails} == {"on-call@example.org", "team@example.org"}
-    for mail in watch.mailbox.mails:
+    eventually(lambda: len(watch.mail.mails) == 2)
+    assert {mail["To"] for mail in watch.mail.mails} == {"on-call@example.org", "team@example.org"}
+    for mail in watch.mail.mails:
         assert mail["Subject"] == "etl: rdvs Failed"
         assert mail["From"] == "etl@example.org"
         assert mail.get_content_type() == "text/plain"
         text = f"rdvs: Failed: column <é> has no rule\n{watch.page(run)}"
         assert mail.get_content().replace("\r", "").strip() == text
-    assert base64.b64decode(watch.mailbox.logins[0]).decode() == f"\0etl@example.org\0{PASSWORD}"
+    assert base64.b64decode(watch.mail.logins[0]).decode() == f"\0etl@example.org\0{PASSWORD}"
 
 
 def _try(watch: Watch) -> "subprocess.CompletedProcess[str]":
@@ -282,14 +293,14 @@ def test_a_trial_tells_every_way_and_says_what_came_of_it(watch: Watch) -> None:
         ["alert email: sent", "alert webhook: sent"],
         "",
     )
-    (text,) = watch.webhook.texts
+    (text,) = watch.texts
     assert text.startswith("etl: a trial alert: runs are told like this\nhttp://127.0.0.1:")
-    assert len(watch.mailbox.mails) == 2
+    assert len(watch.mail.mails) == 2
 
 
 def test_a_trial_that_nobody_takes_fails_in_a_line(watch: Watch) -> None:
     watch.webhook.status = 404
-    watch.deploy(ALERT_WEBHOOK_URL=watch.webhook.url)
+    watch.deploy(ALERT_WEBHOOK_URL=watch.hook)
     refused = _try(watch)
     assert (refused.returncode, refused.stderr) == (1, "error: alert webhook: its address answered HTTP 404\n")
     watch.deploy(ALERT_WEBHOOK_URL=f"http://localhost:1/{TOKEN}")
@@ -301,6 +312,21 @@ def test_a_trial_that_nobody_takes_fails_in_a_line(watch: Watch) -> None:
     assert none.returncode == 1
     assert none.stderr.endswith("set ALERT_WEBHOOK_URL or ALERT_EMAIL, then `make deploy`\n")
     assert TOKEN not in "".join(run.stdout + run.stderr for run in (refused, lost, none))
+
+
+def test_a_mail_server_that_refuses_the_login_is_told_in_a_line_without_the_password(watch: Watch) -> None:
+    watch.mail.is_strict = True
+    ways = watch.ways
+    del ways["ALERT_WEBHOOK_URL"]
+    watch.deploy(**ways)
+    refused = _try(watch)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (1, "", 1)
+    assert refused.stderr.startswith("error: alert email: ")
+    assert watch.mail.logins
+    assert watch.mail.mails == []
+    said = refused.stderr + watch.server.database() + (watch.server.home / "server.log").read_text()
+    encoded = base64.b64encode(f"\0etl@example.org\0{PASSWORD}".encode()).decode()
+    assert not [secret for secret in (PASSWORD, "p%40ss", "p%2540ss", encoded) if secret in said]
 
 
 def test_the_addresses_are_nowhere_but_in_the_blocks(watch: Watch, server: PrefectServer) -> None:
@@ -324,10 +350,10 @@ def test_an_address_that_can_not_be_used_changes_nothing_and_is_not_quoted(watch
 
 
 def test_silence_that_was_due_while_the_server_was_away_is_told_when_it_is_back(tmp_path: Path) -> None:
-    with receivers.webhook("/") as webhook, receivers.mailbox() as mailbox:
+    with mailbox() as webhook, smtp_server() as mail:
         with prefect_server(tmp_path, SETTINGS) as server:
-            watch = Watch(server, webhook, mailbox)
-            watch.deploy(ALERT_WEBHOOK_URL=webhook.url)
+            watch = Watch(server, webhook, mail)
+            watch.deploy(ALERT_WEBHOOK_URL=watch.hook)
             alert = watch.automations["etl alert: silence of rdvs"]["id"]
             eventually(lambda: _in_database(tmp_path, "SELECT 1 FROM automation_bucket WHERE automation_id = ?", alert))
         due = (datetime.now(UTC) - timedelta(hours=2)).strftime("%Y-%m-%d %H:%M:%S.%f")
