@@ -113,6 +113,11 @@ def set_up(client: SyncPrefectClient, given: Mapping[str, str], watched: Sequenc
     yield from automations.set_up(client, wanted)
     if not ways:
         yield f"alerts: none: set {WEBHOOK} or {EMAIL}"
+    elif is_here(urlsplit(link := _page("flow-run", "")).hostname or ""):
+        yield (
+            f"alerts: their links lead to {urlsplit(link).netloc}, which opens on this machine alone; set PREFECT_UI_URL to "
+            "the address where people open Prefect"
+        )
 
 
 def _save(client: SyncPrefectClient, way: _Way, address: str | None) -> tuple[str | None, str]:

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
 from deployment import alerts, declared, setup
 from deployment import server as own_server
@@ -36,6 +37,7 @@ ENVIRONMENT = {
     "RDV_INSERTION_DB_URL": URL,
 }
 NAMES = ["failed", "crashed", "late", "trial", "silence of rdvi", "silence of rdvs"]
+LINKS = "alerts: their links lead to "
 LONG = 1000  # hours
 # what `python -m deployment.server` sets
 SETTINGS = {name: value for name, value in own_server._DEFAULTS.items() if "_EVENTS_" in name}
@@ -56,7 +58,7 @@ class Watch:
         content["definitions"]["silence"] = {"rdvs": silence, "rdvi": LONG}
         with temporary_settings({PREFECT_API_URL: self.server.url, PREFECT_API_AUTH_STRING: AUTH}):
             lines = list(setup.set_up(content, {**ENVIRONMENT, **changes}))
-        return [line for line in lines if "alert" in line]
+        return [line for line in lines if "alert" in line and not line.startswith(LINKS)]
 
     @property
     def hook(self) -> str:
@@ -145,6 +147,21 @@ def test_a_url_with_a_password_in_an_error_is_not_told(watch: Watch) -> None:
     watch.deploy(**watch.ways)
     run = watch.run("rdvs", PENDING, {"type": "FAILED", "message": "no route to https://user:hidden@proxy:3128"})
     assert watch.told("rdvs") == f"rdvs: Failed: see its page\n{watch.page(run)}"
+
+
+def test_links_that_open_on_this_machine_alone_are_told_by_the_deploy(watch: Watch) -> None:
+    def deploy(address: str | None) -> list[str]:
+        server = {PREFECT_API_URL: watch.server.url, PREFECT_API_AUTH_STRING: AUTH, PREFECT_UI_URL: address}
+        with temporary_settings(server):
+            return list(setup.set_up(declared.read(), {**ENVIRONMENT, "ALERT_WEBHOOK_URL": watch.hook}))
+
+    host = urlsplit(watch.server.url).netloc
+    assert deploy(None)[-1] == (
+        f"{LINKS}{host}, which opens on this machine alone; set PREFECT_UI_URL to the address where people open Prefect"
+    )
+    assert not [line for line in deploy("https://prefect.example.org") if line.startswith(LINKS)]
+    run = watch.run("rdvs", PENDING, {"type": "FAILED"})
+    assert watch.told("rdvs").endswith(f"\nhttps://prefect.example.org/runs/flow-run/{run}")
 
 
 def test_runs_of_others_are_not_told(watch: Watch) -> None:
