@@ -16,7 +16,8 @@ ORIGIN_VARIABLES = {
 }
 APP_NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 
-SILENT_SERVER = "the Prefect server of PREFECT_API_URL does not answer; start it, or unset the variable"
+SERVER = "the Prefect server of PREFECT_API_URL"
+SILENT_SERVER = f"{SERVER} does not answer; start it, or unset the variable"
 
 _given: dict[str, str] = {}
 
@@ -50,7 +51,7 @@ def api_url() -> str:
     return url
 
 
-def refusal(status: int, server: str = "the Prefect server of PREFECT_API_URL") -> str:
+def refusal(status: int, server: str = SERVER) -> str:
     """Return what to do when the Prefect server answers with this HTTP status."""
     if status in (401, 403):
         found = "refused the login"

@@ -17,8 +17,9 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
 from blocks import register, urls
+from blocks.server import answering
 from deployment import alerts, automations, declared, deployments, pools
-from deployment.answers import answering, without_login
+from deployment.answers import without_login
 from deployment.check import problems
 from flows.apps import SILENCE
 from multischema import command

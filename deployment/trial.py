@@ -11,8 +11,9 @@ from prefect.events.schemas.automations import Automation
 from prefect.events.schemas.events import Event, ReceivedEvent, Resource
 
 from blocks import urls
+from blocks.server import answering
 from deployment import alerts
-from deployment.answers import answering, without_login
+from deployment.answers import without_login
 from multischema import command
 from multischema.errors import EtlError
 

@@ -28,7 +28,8 @@ from prefect.states import AwaitingRetry
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
 from blocks import urls
-from deployment.answers import answering, without_login
+from blocks.server import answering
+from deployment.answers import without_login
 from deployment.leftovers import end_tasks
 from multischema import command
 from multischema.errors import EtlError, UsageError

@@ -470,8 +470,8 @@ def test_every_missing_variable_is_named(server: PrefectServer) -> None:
         ("{server}/api", "admin:wrong", 2, "refused the login (HTTP 401); want PREFECT_API_AUTH_STRING as on the server"),
         ("{server}/api", None, 2, "refused the login (HTTP 401); want PREFECT_API_AUTH_STRING as on the server"),
         ("{server}", AUTH, 1, "no Prefect API answers (HTTP 404); want a URL that ends in /api"),
-        ("http://127.0.0.1:{port}/api", AUTH, 1, "can't be reached: [Errno 111] Connection refused"),
-        (f"http://user:{PASSWORD}@nowhere.invalid/api", AUTH, 1, "can't be reached: [Errno -2]"),
+        ("http://127.0.0.1:{port}/api", AUTH, 1, "does not answer ([Errno 111] Connection refused); start it, or"),
+        (f"http://user:{PASSWORD}@nowhere.invalid/api", AUTH, 1, "does not answer ([Errno -2]"),
     ],
 )
 def test_a_server_that_does_not_answer_as_it_should_is_one_line(
