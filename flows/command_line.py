@@ -21,6 +21,7 @@ from multischema.job import Job, illegal_check
 from multischema.postgres.database import Database
 from multischema.stages.check import check
 from multischema.stages.run import new_run_id, open_run, route
+from multischema.words import escaped
 
 _NOTHING_PUBLISHED = "nothing was published, the published schema is as it was"
 READER_VARIABLE = "METABASE_USERNAME"
@@ -103,9 +104,22 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
         problems.append(f"missing variable {READER_VARIABLE}: want the role that Metabase reads with")
     if problems:
         raise UsageError(*problems)
-    told = metabase.provided(environment)
-    urls.give({**found, **({metabase.BLOCK: told} if told else {})})
+    urls.give({**found, **_metabase(environment)})
     return parameters
+
+
+def _metabase(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the block of the environment's Metabase; one that can't be told costs a warning, and no run.
+
+    Other tools have a variable METABASE_URL too.
+    """
+    try:
+        told = metabase.provided(environment)
+    except UsageError as error:
+        for problem in error.problems:
+            print(f"warning: {escaped(problem)}; these variables are ignored", file=sys.stderr)
+        return {}
+    return {metabase.BLOCK: told} if told else {}
 
 
 def _urls(app: str, environment: Mapping[str, str], *, backup: bool) -> tuple[dict[str, str], list[str]]:

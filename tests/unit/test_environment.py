@@ -32,6 +32,15 @@ def test_white_space_and_quotes_around_a_value_are_no_part_of_it(given: str) -> 
     assert variables == {"METABASE_USERNAME": "metabase"}
 
 
+@pytest.mark.parametrize(
+    "name", ["METABASE_URL", "METABASE_DATABASE_ID", "METABASE_API_KEY", "SENTRY_DSN", "ALERT_WEBHOOK_URL"]
+)
+def test_who_is_told_is_mended_like_the_databases(name: str) -> None:
+    variables = {name: ' "x" '}
+    environment.mend(variables)
+    assert variables == {name: "x"}
+
+
 @pytest.mark.parametrize("given", ['"', "'a\"", 'a"b"', "", "l'avion"])
 def test_other_quotes_are_part_of_a_value(given: str) -> None:
     assert environment.mended(given) == given

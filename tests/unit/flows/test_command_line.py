@@ -238,6 +238,36 @@ def test_names_and_numbers_of_the_command_become_parameters() -> None:
     }
 
 
+METABASE = {"METABASE_URL": "https://metabase.example.org", "METABASE_DATABASE_ID": "2", "METABASE_API_KEY": "k3y"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "warning"),
+    [
+        (
+            {"METABASE_DATABASE_ID": "", "METABASE_API_KEY": ""},
+            "missing variable METABASE_DATABASE_ID and METABASE_API_KEY: to tell Metabase, want METABASE_URL, "
+            "METABASE_DATABASE_ID, METABASE_API_KEY",
+        ),
+        ({"METABASE_URL": "http://metabase.example.org"}, "METABASE_…: url: not https; the key would be read on the way: "),
+        ({"METABASE_API_KEY": "hush hush"}, "METABASE_…: key: want the text that Metabase has in its own variable"),
+    ],
+)
+def test_a_metabase_that_can_not_be_told_is_a_warning_and_no_usage_error(
+    changed: dict[str, str], warning: str, given: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--app", "nobody", "--rules", "mine.yml")
+    assert resolve({**TARGET, **ORIGIN, **METABASE, **changed}, *arguments)["app"] == "nobody"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {warning}")
+    assert line.endswith("; these variables are ignored")
+    assert "hush" not in line
+    assert set(given) == {"nobody-db-url", "etl-db-url"}
+    assert resolve({**TARGET, **ORIGIN, **METABASE}, *arguments)["app"] == "nobody"
+    assert capsys.readouterr().err == ""
+    assert "metabase-notify" in given
+
+
 def test_a_backup_needs_no_origin_and_is_not_for_a_check() -> None:
     assert resolve(TARGET, "--app", "nobody", "--rules", "mine.yml", "--from-dump", "backup")["from_dump"] == "backup"
     assert problems(TARGET, "--app", "nobody", "--rules", "mine.yml", "--from-dump", "backup", "--check") == [
