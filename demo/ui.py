@@ -58,15 +58,16 @@ def _deploy(environment: Mapping[str, str]) -> Iterator[str]:
 
     from blocks import register
     from deployment import declared, deployments, pools
+    from flows.variables import resolved, variables
 
     content = declared.read()
-    values, _ = declared.variables(content, environment)
+    values, _ = variables(content, environment)
     chosen = [_without_schedule(item) for item in content["deployments"] if item["name"] in origins.APPS]
     register.register(environment)
     with get_client(sync_client=True) as client:
         yield from pools.set_up(client, sorted({item["work_pool"]["name"] for item in chosen}))
-        pull = declared.resolved(content["pull"], values)
-        yield from deployments.set_up(client, declared.resolved(chosen, values), pull, {})
+        pull = resolved(content["pull"], values)
+        yield from deployments.set_up(client, resolved(chosen, values), pull, {})
 
 
 def _without_schedule(deployment: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from prefect.utilities.templating import PlaceholderType, find_placeholders
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from deployment import declared, pools
+from flows.variables import declared_variables, resolved, variable, variables
 from multischema import command
 from multischema.errors import EtlError, UsageError
 from multischema.words import suggestion
@@ -54,9 +55,9 @@ def problems(content: Mapping[str, Any], environment: Mapping[str, str] | None =
     if shape:
         return shape
     if environment is None:
-        values = {name: default or _ANYTHING for name, default in declared.declared_variables(content).items()}
+        values = {name: default or _ANYTHING for name, default in declared_variables(content).items()}
     else:
-        values, _ = declared.variables(content, environment)
+        values, _ = variables(content, environment)
     return list(
         dict.fromkeys(
             [
@@ -64,11 +65,7 @@ def problems(content: Mapping[str, Any], environment: Mapping[str, str] | None =
                 *_templates(content),
                 *_limits(content),
                 *_twice("deployment", [deployment.get("name") for deployment in content["deployments"]]),
-                *(
-                    problem
-                    for deployment in content["deployments"]
-                    for problem in _deployment(declared.resolved(deployment, values))
-                ),
+                *(problem for deployment in content["deployments"] for problem in _deployment(resolved(deployment, values))),
             ]
         )
     )
@@ -235,13 +232,13 @@ def _step(step: Mapping[str, Any]) -> Iterator[str]:
 
 def _templates(content: Mapping[str, Any]) -> Iterator[str]:
     """Find templates that would not do what their writer meant."""
-    names = declared.declared_variables(content)
+    names = declared_variables(content)
     used = set()
     for where, text in _texts("", {key: value for key, value in content.items() if key != "definitions"}):
         rest = text
         for placeholder in find_placeholders(text):
             rest = rest.replace(placeholder.full_match, "")
-            name = declared.variable(placeholder)
+            name = variable(placeholder)
             used.add(name)
             if placeholder.type is PlaceholderType.BLOCK_DOCUMENT and where.startswith("pull"):
                 continue  # the worker fills it in

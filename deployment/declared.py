@@ -1,7 +1,7 @@
-"""What `prefect.yaml` declares, with the environment's values filled in for `{{ $NAME }}`."""
+"""What `prefect.yaml` declares, and the flows that it names."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ import yaml
 from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import ParameterSchema, parameter_schema
-from prefect.utilities.templating import Placeholder, PlaceholderType, find_placeholders
 
 from multischema.errors import UsageError
 from multischema.words import suggestion
@@ -40,46 +39,6 @@ def read(file: Path = FILE) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"{file.name}: found {type(content).__name__}, want a mapping with `deployments`")
     return content
-
-
-def declared_variables(content: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the variables that a deploy takes from its environment, each name with its default.
-
-    One without a default (None) must be set; one whose default is the empty text may stay unset.
-    """
-    definitions = content.get("definitions")
-    found = definitions.get("environment") if isinstance(definitions, dict) else None
-    if not isinstance(found, dict):
-        return {}
-    return {str(name): None if default is None else str(default) for name, default in found.items()}
-
-
-def variables(content: Mapping[str, Any], environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Return the declared variables' values, and the names of those without one."""
-    values = {name: environment.get(name) or default for name, default in declared_variables(content).items()}
-    return (
-        {name: value for name, value in values.items() if value is not None},
-        [name for name, value in values.items() if value is None],
-    )
-
-
-def resolved(value: Any, values: Mapping[str, str]) -> Any:
-    """Return a part of the file with `{{ $NAME }}` replaced; a name without a value stays as it is."""
-    if isinstance(value, dict):
-        return {key: resolved(item, values) for key, item in value.items()}
-    if isinstance(value, list):
-        return [resolved(item, values) for item in value]
-    if isinstance(value, str):
-        for placeholder in find_placeholders(value):
-            name = variable(placeholder)
-            if name is not None and name in values:
-                value = value.replace(placeholder.full_match, values[name])
-    return value
-
-
-def variable(placeholder: Placeholder) -> str | None:
-    """Return the environment variable that a template names, None if it names something else."""
-    return placeholder.name.lstrip("$") if placeholder.type is PlaceholderType.ENV_VAR else None
 
 
 @cache

@@ -22,6 +22,7 @@ from deployment import alerts, automations, declared, deployments, pools
 from deployment.answers import without_login
 from deployment.check import problems
 from flows.apps import SILENCE
+from flows.variables import resolved, variables
 from multischema import command
 from multischema.errors import UsageError
 
@@ -31,7 +32,7 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
 
     Check everything that can be checked without the server before changing anything on it.
     """
-    values, missing = declared.variables(content, environment)
+    values, missing = variables(content, environment)
     lacking = [f"missing variable {name}: prefect.yaml has no default for it" for name in missing]
     try:
         api = without_login(urls.api_url())
@@ -47,7 +48,7 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
     if wrong:
         raise UsageError(*wrong)
     register.provided(environment)  # raises for what can't be saved
-    declared_deployments = declared.resolved(content["deployments"], values)
+    declared_deployments = resolved(content["deployments"], values)
     flows = sorted({declared.flow(deployment["entrypoint"]).name for deployment in declared_deployments})
     names = sorted({deployment["work_pool"]["name"] for deployment in declared_deployments})
     with answering(api), get_client(sync_client=True) as client:
@@ -61,7 +62,7 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
             for block in missing
         )
         off = _off(declared_deployments, missing)
-        yield from deployments.set_up(client, declared_deployments, declared.resolved(content["pull"], values), off)
+        yield from deployments.set_up(client, declared_deployments, resolved(content["pull"], values), off)
         yield from automations.set_up(client, automations.of_dead_workers(flows))
         yield from alerts.set_up(client, addresses, list(_watched(client, content, declared_deployments)))
 

@@ -1,13 +1,14 @@
 """The known apps: the deployments of `prefect.yaml`, the one place for an app's parameters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from flows.variables import resolved, unresolved, variables
 from multischema.errors import UsageError
 from multischema.job import role_names
 
@@ -34,22 +35,18 @@ class App:
     rules: str
     schema: str | None = None
     origin_schema: str | None = None
-    schema_reader: tuple[str, ...] = ()  # with the variables that a deploy fills in
+    schema_reader: tuple[str, ...] = ()  # with the variables that are filled in
     silence: int = SILENCE  # hours after which something is wrong if nothing new was published
     time_limit: int = TIME_LIMIT  # minutes that a run may take
     schedules: tuple[Schedule, ...] = ()
+    definitions: Mapping[str, Any] = field(default_factory=dict)  # of the file, with the variables and their defaults
 
     def schema_readers(self, environment: Mapping[str, str]) -> list[str]:
-        """Return the app's schema readers, variables filled in as by a deploy; one that is not set stands for none."""
-        # takes seconds, and few commands need it
-        from prefect.utilities.templating import PlaceholderType, find_placeholders
-
-        texts = []
-        for text in self.schema_reader:
-            for placeholder in find_placeholders(text):
-                if placeholder.type is PlaceholderType.ENV_VAR:
-                    text = text.replace(placeholder.full_match, environment.get(placeholder.name.lstrip("$"), ""))
-            texts.append(text)
+        """Return the app's schema readers, variables filled in as by a deploy. Raises UsageError for one without a value."""
+        values, _ = variables({"definitions": self.definitions}, environment)
+        texts = resolved(list(self.schema_reader), values)
+        if missing := unresolved(texts):
+            raise UsageError(*(f"missing variable {name}: prefect.yaml has no default for it" for name in missing))
         return list(role_names(texts))
 
 
@@ -82,4 +79,5 @@ def _app(definitions: Mapping[str, Any], deployment: Mapping[str, Any]) -> App:
             for schedule in deployment.get("schedules") or ()
             if "cron" in schedule
         ),
+        definitions=definitions,
     )

@@ -75,17 +75,21 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
     urls.origin_block(name)
     known = known_apps()
     app = known.get(name) or App(name, environment.get("CONFIG_PATH", ""))
+    problems = []
+    try:
+        schema_readers = [] if "schema_reader" in said else app.schema_readers(environment)
+    except UsageError as error:
+        schema_readers, problems = [], [*error.problems]
     parameters = {
         **{key: shown["default"] for key, shown in etl.parameters.properties.items() if "default" in shown},
         "schema": app.schema or name,
         **({"origin_schema": app.origin_schema} if app.origin_schema else {}),
         "rules": app.rules,
         "reader": environment.get(READER_VARIABLE, ""),
-        "schema_reader": app.schema_readers(environment),
+        "schema_reader": schema_readers,
         **said,
         "app": name,
     }
-    problems = []
     if not parameters["rules"]:
         problems.append(
             f"unknown app {name}: known apps: {', '.join(sorted(known)) or 'none'}; "

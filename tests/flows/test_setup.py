@@ -10,6 +10,7 @@ import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployment import declared, setup
+from flows.variables import variables
 from multischema.errors import UsageError
 from tests.conftest import OWN
 from tests.support.servers import AUTH, PATIENCE, PrefectServer, free_port, prefect_server
@@ -173,7 +174,7 @@ def _command(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
 def test_what_prefect_deploy_makes_of_the_file_is_the_same(server: PrefectServer, set_up: SetUp) -> None:
     set_up()
     content = _declared()
-    values, _ = declared.variables(content, ENVIRONMENT)
+    values, _ = variables(content, ENVIRONMENT)
     for app in APPS:
         server.ask("DELETE", f"deployments/{_deployment(server, app)['id']}")
     deploy = subprocess.run(

@@ -15,6 +15,7 @@ from prefect.server.schemas.schedules import CronSchedule
 from deployment import check, declared
 from deployment.server import database_url
 from flows.apps import known_apps
+from flows.variables import resolved, variables
 from multischema.errors import UsageError
 from multischema.job import Job
 from tests.conftest import ROOT
@@ -346,7 +347,7 @@ def test_what_overrides_a_merged_key_does_not_stand_twice(tmp_path: Path) -> Non
 
 
 def test_a_variable_without_a_value_has_its_default_or_is_missing() -> None:
-    values, missing = declared.variables(
+    values, missing = variables(
         declared.read(),
         {
             "METABASE_USERNAME": "",
@@ -371,8 +372,8 @@ def test_a_variable_without_a_value_has_its_default_or_is_missing() -> None:
 
 def _deployments(**environment: str) -> dict[str, Content]:
     content = declared.read()
-    values, _ = declared.variables(content, {**ENVIRONMENT, **environment})
-    return {deployment["name"]: declared.resolved(deployment, values) for deployment in content["deployments"]}
+    values, _ = variables(content, {**ENVIRONMENT, **environment})
+    return {deployment["name"]: resolved(deployment, values) for deployment in content["deployments"]}
 
 
 def test_the_deployments_are_the_apps_that_the_command_line_knows() -> None:

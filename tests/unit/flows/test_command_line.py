@@ -108,10 +108,36 @@ def test_an_app_of_prefect_yaml_has_the_schema_readers_that_it_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apps, "_FILE", tmp_path / "prefect.yaml")
-    listed = 'schema_reader: [analysts, "{{ $AEI_TEAM }}", "{{ $AEI_GUESTS }}"]'
-    (tmp_path / "prefect.yaml").write_text(f"deployments: [{{parameters: {{app: aei, rules: mine.yml, {listed}}}}}]")
-    resolved = resolve({**TARGET, **ORIGIN, "AEI_TEAM": "one,two"}, "--app", "aei")
-    assert resolved["schema_reader"] == ["analysts", "one", "two"]
+    (tmp_path / "prefect.yaml").write_text(
+        'definitions: {environment: {AEI_TEAM: "", AEI_GUESTS: "", AEI_AUDIT: "auditor, second"}}\n'
+        "deployments: [{parameters: {app: aei, rules: mine.yml, "
+        'schema_reader: [analysts, "{{ $AEI_TEAM }}", "{{ $AEI_GUESTS }}", "{{ $AEI_AUDIT }}"]}}]'
+    )
+
+    def readers(**environment: str) -> object:
+        return resolve({**TARGET, **ORIGIN, **environment}, "--app", "aei")["schema_reader"]
+
+    assert readers(AEI_TEAM="one,two") == ["analysts", "one", "two", "auditor", "second"]
+    # an empty variable has its default, as in a deploy: to take its rights, change the file
+    assert readers(AEI_AUDIT="") == ["analysts", "auditor", "second"]
+    assert readers(AEI_AUDIT="other") == ["analysts", "other"]
+
+
+def test_a_schema_reader_whose_variable_has_no_value_is_a_usage_error_as_in_a_deploy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
+    """A run without it would take the rights from a reader that the deployment has."""
+    monkeypatch.setattr(apps, "_FILE", tmp_path / "prefect.yaml")
+    (tmp_path / "prefect.yaml").write_text(
+        "definitions: {environment: {AEI_TEAM: }}\n"
+        'deployments: [{parameters: {app: aei, rules: mine.yml, schema_reader: ["{{ $AEI_TEAM }}"]}}]'
+    )
+    assert problems({**TARGET}, "--app", "aei") == [
+        "missing variable AEI_TEAM: prefect.yaml has no default for it",
+        "missing variable ORIGIN_DB_URL: want the URL of the origin aei",
+    ]
+    assert given == {}
+    assert resolve({**TARGET, **ORIGIN}, "--app", "aei", "--schema-reader", "other")["schema_reader"] == ["other"]
 
 
 def test_a_reader_that_is_named_twice_is_one() -> None:
