@@ -22,6 +22,7 @@ from deployment import alerts, automations, declared, deployments, pools
 from deployment.answers import without_login
 from deployment.check import problems
 from flows.apps import SILENCE
+from flows.runs import is_scheduled
 from flows.variables import resolved, variables
 from multischema import command
 from multischema.errors import UsageError
@@ -110,9 +111,8 @@ def _watched(
     for deployment in declared_deployments:
         name = deployment["name"]
         found = client.read_deployment_by_name(f"{declared.flow(deployment['entrypoint']).name}/{name}")
-        runs = not found.paused and any(schedule.active for schedule in found.schedules)
         silence = timedelta(hours=hours.get(deployment["parameters"]["app"], SILENCE))
-        yield alerts.Watched(name, str(found.id), silence if runs else None)
+        yield alerts.Watched(name, str(found.id), silence if is_scheduled(found) else None)
 
 
 def _held(client: SyncPrefectClient, block: str) -> Any:

@@ -31,7 +31,8 @@ _NONE = "–"
 class Status:
     """One published schema of an app: the last run in the target's history, and what the Prefect server knows.
 
-    `limit` is how old its data may be, None if nobody expects it to be new: no entry of prefect.yaml publishes it.
+    `limit` is how old its data may be, None if nobody expects it to be new: no entry of prefect.yaml publishes it, or it was
+    never published and its schedule is off.
     """
 
     app: str
@@ -147,7 +148,10 @@ def _gathered(
         )
     for key in sorted(history.keys() | limits.keys()):
         if not wanted or key[0] in wanted:
-            yield Status(*key, limits.get(key), history.get(key), runs.get(key) if runs else None)
+            known_runs = runs.get(key) if runs else None
+            # whoever has the URL of one app alone gets the deployments of all, with the schedules of the others off
+            waits = key in history or not known_runs or known_runs.scheduled is not False
+            yield Status(*key, limits.get(key) if waits else None, history.get(key), known_runs)
 
 
 # As a table.
@@ -187,6 +191,8 @@ def _cells_of_runs(status: Status) -> tuple[str, str]:
         following = f"running since {_time(runs.running_since)}"
     elif runs and runs.next_at:
         following = f"{'late since ' if runs.late else ''}{_time(runs.next_at)}"
+    elif runs and runs.scheduled is False:
+        following = "schedule off"
     else:
         following = _NONE
     return following, f"{_time(failure.at)} {failure.state}: {failure.reason}" if failure else _NONE

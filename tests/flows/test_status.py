@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -274,15 +274,42 @@ def runs(server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Callable[...
     for known in server.ask("POST", "flow_runs/filter", {"flows": {"name": {"any_": ["etl"]}}}):
         server.ask("DELETE", f"flow_runs/{known['id']}")
 
-    def add(app: str, state: str, minutes: int = 0, *, name: str = "", message: str = "", **parameters: str | bool) -> None:
+    def add(
+        app: str,
+        state: str,
+        minutes: int = 0,
+        *,
+        name: str = "",
+        message: str = "",
+        of: str | None = None,
+        **parameters: str | bool,
+    ) -> None:
         at = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
         wanted: dict[str, Any] = {"type": state, "name": name or state.title(), "message": message}
         if state == "SCHEDULED":
             wanted["state_details"] = {"scheduled_time": at}
         body = {"flow_id": flow, "name": f"{app} {at}", "parameters": {"app": app, **parameters}, "state": wanted}
-        server.ask("POST", "flow_runs/", body)
+        server.ask("POST", "flow_runs/", {**body, "deployment_id": of})
 
     return add
+
+
+@pytest.fixture
+def deployed(server: PrefectServer, runs: Callable[..., None]) -> Iterator[Callable[..., str]]:
+    """Return a function that deploys an app, and returns the deployment's id; it is gone after the test."""
+    made: list[str] = []
+
+    def deploy(app: str, *, active: bool, paused: bool = False, **parameters: str) -> str:
+        body = {"name": app, "flow_id": server.ask("POST", "flows/", {"name": "etl"})["id"], "paused": paused}
+        # in ten years, so that the server schedules no run meanwhile
+        schedule = {"schedule": {"interval": 3e8, "anchor_date": "2099-01-01T00:00:00Z"}, "active": active}
+        body |= {"parameters": {"app": app, **parameters}, "schedules": [schedule]}
+        made.append(server.ask("POST", "deployments/", body)["id"])
+        return made[-1]
+
+    yield deploy
+    for deployment in made:
+        server.ask("DELETE", f"deployments/{deployment}")
 
 
 def test_a_prefect_server_adds_the_next_run_the_one_under_way_and_the_last_failure(
@@ -314,6 +341,56 @@ def test_a_prefect_server_adds_the_next_run_the_one_under_way_and_the_last_failu
     assert first["last_failure"]["reason"] == "origin invented: can't connect: time-out"
     assert second["last_failure"] is None
     assert second["running_since"]
+
+
+@pytest.mark.parametrize(
+    ("state", "moment"),
+    [("SCHEDULED", lambda run: run["next_run_at"]), ("FAILED", lambda run: run["last_failure"]["reason"])],
+)
+def test_an_app_that_runs_often_hides_no_run_of_one_that_runs_seldom(
+    state: str,
+    moment: Callable[[dict[str, Any]], str],
+    place: Place,
+    run: Run,
+    runs: Callable[..., None],
+    deployed: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(asked, "_PAGE", 3)
+    often, seldom = deployed("invented", active=True), deployed("monthly", active=True, schema="seldom")
+    runs("monthly", state, 6000, message="the cause", schema="seldom", of=seldom)
+    for hours in range(1, 5):
+        runs("invented", state, 60 * hours, message="another", of=often)
+    first, second = json.loads(run("--json")[1])["apps"]
+    assert moment(first)
+    assert moment(second)
+
+
+def test_an_app_that_was_never_published_and_whose_schedule_is_off_is_shown_and_not_judged(
+    place: Place, run: Run, runs: Callable[..., None], deployed: Callable[..., str]
+) -> None:
+    place.in_target(history())
+    record(place, "invented", "2 hours")
+    deployed("invented", active=True)
+    assert run()[0] == 1  # no deployment says that the monthly one is off
+    deployed("monthly", active=False, schema="seldom")
+    exit_status, out, err = run()
+    assert (exit_status, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if line.startswith("monthly")]
+    assert " never " in line
+    assert "  schedule off  " in line
+    assert [each["limit_seconds"] for each in json.loads(run("--json")[1])["apps"]] == [26 * 3600, None]
+    record(place, "monthly", "800 hours", schema="seldom")  # what was published is expected to stay new
+    assert run()[0] == 1
+
+
+@pytest.mark.parametrize(("active", "paused"), [(True, True), (True, False)])
+def test_an_app_whose_schedule_is_on_is_judged_before_it_was_ever_published_and_one_that_is_paused_is_not(
+    active: bool, paused: bool, place: Place, run: Run, runs: Callable[..., None], deployed: Callable[..., str]
+) -> None:
+    place.in_target(history())
+    deployed("invented", active=active, paused=paused)
+    assert run("--app", "invented")[0] == (0 if paused else 1)
 
 
 def test_a_run_that_should_have_started_is_late(place: Place, run: Run, runs: Callable[..., None]) -> None:
