@@ -187,6 +187,38 @@ def test_a_history_of_somebody_else_is_not_read(place: Place, run: Run) -> None:
     assert place.read("SELECT count(*) FROM public.called", as_="superuser") == [(0,)]
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t BEFORE UPDATE ON etl_report.runs EXECUTE FUNCTION tsvector_update_trigger()",
+        "CREATE TABLE public.mine (run bigint REFERENCES etl_report.runs)",
+        "CREATE TABLE public.child () INHERITS (etl_report.runs); INSERT INTO public.child (id, app, schema, published_at, "
+        "rows, bytes, seconds, kind, version, warnings) VALUES (9, 'invented', 'invented', now(), 7, 1, 1, 'full', '1', 0)",
+        "ALTER TABLE etl_report.runs ENABLE ROW LEVEL SECURITY",
+        "DROP TABLE etl_report.tables; CREATE VIEW etl_report.tables AS SELECT 1 AS run",
+    ],
+)
+def test_what_stops_runs_from_writing_the_history_stops_nobody_from_reading_it(
+    statement: str, place: Place, run: Run
+) -> None:
+    place.in_target(history())
+    record(place, "invented", "2 hours")
+    place.in_target(statement, superuser=True)
+    exit_status, out, err = run("--app", "invented")
+    assert (exit_status, err) == (0, "")
+    assert "  1,200  " in out
+
+
+def test_rows_that_a_policy_hides_from_the_history_are_an_error(place: Place, run: Run) -> None:
+    place.in_target(history())
+    record(place, "invented", "2 hours")
+    place.in_target("ALTER TABLE etl_report.runs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY", superuser=True)
+    exit_status, out, err = run("--app", "invented")
+    assert (exit_status, out) == (1, "")
+    assert err.startswith("error: target: reading the history of runs in schema etl_report failed: ")
+    assert "row-level security" in err
+
+
 def test_as_json_every_app_has_the_same_keys_and_times_are_in_iso(place: Place, run: Run) -> None:
     place.in_target(history())
     record(place, "invented", "2 hours")
