@@ -39,15 +39,8 @@ def prepare(connection: Connection, job: Job) -> None:
         return
     if not place.exists:
         _make(connection, job)
-        place = _place(connection, job)
-    if lacking := _lacking(job, place):
-        with (
-            translated("target", f"completing schema {job.report_schema}"),
-            short_lock_timeout(connection),
-            connection.transaction(),
-        ):
-            for statement in lacking:
-                connection.execute(statement)
+    for _ in COLUMNS:  # once more for what another run made meanwhile
+        _complete(connection, job, _place(connection, job))
     with translated("target", f"granting schema {job.report_schema} to {job.reader}"), connection.transaction():
         connection.execute(statements.hold(job.report_schema))
         for statement in statements.grant(job.report_schema, job.reader):
@@ -100,14 +93,36 @@ def _make(connection: Connection, job: Job) -> None:
             _take_from_others(connection, schema)
 
 
+def _complete(connection: Connection, job: Job, place: HistoryPlace) -> None:
+    """Make the tables and columns that the place lacks, unless another run makes them at the same time: then wait for it."""
+    schema, lacking = job.report_schema, _lacking(job, place)
+    if not lacking:
+        return
+    made = [table for table, columns in ((RUNS, place.runs), (TABLES, place.tables)) if not columns]
+    with (
+        translated("target", f"completing schema {schema}"),
+        short_lock_timeout(connection),
+        suppress(errors.DuplicateTable, errors.UniqueViolation),
+        connection.transaction(),
+    ):
+        for statement in lacking:
+            connection.execute(statement)
+        for table in made:
+            _take_table_from_others(connection, schema, table)
+
+
 def _take_from_others(connection: Connection, schema: str) -> None:
-    """Take what default privileges gave to others."""
+    """Take what default privileges gave to others on the schema and its tables."""
     roles = ask(connection, SchemaPrivilege, "schema_privileges", schema=schema)
-    given = ask(connection, Privilege, "privileges", schema=schema, relation=None)
-    for statement in [
-        *building.revoke_schema(schema, list(dict.fromkeys(row.role for row in roles))),
-        *grants.changes(schema, [], grants.read(row for row in given if not row.is_owner)),
-    ]:
+    for statement in building.revoke_schema(schema, list(dict.fromkeys(row.role for row in roles))):
+        connection.execute(statement)
+    for table in COLUMNS:
+        _take_table_from_others(connection, schema, table)
+
+
+def _take_table_from_others(connection: Connection, schema: str, table: str) -> None:
+    given = ask(connection, Privilege, "privileges", schema=schema, relation=table)
+    for statement in grants.changes(schema, [], grants.read(row for row in given if not row.is_owner)):
         connection.execute(statement)
 
 

@@ -24,7 +24,10 @@ def create_schema(schema: str) -> list[sql.Composed]:
 
 
 def complete(schema: str, present: Mapping[str, Collection[str]]) -> list[sql.Composed]:
-    """Return the statements that make the tables and columns that are not `present`; another run may make them meanwhile."""
+    """Return the statements that make the tables and columns that are not `present`.
+
+    A table that another run made meanwhile is an error: whoever made it grants on it. A column is none.
+    """
     statements = []
     for table, columns in COLUMNS.items():
         name = sql.Identifier(schema, table)
@@ -33,9 +36,7 @@ def complete(schema: str, present: Mapping[str, Collection[str]]) -> list[sql.Co
         }
         if not present[table]:
             rest = _REST[table].format(sql.Identifier(schema, RUNS))
-            statements.append(
-                sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}{})").format(name, sql.SQL(", ").join(defined.values()), rest)
-            )
+            statements.append(sql.SQL("CREATE TABLE {} ({}{})").format(name, sql.SQL(", ").join(defined.values()), rest))
             continue
         statements += [
             sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {}").format(name, definition)
