@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from prefect.cli._app import _app as prefect_cli
 
+from flows.apps import known_apps
 from multischema.postgres.refusals import advice
 from tests.conftest import OWN, ROOT
 
@@ -55,6 +56,13 @@ def help_of(module: str) -> str:
     """Return what a command says of itself."""
     shown = subprocess.run([sys.executable, "-m", module, "--help"], cwd=OWN, capture_output=True, text=True, check=True)
     return shown.stdout
+
+
+def test_metabase_alerts_after_the_hours_of_prefect_yaml() -> None:
+    said = re.search(r"FROM \(VALUES (.*?)\) AS wanted \(schema, hours\)", (ROOT / "docs" / "metabase.md").read_text())
+    assert said
+    hours = {schema: int(number) for schema, number in re.findall(r"\('(\w+)', (\d+)\)", said[1])}
+    assert hours == {app.schema or app.name: app.silence for app in known_apps().values()}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

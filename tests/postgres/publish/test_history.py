@@ -162,9 +162,28 @@ def test_default_privileges_show_the_history_to_nobody_else(place: Place) -> Non
     assert place.read("SELECT count(*) FROM etl_report.tables") == [(3,)]
 
 
-def test_two_apps_make_the_place_at_the_same_time(place: Place) -> None:
+def test_a_table_that_is_made_anew_is_shown_to_nobody_else_and_the_others_keep_their_readers(place: Place) -> None:
+    published(place)
+    guest, analyst = f"guest_{place.number}", f"analyst_{place.number}"
+    place.in_target(
+        f"CREATE ROLE {guest}; CREATE ROLE {analyst}; GRANT SELECT ON etl_report.runs TO {analyst};"
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {place.etl} GRANT SELECT, INSERT ON TABLES TO {guest};"
+        "DROP TABLE etl_report.tables",
+        superuser=True,
+    )
+    place.run(RULES)
+    assert [row[1:] for row in place.read(TABLES)] == ROWS
+    assert place.read(
+        f"SELECT has_table_privilege('{guest}', 'etl_report.tables', 'SELECT, INSERT'), "
+        f"has_table_privilege('{analyst}', 'etl_report.runs', 'SELECT')"
+    ) == [(False, True)]
+
+
+@pytest.mark.parametrize("lacking", ["DROP SCHEMA etl_report CASCADE", "DROP TABLE etl_report.tables, etl_report.runs"])
+def test_two_apps_make_the_place_at_the_same_time(lacking: str, place: Place) -> None:
     """Each waits where the other has it, and finds it; neither grants while the other does."""
-    place.in_origin(ORIGIN)
+    published(place)
+    place.in_target(lacking)
     jobs = [place.job(app=name, schema=name) for name in ("one", "two", "three", "four")]
     start = threading.Barrier(len(jobs))
     found: list[BaseException] = []
@@ -374,10 +393,42 @@ def test_the_snapshots_time_is_on_the_origins_clock_and_before_all_that_it_lacks
     assert timedelta() < later - at < timedelta(seconds=PATIENCE)
 
 
+def questions() -> list[str]:
+    """Return the questions of the docs: how old the data is, what is too old, how a table grew."""
+    section = (ROOT / "docs" / "metabase.md").read_text().partition("## How old is the data")[2].partition("\n## ")[0]
+    return re.findall("```sql\n(.*?)```", section, re.DOTALL)
+
+
 def test_the_questions_of_the_docs_answer_the_reader(place: Place) -> None:
     published(place, app="rdvs", schema="rdvs")
-    section = (ROOT / "docs" / "metabase.md").read_text().partition("## How old is the data")[2].partition("\n## ")[0]
-    as_of, growth = [place.read(text) for text in re.findall("```sql\n(.*?)```", section, re.DOTALL)]
+    as_of, too_old, growth = [place.read(text) for text in questions()]
     ((snapshot, at),) = place.read("SELECT snapshot_at, published_at FROM etl_report.runs")
     assert as_of == [("rdvs", snapshot, 0)]
+    assert sorted(too_old) == [("aei", None), ("rdvi", None), ("rdvsp", None)]  # never published
     assert growth == [(at.replace(hour=0, minute=0, second=0, microsecond=0), 30)]
+
+
+def test_the_questions_of_the_docs_tell_of_what_is_published_not_of_what_was_or_of_a_trial(place: Place) -> None:
+    place.in_origin(ORIGIN)
+    for schema in ("rdvs", "rdvs_trial", "rdvi", "aei", "rdvsp"):
+        place.run(RULES, app=schema.partition("_")[0], schema=schema)
+    add = (
+        "INSERT INTO etl_report.runs (app, schema, snapshot_at, published_at) "
+        "VALUES ('{0}', '{0}', now() - interval '{1} hours', now() - interval '{2} hours')"
+    )
+    # an older backup after a newer snapshot, one of unknown time published long ago, one in time, a schema that is gone
+    place.in_target(add.format("rdvs", 50, 1))
+    place.in_target(
+        "UPDATE etl_report.runs SET snapshot_at = NULL, published_at = now() - interval '75 hours' WHERE app = 'rdvi'"
+    )
+    place.in_target(add.format("aei", 700, 700))
+    place.in_target("DROP SCHEMA rdvsp CASCADE")
+    as_of, too_old, growth = [place.read(text) for text in questions()]
+    assert [(schema, at is not None, age) for schema, at, age in as_of] == [
+        ("aei", True, 700),
+        ("rdvi", False, 75),
+        ("rdvs", True, 50),
+        ("rdvs_trial", True, 0),
+    ]
+    assert sorted(schema for schema, _ in too_old) == ["rdvi", "rdvs", "rdvsp"]
+    assert [rows for _, rows in growth] == [30]
