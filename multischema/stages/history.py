@@ -18,7 +18,7 @@ from multischema.postgres.questions import ask
 from multischema.stages.preconditions import history_problems
 from multischema.statements import building, grants
 from multischema.statements import history as statements
-from multischema.version import version
+from multischema.version import VERSION
 
 
 def problems(connection: Connection, job: Job) -> list[str]:
@@ -69,7 +69,7 @@ def write(connection: Connection, job: Job, ran: Ran) -> Recorded:
     """Write a run into the history, whose place was made ready a moment ago, by one statement."""
     before = _last(connection, job)
     with translated("target", f"writing the history of schema {job.schema}"):
-        connection.execute(statements.add(job.report_schema, job.app, job.schema, version(), ran))
+        connection.execute(statements.add(job.report_schema, job.app, job.schema, VERSION, ran))
     return Recorded(ran, before)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from multischema.errors import CheckError, EtlError, VerifyError
 from multischema.stages import history
-from multischema.version import version
+from multischema.version import VERSION
 from tests.conftest import ROOT, Place
 from tests.support import ledger
 from tests.support.gates import PATIENCE
@@ -47,7 +47,7 @@ def published(place: Place, **changes: object) -> Place:
 def test_the_reader_reads_what_a_full_run_published_when(place: Place) -> None:
     before = datetime.now(UTC)
     published(place)
-    assert place.read(RUNS) == [("shop", "shop", "full", 530, 0, version())]
+    assert place.read(RUNS) == [("shop", "shop", "full", 530, 0, VERSION)]
     ((run,),) = place.read("SELECT id FROM etl_report.runs")
     assert place.read(TABLES) == [(run, *row) for row in ROWS]
     ((snapshot, at, seconds, size),) = place.read("SELECT snapshot_at, published_at, seconds, bytes FROM etl_report.runs")
@@ -129,7 +129,7 @@ def test_old_runs_that_another_run_deletes_already_make_none_wait(place: Place) 
         other.execute("DELETE FROM etl_report.runs")
         running = Running(place, text=RULES)
         running.ended()
-    assert place.read(RUNS, as_="etl") == [("shop", "shop", "full", 530, 0, version())]
+    assert place.read(RUNS, as_="etl") == [("shop", "shop", "full", 530, 0, VERSION)]
 
 
 def test_apps_with_other_readers_share_the_history(place: Place) -> None:
@@ -238,7 +238,7 @@ def test_a_history_that_somebody_dropped_begins_anew(place: Place) -> None:
     published(place, refresh="auto")
     place.in_target("DROP SCHEMA etl_report CASCADE")
     assert place.run(RULES, refresh="auto").refreshed
-    assert place.read(RUNS) == [("shop", "shop", "refresh", 530, 0, version())]
+    assert place.read(RUNS) == [("shop", "shop", "refresh", 530, 0, VERSION)]
 
 
 def test_the_schema_of_the_history_has_the_name_that_the_job_gives(place: Place) -> None:
