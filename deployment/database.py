@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from multischema.errors import EtlError, UsageError
 from multischema.postgres.failures import describe_failed_connection, translated
@@ -14,6 +16,7 @@ from multischema.postgres.questions import ask
 from multischema.words import escaped
 
 _PATIENCE = 10  # seconds
+_OF_LIBPQ = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -56,10 +59,25 @@ def check(variable: str, url: str) -> None:
 
 
 def _for_libpq(url: str) -> str:
-    """Return the URL with libpq's name for the driver's `ssl`, and none of the driver's other parameters."""
-    parts = urlsplit(url)
-    mode = dict(parse_qsl(parts.query)).get("ssl", "")
-    return parts._replace(scheme="postgresql", query=urlencode({"sslmode": mode} if mode in _MODES else {})).geturl()
+    """Return the connection string for libpq that leads where the driver of Prefect's server goes. Raises ValueError.
+
+    SQLAlchemy says where that is: hosts, ports, user and database may stand in the URL's parameters too. Of the driver's
+    other parameters libpq knows none, and its `ssl` by another name.
+    """
+    try:
+        known = make_url(url)
+        _, found = known.get_dialect()().create_connect_args(known)
+    except SQLAlchemyError as error:
+        raise ValueError(type(error).__name__) from None
+    mode = found.get("ssl")
+    return make_conninfo(
+        **{_OF_LIBPQ[name]: _listed(value) for name, value in found.items() if name in _OF_LIBPQ},
+        **({"sslmode": mode} if mode in _MODES else {}),
+    )
+
+
+def _listed(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _problems(rights: _Rights) -> Iterator[str]:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -115,6 +116,21 @@ def test_the_tables_of_a_server_that_ran_before_are_enough(place: Place) -> None
     place.in_target("CREATE TABLE alembic_version (version_num text)")
     place.in_target(f"GRANT SELECT ON alembic_version TO {place.reader}")
     database.check("DATABASE_URL", driven(place.reader_url))
+
+
+@pytest.mark.parametrize(
+    "place_in_url",
+    ["/{name}?host={host}&port={port}", "/{name}?host={host}:{port}", ":{port}/{name}?host={host}&ssl=prefer"],
+)
+def test_a_server_that_the_urls_parameters_name_is_the_one_that_is_looked_at(place_in_url: str, place: Place) -> None:
+    """Prefect takes them too, for a socket's folder above all."""
+    place.in_target("CREATE TABLE alembic_version (version_num text)")
+    parts = urlsplit(place.target_url)
+    where = place_in_url.format(name=place.name, host=parts.hostname, port=parts.port)
+    login = parts.netloc.rpartition("@")[0]
+    database.check("DATABASE_URL", driven(f"postgresql://{login}@{where}"))
+    with pytest.raises(EtlError, match="DATABASE_URL: can't connect: .*no-such-folder"):
+        database.check("DATABASE_URL", driven(f"postgresql://{login}@/{place.name}?host=/no-such-folder"))
 
 
 @pytest.mark.slow
