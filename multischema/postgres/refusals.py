@@ -46,9 +46,7 @@ _ADVICE: Mapping[tuple[str, Collection[str]], str] = {
         "have an administrator let the role log in (ALTER ROLE … LOGIN), and see what the server asks of it, such as a "
         "client certificate (sslcert and sslkey in the URL)"
     ),
-    (r'database ".*" does not exist|no such database', ("3D000",)): (
-        "check the database's name at the end of the URL; where there is none, the user's name is taken"
-    ),
+    (r'database ".*" does not exist|no such database', ("3D000",)): ("check the database's name at the end of the URL"),
     ("permission denied for database", ("42501",)): "grant CONNECT on the database to the role, or name another database",
     ("currently accepting connections|connect to invalid database", ("55000",)): (
         "have its owner let connections in (ALTER DATABASE … ALLOW_CONNECTIONS true), or name another database"

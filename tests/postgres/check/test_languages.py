@@ -53,7 +53,7 @@ ROLE = (
     "have an administrator let the role log in (ALTER ROLE … LOGIN), and see what the server asks of it, such as a client "
     "certificate (sslcert and sslkey in the URL)"
 )
-NAME = "check the database's name at the end of the URL; where there is none, the user's name is taken"
+NAME = "check the database's name at the end of the URL"
 SHUT = "have its owner let connections in (ALTER DATABASE … ALLOW_CONNECTIONS true), or name another database"
 
 
