@@ -33,7 +33,8 @@ def register(environment: Mapping[str, str]) -> list[str]:
     if not blocks:
         known = ", ".join([urls.TARGET_VARIABLE, *urls.ORIGIN_VARIABLES.values()])
         raise UsageError(
-            f"the environment provides no database URL: want one of {known}, or {urls.OTHER_ORIGIN_VARIABLE} with APP"
+            f"the environment provides nothing to save: want one of {known}, or {urls.OTHER_ORIGIN_VARIABLE} with APP, or "
+            f"{', '.join(metabase.VARIABLES.values())}"
         )
     lines = []
     for block, (variable, url) in blocks.items():
@@ -46,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     argparse.ArgumentParser(
         prog="python -m blocks.register",
-        description="Save the Secret blocks with the database URLs that the environment provides on the Prefect server.",
-        epilog="The environment (or .env) has the URLs and PREFECT_API_URL: see .env.example. Safe to repeat.",
+        description="Save the Secret blocks that the environment provides on the Prefect server: database URLs, and the "
+        "Metabase that runs tell.",
+        epilog="The environment (or .env) has the URLs, METABASE_… and PREFECT_API_URL: see .env.example. Safe to repeat.",
     ).parse_args(arguments)
     return command.ended(_register)
 

@@ -85,8 +85,9 @@ def test_an_environment_that_provides_nothing_is_a_usage_error(register: Registe
     assert command.wait() == 2
     assert command.out == ""
     assert command.err == (
-        "error: the environment provides no database URL: want one of ETL_DB_URL, RDV_SOLIDARITES_DB_URL, "
-        "RDV_SERVICE_PUBLIC_DB_URL, RDV_INSERTION_DB_URL, or ORIGIN_DB_URL with APP\n"
+        "error: the environment provides nothing to save: want one of ETL_DB_URL, RDV_SOLIDARITES_DB_URL, "
+        "RDV_SERVICE_PUBLIC_DB_URL, RDV_INSERTION_DB_URL, or ORIGIN_DB_URL with APP, or METABASE_URL, METABASE_DATABASE_ID, "
+        "METABASE_API_KEY\n"
     )
 
 
