@@ -8,7 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from blocks.metabase import VARIABLES
+from deployment.alerts import EMAIL, SMTP, WEBHOOK
+from deployment.scaleway.api import KEY_VARIABLE
+from flows.variables import declared_variables
 from tests.conftest import OWN, ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -114,3 +119,10 @@ def test_every_variable_of_the_command_line_is_documented() -> None:
     variables |= set(re.findall(r"^ *schema_reader: .*\$([A-Z_]+)", (ROOT / "prefect.yaml").read_text(), re.MULTILINE))
     documented = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert variables == documented
+
+
+def test_every_variable_of_a_deploy_is_in_the_example() -> None:
+    content = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    shown = set(re.findall(r"^(?:# )?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert set(declared_variables(content)) <= shown
+    assert {WEBHOOK, EMAIL, SMTP, KEY_VARIABLE, *VARIABLES.values()} <= shown
