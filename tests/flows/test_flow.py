@@ -134,7 +134,7 @@ def test_a_run_that_only_checks_says_what_it_found_takes_no_lock_and_writes_noth
     # another name than Completed: an alert that waits for a publication must not take it for one
     assert (state.is_completed(), run["state_type"], run["state_name"]) == (True, "COMPLETED", "Checked")
     assert re.fullmatch(
-        rf"checked {shop.app}: 2 tables to copy, 1 truncated, \d+ indexes, 3 warnings; "
+        rf"checked {shop.app}: 2 tables to copy, 1 truncated, \d+ indexes, 4 warnings; "
         r"to read: about [\d.]+ kB in 2 tables; a full run needs about [\d.]+ kB in the target while it builds",
         run["state"]["message"],
     )

@@ -172,7 +172,7 @@ def test_a_staging_schema_that_another_app_publishes_meanwhile_is_not_taken_for_
     place: Place,
 ) -> None:
     place.in_origin(ORIGIN)
-    looking = {"raw": ["public"], "reader": place.reader, "hidden": hidden_pattern()}
+    looking = {"raw": ["public"], "readers": [place.reader], "hidden": hidden_pattern()}
     with gate_at(place, "CREATE INDEX") as gate, psycopg.connect(place.target_url, row_factory=dict_row) as connection:
         run = Running(place)
         gate.reached()
