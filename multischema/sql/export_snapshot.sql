@@ -3,4 +3,4 @@
 SELECT pg_export_snapshot() AS identifier,
        CASE WHEN NOT pg_is_in_recovery() THEN now()
             WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN now()
-            ELSE least(now(), pg_last_xact_replay_timestamp()) END AS taken_at
+            ELSE pg_last_xact_replay_timestamp() END AS taken_at

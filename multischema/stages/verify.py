@@ -4,14 +4,13 @@ from collections.abc import Mapping
 
 from multischema.catalog.objects import Size
 from multischema.errors import VerifyError
-from multischema.plan import record
 from multischema.plan.drops import drop_problems
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import translated
-from multischema.postgres.questions import ask, read_target, value_of
-from multischema.stages import history, others, reader, state
+from multischema.postgres.questions import ask, value_of
+from multischema.stages import others, reader, state
 from multischema.stages.run import (
     Run,
     in_parallel,
@@ -61,24 +60,21 @@ def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
 
 
 def _rows_before(run: Run, plan: Plan) -> Mapping[str, int]:
-    """Return the rows of the published tables: as the last run recorded them, else as they are counted.
+    """Return the rows of the published tables: as the run that made them recorded them, else as they are counted.
 
-    No run recorded those of a schema that the tool before this one made, or that a version before the history published.
+    No run recorded those of mode dump, of a version before refreshes, or of the tool before this one.
     """
     schema = run.job.schema
     with run.sessions.lend(run.target) as connection:
-        with translated("target", "reading whose the published schema is"):
-            facts = read_target(connection, schema)
-        if not facts.published_exists:
-            return {}
-        before = history.last(connection, run.job) if record.read(facts.published_comment) else None
-        if before and before.tables:
-            return before.tables
-        present = {row.name for row in state.published_tables(connection, schema)}
+        present = {row.name: row.oid for row in state.published_tables(connection, schema)}
+        known = None if state.unusable(connection) else state.recalled(connection, schema)
+    recorded = {
+        name: table.rows for name, table in (known.tables if known else {}).items() if present.get(name) == table.oid
+    }
 
     def count(table: TablePlan) -> int:
         with run.sessions.lend(run.target) as connection, translated("target", f"counting the rows of {table.name}"):
             return value_of(connection, int, refreshing.count_published(schema, table.name))
 
-    tables = [table for table in plan.copied if table.name in present]
-    return dict(zip((table.name for table in tables), in_parallel(run, count, tables), strict=True))
+    tables = [table for table in plan.copied if table.name in present and table.name not in recorded]
+    return recorded | dict(zip((table.name for table in tables), in_parallel(run, count, tables), strict=True))

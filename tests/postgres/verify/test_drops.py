@@ -157,7 +157,16 @@ def test_rows_of_partitions_count_for_their_root(place: Place) -> None:
     assert refused(place, rules) == [line("parts", 100, "300", "66 %")]
 
 
-@pytest.mark.parametrize("forget", ["DELETE FROM etl_report.runs", "DROP SCHEMA etl_report CASCADE"])
+@pytest.mark.parametrize(
+    "forget",
+    [
+        "DROP SCHEMA etl_report CASCADE",
+        "DELETE FROM etl_state.published",
+        "DROP SCHEMA etl_state CASCADE",
+        # of another table of that name: somebody replaced it
+        "CREATE TABLE shop.other AS TABLE shop.users; DROP TABLE shop.users; ALTER TABLE shop.other RENAME TO users",
+    ],
+)
 def test_where_no_run_recorded_what_is_published_it_is_counted(place: Place, forget: str) -> None:
     published(place)
     place.in_target(forget)
@@ -179,7 +188,17 @@ def test_the_schema_of_the_tool_before_this_one_counts_as_published(place: Place
     assert place.read(ROWS) == [(400, 1500, 99)]
 
 
-def test_what_the_history_says_of_a_schema_before_an_adopted_one_does_not_count(place: Place) -> None:
+def test_runs_whose_history_is_elsewhere_count_too(place: Place) -> None:
+    published(place)
+    place.in_origin("INSERT INTO users SELECT n, 'Marie' FROM generate_series(401, 9000) AS n")
+    run(place, report_schema="elsewhere")
+    place.in_origin("DELETE FROM users WHERE id > 300")
+    with pytest.raises(VerifyError) as failed:
+        run(place)
+    assert str(failed.value) == line("users", 300, "9,000", "96 %")
+
+
+def test_what_was_recorded_of_a_schema_before_an_adopted_one_does_not_count(place: Place) -> None:
     published(place)
     place.in_target("DROP SCHEMA shop CASCADE; CREATE SCHEMA shop")
     place.in_origin("DELETE FROM users")
