@@ -18,6 +18,9 @@ _FILE = Path(__file__).parent.parent / "prefect.yaml"
 SILENCE = 26
 TIME_LIMIT = 180
 
+# the parameters of a deployment that an App has a field for; the reader is the environment's
+_KNOWN = ("app", "rules", "schema", "origin_schema", "reader", "schema_reader")
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -40,6 +43,12 @@ class App:
     time_limit: int = TIME_LIMIT  # minutes that a run may take
     schedules: tuple[Schedule, ...] = ()
     definitions: Mapping[str, Any] = field(default_factory=dict)  # of the file, with the variables and their defaults
+    others: Mapping[str, Any] = field(default_factory=dict)  # the other parameters of its runs, such as report_schema
+
+    def other_parameters(self, environment: Mapping[str, str]) -> dict[str, Any]:
+        """Return the parameters of the app's runs that have no field here, variables filled in as by a deploy."""
+        values, _ = variables({"definitions": self.definitions}, environment)
+        return dict(resolved(self.others, values))
 
     def schema_readers(self, environment: Mapping[str, str]) -> list[str]:
         """Return the app's schema readers, variables filled in as by a deploy. Raises UsageError for one without a value."""
@@ -80,4 +89,5 @@ def _app(definitions: Mapping[str, Any], deployment: Mapping[str, Any]) -> App:
             if "cron" in schedule
         ),
         definitions=definitions,
+        others={key: value for key, value in parameters.items() if key not in _KNOWN},
     )

@@ -82,6 +82,7 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
         schema_readers, problems = [], [*error.problems]
     parameters = {
         **{key: shown["default"] for key, shown in etl.parameters.properties.items() if "default" in shown},
+        **app.other_parameters(environment),
         "schema": app.schema or name,
         **({"origin_schema": app.origin_schema} if app.origin_schema else {}),
         "rules": app.rules,

@@ -87,6 +87,21 @@ def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: 
     assert given == {f"{app}-db-url": f"postgresql://{variable}", "etl-db-url": TARGET["ETL_DB_URL"]}
 
 
+def test_what_the_entry_of_an_app_says_wins_over_the_flow_and_the_command_over_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "prefect.yaml").write_text(
+        "definitions: {environment: {HISTORY: ours}}\n"
+        "deployments: [{name: nobody, parameters: {app: nobody, rules: mine.yml, report_schema: '{{ $HISTORY }}', "
+        "drop_rows: 7, full_every: 3, accept_drop: [users]}}]"
+    )
+    monkeypatch.setattr(apps, "_FILE", tmp_path / "prefect.yaml")
+    parameters = resolve({**TARGET, **ORIGIN}, "--app", "nobody", "--full-every", "5")
+    assert (parameters["report_schema"], parameters["drop_rows"], parameters["full_every"]) == ("ours", 7, 5)
+    assert (parameters["accept_drop"], parameters["drop_percent"]) == (["users"], 50)
+    assert resolve({**TARGET, **ORIGIN, "HISTORY": "theirs"}, "--app", "nobody")["report_schema"] == "theirs"
+
+
 READERS = {
     "rdvs": "RDV_SOLIDARITES_SCHEMA_READER_USERNAME",
     "rdvsp": "RDV_SERVICE_PUBLIC_SCHEMA_READER_USERNAME",
