@@ -10,8 +10,9 @@ from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
 # Our runs send a heartbeat every 30 s (prefect.yaml), those started by hand every 180 s (Prefect's default). The limit is
-# longer, because the server itself may be away for a while during a restart or a deploy.
-SILENCE = timedelta(minutes=5)
+# longer, because the server itself may be away for a while during a restart or a deploy: as it starts, it ends the runs
+# whose limit is over, also those that are alive and could not be heard.
+SILENCE = timedelta(minutes=15)
 # From Pending, a worker needs seconds to start a run; a host that pulls an image needs some minutes.
 START = timedelta(minutes=30)
 
@@ -21,7 +22,7 @@ def of_dead_workers(flows: list[str]) -> list[AutomationCore]:
     return [
         _crashed(
             "etl: runs of a dead worker are Crashed",
-            "A Running run that sent nothing for 5 minutes: its worker, or its process, was killed.",
+            "A Running run that sent nothing for 15 minutes: its worker, or its process, was killed.",
             flows,
             after={"prefect.flow-run.heartbeat"},
             within=SILENCE,

@@ -350,7 +350,10 @@ class Stages:
 
     def _kept(self, made: report.Report) -> report.Report:
         log().info(f"report of {self.job.app}\n{report.plain(made)}")
-        create_markdown_artifact(report.markdown(made), key=f"{self.job.app}-report", description=made.headline())
+        try:
+            create_markdown_artifact(report.markdown(made), key=f"{self.job.app}-report", description=made.headline())
+        except Exception as error:  # it is published, whatever becomes of the page
+            log().warning(f"Prefect's server did not take the artifact {self.job.app}-report: {type(error).__name__}")
         return made
 
     @contextmanager

@@ -34,7 +34,7 @@ def run_name() -> str:
 
 def _clock(app: str) -> tzinfo | None:
     """Return the time zone of the app's schedules in prefect.yaml; None, which means this machine's, unless there is one."""
-    with suppress(UsageError, KeyError, ValueError, ZoneInfoNotFoundError):
+    with suppress(UsageError, KeyError, ValueError, TypeError, ZoneInfoNotFoundError):
         (zone,) = {schedule.timezone for schedule in known_apps()[app].schedules}
         return ZoneInfo(zone)
     return None

@@ -85,3 +85,31 @@ def test_a_program_tells_no_tables(clock: list[float]) -> None:
 )
 def test_the_time_left_has_the_unit_that_a_person_would_use(seconds: float, said: str) -> None:
     assert progress._duration(seconds) == said
+
+
+@pytest.fixture
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Prefect's server be away."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError("no server")
+
+    monkeypatch.setattr(progress, "create_table_artifact", refuse)
+
+
+@pytest.mark.usefixtures("no_server")
+def test_what_was_copied_before_is_not_counted_again_once_it_is_known_what_there_is_to_copy() -> None:
+    followed = Progress("shop", {})
+    followed.expect({"users": MB, "visits": MB})
+    followed.add("users", MB)
+    followed.expect({"visits": MB})  # from a new snapshot
+    assert (followed.percent, followed.tables) == (0.0, [])
+    assert shown(followed)["tables done"] == "0 of 1"
+
+
+@pytest.mark.usefixtures("no_server")
+def test_a_server_that_takes_no_table_fails_no_run() -> None:
+    with Progress("shop", {"users": MB}) as followed:
+        followed.expect({"visits": MB})
+        followed.complete("visits")
+    assert followed.percent == 100
