@@ -269,12 +269,20 @@ def test_variables_are_read_from_a_file_of_the_directory_and_the_environment_sta
     assert command.wait() == 0, command.text
 
 
-@pytest.mark.parametrize("module", ["flows.etl", pytest.param("blocks.register", marks=SLOW)])
-def test_a_prefect_server_that_does_not_answer_is_one_clear_line(module: str, shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("flows.etl", "; start it, or unset the variable"),
+        pytest.param(
+            "blocks.register", " ([Errno 111] Connection refused); start it, or correct PREFECT_API_URL", marks=SLOW
+        ),
+    ],
+)
+def test_a_prefect_server_that_does_not_answer_is_one_clear_line(module: str, told: str, shop: Shop) -> None:
     rules = RULES if module == "flows.etl" else None
     command = shop.command(module=module, rules=rules, PREFECT_API_URL="http://127.0.0.1:1/api")
     assert command.wait() == 1
-    assert command.err == ("error: the Prefect server of PREFECT_API_URL does not answer; start it, or unset the variable\n")
+    assert command.err == f"error: the Prefect server of PREFECT_API_URL does not answer{told}\n"
     assert command.out == ""
 
 
