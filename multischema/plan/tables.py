@@ -7,13 +7,19 @@ from psycopg import sql
 
 from multischema.catalog.flat import Flat, as_text, convert, flatten
 from multischema.catalog.tables import Catalog, Column, Table
-from multischema.plan.masks import Mask, choose_mask
+from multischema.masks import only_when
+from multischema.masks.mask import Mask, Masked
+from multischema.masks.whole import choose_whole
 from multischema.rules.file import TableRules
+from multischema.rules.masks import KAnonymity, MaskRule
 
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """A published column: its type, its mask, and the expression that the origin computes for it."""
+    """A published column: its type, its mask, and the expression that the origin computes for it.
+
+    `rule` is what the rules' `masks` say of it, None where it is masked wholly or not at all.
+    """
 
     name: str
     type: str
@@ -23,6 +29,7 @@ class ColumnPlan:
     mask: Mask | None
     expression: sql.Composable
     violation: sql.Composable | None
+    rule: MaskRule | None = None
 
     @property
     def is_converted(self) -> bool:
@@ -64,6 +71,7 @@ class TablePlan:
     guards: tuple[Guard, ...] = ()
     whole: bool = False
     condition: sql.Composable | None = None
+    k_anonymity: KAnonymity | None = None
 
     @property
     def masked(self) -> tuple[ColumnPlan, ...]:
@@ -107,12 +115,13 @@ def plan_table(
         truncated=bool(rules and rules.truncated),
         key=key,
         columns=tuple(
-            _plan_column(column, flats[column.name], column.name in anonymized, _key_text(key), bool(key), collations, raw)
+            _plan_column(column, flats, _mask(column, flats, rules, raw=raw), key, collations, raw=raw)
             for column in table.columns
             if column.name not in unpublished
         ),
         unpublished=unpublished,
         whole=table.kind == "p" or bool(table.children),
+        k_anonymity=rules.k_anonymity if rules else None,
     )
 
 
@@ -130,24 +139,44 @@ def too_wide(table: TablePlan) -> bool:
     return 24 + len(table.columns) / 8 + widths > 8160
 
 
+def _mask(
+    column: Column, flats: Mapping[str, Flat], rules: TableRules | None, *, raw: bool
+) -> tuple[Mask | None, MaskRule | None]:
+    """Return the mask of a column, None if it is published as it is, and the rule that says more than that it has one."""
+    if not rules or column.name not in rules.anonymized:
+        return None, None
+    flat, rule = flats[column.name], rules.masks.get(column.name)
+    mask: Mask = (rule and rule.mask) or choose_whole(column, flat)
+    if rule and rule.only_when:
+        other = rule.only_when.column
+        where = only_when.condition(sql.Identifier(other), flats[other], rule.only_when.values)
+        mask = only_when.OnlyWhen(mask, where, convert(flat, sql.Identifier(column.name), raw=raw))
+    return mask, rule
+
+
 def _plan_column(
-    column: Column, flat: Flat, anonymized: bool, key: sql.Composable, has_key: bool, collations: frozenset[str], raw: bool
+    column: Column,
+    flats: Mapping[str, Flat],
+    masking: tuple[Mask | None, MaskRule | None],
+    key: tuple[str, ...],
+    collations: frozenset[str],
+    *,
+    raw: bool,
 ) -> ColumnPlan:
-    name = sql.Identifier(column.name)
-    mask = choose_mask(column, flat) if anonymized else None
-    type_ = flat.unlimited if mask else flat.spelling
+    name, flat, (mask, rule) = sql.Identifier(column.name), flats[column.name], masking
+    type_ = mask.type_of(flat) if mask else flat.spelling
+    masked = Masked(name, flat, type_, column.not_null, _key_text(key), bool(key))
     collation = column.collation_name if column.collation_schema == "pg_catalog" else None
     return ColumnPlan(
         name=column.name,
         type=type_,
-        not_null=column.not_null,
+        not_null=column.not_null and not (mask and not mask.keeps_not_null),
         collation=collation if collation in collations and flat.family.startswith("text") else None,
         comment=column.comment,
         mask=mask,
-        expression=mask.expression(name, flat, type_, key, not_null=column.not_null)
-        if mask
-        else convert(flat, name, raw=raw),
-        violation=mask.violation(name, type_, key if has_key else None) if mask else None,
+        expression=mask.expression(masked) if mask else convert(flat, name, raw=raw),
+        violation=mask.violation(masked) if mask else None,
+        rule=rule,
     )
 
 

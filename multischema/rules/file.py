@@ -3,11 +3,12 @@
 import codecs
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import yaml
 
 from multischema.errors import RulesError
+from multischema.rules.masks import KAnonymity, MaskRule
 from multischema.words import suggestion
 
 MAX_PROBLEMS = 20
@@ -39,12 +40,17 @@ _CURED_BY_QUOTES = ("a boolean", "a number", "a date", "nothing", "a special val
 
 @dataclass(frozen=True)
 class TableRules:
-    """The rules of one table; a column in both sets is anonymized; if both are empty, all its columns are keys."""
+    """The rules of one table; a column in both sets is anonymized; if both are empty, all its columns are keys.
+
+    `masks` say how anonymized columns are; one that they do not name is wholly.
+    """
 
     table: str
     truncated: bool
     anonymized: frozenset[str]
     non_anonymized: frozenset[str]
+    masks: Mapping[str, MaskRule] = field(default_factory=dict)
+    k_anonymity: KAnonymity | None = None
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,8 @@ class Run:
 
     `seen` is set once all rows were read from a snapshot. `keys` is a schema that the
     run makes besides its staging schema, if any. `snapshot_at` is the time on the origin's clock as of which its rows are
-    read, None where a backup does not tell it; `started` is on the clock of this process.
+    read, None where a backup does not tell it; `started` is on the clock of this process. `key_fingerprint` stands for the
+    pseudonym key, and is empty where the rules name no pseudonym.
     """
 
     job: Job
@@ -74,6 +75,7 @@ class Run:
     seen: Seen | None = None
     keys: str = ""
     snapshot_at: datetime | None = None
+    key_fingerprint: str = ""
     started: float = field(default_factory=time.monotonic)
     _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from multischema.catalog import foreign
 from multischema.catalog.flat import flatten, is_array_of_arrays, is_hstore
 from multischema.catalog.tables import Catalog, Column, Table, Type, fields_of, parts_of
-from multischema.plan.masks import Mask
+from multischema.masks.mask import Mask
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.statements import building, grants
@@ -253,7 +253,8 @@ def _is_computed_otherwise(column: Column, table: Table, types: Mapping[int, Typ
 def _column(column: Column, mask: Mask | None, types: Mapping[int, Type], schema: str) -> sql.Composed:
     spelling = _spelling(column.type_oid, column.type_text, types, schema)
     name = sql.Identifier(column.name)
-    if mask and not column.generated and not flatten(column.type_oid, column.type_text, types).family.startswith("text"):
+    is_text = flatten(column.type_oid, column.type_text, types).family.startswith("text")
+    if mask and not mask.needs_type and not column.generated and not is_text:
         return sql.SQL("{} text").format(name)
     if column.generated:
         expression = foreign.expression(column.generation or "NULL")

@@ -38,7 +38,6 @@ def test_every_session_refuses_a_text_of_several_statements() -> None:
 TEXTS = {
     "multischema/catalog/flat.py _of_each_dimension": "names of functions, constants of the code",
     "multischema/catalog/foreign.py type_": "of the origin: a type, which it looks at",
-    "multischema/plan/masks.py expression": "a constant of the code",
     "multischema/statements/building.py add_foreign_key": "a constant of the code",
     "multischema/statements/history.py complete": "a constant of the code",
     "multischema/statements/reading.py counting_since": "a constant of the code",

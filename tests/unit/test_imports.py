@@ -1,6 +1,7 @@
 """The boundaries of the design, kept by reading the code: each folder has one rule, and arrows run down only.
 
-flows, blocks -> pipeline -> stages -> postgres, dumps, download -> statements -> plan -> rules -> catalog -> words, errors
+flows, blocks -> pipeline -> stages -> postgres, dumps, download -> statements -> plan -> rules -> masks -> catalog
+-> words, errors
 """
 
 import ast
@@ -19,9 +20,10 @@ MODULES = {
 ROOT_MODULES = ("multischema.words", "multischema.errors")
 PURE = {
     "catalog": (),
-    "rules": ("catalog",),
-    "plan": ("catalog", "rules"),
-    "statements": ("catalog", "rules", "plan"),
+    "masks": ("catalog",),
+    "rules": ("catalog", "masks"),
+    "plan": ("catalog", "masks", "rules"),
+    "statements": ("catalog", "masks", "rules", "plan"),
 }
 # A door owns one outside thing: sessions know no program, programs no session, and neither knows a stage.
 DOORS = {

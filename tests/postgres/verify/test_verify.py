@@ -10,7 +10,8 @@ from psycopg import sql
 from multischema import pipeline
 from multischema.errors import CheckError, EtlError, VerifyError
 from multischema.job import Job
-from multischema.plan import masks
+from multischema.masks.mask import Masked
+from multischema.masks.whole import Whole
 from multischema.postgres.database import Database
 from multischema.stages.run import Run
 from tests.conftest import PASSWORD, Place
@@ -62,10 +63,10 @@ def published(place: Place) -> Place:
 def test_columns_that_come_unmasked_are_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
 
-    def unmasked(mask: masks.Mask, name: sql.Composable, *others: Any, **more: Any) -> sql.Composable:
-        return sql.SQL("{}::{}").format(name, sql.SQL(others[1]))
+    def unmasked(mask: Whole, column: Masked) -> sql.Composable:
+        return sql.SQL("{}::{}").format(column.name, sql.SQL(column.type))
 
-    monkeypatch.setattr(masks.Mask, "expression", unmasked)
+    monkeypatch.setattr(Whole, "expression", unmasked)
 
     # where a value is NULL there is nothing to mask
     rows = {"name": 2, "email": 3, "tags": 2, "details": 2, "born": 2, "score": 3, "mood": 3}
@@ -78,45 +79,45 @@ def test_columns_that_come_unmasked_are_refused(place: Place, monkeypatch: pytes
 
 def test_a_single_row_that_comes_unmasked_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    expression = masks.Mask.expression
+    expression = Whole.expression
 
-    def almost_masked(mask: masks.Mask, name: sql.Composable, *others: Any, **more: Any) -> sql.Composable:
-        if name != sql.Identifier("name"):
-            return expression(mask, name, *others, **more)
-        return sql.SQL("CASE WHEN {} = 'Paul' THEN 'Paul' ELSE {} END").format(name, expression(mask, name, *others, **more))
+    def almost_masked(mask: Whole, column: Masked) -> sql.Composable:
+        if column.name != sql.Identifier("name"):
+            return expression(mask, column)
+        return sql.SQL("CASE WHEN {} = 'Paul' THEN 'Paul' ELSE {} END").format(column.name, expression(mask, column))
 
-    monkeypatch.setattr(masks.Mask, "expression", almost_masked)
+    monkeypatch.setattr(Whole, "expression", almost_masked)
 
     refuse(place, "target: column users.name holds 1 rows that are not masked")
 
 
 def test_a_mask_with_the_key_of_another_row_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    expression = masks.Mask.expression
+    expression = Whole.expression
 
-    def swapped(mask: masks.Mask, name: sql.Composable, *others: Any, **more: Any) -> sql.Composable:
-        if name != sql.Identifier("email"):
-            return expression(mask, name, *others, **more)
+    def swapped(mask: Whole, column: Masked) -> sql.Composable:
+        if column.name != sql.Identifier("email"):
+            return expression(mask, column)
         return sql.SQL("'email_anonymise_' || (id % 3) + 1 || '@exemple.fr'")
 
-    monkeypatch.setattr(masks.Mask, "expression", swapped)
+    monkeypatch.setattr(Whole, "expression", swapped)
 
     refuse(place, "target: column users.email holds 3 rows that are not masked")
 
 
 def test_a_value_around_a_mask_without_a_key_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     published(place)
-    expression = masks.Mask.expression
+    expression = Whole.expression
 
-    def around(mask: masks.Mask, name: sql.Composable, *others: Any, **more: Any) -> sql.Composable:
-        if name != sql.Identifier("note"):
-            return expression(mask, name, *others, **more)
+    def around(mask: Whole, column: Masked) -> sql.Composable:
+        if column.name != sql.Identifier("note"):
+            return expression(mask, column)
         return sql.SQL(
             "CASE city WHEN 'Lyon' THEN '[valeur unique anonymisée 1] ' || note"
             " WHEN 'Nice' THEN note || E'\\n[valeur unique anonymisée 1]' ELSE '[valeur unique anonymisée ]' END"
         )
 
-    monkeypatch.setattr(masks.Mask, "expression", around)
+    monkeypatch.setattr(Whole, "expression", around)
 
     refuse(place, "target: column notes.note holds 3 rows that are not masked")
 

@@ -6,7 +6,7 @@ import pytest
 
 from multischema.catalog.flat import flatten
 from multischema.catalog.tables import Column
-from multischema.plan.masks import Mask, choose_mask
+from multischema.masks.whole import Whole, choose_whole
 from multischema.plan.tables import plan_table, row_key, too_wide
 from multischema.rules.file import TableRules
 from multischema.statements.reading import select
@@ -18,33 +18,33 @@ NEVER = {"not_null": True}
 @pytest.mark.parametrize(
     ("name", "spelling", "values", "mask"),
     [
-        ("name", "text", {}, Mask("text")),
-        ("name", "character varying(10)", {"default": "'Lyon'::character varying"}, Mask("text")),
-        ("name", "citext", NEVER, Mask("text")),
-        ("email", "text", {}, Mask("email")),
-        ("work_EMAIL_2", "citext", NEVER, Mask("email")),
-        ("emails", "text[]", {}, Mask("constant", "{valeur anonymisée}")),
-        ("tags", "character varying(9)[]", {"default": "'{Lyon}'::text[]"}, Mask("constant", "{valeur anonymisée}")),
-        ("email", "jsonb", {"default": "'[]'::jsonb"}, Mask("constant", "{}")),
-        ("email", "integer", {}, Mask("null")),
-        ("level", "integer", {"default": "7"}, Mask("constant", "7")),
-        ("level", "integer", {"default": "7", **NEVER}, Mask("constant", "7")),
-        ("level", "integer", {"default": "nextval('levels'::regclass)"}, Mask("null")),
-        ("level", "integer", {"default": "nextval('levels'::regclass)", **NEVER}, Mask("constant", "0")),
-        ("born_on", "date", NEVER, Mask("constant", "1970-01-01")),
-        ("created_at", "timestamp with time zone", {"default": "now()"}, Mask("null")),
-        ("status", "status", NEVER, Mask("constant", "new")),
-        ("status", "status", {"default": "'closed'::status"}, Mask("constant", "closed")),
-        ("home", "address", {"default": "'(a,b)'::address"}, Mask("null")),
-        ("home", "address", NEVER, Mask("constant", "{}")),
-        ("numbers", "integer[]", NEVER, Mask("constant", "{}")),
+        ("name", "text", {}, Whole("text")),
+        ("name", "character varying(10)", {"default": "'Lyon'::character varying"}, Whole("text")),
+        ("name", "citext", NEVER, Whole("text")),
+        ("email", "text", {}, Whole("email")),
+        ("work_EMAIL_2", "citext", NEVER, Whole("email")),
+        ("emails", "text[]", {}, Whole("constant", "{valeur anonymisée}")),
+        ("tags", "character varying(9)[]", {"default": "'{Lyon}'::text[]"}, Whole("constant", "{valeur anonymisée}")),
+        ("email", "jsonb", {"default": "'[]'::jsonb"}, Whole("constant", "{}")),
+        ("email", "integer", {}, Whole("null")),
+        ("level", "integer", {"default": "7"}, Whole("constant", "7")),
+        ("level", "integer", {"default": "7", **NEVER}, Whole("constant", "7")),
+        ("level", "integer", {"default": "nextval('levels'::regclass)"}, Whole("null")),
+        ("level", "integer", {"default": "nextval('levels'::regclass)", **NEVER}, Whole("constant", "0")),
+        ("born_on", "date", NEVER, Whole("constant", "1970-01-01")),
+        ("created_at", "timestamp with time zone", {"default": "now()"}, Whole("null")),
+        ("status", "status", NEVER, Whole("constant", "new")),
+        ("status", "status", {"default": "'closed'::status"}, Whole("constant", "closed")),
+        ("home", "address", {"default": "'(a,b)'::address"}, Whole("null")),
+        ("home", "address", NEVER, Whole("constant", "{}")),
+        ("numbers", "integer[]", NEVER, Whole("constant", "{}")),
     ],
 )
 def test_the_mask_follows_the_published_type_the_name_and_the_default(
-    name: str, spelling: str, values: dict[str, Any], mask: Mask
+    name: str, spelling: str, values: dict[str, Any], mask: Whole
 ) -> None:
     masked = column(name, spelling, **values)
-    assert choose_mask(masked, flatten(masked.type_oid, spelling, TYPES)) == mask
+    assert choose_whole(masked, flatten(masked.type_oid, spelling, TYPES)) == mask
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Masks: what published columns hold in place of personal data. Dashboards rely on their values."""
+"""Masks that keep nothing of a value: what anonymized columns hold unless `masks` says more. Dashboards rely on them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,17 +8,15 @@ from psycopg import sql
 from multischema.catalog import foreign
 from multischema.catalog.flat import Flat, as_text, literal_default
 from multischema.catalog.tables import Column
+from multischema.masks.mask import Mask, Masked
 
 _PIECES = {"email": ("email_anonymise_", "@exemple.fr"), "text": ("[valeur unique anonymisée ", "]")}
 _TEXT_ARRAY = "{valeur anonymisée}"
 
 
 @dataclass(frozen=True)
-class Mask:
-    """What replaces the values of a column: text around the row's key (email, text), a constant, or nothing but NULL.
-
-    The mask itself answers what it does to keys, indexes, rights and widths; nobody else looks at its kind.
-    """
+class Whole(Mask):
+    """What replaces the values of a column: text around the row's key (email, text), a constant, or nothing but NULL."""
 
     kind: Literal["email", "text", "constant", "null"]
     text: str = ""
@@ -30,7 +28,12 @@ class Mask:
 
     @property
     def is_searchable(self) -> bool:
-        """Tell whether anybody can search by masked values: no mask leaves anything to search for today."""
+        """Tell whether anybody can search by masked values: they leave nothing to search for."""
+        return False
+
+    @property
+    def is_lossy(self) -> bool:
+        """Tell whether it fits no unique column: one that is masked wholly becomes a plain one, as ever."""
         return False
 
     @property
@@ -43,8 +46,9 @@ class Mask:
         """Return the bytes that a masked value leaves in its row once it is moved out of line; 0 for a small one."""
         return 18 if self.is_keyed or self.text == _TEXT_ARRAY else 0
 
-    def joins(self, other: "Mask | None") -> bool:  # noqa: ARG002
-        """Tell whether a masked column still refers to the right rows of another: no mask of today's keeps that."""
+    @property
+    def needs_type(self) -> bool:
+        """Tell whether it computes with the value: it only tells whether there is one."""
         return False
 
     def is_unique(self, *, key_is_unique: bool) -> bool:
@@ -59,31 +63,28 @@ class Mask:
         """Tell whether a masked value of a document type, or an array of it, holds a document."""
         return not (self.kind == "null" or (type_.endswith("[]") and self.constant == "{}"))
 
-    def expression(
-        self, name: sql.Composable, flat: Flat, type_: str, key: sql.Composable, *, not_null: bool
-    ) -> sql.Composable:
+    def expression(self, column: Masked) -> sql.Composable:
         """Compose the mask; NULL stays NULL, and an empty value becomes NULL if the column is nullable."""
-        as_type = foreign.type_(type_)
+        as_type = foreign.type_(column.type)
         if self.kind == "null":
             return sql.SQL("NULL::{}").format(as_type)
-        value = sql.SQL("({})::{}").format(self._around(key) if self.is_keyed else sql.Literal(self.text), as_type)
-        if not_null:
-            return value
-        present = {"text": "{} <> ''", "text array": "cardinality({}) > 0"}.get(flat.family, "{} IS NOT NULL")
-        return sql.SQL("CASE WHEN {} THEN {} END").format(sql.SQL(present).format(_compared(name, flat)), value)
+        inside = self._around(column.key) if self.is_keyed else sql.Literal(self.text)
+        value = sql.SQL("({})::{}").format(inside, as_type)
+        return value if column.not_null else sql.SQL("CASE WHEN {} THEN {} END").format(column.present, value)
 
-    def violation(self, name: sql.Composable, type_: str, key: sql.Composable | None) -> sql.Composable:
+    def violation(self, column: Masked) -> sql.Composable:
         """Compose the condition that holds for a staging row with anything but the masked value or NULL."""
+        name = column.name
         if self.kind == "null":
             return sql.SQL("{} IS NOT NULL").format(name)
-        if self.is_keyed and key is None:
+        if self.is_keyed and not column.has_key:
             pieces = (piece.replace("[", r"\[").replace("]", r"\]").replace(".", r"\.") for piece in _PIECES[self.kind])
             before, after = pieces
             return sql.SQL("{} !~ {}").format(name, sql.Literal(f"^{before}[0-9]+{after}$"))
-        if self.is_keyed and key is not None:
+        if self.is_keyed:
             # most values of many columns are NULL: without the first condition, each would have its mask composed
-            return sql.SQL("{} IS NOT NULL AND {} <> {}").format(name, name, self._around(key))
-        constant = sql.SQL("{}::{}").format(sql.Literal(self.text), foreign.type_(type_))
+            return sql.SQL("{} IS NOT NULL AND {} <> {}").format(name, name, self._around(column.key))
+        constant = sql.SQL("{}::{}").format(sql.Literal(self.text), foreign.type_(column.type))
         # a subquery runs once, not for each row
         return sql.SQL("{} IS NOT NULL AND {} <> (SELECT {})").format(name, as_text(name), as_text(constant))
 
@@ -92,22 +93,15 @@ class Mask:
         return sql.SQL("{} || {} || {}").format(sql.Literal(before), key, sql.Literal(after))
 
 
-def choose_mask(column: Column, flat: Flat) -> Mask:
+def choose_whole(column: Column, flat: Flat) -> Whole:
     """Return the mask of an anonymized column, by the README's table of masked values."""
     if flat.family == "text":
-        return Mask("email" if "email" in column.name.lower() else "text")
+        return Whole("email" if "email" in column.name.lower() else "text")
     if flat.family == "text array":
-        return Mask("constant", _TEXT_ARRAY)
+        return Whole("constant", _TEXT_ARRAY)
     if flat.family == "jsonb":
-        return Mask("constant", "{}")
+        return Whole("constant", "{}")
     default = literal_default(column.default) if flat.takes_default else None
     if default is not None:
-        return Mask("constant", default)
-    return Mask("constant", flat.neutral) if column.not_null else Mask("null")
-
-
-def _compared(name: sql.Composable, flat: Flat) -> sql.Composable:
-    """Compose the value that tells an empty text: Postgres's own cast strips the trailing blanks of char(n)."""
-    if flat.family != "text":
-        return name
-    return as_text(name) if flat.conversion == "text" else sql.SQL("{}::text").format(name)
+        return Whole("constant", default)
+    return Whole("constant", flat.neutral) if column.not_null else Whole("null")

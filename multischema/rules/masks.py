@@ -1,0 +1,78 @@
+"""What the rules' `masks` and `k_anonymity` say of a column and of a table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from multischema.masks.known import KINDS
+from multischema.masks.mask import Refined, Unreadable
+
+
+@dataclass(frozen=True)
+class OnlyWhen:
+    """Which rows are masked: those where a column, published as it is, has one of these values (as text) or none."""
+
+    column: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """How a column is anonymized: by this mask, wholly if there is none; in all rows, unless `only_when` says in which."""
+
+    mask: Refined | None
+    only_when: OnlyWhen | None = None
+
+    def said(self) -> str:
+        """Return it in words, for reports: the rules' own."""
+        where = f"only when {self.only_when.column} is {', '.join(self.only_when.values)}" if self.only_when else ""
+        return "; ".join(filter(None, (self.mask.said() if self.mask else "", where)))
+
+    def written(self) -> dict[str, object]:
+        """Return what `recalled` takes, as JSON can hold it."""
+        found: dict[str, object] = {self.mask.kind: self.mask.written()} if self.mask else {}
+        if self.only_when:
+            found["only_when"] = {self.only_when.column: list(self.only_when.values)}
+        return found
+
+    def covers(self, other: "MaskRule | None") -> bool:
+        """Tell whether it surely shows no more than another did, which masked wholly if there is none."""
+        if other is None:
+            return False
+        if self.only_when and not (
+            other.only_when
+            and self.only_when.column == other.only_when.column
+            and set(self.only_when.values) >= set(other.only_when.values)
+        ):
+            return False
+        if not (self.mask and other.mask):
+            return not self.mask
+        return type(self.mask) is type(other.mask) and self.mask.covers(other.mask)
+
+
+@dataclass(frozen=True)
+class KAnonymity:
+    """Combinations of the columns that fewer than `k` different `per` share are refused or warned of.
+
+    Without `per`, rows are counted.
+    """
+
+    columns: tuple[str, ...]
+    k: int = 5
+    per: str = ""
+    on_breach: Literal["refuse", "warn"] = "refuse"
+
+
+def recalled(found: Mapping[str, object]) -> MaskRule | None:
+    """Return the rule that `written` gave, None for anything else, such as what a newer version wrote."""
+    mask, only_when = None, None
+    try:
+        for kind, value in found.items():
+            if kind == "only_when" and isinstance(value, dict):
+                ((column, values),) = value.items()
+                only_when = OnlyWhen(column, tuple(values))
+            else:
+                mask = KINDS[kind].read(value)
+    except (Unreadable, KeyError, ValueError, TypeError):
+        return None
+    return MaskRule(mask, only_when)
