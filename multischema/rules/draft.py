@@ -11,7 +11,8 @@ from multischema.catalog.tables import Catalog, Column, Table
 from multischema.rules.file import Rules, TableRules
 from multischema.rules.following import effective
 from multischema.rules.gaps import missing_columns
-from multischema.rules.writing import entry, scalar
+from multischema.rules.nodes import scalar
+from multischema.rules.writing import entry
 
 Referred = Mapping[tuple[str, str], Sequence[Column]]
 _HEADER = """# A first draft, guessed from names and types: read every line. Masked until you decide otherwise.

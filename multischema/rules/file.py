@@ -3,39 +3,36 @@
 import codecs
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import yaml
 
 from multischema.errors import RulesError
 from multischema.rules.masks import KAnonymity, MaskRule
+from multischema.rules.nodes import (
+    Place,
+    is_name,
+    kind_of,
+    line_of,
+    read_flag,
+    read_items,
+    read_name,
+    read_values,
+    shortened,
+    shown,
+)
+from multischema.rules.refining import read_domains, read_k_anonymity, read_masks, unlisted
 from multischema.words import suggestion
 
 MAX_PROBLEMS = 20
 MAX_DEPTH = 20
 MAX_VALUES = 200_000
-RULES_KEYS = ("tables",)
-TABLE_KEYS = ("table_name", "truncated", "anonymized_column_names", "non_anonymized_column_names")
+RULES_KEYS = ("tables", "domains")
+TABLE_KEYS = ("table_name", "truncated", "anonymized_column_names", "non_anonymized_column_names", "masks", "k_anonymity")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_YAML_TAG = "tag:yaml.org,2002:"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # What PyYAML quotes from the text, and everything after, which may hold quotes; not the names of what it expected.
 _QUOTED = re.compile(r""",? but (?:found|got) .*|(?:^| )(?:'(?!(?:[],}>!.-]|<[a-z ]+>)')|").*""", re.DOTALL)
-_TRUE = ("true", "yes", "on")
-_FALSE = ("false", "no", "off")
-_KINDS = {
-    (yaml.ScalarNode, "str"): "text",
-    (yaml.ScalarNode, "bool"): "a boolean",
-    (yaml.ScalarNode, "int"): "a number",
-    (yaml.ScalarNode, "float"): "a number",
-    (yaml.ScalarNode, "timestamp"): "a date",
-    (yaml.ScalarNode, "null"): "nothing",
-    (yaml.ScalarNode, "merge"): "a special value of YAML's",
-    (yaml.ScalarNode, "value"): "a special value of YAML's",
-    (yaml.SequenceNode, "seq"): "a list",
-    (yaml.MappingNode, "map"): "a mapping",
-}
-_CURED_BY_QUOTES = ("a boolean", "a number", "a date", "nothing", "a special value of YAML's")
 
 
 @dataclass(frozen=True)
@@ -51,38 +48,6 @@ class TableRules:
     non_anonymized: frozenset[str]
     masks: Mapping[str, MaskRule] = field(default_factory=dict)
     k_anonymity: KAnonymity | None = None
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where in the file a problem is. Messages show the content inside a table's entry only.
-
-    Elsewhere the file may not be rules at all: whoever chooses it can name any file that the ETL can read, even passwords.
-    """
-
-    name: str
-    is_shown: bool = False
-
-    def __str__(self) -> str:
-        return self.name
-
-    def at(self, part: str) -> "_Place":
-        return _Place(f"{self.name}{part}", self.is_shown)
-
-    def found(self, node: yaml.Node) -> str:
-        """Describe what was found."""
-        kind = _kind(node)
-        if not self.is_shown:
-            return kind or "a value with a tag"
-        kind = kind or f"a value tagged {_quoted(_tag(node), 40)}"
-        quotable = isinstance(node, yaml.ScalarNode) and (node.value or kind == "text")
-        return f"{kind} ({_quoted(node.value, 40)})" if quotable else kind
-
-    def key(self, node: yaml.Node) -> str:
-        """Describe an unknown key."""
-        if self.is_shown and isinstance(node, yaml.ScalarNode):
-            return _quoted(node.value, 40)
-        return f"on line {_line(node)}" + ("" if isinstance(node, yaml.ScalarNode) else f" ({self.found(node)})")
 
 
 @dataclass(frozen=True)
@@ -163,44 +128,45 @@ def _refuse_bombs(text: str) -> None:
             anchor, before = opened.pop()
             sizes[anchor] = values - before
         if len(opened) > MAX_DEPTH:
-            raise RulesError(f"rules: line {_line(event)}: nested more than {MAX_DEPTH} levels deep; want 4")
+            raise RulesError(f"rules: line {line_of(event)}: nested more than {MAX_DEPTH} levels deep; want 7")
         if values > MAX_VALUES:
             counted = f"more than {MAX_VALUES} values, each alias counted as what it stands for"
-            raise RulesError(f"rules: line {_line(event)}: {counted}; want fewer")
+            raise RulesError(f"rules: line {line_of(event)}: {counted}; want fewer")
 
 
 def _syntax_problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
     parts = (_QUOTED.sub("", getattr(error, name, None) or "") for name in ("context", "problem", "reason"))
-    return f"rules: {line}not YAML: {_cut(', '.join(part for part in parts if part), 100)}"
+    return f"rules: {line}not YAML: {shortened(', '.join(part for part in parts if part), 100)}"
 
 
 # From nodes to rules.
 
 
 def _read_rules(root: yaml.Node, problems: list[str]) -> Rules:
-    place = _Place("rules")
-    if _kind(root) != "a mapping":
+    place = Place("rules")
+    if kind_of(root) != "a mapping":
         problems.append(f"{place}: found {place.found(root)}; want a mapping with the key tables")
         return Rules({})
     if not any(key.value == "tables" for key, _ in root.value):
         problems.append(f"{place}: no key tables; want it, with a list of tables{_meant(root)}")
         return Rules({})
-    values = _values(root, place, RULES_KEYS, problems)
-    nodes = _items(values["tables"], place.at(": tables"), "tables", problems)
+    values = read_values(root, place, RULES_KEYS, problems)
+    domains = read_domains(values["domains"], place.at(": domains"), problems) if "domains" in values else ()
+    nodes = read_items(values["tables"], place.at(": tables"), "tables", problems)
     tables: dict[str, TableRules] = {}
     lines: dict[str, int] = {}
     for index, node in enumerate(nodes):
         problems.extend(_second_entry(node, lines))
-        table = _read_table(node, index, problems)
+        table = _read_table(node, index, domains, problems)
         tables[table.table] = table
     return Rules(tables)
 
 
 def _meant(root: yaml.Node) -> str:
     """Return a hint at the line where the key tables may be misspelt."""
-    lines = [_line(key) for key, _ in root.value if isinstance(key, yaml.ScalarNode) and suggestion(key.value, RULES_KEYS)]
+    lines = [line_of(key) for key, _ in root.value if isinstance(key, yaml.ScalarNode) and suggestion(key.value, ["tables"])]
     return f" (did you mean it on line {lines[0]}?)" if lines else ""
 
 
@@ -210,147 +176,76 @@ def _second_entry(node: yaml.Node, lines: dict[str, int]) -> Sequence[str]:
     if name is None:
         return []
     if name in lines:
-        where = f"another entry on line {_line(node)}, the first is on line {lines[name]}"
-        return [f"rules: table {_shown(name)}: {where}; want one"]
-    lines[name] = _line(node)
+        where = f"another entry on line {line_of(node)}, the first is on line {lines[name]}"
+        return [f"rules: table {shown(name)}: {where}; want one"]
+    lines[name] = line_of(node)
     return []
 
 
-def _read_table(node: yaml.Node, index: int, problems: list[str]) -> TableRules:
+def _read_table(node: yaml.Node, index: int, domains: Sequence[str], problems: list[str]) -> TableRules:
     """Read one table's rules; the result is only valid if no problem was added."""
     name = _table_name(node)
-    place = _Place(f"rules: table {_shown(name)}", True) if name else _Place(f"rules: tables[{index}] (line {_line(node)})")
-    if _kind(node) != "a mapping":
+    place = Place(f"rules: table {shown(name)}", True) if name else Place(f"rules: tables[{index}] (line {line_of(node)})")
+    if kind_of(node) != "a mapping":
         problems.append(f"{place}: found {place.found(node)}; want a mapping with table_name and its rules")
         return TableRules("", False, frozenset(), frozenset())
     known = len(problems)
-    values = _values(node, place, TABLE_KEYS, problems)
+    values = read_values(node, place, TABLE_KEYS, problems)
     rules = TableRules(
         table=_read_table_name(values, place, problems),
-        truncated=_flag(values.get("truncated"), place.at(": truncated"), problems),
+        truncated=read_flag(values.get("truncated"), place.at(": truncated"), problems),
         anonymized=_columns(values, "anonymized_column_names", place, problems),
         non_anonymized=_columns(values, "non_anonymized_column_names", place, problems),
     )
-    if len(problems) == known:
+    are_listed = len(problems) == known
+    if "masks" in values:
+        rules = replace(rules, masks=read_masks(values["masks"], place.at(": masks"), domains, problems))
+    if "k_anonymity" in values:
+        rules = replace(rules, k_anonymity=read_k_anonymity(values["k_anonymity"], place.at(": k_anonymity"), problems))
+    if are_listed:
         problems.extend(_contradictions(rules, place))
     return rules
 
 
-def _contradictions(rules: TableRules, place: _Place) -> Sequence[str]:
-    columns = rules.anonymized | rules.non_anonymized
-    if rules.truncated and columns:
-        return [f"{place}: truncated, and rules for its columns too ({len(columns)}); want one or the other"]
-    return []
+def _contradictions(rules: TableRules, place: Place) -> Sequence[str]:
+    if not rules.truncated:
+        return unlisted(rules.masks, rules.anonymized, rules.non_anonymized, place.at(": masks"))
+    found = []
+    for what, number in (
+        ("rules for its columns", len(rules.anonymized | rules.non_anonymized)),
+        ("masks", len(rules.masks)),
+        ("k_anonymity", len(rules.k_anonymity.columns) if rules.k_anonymity else 0),
+    ):
+        if number:
+            found.append(f"{place}: truncated, and {what} too ({number}); want one or the other")
+    return found
 
 
 def _table_name(node: yaml.Node) -> str | None:
     """Return the name in a table's entry if it is valid, whatever else is wrong with the entry."""
-    if _kind(node) == "a mapping":
+    if kind_of(node) == "a mapping":
         for key, value in node.value:
-            if key.value == "table_name" and _is_name(value):
+            if key.value == "table_name" and is_name(value):
                 return str(value.value)
     return None
 
 
-def _read_table_name(values: Mapping[str, yaml.Node], place: _Place, problems: list[str]) -> str:
+def _read_table_name(values: Mapping[str, yaml.Node], place: Place, problems: list[str]) -> str:
     if "table_name" not in values:
         problems.append(f"{place}: no table_name; want the table's name")
         return ""
-    return _name(values["table_name"], place.at(": table_name"), "the table's name", problems)
+    return read_name(values["table_name"], place.at(": table_name"), "the table's name", problems)
 
 
-def _columns(values: Mapping[str, yaml.Node], key: str, place: _Place, problems: list[str]) -> frozenset[str]:
+def _columns(values: Mapping[str, yaml.Node], key: str, place: Place, problems: list[str]) -> frozenset[str]:
     if key not in values:
         return frozenset()
     place = place.at(f": {key}")
-    nodes = _items(values[key], place, "column names", problems)
-    return frozenset(_name(node, place.at(f"[{index}]"), "a column name", problems) for index, node in enumerate(nodes))
-
-
-# One node.
-
-
-def _values(node: yaml.Node, place: _Place, wanted: Sequence[str], problems: list[str]) -> dict[str, yaml.Node]:
-    """Return a mapping's values by key, and report unknown and duplicate keys."""
-    values: dict[str, yaml.Node] = {}
-    lines: dict[str, int] = {}
-    for key, value in node.value:
-        name = key.value if isinstance(key, yaml.ScalarNode) else ""
-        if name not in wanted:
-            problems.append(f"{place}: unknown key {place.key(key)}; want {', '.join(wanted)}{suggestion(name, wanted)}")
-        elif name in values:
-            problems.append(f"{place}: duplicate key '{name}' on line {_line(key)}, the first is on line {lines[name]}")
-        else:
-            values[name] = value
-            lines[name] = _line(key)
-    return values
-
-
-def _items(node: yaml.Node, place: _Place, wanted: str, problems: list[str]) -> Sequence[yaml.Node]:
-    """Return a list's items; a key without a value is an empty list, as teams write it."""
-    kind = _kind(node)
-    if kind == "a list":
-        items: Sequence[yaml.Node] = node.value
-        return items
-    if kind != "nothing":
-        problems.append(f"{place}: found {place.found(node)}; want a list of {wanted}")
-    return []
-
-
-def _flag(node: yaml.Node | None, place: _Place, problems: list[str]) -> bool:
-    if node is None or _kind(node) == "nothing":
-        return False
-    value = node.value.lower() if _kind(node) == "a boolean" else None
-    if value not in _TRUE + _FALSE:
-        problems.append(f"{place}: found {place.found(node)}; want true or false")
-    return value in _TRUE
-
-
-def _name(node: yaml.Node, place: _Place, wanted: str, problems: list[str]) -> str:
-    if _is_name(node):
-        return str(node.value)
-    cure = "; quote it" if _kind(node) in _CURED_BY_QUOTES and node.value else ""
-    problems.append(f"{place}: found {place.found(node)}; want {wanted}{cure}")
-    return ""
-
-
-def _is_name(node: yaml.Node) -> bool:
-    """Tell whether Postgres accepts the name for a table or column: no NUL, no lone surrogate."""
-    if _kind(node) != "text":
-        return False
-    return bool(node.value) and not re.search("[\0\ud800-\udfff]", node.value)
-
-
-def _kind(node: yaml.Node) -> str | None:
-    """Return what a node is in plain words, None if its tag is not one of YAML's own."""
-    return _KINDS.get((type(node), _tag(node)))
-
-
-def _tag(node: yaml.Node) -> str:
-    return node.tag.removeprefix(_YAML_TAG)
-
-
-def _line(read: yaml.Node | yaml.Event) -> int:
-    return read.start_mark.line + 1 if read.start_mark else 0
-
-
-# Showing the input: never much of it, and no character that upsets a terminal.
+    nodes = read_items(values[key], place, "column names", problems)
+    return frozenset(read_name(node, place.at(f"[{index}]"), "a column name", problems) for index, node in enumerate(nodes))
 
 
 def _summed_up(problems: Sequence[str]) -> Sequence[str]:
     if len(problems) <= MAX_PROBLEMS:
         return problems
     return [*problems[:MAX_PROBLEMS], f"… and {len(problems) - MAX_PROBLEMS} more"]
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _quoted(text: str, length: int) -> str:
-    return repr(_cut(text, length))
-
-
-def _shown(name: str) -> str:
-    # 63 bytes is the longest name that Postgres has.
-    return _quoted(name, 63)[1:-1]

@@ -10,10 +10,14 @@ from multischema.masks.mask import Refined, Unreadable
 
 @dataclass(frozen=True)
 class OnlyWhen:
-    """Which rows are masked: those where a column, published as it is, has one of these values (as text) or none."""
+    """Which rows are masked: those where a column, published as it is, has one of these values (as text) or none.
+
+    If they `are_booleans`, they are so in the file: `no` is false there, and no text.
+    """
 
     column: str
     values: tuple[str, ...]
+    are_booleans: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class MaskRule:
         """Return what `recalled` takes, as JSON can hold it."""
         found: dict[str, object] = {self.mask.kind: self.mask.written()} if self.mask else {}
         if self.only_when:
-            found["only_when"] = {self.only_when.column: list(self.only_when.values)}
+            values = [value == "t" if self.only_when.are_booleans else value for value in self.only_when.values]
+            found["only_when"] = {self.only_when.column: values}
         return found
 
     def covers(self, other: "MaskRule | None") -> bool:
@@ -70,7 +75,8 @@ def recalled(found: Mapping[str, object]) -> MaskRule | None:
         for kind, value in found.items():
             if kind == "only_when" and isinstance(value, dict):
                 ((column, values),) = value.items()
-                only_when = OnlyWhen(column, tuple(values))
+                texts = tuple("ft"[each] if isinstance(each, bool) else each for each in values)
+                only_when = OnlyWhen(column, texts, any(isinstance(each, bool) for each in values))
             else:
                 mask = KINDS[kind].read(value)
     except (Unreadable, KeyError, ValueError, TypeError):

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import yaml
-
 from multischema.rules.file import TableRules
-from multischema.words import cut, escaped
+from multischema.rules.nodes import scalar
+from multischema.words import cut
 
 
 def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str:
@@ -21,12 +20,3 @@ def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str
         lines += ["      # decide:", *(f"      - {scalar(name)}" for name in undecided)]
     lines += ["    non_anonymized_column_names:", *(f"      - {scalar(name)}" for name in kept)]
     return "\n".join(lines) + "\n"
-
-
-def scalar(name: str) -> str:
-    """Return a name as YAML writes it, on one line."""
-    if escaped(name) != name:
-        # a node, because Prefect makes PyYAML write multi-line strings as blocks everywhere
-        node = yaml.ScalarNode("tag:yaml.org,2002:str", name, style='"')
-        return yaml.serialize(node, Dumper=yaml.SafeDumper, width=1000).removesuffix("\n")
-    return yaml.safe_dump(name, allow_unicode=True, width=1000).removesuffix("\n").removesuffix("\n...")

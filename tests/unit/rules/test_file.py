@@ -14,7 +14,7 @@ from multischema.errors import RulesError
 from multischema.rules import file
 from multischema.rules.file import Rules, TableRules, parse
 
-TABLE_KEYS = "table_name, truncated, anonymized_column_names, non_anonymized_column_names"
+TABLE_KEYS = "table_name, truncated, anonymized_column_names, non_anonymized_column_names, masks, k_anonymity"
 
 # Shaped like the files that teams keep in their repositories.
 REAL_FILE = """\
@@ -314,7 +314,7 @@ def test_aliases_that_multiply_are_an_error_and_soon(bomb: Any) -> None:
 def test_deep_nesting_is_an_error_and_soon(text: str) -> None:
     started = time.monotonic()
 
-    assert "nested more than 20 levels deep; want 4" in problem(text)
+    assert "nested more than 20 levels deep; want 7" in problem(text)
     assert time.monotonic() - started < 5
 
 
@@ -344,7 +344,7 @@ def test_an_unknown_key_that_resembles_none_is_an_error_without_a_suggestion() -
 
 
 def test_an_unknown_key_beside_tables_is_an_error() -> None:
-    assert problem("tables: []\ntable: []") == "rules: unknown key on line 2; want tables (did you mean tables?)"
+    assert problem("tables: []\ntable: []") == "rules: unknown key on line 2; want tables, domains (did you mean tables?)"
 
 
 def test_a_merge_key_is_an_unknown_key() -> None:

@@ -1,0 +1,189 @@
+"""YAML nodes of a rules file: their kinds in plain words, and what is wrong with them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import yaml
+
+from multischema.words import escaped, suggestion
+
+_YAML_TAG = "tag:yaml.org,2002:"
+_TRUE = ("true", "yes", "on")
+_FALSE = ("false", "no", "off")
+_KINDS = {
+    (yaml.ScalarNode, "str"): "text",
+    (yaml.ScalarNode, "bool"): "a boolean",
+    (yaml.ScalarNode, "int"): "a number",
+    (yaml.ScalarNode, "float"): "a number",
+    (yaml.ScalarNode, "timestamp"): "a date",
+    (yaml.ScalarNode, "null"): "nothing",
+    (yaml.ScalarNode, "merge"): "a special value of YAML's",
+    (yaml.ScalarNode, "value"): "a special value of YAML's",
+    (yaml.SequenceNode, "seq"): "a list",
+    (yaml.MappingNode, "map"): "a mapping",
+}
+_CURED_BY_QUOTES = ("a boolean", "a number", "a date", "nothing", "a special value of YAML's")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the file a problem is. Messages show the content inside a table's entry only.
+
+    Elsewhere the file may not be rules at all: whoever chooses it can name any file that the ETL can read, even passwords.
+    """
+
+    name: str
+    is_shown: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+    def at(self, part: str) -> "Place":
+        """Return a place inside this one."""
+        return Place(f"{self.name}{part}", self.is_shown)
+
+    def found(self, node: yaml.Node) -> str:
+        """Describe what was found."""
+        kind = kind_of(node)
+        if not self.is_shown:
+            return kind or "a value with a tag"
+        kind = kind or f"a value tagged {quoted(_tag(node), 40)}"
+        quotable = isinstance(node, yaml.ScalarNode) and (node.value or kind == "text")
+        return f"{kind} ({quoted(node.value, 40)})" if quotable else kind
+
+    def key(self, node: yaml.Node) -> str:
+        """Describe an unknown key."""
+        if self.is_shown and isinstance(node, yaml.ScalarNode):
+            return quoted(node.value, 40)
+        return f"on line {line_of(node)}" + ("" if isinstance(node, yaml.ScalarNode) else f" ({self.found(node)})")
+
+
+def read_values(node: yaml.Node, place: Place, wanted: Sequence[str], problems: list[str]) -> dict[str, yaml.Node]:
+    """Return a mapping's values by key, and report unknown and duplicate keys."""
+    values: dict[str, yaml.Node] = {}
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        name = key.value if isinstance(key, yaml.ScalarNode) else ""
+        if name not in wanted:
+            problems.append(f"{place}: unknown key {place.key(key)}; want {', '.join(wanted)}{suggestion(name, wanted)}")
+        elif name in values:
+            problems.append(f"{place}: duplicate key '{name}' on line {line_of(key)}, the first is on line {lines[name]}")
+        else:
+            values[name] = value
+            lines[name] = line_of(key)
+    return values
+
+
+def read_items(node: yaml.Node, place: Place, wanted: str, problems: list[str]) -> Sequence[yaml.Node]:
+    """Return a list's items; a key without a value is an empty list, as teams write it."""
+    kind = kind_of(node)
+    if kind == "a list":
+        items: Sequence[yaml.Node] = node.value
+        return items
+    if kind != "nothing":
+        problems.append(f"{place}: found {place.found(node)}; want a list of {wanted}")
+    return []
+
+
+def read_mapping(node: yaml.Node, place: Place, wanted: str, problems: list[str]) -> dict[str, yaml.Node]:
+    """Return a mapping's values by key, whatever its keys are; a key without a value is an empty mapping."""
+    values: dict[str, yaml.Node] = {}
+    lines: dict[str, int] = {}
+    if kind_of(node) != "a mapping":
+        if kind_of(node) != "nothing":
+            problems.append(f"{place}: found {place.found(node)}; want {wanted}")
+        return values
+    for key, value in node.value:
+        if not is_name(key):
+            problems.append(f"{place}: found the key {place.found(key)}; want a name{cure(key)}")
+        elif key.value in values:
+            where = f"on line {line_of(key)}, the first is on line {lines[key.value]}"
+            problems.append(f"{place}: duplicate key '{shown(key.value)}' {where}")
+        else:
+            values[key.value] = value
+            lines[key.value] = line_of(key)
+    return values
+
+
+def read_flag(node: yaml.Node | None, place: Place, problems: list[str]) -> bool:
+    """Return a boolean; a key without a value is false."""
+    if node is None or kind_of(node) == "nothing":
+        return False
+    value = boolean(node)
+    if value is None:
+        problems.append(f"{place}: found {place.found(node)}; want true or false")
+    return bool(value)
+
+
+def read_name(node: yaml.Node, place: Place, wanted: str, problems: list[str]) -> str:
+    """Return a name that Postgres accepts; an empty one after a problem."""
+    if is_name(node):
+        return str(node.value)
+    problems.append(f"{place}: found {place.found(node)}; want {wanted}{cure(node)}")
+    return ""
+
+
+def boolean(node: yaml.Node) -> bool | None:
+    """Return a boolean, None for any other value."""
+    value = node.value.lower() if kind_of(node) == "a boolean" else None
+    return value in _TRUE if value in _TRUE + _FALSE else None
+
+
+def is_name(node: yaml.Node) -> bool:
+    """Tell whether Postgres accepts the name for a table or column."""
+    if kind_of(node) != "text":
+        return False
+    return bool(node.value) and is_storable(node.value)
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether Postgres can hold a text: no NUL, no lone surrogate."""
+    return not re.search("[\0\ud800-\udfff]", text)
+
+
+def cure(node: yaml.Node) -> str:
+    """Return the advice to quote what YAML reads as something else than text."""
+    return "; quote it" if kind_of(node) in _CURED_BY_QUOTES and node.value else ""
+
+
+def kind_of(node: yaml.Node) -> str | None:
+    """Return what a node is in plain words, None if its tag is not one of YAML's own."""
+    return _KINDS.get((type(node), _tag(node)))
+
+
+def _tag(node: yaml.Node) -> str:
+    return node.tag.removeprefix(_YAML_TAG)
+
+
+def line_of(read: yaml.Node | yaml.Event) -> int:
+    """Return the line of the file that it starts on."""
+    return read.start_mark.line + 1 if read.start_mark else 0
+
+
+# Showing the input: never much of it, and no character that upsets a terminal.
+
+
+def shortened(text: str, length: int) -> str:
+    """Return the start of a long text."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def quoted(text: str, length: int) -> str:
+    """Return the start of a text as Python writes it."""
+    return repr(shortened(text, length))
+
+
+def shown(name: str) -> str:
+    """Return a name as messages show it."""
+    # 63 bytes is the longest name that Postgres has.
+    return quoted(name, 63)[1:-1]
+
+
+def scalar(name: str) -> str:
+    """Return a name as YAML writes it, on one line."""
+    if escaped(name) != name:
+        # a node, because Prefect makes PyYAML write multi-line strings as blocks everywhere
+        node = yaml.ScalarNode("tag:yaml.org,2002:str", name, style='"')
+        return yaml.serialize(node, Dumper=yaml.SafeDumper, width=1000).removesuffix("\n")
+    return yaml.safe_dump(name, allow_unicode=True, width=1000).removesuffix("\n").removesuffix("\n...")
