@@ -89,7 +89,7 @@ def flatten(type_oid: int, spelling: str, types: Mapping[int, Type]) -> Flat:
         kept = type_.schema == "pg_catalog"
         return Flat(spelling if kept else "text", "text", "none" if kept else "text", "")
     if type_.kind == "e":
-        return Flat("text", "other", "text", type_.first_label or "")
+        return Flat("text", "other", "text", type_.labels[0] if type_.labels else "")
     if type_.kind == "c" or is_hstore(type_):
         return Flat("jsonb", "other", "hstore" if is_hstore(type_) else "jsonb", "{}", takes_default=False)
     if not _is_kept(type_):

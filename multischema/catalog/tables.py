@@ -17,7 +17,10 @@ class FieldOfType:
 
 @dataclass(frozen=True)
 class Type:
-    """A type of the origin. `element` and `base` are the OIDs of an array's element and a domain's base, or 0."""
+    """A type of the origin. `element` and `base` are the OIDs of an array's element and a domain's base, or 0.
+
+    `labels` are those of an enum, in its order.
+    """
 
     oid: int
     schema: str
@@ -27,7 +30,7 @@ class Type:
     base: int
     base_text: str
     binary: bool
-    first_label: str | None
+    labels: tuple[str, ...]
     fields: tuple[FieldOfType, ...]
     extension: str | None
     delimiter: str = ","  # separates the items of its arrays

@@ -7,14 +7,22 @@ from dataclasses import dataclass, replace
 from multischema.catalog.flat import flatten
 from multischema.catalog.tables import Catalog, Column, ForeignKey, Table
 from multischema.rules.file import Rules, TableRules
+from multischema.rules.masks import MaskRule
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a key column refers to, and how that is hidden: anonymized or truncated."""
+    """What a key column refers to, and how that is hidden: anonymized, by this rule if `masks` has one, or truncated."""
 
     column: str
     hidden: str
+    rule: MaskRule | None = None
+
+    @property
+    def advice(self) -> str:
+        """Return how the foreign key can be kept: two columns with a mask that joins still refer to each other."""
+        mask = self.rule.mask if self.rule and not self.rule.only_when else None
+        return f"; list it with the mask {mask.said()} too to keep the foreign key" if mask and mask.joins(mask) else ""
 
 
 def effective(rules: Rules, catalog: Catalog) -> Rules:
@@ -50,7 +58,8 @@ def referring(rules: Mapping[str, TableRules], catalog: Catalog) -> dict[tuple[s
         if name not in tables or (name, referenced) == (key.table, column):
             return None
         if referenced in hidden[name]:
-            return Reference(f"{name}.{referenced}", "anonymized")
+            own = rules.get(name)
+            return Reference(f"{name}.{referenced}", "anonymized", own.masks.get(referenced) if own else None)
         if not is_truncated(rules.get(name)):
             return None
         if not all(

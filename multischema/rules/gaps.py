@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from multischema.catalog.tables import Catalog, Table
 from multischema.errors import Snippet
 from multischema.rules.file import Rules, TableRules
+from multischema.rules.fitting import fit
 from multischema.rules.following import Reference, effective, hidden_columns, is_number, referring
 from multischema.rules.writing import entry
 from multischema.words import cut, plural, some
@@ -15,7 +16,8 @@ from multischema.words import cut, plural, some
 class Findings:
     """What the comparison of rules and catalog found: problems stop the run, warnings go into the report.
 
-    `rules` are the ones that the run follows, with key columns that refer to anonymized ones anonymized too.
+    `rules` are the ones that the run follows, with key columns that refer to anonymized ones anonymized too, and without
+    masks that don't fit.
     """
 
     problems: tuple[str, ...]
@@ -33,6 +35,7 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
     """Return every gap between the rules and the origin's catalog, with a snippet ready to paste."""
     followed = effective(rules, catalog)
     references = referring(followed.tables, catalog)
+    tables = dict(followed.tables)
     problems: list[str] = []
     warnings: list[str] = []
     entries: list[str] = []
@@ -43,7 +46,10 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
             problems.append(f"missing rules for table {table.name}")
         else:
             problems += [f"missing rule for column {table.name}.{column}" for column in missing]
-            warnings += _table_warnings(table, own, references, catalog)
+            fitted = fit(table, tables[table.name], catalog)
+            problems += fitted.problems
+            warnings += [*_table_warnings(table, own, references, catalog), *fitted.warnings]
+            tables[table.name] = fitted.rules
             stricter, found = _stricter_partitions(table, rules, followed.tables[table.name], catalog)
             problems += found
             missing += [column for column in stricter if column not in missing]
@@ -54,7 +60,7 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
     if unknown:
         warnings.append(f"rules for {plural(len(unknown), 'table')} {some(unknown)}, which the origin does not have")
     snippet = "tables:\n" + "".join(entries) if entries else ""
-    return Findings(tuple(problems), tuple(warnings), snippet, followed)
+    return Findings(tuple(problems), tuple(warnings), snippet, Rules(tables))
 
 
 def _stricter_partitions(table: Table, rules: Rules, followed: TableRules, catalog: Catalog) -> tuple[list[str], list[str]]:
@@ -75,7 +81,20 @@ def _stricter_partitions(table: Table, rules: Rules, followed: TableRules, catal
                 f"partition {name} has rules that {what}, but it follows those of {table.name}, which do not; "
                 f"{cure} too, or take it out of the entry for {name}"
             )
+        problems += [
+            f"partition {name} has rules that {what} otherwise than those of {table.name} do, which it follows; "
+            f"change them in {table.name}, or take it out of the entry for {name}"
+            for what in _otherwise(own, followed)
+        ]
     return sorted(columns), problems
+
+
+def _otherwise(partition: TableRules, root: TableRules) -> list[str]:
+    """Return what a partition's entry says of anonymized columns that its root's does not cover."""
+    found = [] if partition.k_anonymity in (None, root.k_anonymity) else ["set k_anonymity"]
+    masks = sorted(partition.anonymized & root.masks.keys())
+    weaker = [name for name in masks if not root.masks[name].covers(partition.masks.get(name))]
+    return [f"mask {some(weaker)}", *found] if weaker else found
 
 
 def missing_columns(table: Table, rules: TableRules | None) -> list[str]:
@@ -106,7 +125,7 @@ def _table_warnings(
             warnings.append(f"{table.name}.{name} is published as it is, though it refers to {whole}")
         elif other:
             which = "is" if other.hidden == "anonymized" else f"is {other.hidden}"
-            warnings.append(f"{table.name}.{name} is anonymized: it refers to {other.column}, which {which}")
+            warnings.append(f"{table.name}.{name} is anonymized: it refers to {other.column}, which {which}{other.advice}")
         elif name not in rules.non_anonymized and not is_number(table.column(name), catalog):
             kind = table.column(name).type_text
             warnings.append(f"{table.name}.{name} is a key without a rule, of type {kind}: copied as it is")

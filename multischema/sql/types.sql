@@ -24,7 +24,7 @@ SELECT t.oid::int8 AS oid,
        t.typbasetype::int8 AS base,
        format_type(t.typbasetype, t.typtypmod) AS base_text,
        t.typsend <> 0 AND t.typreceive <> 0 AS binary,
-       (SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 1) AS first_label,
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) AS labels,
        (SELECT coalesce(json_agg(json_build_array(f.attname, f.atttypid::int8, format_type(f.atttypid, f.atttypmod))
                                  ORDER BY f.attnum), '[]') FROM pg_attribute AS f
              WHERE t.typtype = 'c' AND f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped) AS fields,

@@ -34,7 +34,7 @@ def _type(oid: int, name: str, **values: Any) -> Type:
         "base": 0,
         "base_text": "",
         "binary": True,
-        "first_label": None,
+        "labels": (),
         "fields": (),
         "extension": None,
     }
@@ -65,7 +65,7 @@ _OWN = {
     "int4range": _type(200, "int4range", kind="r"),
     "regclass": _type(201, "regclass"),
     "aclitem": _type(202, "aclitem", binary=False),
-    "status": _type(203, "status", schema="public", kind="e", first_label="new"),
+    "status": _type(203, "status", schema="public", kind="e", labels=("new", "done")),
     "address": _type(204, "address", schema="public", kind="c"),
     "floatrange": _type(205, "floatrange", schema="public", kind="r"),
     "floats": _type(206, "floats", schema="public", kind="m"),
@@ -80,7 +80,7 @@ _OWN = {
     "tags": _type(213, "tags", schema="public", kind="d", base=1000 + _OIDS["text"], base_text="text[]"),
     "home": _type(214, "home", schema="public", kind="d", base=204, base_text="address"),
     # an app's own type that has the name of one of Postgres or of an extension
-    "public.citext": _type(215, "citext", schema="public", kind="e", first_label="new"),
+    "public.citext": _type(215, "citext", schema="public", kind="e", labels=("new", "done")),
 }
 _SIMPLE = {spelling: _type(_OIDS[spelling], name) for spelling, name in _SPELLED.items()} | _OWN
 TYPES: Mapping[int, Type] = {type_.oid: type_ for type_ in _SIMPLE.values()} | {

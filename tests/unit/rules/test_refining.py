@@ -1,52 +1,21 @@
 """The keys `masks`, `k_anonymity` and `domains`: what is accepted, and what each error says."""
 
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Self
 
 import pytest
 import yaml
-from psycopg import sql
 
 from multischema.errors import RulesError
 from multischema.masks.known import KINDS
-from multischema.masks.mask import Masked, Refined, Unreadable
 from multischema.masks.periods import Period
 from multischema.rules import file
 from multischema.rules.file import TableRules, parse
 from multischema.rules.masks import KAnonymity, MaskRule, OnlyWhen
+from tests.support.masks import Echo
 
 WANTED = ", ".join((*sorted({*KINDS, "echo"}), "only_when"))
 PERIODS = "want year, quarter, month, week or day"
 COLUMN = "want a column with a list of its values, such as {status: [closed]}"
-
-
-@dataclass(frozen=True)
-class Echo(Refined):
-    """A mask that keeps what the rules give it."""
-
-    found: object
-
-    kind = "echo"
-    fits = ()
-
-    @classmethod
-    def read(cls, found: object) -> Self:
-        if isinstance(found, dict):
-            raise Unreadable("want something else")
-        return cls(found)
-
-    def written(self) -> object:
-        return self.found
-
-    def published(self, column: Masked) -> sql.Composable:
-        return column.value
-
-    def proof(self, column: Masked) -> sql.Composable:
-        return column.name
-
-    def covers(self, other: Refined) -> bool:
-        return self == other
 
 
 @pytest.fixture(autouse=True)
