@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 
 from multischema.catalog.flat import Flat, flatten, literal_default
 from multischema.catalog.tables import Catalog, Column, Table
+from multischema.masks.mask import type_name
 from multischema.rules.file import Rules, TableRules
 from multischema.rules.following import effective
 from multischema.rules.gaps import missing_columns
@@ -18,6 +19,7 @@ Referred = Mapping[tuple[str, str], Sequence[Column]]
 _HEADER = """# A first draft, guessed from names and types: read every line. Masked until you decide otherwise.
 tables:
 """
+_WHY = "suggested: without the marks in front, these keep a part that may be worth an analysis"
 _BOOKKEEPING = re.compile(
     r"(schema_migrations|ar_internal_metadata|alembic_version|versions|audits|sessions|.*_jobs?|good_job.*|.*_tokens?)"
 )
@@ -33,8 +35,9 @@ def _any_of(*words: str) -> re.Pattern[str]:
 # Words in names of personal columns, French and English: for columns of any type; for enums, booleans and numbers; for
 # numbers; for numbers whose name ends in `id` too.
 _PERSONAL = _any_of(
-    *("birth[a-z]*", "born", "naissance", "death", "died", "deces", "ip", "log_?ins?", "sign_?ins?", "incomes?", "salary"),
-    *("salaries", "salaires?", "revenus?", "amounts?", "montants?", "lat", "latitude", "lng", "lon", "longitude"),
+    *("birth[a-z]*", "born", "dob", "naissance", "death", "died", "deceased", "deces", "ip", "log_?ins?", "sign_?ins?"),
+    *("incomes?", "salary", "salaries", "salaires?", "revenus?", "amounts?", "montants?"),
+    *("lat", "latitude", "lng", "lon", "longitude"),
 )
 _OF_LIFE = _any_of(
     *("age", "sexe?", "gender", "genre", "child(?:ren)?", "enfants?", "family", "famille", "familiale?", "marital"),
@@ -55,6 +58,30 @@ _OF_IDENTITY = _any_of(
 _OF_ACCESS = _any_of(
     "sessions?", "secrets?", "tokens?", "passwords?", "otp", "api_?keys?", "cookies?", "nonces?", "invitations?"
 )
+# Columns of which something can stay, with the types that they must have: whoever reads the draft decides.
+_SUGGESTED = (
+    (
+        re.compile(
+            r"(?:.*_)?(?:date_)?(?:of_|de_)?(?:birth(?:_?date|_?day)?|dob|born|naissance|death(?:_?date)?|died|deceased|deces)"
+            r"(?:_date|_on|_at)?"
+        ),
+        ("date", "timestamp", "timestamptz"),
+        "{period: year}",
+    ),
+    (
+        re.compile(
+            r"(?:.*_)?(?:post_?codes?|postal_?codes?|zip|zip_?codes?|codes?_?postal|cp|city_?codes?|codes?_(?:insee|commune)|"
+            r"insee_codes?|commune_codes?)"
+        ),
+        ("text",),
+        "department",
+    ),
+    (
+        re.compile(r"(?:nb|nbr|nombre|number_of|count_of|num)_(?:d_)?(?:children|enfants?)|(?:children|enfants?)_counts?"),
+        ("int2", "int4", "int8"),
+        "{bands: [0, 1, 3]}",
+    ),
+)
 _COUNTS = re.compile(r"(?:nb|nombre|number_of)_.*|.*_counts?")
 _ID = _any_of("id$")
 
@@ -64,13 +91,29 @@ def draft(catalog: Catalog) -> str:
     referred = _referred(catalog)
     drafted = {table.name: _draft_table(table, catalog, referred) for table in catalog.tables}
     # a key that refers to a masked one would be masked with a warning, so the draft lists it
-    return _HEADER + "".join(_written(rules) for rules in effective(Rules(drafted), catalog).tables.values())
+    rules = effective(Rules(drafted), catalog).tables
+    return _HEADER + "".join(_written(table, rules[table.name], catalog, referred) for table in catalog.tables)
 
 
-def _written(rules: TableRules) -> str:
+def _written(table: Table, rules: TableRules, catalog: Catalog, referred: Referred) -> str:
     if rules.truncated:
         return f"  - table_name: {scalar(rules.table)}\n    truncated: true\n"
-    return entry(rules.table, rules, ())
+    return entry(rules.table, rules, ()) + _suggestions(table, rules, catalog, referred)
+
+
+def _suggestions(table: Table, rules: TableRules, catalog: Catalog, referred: Referred) -> str:
+    """Return masks as comments, with which some anonymized columns could show a part; none for keys: they stay no keys."""
+    keys = table.key_columns.union(*(index.columns for index in table.indexes if index.unique))
+    found = [
+        f"    #   {scalar(column.name)}: {mask}\n"
+        for column in table.columns
+        if column.name in rules.anonymized and column.name not in keys and (table.name, column.name) not in referred
+        if not column.generated
+        for names, types, mask in _SUGGESTED
+        if names.fullmatch(re.sub("[^a-z0-9]+", "_", _snake(column.name)))
+        and type_name(column.type_oid, catalog.types) in types
+    ]
+    return "".join([f"    # masks:  # {_WHY}\n", *found]) if found else ""
 
 
 def _draft_table(table: Table, catalog: Catalog, referred: Referred) -> TableRules:

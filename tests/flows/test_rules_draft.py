@@ -84,6 +84,26 @@ def test_the_draft_masks_texts_and_what_its_name_makes_personal(place: Place, ru
     assert "Marie" not in draft
 
 
+def test_the_draft_passes_the_check_with_the_masks_that_it_suggests(place: Place, run: Run) -> None:
+    place.in_origin(
+        ORIGIN + "ALTER TABLE users ADD code_postal varchar(5), ADD died_at timestamptz, ADD nombre_enfants smallint, "
+        "ADD zip text UNIQUE; UPDATE users SET born = '1984-02-29', code_postal = '62100', nombre_enfants = 2"
+    )
+    _, draft, _ = run(rules_draft.main, [])
+    suggested = draft.replace("\n    # ", "\n    ")
+    tables = {table["table_name"]: table for table in yaml.safe_load(suggested)["tables"]}
+    assert tables["users"]["masks"] == {
+        "born": {"period": "year"},
+        "code_postal": "department",
+        "died_at": {"period": "year"},
+        "nombre_enfants": {"bands": [0, 1, 3]},
+    }
+    status, _, err = run(command_line.main, etl, ["--check", "--rules", place.rules(suggested)])
+    assert (status, err) == (0, "")
+    place.run(suggested)
+    assert place.read("SELECT born::text, code_postal, nombre_enfants FROM shop.users") == [("1984-01-01", "62", 1)]
+
+
 def test_the_draft_can_be_published_with_and_no_text_of_a_row_comes_through(place: Place, run: Run) -> None:
     place.in_origin(ORIGIN)
     _, draft, _ = run(rules_draft.main, [])
