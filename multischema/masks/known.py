@@ -1,6 +1,8 @@
 """The masks that a rules file can name."""
 
 from multischema.masks.mask import Refined
+from multischema.masks.numbers import Bands, Round
 from multischema.masks.periods import Period
+from multischema.masks.values import Values
 
-KINDS: dict[str, type[Refined]] = {mask.kind: mask for mask in (Period,)}
+KINDS: dict[str, type[Refined]] = {mask.kind: mask for mask in (Period, Bands, Round, Values)}
