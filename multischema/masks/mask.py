@@ -81,6 +81,11 @@ class Mask(ABC):
         return False
 
     @property
+    def shows_values(self) -> bool:
+        """Tell whether it publishes some values as they are, which must mean the same in the target."""
+        return False
+
+    @property
     def domain(self) -> str:
         """Return the pseudonym domain whose key it needs, or nothing."""
         return ""

@@ -124,6 +124,11 @@ class Round(Refined):
             raise Unreadable(f"want a number of decimals from 0 to {MAX_DECIMALS}")
         return cls(int(number))
 
+    @property
+    def shows_values(self) -> bool:
+        """Tell whether it publishes some values as they are: infinity, which not all servers hold."""
+        return True
+
     def written(self) -> object:
         """Return what `read` takes."""
         return self.decimals

@@ -29,9 +29,19 @@ class OnlyWhen(Mask):
         return self.mask.is_lossy
 
     @property
+    def shows_values(self) -> bool:
+        """Tell whether it publishes some values as they are."""
+        return True
+
+    @property
     def domain(self) -> str:
         """Return the pseudonym domain whose key it needs, or nothing."""
         return self.mask.domain
+
+    @property
+    def constant(self) -> str | None:
+        """Return the one masked value, None if values differ or are NULL."""
+        return self.mask.constant
 
     @property
     def width(self) -> int:
@@ -59,14 +69,15 @@ class OnlyWhen(Mask):
 
     def violation(self, column: Masked) -> sql.Composable:
         """Compose the condition of a row that should be masked and is not."""
-        return sql.SQL("{} AND {}").format(self.condition, self.mask.violation(column))
+        return sql.SQL("{} AND ({})").format(self.condition, self.mask.violation(column))
 
 
 def condition(name: sql.Composable, flat: Flat, values: Sequence[str]) -> sql.Composable:
     """Compose the condition that a column has one of these values, as text, or none: it never is NULL.
 
-    It reads the same of the origin's column and of the published one.
+    It reads the same of the origin's column, of a raw one and of the published one.
     """
     # of char(n), the server's own cast strips the trailing blanks
     text = sql.SQL("{}::text").format(name) if flat.family == "text" and flat.conversion != "text" else as_text(name)
-    return sql.SQL("({} IS NULL OR {} IN ({}))").format(name, text, sql.SQL(", ").join(map(sql.Literal, values)))
+    # by the column's own collation, other texts may be equal, and the target may lack it
+    return sql.SQL('({} IS NULL OR {} COLLATE "C" IN ({}))').format(name, text, sql.SQL(", ").join(map(sql.Literal, values)))

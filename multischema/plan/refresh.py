@@ -234,7 +234,7 @@ def _not_by_row(table: TablePlan, its_key: tuple[str, ...]) -> str:
 def _unsteady(plan: TablePlan, table: Table, types: Mapping[int, Type]) -> str:
     """Return the column whose values change when the origin's catalog does, with no row written; nothing for most."""
     for column in plan.columns:
-        if not column.mask:
+        if column.shows_values:
             parts = parts_of(table.column(column.name).type_oid, types, bounds=True)
             if any(t.schema == "pg_catalog" and (t.name.startswith("reg") or t.name == "aclitem") for t in parts):
                 return f"column {column.name} shows names of the origin's catalog"

@@ -37,6 +37,11 @@ class ColumnPlan:
         return not self.mask and self.expression != sql.Identifier(self.name)
 
     @property
+    def shows_values(self) -> bool:
+        """Tell whether it holds values as they are, in some rows at least."""
+        return not self.mask or self.mask.shows_values
+
+    @property
     def is_read(self) -> bool:
         """Tell whether the expression reads the column: a mask does if it must tell NULL from the rest."""
         return not self.mask or self.mask.reads_value(not_null=self.not_null)

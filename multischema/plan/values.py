@@ -125,18 +125,20 @@ def masked_constants(plan: Plan) -> dict[tuple[str, str], str]:
 
 
 def _clear(plan: Plan) -> Iterator[tuple[Table, Column]]:
-    """Yield the columns that are published as they are."""
+    """Yield the columns that are published as they are, in some rows at least."""
     copied = {table.name: table for table in plan.copied}
     for table in plan.catalog.tables:
         if table.name in copied:
-            clear = {column.name for column in copied[table.name].columns if not column.mask}
+            clear = {column.name for column in copied[table.name].columns if column.shows_values}
             yield from ((table, column) for column in table.columns if column.name in clear)
 
 
 def _guards(
     plan: TablePlan, table: Table, types: Mapping[int, Type], wanted: Mapping[str, tuple[str, str]], *, in_text: bool
 ) -> Iterator[Guard]:
-    for column in (table.column(c.name) for c in plan.columns if not c.mask and not plan.truncated):
+    # a raw table holds the values that a mask computes with
+    looked_at = (c for c in plan.columns if c.shows_values or (in_text and c.mask and c.mask.needs_type))
+    for column in (table.column(c.name) for c in looked_at if not plan.truncated):
         spelling = flatten(column.type_oid, column.type_text, types).spelling.removesuffix("[]")
         # every server reads text, and values in jsonb are text, unless they were dumped: then the target converts its own
         if spelling == "text" or (spelling == "jsonb" and not in_text):
@@ -179,7 +181,7 @@ def _shows_amount(plan: TablePlan, column: Column, *, of_default: bool) -> bool:
     found = next((c for c in plan.columns if c.name == column.name), None)
     if found is None:
         return False
-    return not found.mask or (of_default and bool(set(found.mask.constant or "") & set("123456789")))
+    return found.shows_values or bool(found.mask and of_default and set(found.mask.constant or "").intersection("123456789"))
 
 
 def _unique(types: Iterator[Type]) -> list[Type]:
