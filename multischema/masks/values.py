@@ -24,7 +24,7 @@ class Values(Refined):
         """Return the mask that the rules describe. Raises Unreadable."""
         texts = [each for each in found if isinstance(each, str) and each] if isinstance(found, list) else []
         if not isinstance(found, list) or not texts or len(set(texts)) < len(found):
-            raise Unreadable("want a list of different texts, none of them empty, such as [CAF, MSA]")
+            raise Unreadable("want a list of different texts, such as [CAF, '75'], none of them empty")
         return cls(tuple(texts))
 
     def written(self) -> object:

@@ -14,7 +14,7 @@ CREATE TABLE affiliations (
 );
 CREATE INDEX affiliations_a_varchar ON affiliations (a_varchar);
 INSERT INTO affiliations VALUES
-    (1, 'CAF', 'CAF', 'CAF', 'CAF', 'CAF', 'CAF', 'CAF', $$l'été \ "$$),
+    (1, 'CAF', 'CAF', 'CAF', 'CAF', 'CAF', 'CAF', 'CAF', $$l'été \ " 5 %s$$),
     (2, 'MSA', 'MSA', 'MSA', 'MSA', 'MSA', 'MSA', 'MSA', 'MSA'),
     (3, 'caf', 'caf', 'caf', 'caf', 'caf', 'other', '', 'CAF'),
     (4, 'CAF ', 'CAF ', ' CAF', ' CAF', 'CAF ', '', 'CAF' || chr(160), $$l'ete \ "$$),

@@ -5,22 +5,36 @@ from dataclasses import replace
 import pytest
 
 from multischema.catalog.tables import FieldOfType, Type
+from multischema.masks.numbers import Bands, Round
 from multischema.plan.plan import Plan, make_plan
 from multischema.plan.values import CAPABILITIES, cast_problems, guarded, has_money, masked_constants, money_problems
 from multischema.rules.file import Rules, TableRules
+from multischema.rules.masks import MaskRule, OnlyWhen
 from tests.support.origins import TYPES, catalog, column, oid, table
 
 # numeric is the type of the tests' catalog that has both a default and values that older servers lack
 MONEY = {oid("numeric"): replace(TYPES[oid("numeric")], name="money")}
 
 
-def plan(*columns: str, masked: str = "", types: dict[int, Type] | None = None, default: str | None = None) -> Plan:
-    """Return the plan of a table with these columns, each of the type that its name spells; one may be masked."""
+def plan(
+    *columns: str,
+    masked: str = "",
+    types: dict[int, Type] | None = None,
+    default: str | None = None,
+    rule: MaskRule | None = None,
+) -> Plan:
+    """Return the plan of a table with these columns, each of the type that its name spells; one may be masked by a rule."""
     users = table(
         "users",
         *(column(name, name, default=default if name == masked else None, not_null=name == masked) for name in columns),
     )
-    listed = TableRules("users", truncated=False, anonymized=frozenset({masked} - {""}), non_anonymized=frozenset(columns))
+    listed = TableRules(
+        "users",
+        truncated=False,
+        anonymized=frozenset({masked} - {""}),
+        non_anonymized=frozenset(columns),
+        masks={masked: rule} if rule else {},
+    )
     found = catalog(users, types={**TYPES, **(types or {})})
     return make_plan(found, Rules({"users": listed}), (), frozenset())
 
@@ -64,6 +78,32 @@ def test_a_target_that_reads_all_values_needs_no_guard(origin: int, target: int)
 def test_a_masked_column_needs_no_guard() -> None:
     (users,) = guarded(plan("numeric", "text", masked="numeric"), 18, 13, in_text=True).tables
     assert users.guards == ()
+
+
+def test_a_column_of_which_some_rows_stay_as_they_are_is_looked_at_like_a_clear_one() -> None:
+    some = MaskRule(None, OnlyWhen("text", ("a",)))
+    (users,) = guarded(plan("numeric", "text", masked="numeric", rule=some), 18, 13, in_text=False).tables
+    assert [guard.column for guard in users.guards] == ["numeric"]
+    shown = plan("numeric", "text", masked="numeric", rule=some, types=MONEY)
+    assert len(money_problems("backup shop", shown, None)) == 1
+    address = {oid("address"): replace(TYPES[oid("address")], fields=(FieldOfType("it", oid("citext"), "citext"),))}
+    address[oid("citext")] = replace(TYPES[oid("citext")], json_cast="user")
+    composite = plan("address", "text", masked="address", rule=some, types=address)
+    assert len(cast_problems("origin shop", composite)) == 1
+    constants = masked_constants(plan("numeric", "text", masked="numeric", rule=some, default="7"))
+    assert constants == {("numeric", "7"): "users.numeric"}
+
+
+def test_a_mask_that_keeps_infinity_is_guarded_and_others_where_a_raw_table_holds_the_value() -> None:
+    for mask, in_text, guards in (
+        (Round(1), False, 1),
+        (Round(1), True, 1),
+        (Bands.read(5), False, 0),
+        (Bands.read(5), True, 1),
+    ):
+        listed = plan("numeric", "text", masked="numeric", rule=MaskRule(mask))
+        (users,) = guarded(listed, 18, 13, in_text=in_text).tables
+        assert len(users.guards) == guards
 
 
 def test_a_character_is_guarded_only_where_it_goes_through_a_dump() -> None:
