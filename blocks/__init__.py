@@ -1,4 +1,4 @@
-"""The Secret blocks that hold the database URLs and the key of Metabase: their names, how they are loaded and registered."""
+"""The Secret blocks that hold the database URLs and keys: their names, how they are loaded and registered."""
 
 from multischema import environment
 

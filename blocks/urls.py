@@ -1,6 +1,7 @@
 """Database URLs: one Secret block per app and one for the target. A URL holds a password: it is never a parameter."""
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from multischema.environment import mended
@@ -66,6 +67,11 @@ def refusal(status: int, server: str = SERVER) -> str:
 def give(urls: dict[str, str]) -> None:
     """Make this process use these URLs, by block name, instead of blocks: the command line reads its environment."""
     _given.update(urls)
+
+
+def given() -> Collection[str]:
+    """Return the blocks that this process uses others for; none in a process that has them all from Prefect."""
+    return _given.keys()
 
 
 def find(block: str) -> str | None:

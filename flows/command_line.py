@@ -11,7 +11,7 @@ from typing import Any
 from prefect import Flow
 from rich.console import Console
 
-from blocks import metabase, urls
+from blocks import metabase, pseudonym_key, urls
 from flows import progress, temporary, terminal
 from flows.apps import App, known_apps
 from flows.stages import found, log
@@ -45,6 +45,7 @@ def main(etl: Flow[..., Any], arguments: Sequence[str] | None = None, prog: str 
     def run() -> None:
         nonlocal display
         parameters = resolve(etl, given, os.environ)
+        os.environ.pop(pseudonym_key.VARIABLE, None)  # the temporary server and pg_dump need none
         if parameters["check"]:
             _check(parameters)
         else:
@@ -109,6 +110,8 @@ def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping
         problems.append(f"missing variable {READER_VARIABLE}: want the role that Metabase reads with")
     if problems:
         raise UsageError(*problems)
+    if key := environment.get(pseudonym_key.VARIABLE):
+        found[pseudonym_key.BLOCK] = key
     urls.give({**found, **_metabase(environment)})
     return parameters
 
@@ -159,7 +162,7 @@ def _check(parameters: Mapping[str, Any]) -> None:
     job = Job.of({**parameters, "lock_wait": 0}, new_run_id(), new_run_id())
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
     target = Database("target", job.app, urls.load(urls.TARGET))
-    with terminal.shown(Console(highlight=False)), open_run(job, origin, target) as run:
+    with terminal.shown(Console(highlight=False)), open_run(job, origin, target, find_key=pseudonym_key.load) as run:
         log().info(route(job, origin, target))
         with _shown("download rules"):
             rules = download.fetch(parameters["rules"])

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from prefect import flow
 from pydantic import Field
 
-from blocks import urls
+from blocks import pseudonym_key, urls
 from flows import sentry
 from flows.logs import one_line_errors
 from flows.origins import refuse_as_target
@@ -94,7 +94,7 @@ def etl(
     if from_dump:
         refuse_as_target(app, target)
     origin = target.backup() if from_dump else Database("origin", app, urls.load(urls.origin_block(app)))
-    with opened(job, origin, target) as stages:
+    with opened(job, origin, target, pseudonym_key.load) as stages:
         rules_text = stages.download_rules(rules)
         plan = stages.check(rules_text)
         if check:

@@ -391,13 +391,13 @@ class Stages:
 
 
 @contextmanager
-def opened(job: Job, origin: Database, target: Database) -> Iterator[Stages]:
+def opened(job: Job, origin: Database, target: Database, find_key: Callable[[], bytes]) -> Iterator[Stages]:
     """Say from where to where the run goes, open it and yield its stages."""
     if contradiction := illegal_check(job.check, job.from_dump):
         raise UsageError(contradiction)
     log().info(route(job, origin, target))
     stages = Stages(job)
-    with open_run(job, origin, target, stages.execute) as stages.run:
+    with open_run(job, origin, target, stages.execute, find_key) as stages.run:
         yield stages
 
 

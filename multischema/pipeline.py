@@ -1,7 +1,7 @@
 """The stages of a run in order, without Prefect."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from multischema.stages.index import Indexed, index
 from multischema.stages.publish import Built, publish
 from multischema.stages.refresh import Refreshed
 from multischema.stages.restore import restore
-from multischema.stages.run import Run, open_run
+from multischema.stages.run import Run, no_key, open_run
 from multischema.stages.verify import verify
 
 
@@ -39,10 +39,12 @@ class Published:
     refreshed: Refreshed | None = None
 
 
-def run(job: Job, rules_source: str, origin: Database, target: Database) -> Published:
+def run(
+    job: Job, rules_source: str, origin: Database, target: Database, find_key: Callable[[], bytes] = no_key
+) -> Published:
     """Publish an app without Prefect: the same work on the standard library's threads."""
     seconds: dict[str, float] = {}
-    with open_run(job, origin, target) as run:
+    with open_run(job, origin, target, find_key=find_key) as run:
         with timed("check", seconds):
             plan = check(run, download.fetch(rules_source))
         refreshed = _refresh(run, plan, seconds)

@@ -32,6 +32,12 @@ class Plan:
         return {table.name: [column.name for column in table.columns] for table in self.tables}
 
     @property
+    def pseudonym_domains(self) -> tuple[str, ...]:
+        """Return the pseudonym domains whose keys the rows need, in order."""
+        found = {column.mask.domain for table in self.copied for column in table.columns if column.mask}
+        return tuple(sorted(found - {""}))
+
+    @property
     def bytes(self) -> int:
         """Return the size of the tables whose rows are copied."""
         return sum(table.bytes for table in self.copied)

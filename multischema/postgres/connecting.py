@@ -162,7 +162,7 @@ def connected(database: Database, application: str) -> Connection:
 
 
 def _for_libpq(database: Database, application: str) -> dict[str, Any]:
-    options = {"options": database.environment()["PGOPTIONS"]} if database.for_programs else {}
+    options = {"options": given} if (given := database.options()) else {}
     return {
         **database.parameters(),
         **options,

@@ -24,7 +24,8 @@ _ESCAPES = "with special characters of user and password as %-escapes (@ is %40,
 class Database:
     """One of the two databases of a run. The URL holds a password, so no repr and no message shows it.
 
-    With `for_programs`, sessions start with the settings of pg_dump's. `reached` is the server that the first session found,
+    With `for_programs`, sessions start with the settings of pg_dump's; with `secrets`, with these, which hold keys: sessions
+    of ours alone have them, no program, and no statement holds one. `reached` is the server that the first session found,
     which all others and the client programs keep to: a snapshot or a lock of one server is unknown to the others that a URL
     with several hosts, or a name with several addresses, may lead to.
     """
@@ -33,6 +34,7 @@ class Database:
     app: str
     url: str = field(repr=False)
     for_programs: bool = False
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     reached: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -84,11 +86,24 @@ class Database:
         return {
             "PGCONNECT_TIMEOUT": str(self.connect_timeout),
             **known,
-            "PGOPTIONS": self._options(),
+            "PGOPTIONS": self._options_of_programs(),
             "PGCLIENTENCODING": "UTF8",
         }
 
-    def _options(self) -> str:
+    def options(self) -> str | None:
+        """Return the settings that a session of ours is to start with, None for those that libpq finds itself.
+
+        The secrets stand first: an error of the server about what the URL has quotes what follows that.
+        """
+        if self.for_programs:
+            return self._options_of_programs()
+        if not self.secrets:
+            return None
+        set_here = next(option.val or b"" for option in Conninfo.get_defaults() if option.keyword == b"options").decode()
+        own = str(self.parameters().get("options") or set_here)
+        return " ".join([*(f"-c {name}={value}" for name, value in self.secrets), own]).strip()
+
+    def _options_of_programs(self) -> str:
         """Return the settings that pg_dump starts its sessions with, the URL's first."""
         own = [str(self.parameters().get("options") or "")]
         return " ".join([*own, *(f"-c {name}={value}" for name, value in PROGRAM_SETTINGS.items())]).strip()

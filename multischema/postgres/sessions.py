@@ -4,11 +4,12 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import psycopg
+from psycopg import sql
 
 from multischema.errors import ConnectionLost, DatabaseError, EtlError, RunEnded
 from multischema.postgres.connecting import (
@@ -19,7 +20,7 @@ from multischema.postgres.connecting import (
 )
 from multischema.postgres.database import PROGRAM_SETTINGS, Database
 from multischema.postgres.failures import translated
-from multischema.postgres.questions import ask_values
+from multischema.postgres.questions import ask_values, value_of
 
 CANCEL_TIMEOUT = 2
 HEARTBEAT = 60.0  # seconds; proxies cut a connection that is silent for half an hour
@@ -33,7 +34,7 @@ class Sessions:
     def __init__(self, application: str) -> None:
         self._application = application
         self._guard = threading.Lock()
-        self._idle: dict[tuple[str, str], list[tuple[Connection, float]]] = {}
+        self._idle: dict[tuple[Database, str], list[tuple[Connection, float]]] = {}
         self._lent: set[Connection] = set()
         self._open: dict[Connection, Database] = {}
         self._watched: dict[Callable[[], None], Database] = {}
@@ -59,7 +60,7 @@ class Sessions:
     @contextmanager
     def lend(self, database: Database, search_path: str = PATH) -> Iterator[Connection]:
         """Lend a session with this `search_path`; it is reused unless something went wrong."""
-        key = (database.kind, search_path)
+        key = (database, search_path)
         connection = self._take_idle(key) or self.open(database, search_path)
         with self._guard:
             self._lent.add(connection)
@@ -106,9 +107,9 @@ class Sessions:
     def _forget_idle(self, database: Database) -> None:
         """Close a database's idle sessions: if one was lost, so were the others, and each would cost an attempt."""
         with self._guard:
-            lost = [session for (kind, _), idle in self._idle.items() if kind == database.kind for session, _ in idle]
-            for (kind, _), idle in self._idle.items():
-                if kind == database.kind:
+            lost = [session for (its, _), idle in self._idle.items() if its.kind == database.kind for session, _ in idle]
+            for (its, _), idle in self._idle.items():
+                if its.kind == database.kind:
                     idle.clear()
         for session in lost:
             self.close(session)
@@ -178,7 +179,7 @@ class Sessions:
             stop()
         _cut(ending)
 
-    def _take_idle(self, key: tuple[str, str]) -> Connection | None:
+    def _take_idle(self, key: tuple[Database, str]) -> Connection | None:
         """Return a session that was in use a moment ago: proxies silently cut those that are idle for long."""
         with self._guard:
             idle, self._idle[key] = self._idle.get(key, []), []
@@ -236,11 +237,9 @@ def refused_settings(sessions: Sessions, database: Database) -> str | None:
     A pooler may refuse them, or ignore them: then values would be written differently. Raises EtlError if the server can't
     be reached at all.
     """
-    try:
-        connection = sessions.open(replace(database, for_programs=True))
-    except ConnectionLost as refused:
-        sessions.close(sessions.open(database))
-        return str(refused).removeprefix(f"{database.side}: can't connect: ")
+    connection = _started_with(sessions, replace(database, for_programs=True))
+    if isinstance(connection, str):
+        return connection
     try:
         with translated(database.side, "reading the settings of pg_dump"):
             names, values = list(PROGRAM_SETTINGS), list(PROGRAM_SETTINGS.values())
@@ -248,6 +247,35 @@ def refused_settings(sessions: Sessions, database: Database) -> str | None:
     finally:
         sessions.close(connection)
     return f"it ignores {', '.join(ignored)}" if ignored else None
+
+
+def refused_secrets(sessions: Sessions, database: Database, statement: sql.Composed, wanted: Sequence[str]) -> str | None:
+    """Return why the sessions of a database can't have its secrets although the server is reachable without them, or None.
+
+    `statement` computes with them, on a session of its own, what is `wanted`. Raises EtlError as `refused_settings` does.
+    """
+    connection = _started_with(sessions, database)
+    if isinstance(connection, str):
+        return connection
+    try:
+        with translated(database.side, "computing a pseudonym"):
+            found = value_of(connection, list, statement)
+    except DatabaseError as error:
+        if isinstance(error, ConnectionLost):
+            raise
+        return str(error).removeprefix(f"{database.side}: ")
+    finally:
+        sessions.close(connection)
+    return None if found == list(wanted) else "a session that starts with them computes with others"
+
+
+def _started_with(sessions: Sessions, database: Database) -> Connection | str:
+    """Open a session with settings at its start; return why there is none although there is one without them."""
+    try:
+        return sessions.open(database)
+    except ConnectionLost as refused:
+        sessions.close(sessions.open(replace(database, for_programs=False, secrets=())))
+        return str(refused).removeprefix(f"{database.side}: can't connect: ")
 
 
 def _cut(connections: Iterable[Connection]) -> None:

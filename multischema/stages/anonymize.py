@@ -119,7 +119,7 @@ def _guarded_source(run: Run, plan: Plan) -> AbstractContextManager[object]:
 
 def copy(run: Run, table: TablePlan, snapshot: str, on_bytes: Callable[[int], None] = lambda size: None) -> Copied:
     """Copy one table from the snapshot into the staging schema; `on_bytes` gets the size of every chunk."""
-    source = run.source
+    source = run.masking
     route = Route(source.side, run.job.origin_schema, snapshot, run.job.staging)
     with (
         run.sessions.lend(source) as reading,

@@ -35,6 +35,7 @@ from multischema.rules.file import Rules
 from multischema.rules.gaps import Findings, compare
 from multischema.stages import documents, history, others, preconditions, raw_schema, reader
 from multischema.stages.backup import Structure
+from multischema.stages.pseudonyms import domains_of, take_key
 from multischema.stages.refresh import recall
 from multischema.stages.restore import restore_structure
 from multischema.stages.run import Run, refuse_origin_as_target
@@ -100,6 +101,8 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
         structure = restore_structure(run, Path(run.job.from_dump), on_wait)
         notes += structure.warnings
     plan, problems, standing = _check_schemas(run, facts, parsed, unusable, structure)
+    # before anything asks whether the last run had the same key
+    problems = [*take_key(run, domains_of(plan, parsed), unusable), *problems]
     if standing and (problems or plan is None or isinstance(recall(run, plan), str)):
         problems += standing
     else:  # a refresh leaves what others built as it is
@@ -113,7 +116,7 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     if not lock:
         with run.sessions.lend(run.target) as connection:
             notes += locks.runs_under_way(connection, run.job.schema)
-    notes += _of_servers(run, facts)
+    notes += _of_servers(run, facts, plan)
     if run.job.refresh == "auto" and not run.job.restores:
         notes += preconditions.refresh_warnings(run.origin.side, facts.origin, plan)
     if run.job.from_dump:
@@ -122,14 +125,15 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     return replace(plan, warnings=(*plan.warnings, *notes))
 
 
-def _of_servers(run: Run, facts: _Facts) -> list[str]:
+def _of_servers(run: Run, facts: _Facts, plan: Plan) -> list[str]:
     """Return warnings of what may end a run midway: too few connections, a standby that cancels statements."""
     jobs, side = run.job.jobs, run.origin.side
     # One session holds the lock, or the snapshot. In the target, those that copied stay open while others build indexes; in
-    # the origin, pg_dump has one besides its jobs, while one that is idle is kept.
+    # the origin, pg_dump has one besides its jobs, while one that is idle is kept, as it is beside those with keys.
     found = [preconditions.too_few_connections("target", facts.target, 2 * jobs + 1)]
     if not run.job.from_dump:
-        found.append(preconditions.too_few_connections(side, facts.origin, jobs + (3 if run.job.dumps else 1)))
+        kept = 3 if run.job.dumps else 2 if plan.pseudonym_domains else 1
+        found.append(preconditions.too_few_connections(side, facts.origin, jobs + kept))
         found.append(preconditions.impatience(side, facts.origin))
     return [warning for warning in found if warning]
 

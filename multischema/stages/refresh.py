@@ -331,7 +331,7 @@ def _bring(
     build_staging(run.holder, job, keys_only)
 
     def copy_keys(table: TablePlan) -> None:
-        with run.sessions.lend(run.origin) as origin, run.sessions.lend(run.target) as target:
+        with run.sessions.lend(run.masking) as origin, run.sessions.lend(run.target) as target:
             copy_table(origin, target, table, replace(_route(run, snapshot), staging=job.staging), lambda size: None)
 
     in_parallel(run, copy_keys, keys_only.tables)

@@ -17,7 +17,7 @@ from multischema.catalog.tables import Fingerprint, changes
 from multischema.dumps import archives
 from multischema.dumps.directory import PrivateDirectory, drop_abandoned
 from multischema.dumps.programs import RunCommand, kill, run_command
-from multischema.errors import CheckError, ConnectionLost, DatabaseError, EtlError, OriginChanged, SnapshotLost
+from multischema.errors import CheckError, ConnectionLost, DatabaseError, EtlError, OriginChanged, SnapshotLost, UsageError
 from multischema.job import Job
 from multischema.plan.plan import Plan
 from multischema.postgres import dropping, locks
@@ -46,6 +46,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def no_key() -> bytes:
+    """Raise UsageError: nobody said where the pseudonym key is."""
+    raise UsageError("there is no pseudonym key")
+
+
 @dataclass(frozen=True)
 class Seen:
     """What the published rows were read from: where the origin stood, its tables' fingerprints and numbers of rows."""
@@ -62,7 +67,8 @@ class Run:
     `seen` is set once all rows were read from a snapshot. `keys` is a schema that the
     run makes besides its staging schema, if any. `snapshot_at` is the time on the origin's clock as of which its rows are
     read, None where a backup does not tell it; `started` is on the clock of this process. `key_fingerprint` stands for the
-    pseudonym key, and is empty where the rules name no pseudonym.
+    pseudonym key, and is empty where the rules name no pseudonym; the check sets it, and the `secrets` of the sessions that
+    compute pseudonyms. `find_key` loads that key, or raises EtlError.
     """
 
     job: Job
@@ -75,7 +81,9 @@ class Run:
     seen: Seen | None = None
     keys: str = ""
     snapshot_at: datetime | None = None
+    find_key: Callable[[], bytes] = no_key
     key_fingerprint: str = ""
+    secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     started: float = field(default_factory=time.monotonic)
     _making: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -102,6 +110,11 @@ class Run:
         """Return the database that rows are read from: the origin, or the target with its raw tables."""
         return self.target.raw() if self.job.dumps else self.origin
 
+    @property
+    def masking(self) -> Database:
+        """Return the database that rows are read from, with what its sessions need to mask them: only those have it."""
+        return replace(self.source, secrets=self.secrets)
+
 
 def route(job: Job, origin: Database, target: Database) -> str:
     """Return from where to where a run goes, without users and passwords."""
@@ -117,15 +130,21 @@ def _address(database: Database) -> str:
 
 
 @contextmanager
-def open_run(job: Job, origin: Database, target: Database, execute: RunCommand = run_command) -> Iterator[Run]:
+def open_run(
+    job: Job,
+    origin: Database,
+    target: Database,
+    execute: RunCommand = run_command,
+    find_key: Callable[[], bytes] = no_key,
+) -> Iterator[Run]:
     """Open a run. However it ends, every statement is cancelled and every session closed.
 
     A run that did not publish drops its staging schema and raw data; if it can't (killed, target gone), the next run does.
-    `execute` runs other programs.
+    `execute` runs other programs; `find_key` loads the pseudonym key, once the rules need it.
     """
     drop_abandoned()
     with Sessions(job.application) as sessions:
-        run = Run(job, origin, target, sessions, execute)
+        run = Run(job, origin, target, sessions, execute, find_key=find_key)
         try:
             yield run
         except BaseException:

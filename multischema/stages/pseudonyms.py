@@ -1,0 +1,57 @@
+"""The pseudonym key: loaded where the rules name pseudonyms, and tried on a session before a row is read."""
+
+from collections.abc import Collection, Sequence
+
+from multischema import core_files
+from multischema.errors import EtlError
+from multischema.masks import pseudonyms
+from multischema.plan.plan import Plan
+from multischema.postgres.sessions import refused_secrets
+from multischema.rules.file import Rules
+from multischema.stages.run import Run
+from multischema.words import plural
+
+_TRIED = " Self-Test +33 (0)1 23 45 67 89 "
+
+
+def domains_of(plan: Plan | None, rules: Rules) -> Sequence[str]:
+    """Return the pseudonym domains of a plan, of the rules where these let there be none."""
+    if plan:
+        return plan.pseudonym_domains
+    masks = (rule.mask for table in rules.tables.values() for rule in table.masks.values() if not table.truncated)
+    return sorted({mask.domain for mask in masks if mask} - {""})
+
+
+def take_key(run: Run, domains: Sequence[str], unusable: Collection[str]) -> list[str]:
+    """Load the key if there are domains, and have the sessions that mask rows compute with it; return the problems.
+
+    It is not tried where one of these databases is `unusable`.
+    """
+    if not domains:
+        return []
+    if len(domains) > pseudonyms.MAX_DOMAINS:
+        return [
+            f"rules: {len(domains)} pseudonym domains ({', '.join(domains)}); a run can have {pseudonyms.MAX_DOMAINS}: "
+            "name one domain where columns hold the same kind of value"
+        ]
+    core_files.forbid()
+    try:
+        master = run.find_key()
+    except EtlError as error:
+        needed = f"the rules name the pseudonym {plural(len(domains), 'domain')} {', '.join(domains)}"
+        return [f"{needed}: {problem}" for problem in error.problems]
+    run.key_fingerprint = pseudonyms.fingerprint(master)
+    run.secrets = tuple(pseudonyms.settings(master, domains).items())
+    if unusable:
+        return []
+    wanted = [pseudonyms.pseudonym(master, domain, _TRIED) for domain in domains]
+    try:
+        refused = refused_secrets(run.sessions, run.masking, pseudonyms.tested(domains, _TRIED), wanted)
+    except EtlError as error:
+        return list(error.problems)
+    if not refused:
+        return []
+    return [
+        f"{run.source.side}: the pseudonym keys, which a session gets as it starts (options), did not arrive: {refused}; if "
+        "the URL leads to a pooler (such as PgBouncer), use the server's own address and port"
+    ]
