@@ -27,6 +27,7 @@ from multischema.postgres.database import Database
 from multischema.stages.run import new_run_id
 
 ROOT = Path(__file__).parent.parent
+KEY = bytes.fromhex("c0ffee" + 29 * "1d")  # of pseudonyms
 PASSWORD = "pass word:/@%éè"  # what a URL must escape, and what must never be seen
 PROGRAMS = {"16": embedded_bin(16), "18": embedded_bin(18)} | {f"system-{m}": p for m, p in system_bins().items()}
 PAIRS = [("16", "18"), ("18", "16"), *((name, "18") for name in PROGRAMS if name.startswith("system"))]
@@ -225,7 +226,7 @@ class Place:
         """Publish the origin with these rules, without Prefect."""
         job = self.job(**changes)
         origin, target = self.databases()
-        return pipeline.run(job, self.rules(rules), target.backup() if job.from_dump else origin, target)
+        return pipeline.run(job, self.rules(rules), target.backup() if job.from_dump else origin, target, lambda: KEY)
 
     def schemas(self) -> set[str]:
         """Return the schemas of the target, the system's and that of what runs remember aside."""

@@ -1,5 +1,6 @@
 """The check stage alone: an origin that its rules fit, and the lines of a check that fails."""
 
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -8,7 +9,7 @@ from multischema import download, pipeline
 from multischema.errors import CheckError
 from multischema.plan.plan import Plan
 from multischema.postgres.database import Database
-from tests.conftest import PASSWORD, Place
+from tests.conftest import KEY, PASSWORD, Place
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
@@ -31,6 +32,7 @@ def check(
     origin: str | None = None,
     target: str | None = None,
     lock: bool = False,
+    find_key: Callable[[], bytes] = lambda: KEY,
     **changes: object,
 ) -> Plan:
     """Run the check stage alone, as `--check` does, against other URLs if wanted."""
@@ -39,7 +41,7 @@ def check(
         Database("origin", "shop", origin or place.origin_url),
         Database("target", "shop", target or place.target_url),
     )
-    with pipeline.open_run(job, *databases) as run:
+    with pipeline.open_run(job, *databases, find_key=find_key) as run:
         return pipeline.check(run, download.fetch(place.rules(rules)), lock=lock)
 
 
