@@ -56,11 +56,12 @@ def _print_grants(given: argparse.Namespace) -> None:
         plan = make_plan(catalog, gaps.rules, (), frozenset())
         leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in plan.copied])
     where, role = (server.database, schema), given.role or server.role
+    reasons: list[str] = []
     if given.mode == "dump":
         statements = rights.to_dump(*where, plan.copied, [(leaf.schema, leaf.name) for leaf in leaves], role)
     else:
-        statements = rights.to_stream(*where, plan.copied, role)
-    print(f"-- {escaped(server.place)}")
+        statements, reasons = rights.to_stream(*where, plan.copied, role), rights.reasons(plan.copied)
+    print("".join(f"-- {escaped(line)}\n" for line in (server.place, *reasons)), end="")
     print("".join(f"{statement.as_string()};\n" for statement in statements), end="")
 
 

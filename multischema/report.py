@@ -42,7 +42,7 @@ class Checked:
 class TableReport:
     """One published table: its rows, its bytes in the target with indexes, the seconds to copy and to index it.
 
-    `change` says what came of it in this run.
+    `masked` are its masked columns, each with what the rules' `masks` say of it. `change` says what came of it in this run.
     """
 
     name: str
@@ -169,7 +169,7 @@ def make_report(
                 bytes=sizes.get(table.name, 0),
                 copy_seconds=copy_seconds.get(table.name, 0.0),
                 index_seconds=index_seconds.get(table.name, 0.0),
-                masked=tuple(column.name for column in table.masked) if not table.truncated else (),
+                masked=tuple(column.said for column in table.masked) if not table.truncated else (),
                 truncated=table.truncated,
                 change=changes.get(table.name, ""),
             )

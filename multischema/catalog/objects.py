@@ -256,12 +256,16 @@ class IndexDefinition:
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A table of a published schema; `shape` changes with its columns and comments, `parts` are its indexes and keys."""
+    """A table of a published schema; `shape` changes with its columns and comments, `parts` are its indexes and keys.
+
+    `plain` are the indexes among them that are not unique.
+    """
 
     name: str
     oid: int
     shape: str
     parts: tuple[str, ...]
+    plain: tuple[str, ...]
 
 
 @dataclass(frozen=True)

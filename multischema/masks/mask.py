@@ -144,6 +144,17 @@ class Refined(Mask):
 
     kind: str  # its key in the rules file
     fits: tuple[str, ...]  # the types that it takes, by the names of `type_name`
+    keeps_apart = False  # whether different values have different masked ones: only then it fits a unique column
+
+    @property
+    def is_lossy(self) -> bool:
+        """Tell whether it makes different values equal on purpose."""
+        return not self.keeps_apart
+
+    @property
+    def identifies(self) -> bool:
+        """Tell whether equal masked values mean equal values."""
+        return self.keeps_apart
 
     @classmethod
     @abstractmethod

@@ -2,12 +2,14 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from multischema.catalog import foreign
-from multischema.catalog.tables import ForeignKey, Index, Table
+from multischema.catalog.tables import Catalog, ForeignKey, Index, Table
+from multischema.masks.known import unique_kinds
+from multischema.masks.mask import type_name
 from multischema.plan.tables import TablePlan
 
 # Tokens of an index definition as the server writes it: constants (non-empty texts); quoted names; other words, whose digits
@@ -19,11 +21,17 @@ _TOKENS = re.compile(
     re.DOTALL,
 )
 _Tokens = Sequence[re.Match[str]]
+_KINDS = {"p": "primary key", "u": "unique constraint", "x": "exclusion constraint"}
+_NO_KEY = "{} has no such key any more"
 
 
 @dataclass(frozen=True)
 class IndexPlan:
-    """An index to build, and the key that it becomes: `constraint` is p, u or empty. `note` says what was lost."""
+    """An index to build, and the key that it becomes: `constraint` is p, u or empty. `note` says what was lost.
+
+    One that is unique `may_repeat` its keys all the same if it has pseudonyms: equal ones of values that differ only in
+    how they are written.
+    """
 
     table: str
     name: str
@@ -32,6 +40,7 @@ class IndexPlan:
     key_columns: tuple[str | None, ...]
     definition: str
     note: str = ""
+    may_repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,20 @@ class Keys:
             names[key.table].add(key.name)
         return names
 
+    def repeating(self, plain: Collection[str]) -> tuple["Keys", list[str]]:
+        """Return the keys without what indexes that could only be built as `plain` ones don't give, and a note for each."""
+        found = [index for index in self.indexes if index.unique and index.name in plain]
+        indexes = [replace(index, unique=False, constraint="") if index in found else index for index in self.indexes]
+        unique = _unique(indexes)
+        kept = [key for key in self.foreign_keys if (key.referenced_table, frozenset(key.referenced_columns)) in unique]
+        notes = [
+            f"{_KINDS.get(index.constraint, 'index')} {index.name} of {index.table} is built as a plain index: "
+            "some of its values differ only in how they are written, and have one pseudonym"
+            for index in found
+        ]
+        notes += [_left_out(key, _NO_KEY.format(key.referenced_table)) for key in self.foreign_keys if key not in kept]
+        return replace(self, indexes=tuple(indexes), foreign_keys=tuple(kept)), notes
+
 
 def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: str, *, all_indexes: bool) -> Keys:
     """Decide which of the origin's indexes and keys the published tables get: useful ones, or all that can be built."""
@@ -71,16 +94,39 @@ def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: s
             plan, note = _plan_index(index, table, plans[table.name])
             indexes += [plan] if plan else []
             notes += [note] if note else []
-    unique = {(plan.table, frozenset(plan.key_columns)) for plan in indexes if plan.unique}
+    unique = _unique(indexes)
     foreign_keys: list[ForeignKey] = []
     for table in tables:
         for key in table.foreign_keys:
             reason = _drops_foreign_key(key, plans, schema, unique)
             if reason:
-                notes.append(f"foreign key {key.name} of {key.table} left out: {reason}")
+                notes.append(_left_out(key, reason))
             else:
                 foreign_keys.append(key)
     return Keys(tuple(indexes), tuple(foreign_keys), tuple(notes), tuple(useless))
+
+
+def unique_problems(catalog: Catalog, plans: Iterable[TablePlan]) -> list[str]:
+    """Return a line for each mask that makes values equal on purpose in a column whose values a unique index keeps apart."""
+    problems = []
+    by_name = {plan.name: plan for plan in plans}
+    for table in catalog.tables:
+        plan = by_name[table.name]
+        for index in table.indexes:
+            planned, _ = _plan_index(index, table, plan)
+            if planned is None or planned.unique or table.children or not (index.unique and index.method == "btree"):
+                continue
+            what = f"{_KINDS.get(index.constraint_kind, 'unique index')} {index.name}"
+            for column in plan.columns:
+                mask = column.rule and column.rule.mask
+                if mask and mask.is_lossy and column.name in _keys_of(index):
+                    fitting = unique_kinds(type_name(table.column(column.name).type_oid, catalog.types))
+                    want = f"want {' or '.join(fitting)}, or take" if fitting else "take"
+                    problems.append(
+                        f"{table.name}.{column.name} is in {what}, and mask {mask.kind} makes values equal; "
+                        f"{want} it out of masks"
+                    )
+    return problems
 
 
 def _is_useless(index: Index, plan: TablePlan) -> bool:
@@ -93,7 +139,7 @@ def _is_useless(index: Index, plan: TablePlan) -> bool:
 
 
 def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan | None, str | None]:
-    kind = {"p": "primary key", "u": "unique constraint", "x": "exclusion constraint"}.get(index.constraint_kind, "index")
+    kind = _KINDS.get(index.constraint_kind, "index")
     if not index.valid:
         return None, f"index {index.name} of {index.table} left out: it is invalid in the origin"
     missing = [name for name in index.columns if name not in plan.names]
@@ -115,15 +161,21 @@ def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan 
         )
     may_be_unique = index.unique and index.method == "btree"  # a key WITHOUT OVERLAPS (18) uses gist
     unique = may_be_unique and _stays_unique(index, table, plan)
-    is_key = index.is_key and unique
+    may_be_null = [name for name in index.key_columns if index.constraint_kind == "p" and _may_be_null(plan, name)]
+    is_key = index.is_key and unique and not may_be_null
     note = ""
     if may_be_unique and not unique:
         reason = "rows of children may repeat its keys" if table.children else "masked values are not unique"
         note = f"{kind} {index.name} of {index.table} is built as a plain index: {reason}"
+    elif may_be_null:
+        note = f"{kind} {index.name} of {index.table} is built as a unique index: column {may_be_null[0]} may be NULL"
     elif index.constraint_kind and not is_key:
         note = f"{kind} {index.name} of {index.table} is built as a plain index"
     constraint = index.constraint_kind if is_key else ""
-    return IndexPlan(index.table, index.name, unique, constraint, index.key_columns, index.definition, note), note
+    may_repeat = unique and any(mask.identifies for name in index.columns if (mask := plan.mask(name)))
+    return IndexPlan(
+        index.table, index.name, unique, constraint, index.key_columns, index.definition, note, may_repeat
+    ), note
 
 
 def _beside_a_constant(index: Index, plan: TablePlan) -> str | None:
@@ -134,8 +186,7 @@ def _beside_a_constant(index: Index, plan: TablePlan) -> str | None:
     """
     for part in _parts(index):
         if any(token["constant"] or re.search("[1-9]", token["number"] or "") for token in part):
-            names = {token["word"] or (token["quoted"] or "").replace('""', '"') for token in part}
-            names.update(index.columns if any(token["row"] for token in part) else ())
+            names = _columns_in(part, index)
             found = [name for name in index.columns if name in names and (plan.truncated or plan.mask(name))]
             if found:
                 return found[0]
@@ -164,20 +215,41 @@ def _stays_unique(index: Index, table: Table, plan: TablePlan) -> bool:
 
     They don't if children's rows are read with the table's: a parent's key holds for its own rows only. One key column
     whose mask differs per row is enough, whatever the predicate: NULLs are distinct, unless the index says otherwise.
-    Without one, any masked column in the keys, expressions or predicate may make rows equal.
+    Without one, any masked column in the keys, expressions or predicate may make rows equal, save those whose masked values
+    differ as their values do.
     """
     if table.children:
         return False
     nulls_equal = "NULLS NOT DISTINCT" in index.definition
     for name in index.key_columns:
         mask = plan.mask(name)
-        if not mask or not name or (nulls_equal and not table.column(name).not_null):
+        if not mask or mask.identifies or not name or (nulls_equal and not table.column(name).not_null):
             continue
         if mask.is_unique(key_is_unique=_key_is_unique(table, plan)):
             return True
     # INCLUDEd columns don't count
     whole = None not in index.key_columns and " WHERE " not in index.definition
-    return not any(plan.mask(name) for name in (index.key_columns if whole else index.columns))
+    masks = (plan.mask(name) for name in (index.key_columns if whole else index.columns))
+    return all(not mask or mask.identifies for mask in masks)
+
+
+def _may_be_null(plan: TablePlan, column: str | None) -> bool:
+    """Tell whether a mask leaves NULL where there was a value."""
+    mask = plan.mask(column)
+    return mask is not None and not mask.keeps_not_null
+
+
+def _keys_of(index: Index) -> frozenset[str]:
+    """Return the columns that an index has as keys, or in the expressions among them."""
+    parts = _parts(index)
+    expressions = parts[:-1] if len(parts) > 1 else parts if None in index.key_columns else ()
+    return frozenset(name for name in index.key_columns if name).union(*(_columns_in(part, index) for part in expressions))
+
+
+def _columns_in(part: _Tokens, index: Index) -> set[str]:
+    """Return the columns that a part of an index definition names; `.*` stands for all that the index depends on."""
+    names = {token["word"] or (token["quoted"] or "").replace('""', '"') for token in part}
+    return set(index.columns) if any(token["row"] for token in part) else names.intersection(index.columns)
 
 
 def _key_is_unique(table: Table, plan: TablePlan) -> bool:
@@ -205,9 +277,21 @@ def _drops_foreign_key(
                 return f"column {plan.name}.{column} is not published"
     for plan, other_plan, sides in ((own, other, pairs), (other, own, [(b, a) for a, b in pairs])):
         for column, its in sides:
-            mask = plan.mask(column)
-            if mask and not mask.joins(other_plan.mask(its)):
+            mask, other_mask = plan.mask(column), other_plan.mask(its)
+            if mask and not mask.joins(other_mask):
+                if mask.identifies or (other_mask and other_mask.identifies):
+                    as_other = f"column {plan.name}.{column} is not masked as {other_plan.name}.{its} is"
+                    return f"{as_other}; the same pseudonym on both would keep it"
                 return f"column {plan.name}.{column} is masked"
     if (key.referenced_table, frozenset(key.referenced_columns)) not in unique:
-        return f"{key.referenced_table} has no such key any more"
+        return _NO_KEY.format(key.referenced_table)
     return None
+
+
+def _left_out(key: ForeignKey, reason: str) -> str:
+    return f"foreign key {key.name} of {key.table} left out: {reason}"
+
+
+def _unique(indexes: Iterable[IndexPlan]) -> set[tuple[str, frozenset[str | None]]]:
+    """Return the tables and columns that a foreign key can refer to."""
+    return {(index.table, frozenset(index.key_columns)) for index in indexes if index.unique}

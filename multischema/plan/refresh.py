@@ -83,6 +83,11 @@ class Change:
         return self.counted.rows if self.whole else self.counted.window
 
     @property
+    def may_repeat(self) -> bool:
+        """Tell whether rows of the origin that came since the last run may have one masked key."""
+        return any(self.table.mask(name) for name in self.key)
+
+    @property
     def bytes(self) -> int:
         """Estimate the size of the rows to bring."""
         return self.table.bytes * self.incoming // max(self.counted.rows, 1)

@@ -1,7 +1,7 @@
 """What a run records of what it published, so that the next one can bring only what changed since."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -93,20 +93,23 @@ def of_tables(
     signatures: Signatures,
     fingerprints: Mapping[int, Fingerprint],
     rows: Mapping[str, int],
-    published: Iterable[PublishedTable],
+    published: Sequence[PublishedTable],
 ) -> dict[str, TableState]:
     """Return the state of each published table, as the plan has it and as the target has it."""
     by_name = {table.name: table for table in plan.tables}
+    unique = {index.name for index in plan.keys.indexes if index.unique}
+    # an index whose pseudonyms repeat was built as a plain one: it tells no rows apart, whatever the next plan says of it
+    parts = {row.name: tuple(name for name in row.parts if not (name in unique and name in row.plain)) for row in published}
     return {
         row.name: TableState(
             oid=row.oid,
             shape=row.shape,
-            parts=row.parts,
+            parts=parts[row.name],
             built=signatures.build[row.name],
             read=signatures.read[row.name],
             origin=origin_of(fingerprints.get(by_name[row.name].oid)),
             files=files_of(fingerprints.get(by_name[row.name].oid)),
-            key=key(plan, by_name[row.name], row.parts),
+            key=key(plan, by_name[row.name], parts[row.name]),
             rows=rows.get(row.name, 0),
         )
         for row in published
@@ -127,9 +130,14 @@ def files_of(found: Fingerprint | None) -> str:
 def key(plan: Plan, table: TablePlan, parts: Collection[str]) -> tuple[str, ...]:
     """Return the columns of a key that tells all rows of a published table apart, the primary one first, or none.
 
-    It must be among the `parts` that the target could build, published as it is, without a predicate or NULLs.
+    It must be among the `parts` that the target could build, published as it is or with masks whose values tell rows apart,
+    without a predicate or NULLs.
     """
-    plain = {column.name for column in table.columns if column.not_null and not column.mask and not column.is_converted}
+    plain = {
+        column.name
+        for column in table.columns
+        if column.not_null and not column.is_converted and (not column.mask or column.mask.identifies)
+    }
     keys = [
         tuple(name for name in index.key_columns if name)
         for index in sorted(plan.keys.indexes, key=lambda index: (index.constraint != "p", len(index.key_columns)))

@@ -37,6 +37,11 @@ class ColumnPlan:
         return not self.mask and self.expression != sql.Identifier(self.name)
 
     @property
+    def said(self) -> str:
+        """Return its name, with what the rules' `masks` say of it."""
+        return f"{self.name} ({self.rule.said()})" if self.rule else self.name
+
+    @property
     def shows_values(self) -> bool:
         """Tell whether it holds values as they are, in some rows at least."""
         return not self.mask or self.mask.shows_values

@@ -10,7 +10,9 @@ SELECT c.relname::text AS name,
                  FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid WHERE x.indrelid = c.oid AND x.indisvalid
                  UNION
                  SELECT k.conname::text FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype IN ('p', 'u', 'f')) AS part
-             ORDER BY part.name COLLATE "C") AS parts
+             ORDER BY part.name COLLATE "C") AS parts,
+       ARRAY(SELECT i.relname::text FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+             WHERE x.indrelid = c.oid AND NOT x.indisunique) AS plain
 FROM pg_class AS c
 WHERE c.relkind = 'r' AND c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %(schema)s)
 ORDER BY 1

@@ -14,6 +14,7 @@ from multischema.errors import CheckError, EtlError
 from multischema.job import illegal_raw
 from multischema.plan import record, values
 from multischema.plan.drops import unknown_problems
+from multischema.plan.keys import unique_problems
 from multischema.plan.plan import Plan, collations_of, make_plan, published_types, width_problems
 from multischema.postgres import locks
 from multischema.postgres.connecting import ways
@@ -207,7 +208,8 @@ def _check_schemas(
             problems += documents.unreadable(connection, plan)
     plan = replace(plan, warnings=(*([] if "target" in unusable else _warnings_of_target(facts, plan)), *plan.warnings))
     problems += unknown_problems(run.job, plan.columns)
-    return plan, problems + [f"{run.origin.side}: {line}" for line in width_problems(plan)], standing(plan)
+    unfit = [*width_problems(plan), *unique_problems(plan.catalog, plan.tables)]
+    return plan, problems + [f"{run.origin.side}: {line}" for line in unfit], standing(plan)
 
 
 def _check_origin(

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import errors
@@ -32,11 +32,22 @@ def already_built(connection: Connection, staging: str) -> frozenset[str]:
         return frozenset(ask_values(connection, str, "staging_built", schema=staging))
 
 
+def plain_indexes(connection: Connection, staging: str) -> frozenset[str]:
+    """Return the names of the indexes of staging that are not unique, those of an earlier attempt included."""
+    with translated("target", f"reading the catalog of {staging}"):
+        return frozenset(ask_values(connection, str, "plain_indexes", schema=staging))
+
+
 def build_index(connection: Connection, staging: str, index: IndexPlan) -> str | None:
-    """Build an index; return why it was left out, or None."""
+    """Build an index, a plain one where pseudonyms repeat; return why it was left out, or None."""
     doing = f"building index {index.name} of {index.table}"
     with translated("target", doing), _left_out(f"index {index.name} of {index.table}") as reasons:
-        connection.execute(building.create_index(staging, index))
+        try:
+            connection.execute(building.create_index(staging, index))
+        except errors.UniqueViolation:
+            if not index.may_repeat:
+                raise
+            connection.execute(building.create_index(staging, replace(index, unique=False)))
     return reasons[0] if reasons else None
 
 
@@ -131,7 +142,8 @@ def index(run: Run, plan: Plan) -> Indexed:
         reasons = in_parallel(run, build, range(len(wanted)))
         missing = frozenset(index.name for index, reason in zip(wanted, reasons, strict=True) if reason)
         with run.sessions.lend(run.target) as connection:
-            warnings = build_keys(connection, run.job.staging, plan, built, missing)
+            keys, notes = plan.keys.repeating(plain_indexes(connection, run.job.staging))
+            warnings = notes + build_keys(connection, run.job.staging, replace(plan, keys=keys), built, missing)
         in_parallel(run, gather, plan.tables)
     left_out = (*(reason for reason in reasons if reason), *warnings)
     return Indexed(seconds, len(plan.keys.indexes) - len(missing), left_out, missing)

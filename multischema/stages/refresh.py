@@ -322,7 +322,7 @@ def _bring(
     copied = copy_all(run, staged.tables, snapshot, on_bytes)
     gone = {change.table.name: lost for change in choice.changes if (lost := _lost(run, change))}
     _refuse_searching(run, plan, gone)
-    lacking = [c for c in choice.changes if c.table.name in gone and not c.whole]
+    lacking = [c for c in choice.changes if (c.table.name in gone or c.may_repeat) and not c.whole]
     if not lacking:
         return Brought(known, choice, copied, gone)
     keys_only = replace(plan, tables=tuple(_keys_only(change) for change in lacking), domains=())
@@ -335,7 +335,19 @@ def _bring(
             copy_table(origin, target, table, replace(_route(run, snapshot), staging=job.staging), lambda size: None)
 
     in_parallel(run, copy_keys, keys_only.tables)
+    _refuse_repeating(run, lacking)
     return Brought(known, choice, copied, gone, job.staging)
+
+
+def _refuse_repeating(run: Run, changes: Sequence[Change]) -> None:
+    """Raise NotRefreshed where rows of the origin have one masked key: one would replace another, and a third one stay."""
+    for change in changes:
+        if change.may_repeat:
+            name = change.table.name
+            with run.sessions.lend(run.target) as connection, translated("target", f"comparing the keys of {name}"):
+                found = value_of(connection, int, refreshing.count_keys(run.keys, name, change.key))
+            if found != change.counted.rows:
+                raise NotRefreshed(f"rows of {name} have the same masked key")
 
 
 def _lost(run: Run, change: Change) -> int:
@@ -348,7 +360,8 @@ def _lost(run: Run, change: Change) -> int:
         replaced = value_of(connection, int, same)
     lost = counted.published - replaced + change.incoming - counted.rows
     if lost < 0:
-        raise NotRefreshed(f"the published table {name} lacks rows that the last run published")
+        repeated = ", or rows of the origin have the same masked key" if change.may_repeat else ""
+        raise NotRefreshed(f"the published table {name} lacks rows that the last run published{repeated}")
     return lost
 
 

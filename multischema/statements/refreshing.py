@@ -43,6 +43,13 @@ def delete_gone(schema: str, keys: str, table: str, key: Sequence[str]) -> sql.C
     )
 
 
+def count_keys(keys: str, table: str, key: Sequence[str]) -> sql.Composed:
+    """Return the SELECT that counts the different keys that the origin has; schema `keys` has them all."""
+    return sql.SQL("SELECT count(*) AS keys FROM (SELECT DISTINCT {} FROM {}) AS key").format(
+        sql.SQL(", ").join(map(sql.Identifier, key)), sql.Identifier(keys, table)
+    )
+
+
 def delete_all(schema: str, table: str) -> sql.Composed:
     """Return the DELETE of all rows of a published table: TRUNCATE would lock its readers out."""
     return sql.SQL("DELETE FROM ONLY {}").format(sql.Identifier(schema, table))

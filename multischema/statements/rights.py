@@ -30,6 +30,15 @@ def to_dump(
     return [*_entry(database, schemas, role), *(grant_select(within, [name], (), role) for within, name in whole)]
 
 
+def reasons(tables: Sequence[TablePlan]) -> list[str]:
+    """Return a line for each table with columns that its SELECT must read for their masks: these columns and masks."""
+    found = [
+        ", ".join(f"{table.name}.{column.said}" for column in table.masked if column.rule and column.is_read)
+        for table in sorted(tables, key=lambda table: table.name)
+    ]
+    return [f"read for their masks: {columns}" for columns in found if columns]
+
+
 def grant_select(schema: str, tables: Sequence[str], columns: Sequence[str], role: str) -> sql.Composed:
     """Return the grant to read these columns of tables, or the whole tables where none is named."""
     names = sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Identifier, columns))) if columns else sql.SQL("")

@@ -48,7 +48,7 @@ def signed(plan: Plan) -> Signatures:
 def published(plan: Plan) -> list[PublishedTable]:
     """Return the published tables of a plan, as a target would have them."""
     names = {t.name: tuple(sorted(i.name for i in plan.keys.indexes if i.table == t.name)) for t in plan.tables}
-    return [PublishedTable(t.name, 100 + t.oid, "shape", names[t.name]) for t in plan.tables]
+    return [PublishedTable(t.name, 100 + t.oid, "shape", names[t.name], ()) for t in plan.tables]
 
 
 def recorded(plan: Plan | None = None) -> State:
