@@ -1,13 +1,19 @@
 """Which keys and indexes survive the masks, and what the report says of those that do not."""
 
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import pytest
+from psycopg import sql
 
-from multischema.catalog.tables import ForeignKey, Index, Table
-from multischema.plan.keys import Keys, plan_keys
-from multischema.plan.tables import plan_table
+from multischema.catalog.tables import Catalog, Child, ForeignKey, Index, Table
+from multischema.masks.known import KINDS, unique_kinds
+from multischema.masks.mask import Mask, Masked, Refined
+from multischema.masks.periods import Period
+from multischema.plan.keys import Keys, plan_keys, unique_problems
+from multischema.plan.tables import TablePlan, plan_table
 from multischema.rules.file import TableRules
+from multischema.rules.masks import MaskRule, OnlyWhen
 from tests.support.origins import catalog, column, foreign_key, index, masking, table, truncating
 
 COLUMNS = (
@@ -280,3 +286,267 @@ def test_an_index_that_compares_by_the_order_of_an_enum_is_left_out() -> None:
     found, notes = planned_index("city", orders_of=("kind", "status"))
     assert found is None
     assert notes == ["index x of users left out: it compares by the order of enum kind, status, which is text here"]
+
+
+@dataclass(frozen=True)
+class Same(Refined):
+    """A pseudonym as far as keys are concerned: equal within one domain where values are."""
+
+    of: str
+
+    kind = "same"
+    fits = ("text", "int8", "uuid")
+    keeps_apart = True
+
+    @classmethod
+    def read(cls, found: object) -> Self:
+        """Return the mask."""
+        return cls(str(found))
+
+    def written(self) -> object:
+        """Return what `read` takes."""
+        return self.of
+
+    def published(self, column: Masked) -> sql.Composable:
+        """Compose a value."""
+        return column.value
+
+    def proof(self, column: Masked) -> sql.Composable:
+        """Compose what holds of all values."""
+        return sql.SQL("{} = {}").format(column.name, column.name)
+
+    def covers(self, other: Refined) -> bool:
+        """Tell whether it is the same."""
+        return self == other
+
+    def joins(self, other: Mask | None) -> bool:
+        """Tell whether the other column has the same pseudonyms."""
+        return self == other
+
+
+def refining(table: str, **masks: Refined | MaskRule) -> TableRules:
+    """Return the rules of a table that anonymize these columns by these masks."""
+    rules = {name: mask if isinstance(mask, MaskRule) else MaskRule(mask) for name, mask in masks.items()}
+    return replace(masking(table, *masks), masks=rules)
+
+
+YEAR = Period("year")
+PEOPLE = (
+    column("id", "integer", not_null=True),
+    column("born", "date"),
+    column("joined", "date", not_null=True),
+    column("email"),
+    column("code", "integer", not_null=True),
+    column("city"),
+)
+REFINED = replace(
+    refining("people", born=YEAR, joined=YEAR, email=Same("a")),
+    anonymized=frozenset(["born", "joined", "email", "code"]),
+)
+
+
+def refined_index(*keys: str | None, **values: Any) -> tuple[tuple[bool, str] | None, list[str], list[str]]:
+    """Return whether an index over `keys` of `people` is unique, and a key, with the notes, and the problems."""
+    made = index("people", "x", *keys, **{"unique": True, **values})
+    primary = () if made.constraint_kind == "p" else ("id",)
+    people = table("people", *PEOPLE, key=primary, indexes=[made])
+    found = catalog(people)
+    its = plan_table(people, REFINED, found, frozenset())
+    keys_ = plan_keys([people], {"people": its}, "public", all_indexes=False)
+    planned = [(i.unique, i.constraint) for i in keys_.indexes if i.name == "x"]
+    return (planned[0] if planned else None), list(keys_.notes), unique_problems(found, [its])
+
+
+@pytest.mark.parametrize(
+    ("keys", "values"),
+    [
+        (["born"], {}),
+        (["email"], {}),
+        (["code", "born"], {}),  # by the year, whatever stands beside it
+        ([None], {"columns": ("born", "code")}),
+        (["email"], {"definition": "USING btree (email) WHERE (born IS NOT NULL)", "columns": ("email", "born")}),
+    ],
+)
+def test_an_index_is_kept_if_anybody_can_search_by_one_of_its_masked_columns(
+    keys: list[str | None], values: dict[str, Any]
+) -> None:
+    assert refined_index(*keys, unique=False, **values) == ((False, ""), [], [])
+
+
+def test_an_index_whose_constant_may_be_a_value_of_a_refined_column_is_left_out() -> None:
+    definition = "USING btree (city) WHERE (born > '1990-01-01'::date)"
+    found, (note,), problems = refined_index("city", unique=False, definition=definition, columns=("city", "born"))
+    assert (found, problems) == (None, [])
+    assert note == "index x of people left out: a constant in its definition may be a value of born, which is not published"
+    assert refined_index("born", definition=definition, columns=("city", "born"))[2] == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "values"),
+    [
+        (["email"], {}),
+        (["city", "email"], {}),
+        (["email", "city"], {"definition": "USING btree (email, city) NULLS NOT DISTINCT"}),
+        ([None], {"columns": ("email",), "definition": "USING btree (lower(email))"}),
+        (["email"], {"definition": "USING btree (email) WHERE (city IS NULL)", "columns": ("email", "city")}),
+        (["city"], {"definition": "USING btree (city) WHERE (email IS NULL)", "columns": ("email", "city")}),
+        (["city"], {"definition": "USING btree (city) INCLUDE (born)", "columns": ("city", "born")}),
+    ],
+)
+def test_an_index_stays_unique_over_pseudonyms(keys: list[str | None], values: dict[str, Any]) -> None:
+    assert refined_index(*keys, **values) == ((True, ""), [], [])
+    assert refined_index(*keys, constraint_kind="u", **values) == ((True, "u"), [], [])
+
+
+def test_pseudonyms_beside_a_constant_are_not_unique_by_themselves() -> None:
+    found, notes, problems = refined_index("code", "email")
+    assert (found, problems) == ((False, ""), [])
+    assert notes == ["index x of people is built as a plain index: masked values are not unique"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "values", "what"),
+    [
+        (["joined"], {}, "unique index"),
+        (["joined"], {"constraint_kind": "u"}, "unique constraint"),
+        (["joined"], {"constraint_kind": "p"}, "primary key"),
+        (["id", "joined"], {}, "unique index"),
+        (["code", "joined"], {}, "unique index"),
+        ([None], {"columns": ("joined",), "definition": "USING btree (f(joined))"}, "unique index"),
+        (
+            [None],
+            {"columns": ("joined", "born"), "definition": "USING btree (f(joined)) WHERE (born IS NULL)"},
+            "unique index",
+        ),
+        ([None], {"columns": ("joined", "city"), "definition": "USING btree (f(people.*))"}, "unique index"),
+        (["joined"], {"definition": "USING btree (joined) NULLS NOT DISTINCT"}, "unique index"),
+    ],
+)
+def test_a_mask_that_makes_values_equal_is_refused_where_they_must_differ(
+    keys: list[str | None], values: dict[str, Any], what: str
+) -> None:
+    line = f"people.joined is in {what} x, and mask period makes values equal; take it out of masks"
+    assert refined_index(*keys, **values)[2] == [line]
+
+
+@pytest.mark.parametrize(
+    ("keys", "values"),
+    [
+        (["city"], {"definition": "USING btree (city) WHERE (born IS NULL)", "columns": ("city", "born")}),
+        ([None], {"definition": "USING btree (f(city)) WHERE (born IS NULL)", "columns": ("city", "born")}),
+        (["born"], {"valid": False}),
+        (["born"], {"constraint_kind": "p", "method": "gist"}),  # WITHOUT OVERLAPS
+        (["born"], {"constraint_kind": "x", "method": "gist", "unique": False}),
+        (["born"], {"unique": False}),
+    ],
+)
+def test_a_mask_that_makes_values_equal_is_not_refused_where_nothing_keeps_them_apart(
+    keys: list[str | None], values: dict[str, Any]
+) -> None:
+    found, notes, problems = refined_index(*keys, **values)
+    assert problems == []
+    assert found == (None if "valid" in values else (False, ""))
+    assert not values.get("unique", True) or len(notes) == 1
+
+
+def test_rows_that_differ_by_another_mask_let_a_lossy_one_stand_beside_it() -> None:
+    people = table(
+        "people", *PEOPLE, column("name"), key=["id"], indexes=[index("people", "x", "name", "born", unique=True)]
+    )
+    rules = replace(REFINED, anonymized=REFINED.anonymized | {"name"})
+    its = plan_table(people, rules, catalog(people), frozenset())
+    assert unique_problems(catalog(people), [its]) == []
+    family = replace(people, indexes=(index("people", "x", "born", unique=True),), children=(Child("public", "kids", ()),))
+    its = plan_table(family, rules, catalog(family), frozenset())
+    assert unique_problems(catalog(family), [its]) == []  # with rows of children, nothing is unique anyway
+
+
+def test_what_fits_a_unique_column_is_named_by_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KINDS, "same", Same)
+    assert [unique_kinds(type_) for type_ in ("text", "date")] == [["same"], []]
+    assert unique_problems(*masked_by_period("email")) == [
+        "people.email is in unique index x, and mask period makes values equal; want same, or take it out of masks"
+    ]
+
+
+def masked_by_period(name: str) -> tuple[Catalog, list[TablePlan]]:
+    """Return a column under a lossy mask and a unique index, and its plan: whether the mask fits is asked elsewhere."""
+    people = table("people", *PEOPLE, key=["id"], indexes=[index("people", "x", name, unique=True)])
+    return catalog(people), [plan_table(people, refining("people", **{name: YEAR}), catalog(people), frozenset())]
+
+
+def test_a_primary_key_over_a_column_that_may_lose_its_values_is_built_as_a_unique_index(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert refined_index("email", "city", constraint_kind="p")[:2] == ((True, "p"), [])
+    monkeypatch.setattr(Same, "keeps_not_null", False)
+    assert refined_index("email", "city", constraint_kind="p")[:2] == (
+        (True, ""),
+        ["primary key x of people is built as a unique index: column email may be NULL"],
+    )
+
+
+ACCOUNTS = table(
+    "accounts",
+    column("id", "integer", not_null=True),
+    column("email"),
+    column("site", "integer"),
+    key=["id"],
+    indexes=[index("accounts", "by_email", "email", unique=True), index("accounts", "both", "site", "email", unique=True)],
+)
+BY_EMAIL = foreign_key("letters", "email", "accounts", "email")
+BY_BOTH = ForeignKey("letters", "both", ("site", "email"), "public", "accounts", ("site", "email"))
+OWN = "letters.email is not masked as accounts.email is; the same pseudonym on both would keep it"
+OTHER = "accounts.email is not masked as letters.email is; the same pseudonym on both would keep it"
+IN_PART = MaskRule(Same("a"), OnlyWhen("id", ("1",)))
+
+
+@pytest.mark.parametrize("key", [BY_EMAIL, BY_BOTH])
+@pytest.mark.parametrize(
+    ("own", "other", "reason"),
+    [
+        ([Same("a")], [Same("a")], None),
+        (
+            [Same("a")],
+            [Same("b")],
+            OWN,
+        ),
+        ([Same("a")], [], OWN),
+        ([], [Same("a")], OTHER),
+        ([None], [Same("a")], OWN),
+        ([Same("a")], [None], OWN),
+        ([IN_PART], [IN_PART], "letters.email is masked"),
+        ([None], [None], "letters.email is masked"),
+    ],
+)
+def test_a_foreign_key_survives_between_two_columns_of_one_pseudonym_domain(
+    key: ForeignKey, own: list[Any], other: list[Any], reason: str | None
+) -> None:
+    letters = table(
+        "letters", column("id", "integer"), column("email"), column("site", "integer"), key=["id"], foreign_keys=[key]
+    )
+    rules = {}
+    for name, masks in (("letters", own), ("accounts", other)):
+        rules[name] = refining(name, **({"email": masks[0]} if masks and masks[0] else {}))
+        rules[name] = replace(rules[name], anonymized=frozenset(["email"] if masks else []))
+    keys = plan(rules, ACCOUNTS, letters)
+    assert keys.foreign_keys == (() if reason else (key,))
+    notes = [note for note in keys.notes if note.startswith("foreign key")]
+    assert notes == ([f"foreign key {key.name} of letters left out: column {reason}"] if reason else [])
+
+
+def test_an_index_whose_pseudonyms_repeat_takes_its_key_and_the_foreign_keys_towards_it_along() -> None:
+    users = table("users", column("id", "integer"), column("email"), key=["email"])
+    letters = table("letters", column("email"), foreign_keys=[foreign_key("letters", "email", "users", "email")])
+    keys = plan({name: refining(name, email=Same("a")) for name in ("users", "letters")}, users, letters)
+    assert [(i.unique, i.constraint, i.may_repeat) for i in keys.indexes] == [(True, "p", True)]
+    assert keys.repeating(["another"]) == (keys, [])
+    left, notes = keys.repeating(["users_pkey"])
+    assert [(i.unique, i.constraint) for i in left.indexes] == [(False, "")]
+    assert left.foreign_keys == ()
+    assert notes == [
+        "primary key users_pkey of users is built as a plain index: some of its values differ only in how they are written, "
+        "and have one pseudonym",
+        "foreign key letters_email_fkey of letters left out: users has no such key any more",
+    ]
+    assert not any(i.may_repeat for i in plan({"users": MASKED}, table("users", *COLUMNS, key=["email"])).indexes)
