@@ -42,6 +42,7 @@ class Pseudonym(Refined):
 
     kind = "pseudonym"
     fits = ("text", "uuid", "int8", "int4", "int2")
+    keeps_apart = True
 
     @classmethod
     def read(cls, found: object) -> Self:
@@ -49,16 +50,6 @@ class Pseudonym(Refined):
         if not isinstance(found, str) or not re.fullmatch(_DOMAIN, found):
             raise Unreadable("want the name of a domain such as person_email: a-z, 0-9 and _, at most 40 characters")
         return cls(found)
-
-    @property
-    def is_lossy(self) -> bool:
-        """Tell whether it makes different values equal on purpose: only what is written in two ways."""
-        return False
-
-    @property
-    def identifies(self) -> bool:
-        """Tell whether equal masked values mean equal values."""
-        return True
 
     @property
     def domain(self) -> str:

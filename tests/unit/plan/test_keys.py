@@ -1,15 +1,14 @@
 """Which keys and indexes survive the masks, and what the report says of those that do not."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from psycopg import sql
 
 from multischema.catalog.tables import Catalog, Child, ForeignKey, Index, Table
-from multischema.masks.known import KINDS, unique_kinds
-from multischema.masks.mask import Mask, Masked, Refined
+from multischema.masks.mask import Refined
 from multischema.masks.periods import Period
+from multischema.masks.pseudonyms import Pseudonym
 from multischema.plan.keys import Keys, plan_keys, unique_problems
 from multischema.plan.tables import TablePlan, plan_table
 from multischema.rules.file import TableRules
@@ -288,42 +287,6 @@ def test_an_index_that_compares_by_the_order_of_an_enum_is_left_out() -> None:
     assert notes == ["index x of users left out: it compares by the order of enum kind, status, which is text here"]
 
 
-@dataclass(frozen=True)
-class Same(Refined):
-    """A pseudonym as far as keys are concerned: equal within one domain where values are."""
-
-    of: str
-
-    kind = "same"
-    fits = ("text", "int8", "uuid")
-    keeps_apart = True
-
-    @classmethod
-    def read(cls, found: object) -> Self:
-        """Return the mask."""
-        return cls(str(found))
-
-    def written(self) -> object:
-        """Return what `read` takes."""
-        return self.of
-
-    def published(self, column: Masked) -> sql.Composable:
-        """Compose a value."""
-        return column.value
-
-    def proof(self, column: Masked) -> sql.Composable:
-        """Compose what holds of all values."""
-        return sql.SQL("{} = {}").format(column.name, column.name)
-
-    def covers(self, other: Refined) -> bool:
-        """Tell whether it is the same."""
-        return self == other
-
-    def joins(self, other: Mask | None) -> bool:
-        """Tell whether the other column has the same pseudonyms."""
-        return self == other
-
-
 def refining(table: str, **masks: Refined | MaskRule) -> TableRules:
     """Return the rules of a table that anonymize these columns by these masks."""
     rules = {name: mask if isinstance(mask, MaskRule) else MaskRule(mask) for name, mask in masks.items()}
@@ -340,7 +303,7 @@ PEOPLE = (
     column("city"),
 )
 REFINED = replace(
-    refining("people", born=YEAR, joined=YEAR, email=Same("a")),
+    refining("people", born=YEAR, joined=YEAR, email=Pseudonym("a")),
     anonymized=frozenset(["born", "joined", "email", "code"]),
 )
 
@@ -461,11 +424,12 @@ def test_rows_that_differ_by_another_mask_let_a_lossy_one_stand_beside_it() -> N
     assert unique_problems(catalog(family), [its]) == []  # with rows of children, nothing is unique anyway
 
 
-def test_what_fits_a_unique_column_is_named_by_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(KINDS, "same", Same)
-    assert [unique_kinds(type_) for type_ in ("text", "date")] == [["same"], []]
+def test_what_fits_a_unique_column_is_named_by_its_type() -> None:
     assert unique_problems(*masked_by_period("email")) == [
-        "people.email is in unique index x, and mask period makes values equal; want same, or take it out of masks"
+        "people.email is in unique index x, and mask period makes values equal; want pseudonym, or take it out of masks"
+    ]
+    assert unique_problems(*masked_by_period("born")) == [
+        "people.born is in unique index x, and mask period makes values equal; take it out of masks"
     ]
 
 
@@ -479,7 +443,7 @@ def test_a_primary_key_over_a_column_that_may_lose_its_values_is_built_as_a_uniq
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert refined_index("email", "city", constraint_kind="p")[:2] == ((True, "p"), [])
-    monkeypatch.setattr(Same, "keeps_not_null", False)
+    monkeypatch.setattr(Pseudonym, "keeps_not_null", False)
     assert refined_index("email", "city", constraint_kind="p")[:2] == (
         (True, ""),
         ["primary key x of people is built as a unique index: column email may be NULL"],
@@ -498,23 +462,23 @@ BY_EMAIL = foreign_key("letters", "email", "accounts", "email")
 BY_BOTH = ForeignKey("letters", "both", ("site", "email"), "public", "accounts", ("site", "email"))
 OWN = "letters.email is not masked as accounts.email is; the same pseudonym on both would keep it"
 OTHER = "accounts.email is not masked as letters.email is; the same pseudonym on both would keep it"
-IN_PART = MaskRule(Same("a"), OnlyWhen("id", ("1",)))
+IN_PART = MaskRule(Pseudonym("a"), OnlyWhen("id", ("1",)))
 
 
 @pytest.mark.parametrize("key", [BY_EMAIL, BY_BOTH])
 @pytest.mark.parametrize(
     ("own", "other", "reason"),
     [
-        ([Same("a")], [Same("a")], None),
+        ([Pseudonym("a")], [Pseudonym("a")], None),
         (
-            [Same("a")],
-            [Same("b")],
+            [Pseudonym("a")],
+            [Pseudonym("b")],
             OWN,
         ),
-        ([Same("a")], [], OWN),
-        ([], [Same("a")], OTHER),
-        ([None], [Same("a")], OWN),
-        ([Same("a")], [None], OWN),
+        ([Pseudonym("a")], [], OWN),
+        ([], [Pseudonym("a")], OTHER),
+        ([None], [Pseudonym("a")], OWN),
+        ([Pseudonym("a")], [None], OWN),
         ([IN_PART], [IN_PART], "letters.email is masked"),
         ([None], [None], "letters.email is masked"),
     ],
@@ -538,7 +502,7 @@ def test_a_foreign_key_survives_between_two_columns_of_one_pseudonym_domain(
 def test_an_index_whose_pseudonyms_repeat_takes_its_key_and_the_foreign_keys_towards_it_along() -> None:
     users = table("users", column("id", "integer"), column("email"), key=["email"])
     letters = table("letters", column("email"), foreign_keys=[foreign_key("letters", "email", "users", "email")])
-    keys = plan({name: refining(name, email=Same("a")) for name in ("users", "letters")}, users, letters)
+    keys = plan({name: refining(name, email=Pseudonym("a")) for name in ("users", "letters")}, users, letters)
     assert [(i.unique, i.constraint, i.may_repeat) for i in keys.indexes] == [(True, "p", True)]
     assert keys.repeating(["another"]) == (keys, [])
     left, notes = keys.repeating(["users_pkey"])
