@@ -13,7 +13,7 @@ from multischema.errors import CheckError
 from multischema.postgres.database import Database
 from multischema.stages.run import new_run_id
 from multischema.statements import reading
-from tests.conftest import PASSWORD, PROGRAMS, Place
+from tests.conftest import KEY, PASSWORD, PROGRAMS, Place
 
 ORIGIN = """
 CREATE TYPE mood AS ENUM ('calm', 'odd');
@@ -149,6 +149,51 @@ def test_without_any_one_of_these_rights_the_origin_refuses_and_the_check_says_w
             (problem,) = refused.value.problems
             place.in_origin(problem.partition(f"; {place.in_its_origin}: ")[2], superuser=True)
             pipeline.run(place.job(), place.rules(RULES), origin, target)
+
+
+REFINED = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name, nick, born, mood, home]
+    non_anonymized_column_names: [city, shire, loud]
+    masks:
+      born: {period: year}
+      name: {only_when: {city: [Lyon, "Saint-\\nÉtienne"]}}
+      nick: {pseudonym: person, only_when: {shire: [LYON]}}
+  - table_name: pairs
+    anonymized_column_names: [one, note]
+    non_anonymized_column_names: [count]
+    masks:
+      one: {pseudonym: pair}
+  - {table_name: notes, anonymized_column_names: [first, second]}
+  - {table_name: 'Odd "name', anonymized_column_names: [name]}
+  - {table_name: visits, anonymized_column_names: [who], non_anonymized_column_names: [id]}
+  - {table_name: versions, truncated: true}
+"""
+
+
+def test_the_command_says_for_which_masks_a_masked_column_is_readable_and_a_role_that_may_no_more_runs_the_app(
+    place: Place, origin: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = place.rules(REFINED)
+    statements = printed(place, capsys, "--rules", rules)
+    assert statements[:3] == [
+        f"-- {place.in_its_origin}",
+        "-- read for their masks: pairs.one (pseudonym: pair)",
+        r"-- read for their masks: users.name (only when city is Lyon, Saint-\nÉtienne), "
+        "users.nick (pseudonym: person; only when shire is LYON), users.born (period: year)",
+    ]
+    to = f'TO "least_{place.number}";'
+    assert (
+        f'GRANT SELECT ("id", "name", "nick", "born", "city", "shire", "xmin", "ctid") ON TABLE "public"."users" {to}'
+        in (statements)
+    )
+    place.in_origin("\n".join(statements), superuser=True)
+    pipeline.run(place.job(), rules, origin, place.databases()[1], lambda: KEY)
+    assert place.read("SELECT name, born::text, mood FROM shop.users") == [
+        ("[valeur unique anonymisée 1]", "1980-01-01", "calm")
+    ]
+    assert not any("masks" in line for line in printed(place, capsys, "--rules", rules, "--mode", "dump"))
 
 
 @pytest.mark.slow

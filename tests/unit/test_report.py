@@ -9,12 +9,14 @@ import pytest
 from multischema import report
 from multischema.errors import EtlError
 from multischema.job import Job
+from multischema.masks.pseudonyms import Pseudonym
 from multischema.plan.history import Before, Ran, Recorded
 from multischema.plan.keys import Keys, plan_keys
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Change, Choice, Counted
 from multischema.plan.tables import TablePlan, plan_table
 from multischema.report import Report, make_report
+from multischema.rules.masks import MaskRule, OnlyWhen
 from multischema.words import count, size
 from tests.support.origins import catalog, column, foreign_key, index, masking, table, truncating
 
@@ -151,6 +153,17 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
         "Left out 2 indexes of masked columns only, 1.5 MB in the origin: users\\_name of users, users\\_mail of users.",
     ]
     assert "Warnings" not in report.markdown(made())
+
+
+def test_a_masked_column_has_its_mask_beside_it_unless_it_is_masked_wholly(monkeypatch: pytest.MonkeyPatch) -> None:
+    some = MaskRule(Pseudonym("person_email"), OnlyWhen("id", ("1", "a*b")))
+    monkeypatch.setitem(RULES, "users", replace(RULES["users"], masks={"e_mail": some}))
+    assert made().masked == 2
+    said = r"e\_mail (pseudonym: person\_email; only when id is 1, a\*b)"
+    assert f"* **users**: name, {said}" in report.markdown(made()).splitlines()
+    assert report.plain(made()).splitlines()[1].endswith("  copied  name and 1 more")
+    monkeypatch.setitem(RULES, "users", replace(RULES["users"], masks={"e_mail": MaskRule(Pseudonym("email"))}))
+    assert report.plain(made()).splitlines()[1].endswith("  copied  name, e_mail (pseudonym: email)")
 
 
 BEFORE = Before(datetime(2026, 2, 28, 4, 30, 1, tzinfo=UTC), 1300, 24_576, 61.2, "full", {"users": 1209, "fax": 91})
