@@ -600,6 +600,46 @@ def test_a_table_whose_masked_rows_fit_into_no_page_is_named(place: Place) -> No
     ]
 
 
+def test_a_mask_that_makes_values_equal_is_refused_on_unique_columns_before_a_row_is_read(place: Place) -> None:
+    place.in_origin(
+        """
+        CREATE TABLE users (id int PRIMARY KEY, born date NOT NULL, at timestamp, seen timestamptz, city text);
+        CREATE UNIQUE INDEX by_birth ON users (born, city);
+        CREATE UNIQUE INDEX by_unborn ON users ((at IS NULL), city) WHERE seen IS NOT NULL;
+        CREATE TABLE days (day date PRIMARY KEY, at timestamptz UNIQUE, city text UNIQUE);
+        CREATE UNIQUE INDEX known ON days (city) WHERE at IS NULL;
+        """
+    )
+    rules = """
+tables:
+  - table_name: users
+    anonymized_column_names: [born, at, seen]
+    non_anonymized_column_names: [city]
+    masks:
+      born: {period: year}
+      at: {period: year}
+      seen: {period: year}
+  - table_name: days
+    anonymized_column_names: [day, at]
+    non_anonymized_column_names: [city]
+    masks:
+      day: {period: month}
+      at: {period: day}
+"""
+    assert problems(place, rules) == [
+        "origin shop: days.at is in unique constraint days_at_key, and mask period makes values equal; take it out of masks",
+        "origin shop: days.day is in primary key days_pkey, and mask period makes values equal; take it out of masks",
+        "origin shop: users.born is in unique index by_birth, and mask period makes values equal; take it out of masks",
+        "origin shop: users.at is in unique index by_unborn, and mask period makes values equal; take it out of masks",
+    ]
+    place.in_origin(
+        "ALTER TABLE days DROP CONSTRAINT days_pkey, DROP CONSTRAINT days_at_key; DROP INDEX by_birth, by_unborn"
+    )
+    assert [line for line in check(place, rules).warnings if "index" in line] == [
+        "index known of days is built as a plain index: masked values are not unique"
+    ]
+
+
 # What others have built on the published schema.
 
 PUBLISHED = """

@@ -4,7 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from multischema import pipeline
+from multischema.plan.plan import Plan
 from multischema.stages import refresh
+from multischema.stages.index import Indexed
+from multischema.stages.run import Run
 from tests.conftest import Place
 from tests.support.cases import seen
 from tests.support.refreshes import decided, kept, outcomes, publish_both
@@ -80,6 +84,24 @@ def test_an_index_whose_pseudonyms_repeat_is_a_plain_one_and_tells_no_rows_apart
     whole = "people: 2,001 in, 2,001 out; whole: it has no key whose columns are published as they are"
     assert decided(place.run(RULES, refresh="auto")) == f"letters: 3 in, 3 out; {whole}"
     assert is_as_after_a_full_run(place)
+
+
+def test_a_second_attempt_knows_which_index_the_first_one_could_only_build_as_a_plain_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, attempts = pipeline.index, []
+
+    def twice(run: Run, plan: Plan) -> Indexed:
+        attempts.extend([index(run, plan), index(run, plan)])
+        return attempts[-1]
+
+    monkeypatch.setattr(pipeline, "index", twice)
+    place.in_origin(ORIGIN + "INSERT INTO people VALUES ('u7@example.org ', NULL, 3);")
+    place.run(RULES)
+    assert [attempt.warnings for attempt in attempts] == [REPEATED, REPEATED]
+    assert place.read("SELECT conname FROM pg_constraint WHERE connamespace = 'shop'::regnamespace AND contype <> 'n'") == [
+        ("letters_pkey",)
+    ]
 
 
 ACCOUNTS = """
