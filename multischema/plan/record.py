@@ -1,11 +1,13 @@
 """The record of a run, in the comment of the schema it made: it marks the schema as ours, and says what was masked."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 from multischema.plan.plan import Plan
-from multischema.words import some
+from multischema.plan.tables import TablePlan
+from multischema.rules.masks import MaskRule, recalled
+from multischema.words import cut, some
 
 _MARK = "multi-schema-postgres-etl masked "
 
@@ -16,6 +18,7 @@ class Record:
 
     `app` owns the schema, `domains` are in it; versions before 1.0 recorded neither. `adopted` marks a schema that the
     tool before this one made, and that this one may drop. `readers` are the roles that the run gave the right to read it.
+    `masks` has the rules, by table and column, that say more of a mask than that there is one. Every role reads the comment.
     """
 
     copied: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -24,6 +27,7 @@ class Record:
     domains: Sequence[str] | None = None
     adopted: bool = False
     readers: Sequence[str] = ()
+    masks: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
 
     @property
     def tables(self) -> frozenset[str]:
@@ -39,6 +43,34 @@ class Record:
         """Return the columns of a table that were masked when it was last copied."""
         return self.copied.get(table, self.truncated.get(table, ()))
 
+    def mask(self, table: str, column: str) -> "_Masking":
+        """Return how a masked column was masked when its table was last copied."""
+        found = self.masks.get(table, {}).get(column)
+        if found is None:
+            return _Masking()
+        rule = recalled(found)
+        return _Masking(rule, is_known=rule is not None)
+
+
+@dataclass(frozen=True)
+class _Masking:
+    """How a column is masked: as the rule says, wholly without one; a newer version may have recorded one not known here."""
+
+    rule: MaskRule | None = None
+    is_known: bool = True
+
+    def covers(self, other: "_Masking") -> bool:
+        """Tell whether it surely shows no more than another."""
+        if not self.rule:
+            return self.is_known
+        return other.is_known and self.rule.covers(other.rule)
+
+    def said(self) -> str:
+        """Return it in words."""
+        if self.rule:
+            return cut(self.rule.said())
+        return "wholly" if self.is_known else "by a mask that this version does not know"
+
 
 def written(plan: Plan, app: str, before: Record | None, readers: Sequence[str]) -> str:
     """Return the comment for an app's new schema with its readers; `before` is the record of the one that it replaces."""
@@ -49,8 +81,16 @@ def written(plan: Plan, app: str, before: Record | None, readers: Sequence[str])
             app=app,
             domains=plan.domains,
             readers=readers,
+            masks={table.name: found for table in plan.tables if (found := _rules(table, before))},
         )
     )
+
+
+def _rules(table: TablePlan, before: Record | None) -> Mapping[str, Mapping[str, object]]:
+    """Return what is recorded of a table's masks by column."""
+    if table.truncated:
+        return before.masks.get(table.name, {}) if before else {}
+    return {column.name: column.rule.written() for column in table.masked if column.rule}
 
 
 def adopting(tables: Collection[str], app: str) -> str:
@@ -77,8 +117,12 @@ def _is_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
+def _is_mapping(value: object, of: Callable[[object], bool]) -> bool:
+    return isinstance(value, dict) and all(map(of, value.values()))
+
+
 def _is_tables(value: object) -> bool:
-    return isinstance(value, dict) and all(map(_is_names, value.values()))
+    return _is_mapping(value, _is_names)
 
 
 _SHAPES: Mapping[str, Callable[[object], bool]] = {
@@ -88,11 +132,12 @@ _SHAPES: Mapping[str, Callable[[object], bool]] = {
     "domains": lambda value: value is None or _is_names(value),
     "adopted": lambda value: isinstance(value, bool),
     "readers": _is_names,
+    "masks": lambda value: _is_mapping(value, lambda its: _is_mapping(its, lambda rule: isinstance(rule, dict))),
 }
 
 
 def warnings(before: Record | None, plan: Plan) -> list[str]:
-    """Return a line for columns that lost their mask since the last run, and one for tables that lost their rows."""
+    """Return a line each for columns that lost their mask since the last run, or have another, and for tables without rows."""
     if not before:
         return []
     unmasked = [
@@ -101,11 +146,18 @@ def warnings(before: Record | None, plan: Plan) -> list[str]:
         for column in table.columns
         if not column.mask and column.name in before.masked(table.name)
     ]
+    less: list[str] = []
+    otherwise: list[str] = []
+    for name, was, now in _changed(before, plan):
+        if not now.covers(was):
+            (less if was.covers(now) else otherwise).append(f"{name} ({was.said()}, now {now.said()})")
     emptied = [table.name for table in plan.tables if table.truncated and table.name in before.copied]
     return [
         f"{what}: {some(sorted(names))}"
         for what, names in (
             ("published as they are, though the last run masked them", unmasked),
+            ("masked less than by the last run", less),
+            ("masked otherwise than by the last run", otherwise),
             ("truncated, though the last run copied them", emptied),
         )
         if names
@@ -127,5 +179,25 @@ def newly_masked(before: Record | None, plan: Plan) -> list[str]:
     )
 
 
+def masked_otherwise(before: Record | None, plan: Plan) -> list[str]:
+    """Return the columns whose mask may hide something that the last run's showed."""
+    return sorted(name for name, was, now in _changed(before, plan) if not was.covers(now))
+
+
+def _changed(before: Record | None, plan: Plan) -> Iterator[tuple[str, _Masking, _Masking]]:
+    """Give each column that is masked otherwise than by the last run, with the masks of then and of now."""
+    if not before:
+        return
+    for table in plan.copied:
+        for column in table.masked:
+            if column.name in before.masked(table.name):
+                was, now = before.mask(table.name, column.name), _Masking(column.rule)
+                if was != now:
+                    yield f"{table.name}.{column.name}", was, now
+
+
 def _comment(record: Record) -> str:
-    return _MARK + json.dumps(asdict(record), ensure_ascii=False)
+    found = asdict(record)
+    if not record.masks:  # what is recorded of rules without `masks` stays as it is
+        del found["masks"]
+    return _MARK + json.dumps(found, ensure_ascii=False)

@@ -12,7 +12,7 @@ from multischema.catalog.objects import PublishedTable
 from multischema.catalog.position import RESTARTED
 from multischema.catalog.tables import Fingerprint, Table, Type, parts_of
 from multischema.plan.plan import Plan
-from multischema.plan.state import Signatures, State, files_of, key, origin_of
+from multischema.plan.state import Signatures, State, files_of, gate_of, key, origin_of
 from multischema.plan.tables import TablePlan
 from multischema.words import count, plural, some
 
@@ -126,12 +126,15 @@ def doubts(
     published: Sequence[PublishedTable],
     now: datetime,
     full_every: int,
+    pseudonym_key: str,
 ) -> str | None:
     """Return why what is published can't be brought up to date, before the origin is asked; None if it can."""
     if state.job != signatures.job:
         return "the app's parameters, its readers, the target's version or this tool changed since the last run"
     if now - state.full_at >= timedelta(days=full_every):
         return f"the last full run was {full_every:,} {plural(full_every, 'day')} ago"
+    if state.pseudonym_key and pseudonym_key not in ("", state.pseudonym_key):  # else the masks changed, and tell
+        return "the pseudonym key changed since the last run"
     names, before = {table.name for table in plan.tables}, state.tables.keys()
     if names != before:
         return f"tables came or went: {some(sorted(names ^ before))}"
@@ -142,6 +145,8 @@ def doubts(
             return f"somebody changed the published table {table.name}"
         if known.built != signatures.build[table.name] or known.key != key(plan, table, known.parts):
             return f"columns, keys, indexes or comments of {table.name} changed"
+        if known.k_anonymity != gate_of(table):
+            return f"k_anonymity of {table.name} changed"
         if bool(known.read) == table.truncated:
             return f"{table.name} is truncated now, or no longer"
     if unseen := hidden(plan):

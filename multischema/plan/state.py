@@ -20,6 +20,7 @@ class TableState:
 
     `built` stands for the statements that made it, `read` for the one that read its rows; `origin` and `files` for what
     they were read from. `key` has the columns of a key that each of its `rows` has, none if it has no such key.
+    `k_anonymity` stands for the rule that the rows were held to, if there was one.
     """
 
     oid: int
@@ -31,13 +32,15 @@ class TableState:
     files: str
     key: tuple[str, ...]
     rows: int
+    k_anonymity: str = ""
 
 
 @dataclass(frozen=True)
 class State:
     """What was published and from where: `job` stands for what the run was asked to do, and for its sessions' settings.
 
-    `full_at` is when the last full run published, `why` says why it was full.
+    `full_at` is when the last full run published, `why` says why it was full. `pseudonym_key` stands for the key of the
+    pseudonyms in all tables, and is empty if there are none.
     """
 
     job: str
@@ -45,6 +48,7 @@ class State:
     full_at: datetime
     why: str
     tables: Mapping[str, TableState]
+    pseudonym_key: str = ""
 
     def written(self) -> str:
         """Return it as the target keeps it."""
@@ -56,6 +60,7 @@ class State:
                 "full_at": self.full_at.isoformat(),
                 "why": self.why,
                 "tables": tables,
+                "pseudonym_key": self.pseudonym_key,
             }
         )
 
@@ -70,6 +75,7 @@ def read(written: str | None) -> State | None:
             full_at=datetime.fromisoformat(found["full_at"]),
             why=found["why"],
             tables={name: _table(**table) for name, table in found["tables"].items()},
+            pseudonym_key=found.get("pseudonym_key", ""),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -111,6 +117,7 @@ def of_tables(
             files=files_of(fingerprints.get(by_name[row.name].oid)),
             key=key(plan, by_name[row.name], parts[row.name]),
             rows=rows.get(row.name, 0),
+            k_anonymity=gate_of(by_name[row.name]),
         )
         for row in published
         if row.name in by_name
@@ -125,6 +132,11 @@ def origin_of(found: Fingerprint | None) -> str:
 def files_of(found: Fingerprint | None) -> str:
     """Return what stands for the files that a table's rows are read from."""
     return digest([found.files]) if found else ""
+
+
+def gate_of(table: TablePlan) -> str:
+    """Return what stands for the rule that a table's rows are held to, nothing if there is none."""
+    return digest([repr(table.k_anonymity)]) if table.k_anonymity else ""
 
 
 def key(plan: Plan, table: TablePlan, parts: Collection[str]) -> tuple[str, ...]:

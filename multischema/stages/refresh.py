@@ -116,11 +116,17 @@ def recall(run: Run, plan: Plan) -> State | str:
             return "the last run did not record what it published"
         published = state.published_tables(connection, run.job.schema)
         now = datetime.now(UTC)
-        doubt = refresh.doubts(known, _signatures(run, plan, connection), plan, published, now, run.job.full_every)
+        its = _signatures(run, plan, connection)
+        doubt = refresh.doubts(known, its, plan, published, now, run.job.full_every, run.key_fingerprint)
         if doubt:
             return doubt
-        if bared := record.newly_masked(record.read(facts.published_comment), plan):
-            return f"masked since the last run: {some(bared)}; rows, statistics and views of before must go"
+        before = record.read(facts.published_comment)
+        for what, names in (
+            ("masked", record.newly_masked(before, plan)),
+            ("masked otherwise", record.masked_otherwise(before, plan)),
+        ):
+            if names:
+                return f"{what} since the last run: {some(names)}; rows, statistics and views of before must go"
         return _changed_by_others(run, connection) or known
 
 
@@ -247,6 +253,7 @@ def remember(run: Run, plan: Plan, connection: Connection, why: str) -> None:
             tables=of_tables(
                 plan, its, run.seen.fingerprints, run.seen.rows, state.published_tables(connection, run.job.schema)
             ),
+            pseudonym_key=run.key_fingerprint,
         )
     state.keep(connection, run.job.schema, known)
 
@@ -416,7 +423,13 @@ def _publish(run: Run, connection: Connection, plan: Plan, brought: Brought) -> 
         # of its parts, those that a run built: what others make on a table is theirs to drop again
         built = [replace(row, parts=brought.known.tables[row.name].parts) for row in published if row.name in plan.columns]
         tables = of_tables(plan, its, brought.seen.fingerprints, brought.seen.rows, built)
-        known = replace(brought.known, job=its.job, position=brought.seen.position, tables=tables)
+        known = replace(
+            brought.known,
+            job=its.job,
+            position=brought.seen.position,
+            tables=tables,
+            pseudonym_key=run.key_fingerprint,
+        )
     state.keep(connection, schema, known)
     return rows, warnings
 

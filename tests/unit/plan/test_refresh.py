@@ -1,5 +1,6 @@
 """When a run may bring only what changed, and of which tables: decided from what the last run recorded."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from multischema.plan.plan import Plan, make_plan
 from multischema.plan.refresh import Change, Choice, Counted, Part
 from multischema.plan.state import Signatures, State
 from multischema.rules.gaps import compare
+from multischema.rules.masks import KAnonymity, MaskRule, OnlyWhen
 from multischema.statements import signatures
 from tests.support.origins import all_rules, catalog, column, foreign_key, index, masking, table, truncating
 from tests.unit.catalog.test_position import BEFORE
@@ -63,7 +65,7 @@ def recorded(plan: Plan | None = None) -> State:
 def doubt(known: State, plan: Plan | None = None, **changes: Any) -> str | None:
     """Return why the plan is a full run after what is known."""
     plan = plan or planned()
-    given = {"published": published(plan), "now": NOW, "full_every": 7, **changes}
+    given = {"published": published(plan), "now": NOW, "full_every": 7, "pseudonym_key": "", **changes}
     return refresh.doubts(known, signed(plan), plan, **given)
 
 
@@ -85,8 +87,13 @@ def test_the_same_plan_over_the_same_published_tables_is_no_doubt() -> None:
 
 
 def test_a_record_survives_being_written_down_and_nothing_else_is_one() -> None:
-    known = recorded()
+    known = replace(recorded(), pseudonym_key="one")
     assert state.read(known.written()) == known
+    older = json.loads(known.written())
+    del older["pseudonym_key"]
+    for its in older["tables"].values():
+        del its["k_anonymity"]
+    assert state.read(json.dumps(older)) == recorded()
     for other in (None, "", "{}", "[]", "null", '{"job": 1}', known.written().replace('"oid"', '"old"')):
         assert state.read(other) is None
 
@@ -128,6 +135,44 @@ def test_another_job_or_another_plan_makes_a_run_full() -> None:
             doubt(recorded(), planned(other), published=published(planned()))
             == "columns, keys, indexes or comments of users changed"
         )
+
+
+def test_another_pseudonym_key_makes_a_run_full_where_both_runs_have_pseudonyms() -> None:
+    known = replace(recorded(), pseudonym_key="one")
+    assert doubt(known, pseudonym_key="one") is None
+    assert doubt(known, pseudonym_key="other") == "the pseudonym key changed since the last run"
+    # the rules have no pseudonym any more, or had none: what their columns show now is decided by their masks
+    assert doubt(known, pseudonym_key="") is None
+    assert doubt(recorded(), pseudonym_key="one") is None
+
+
+def test_another_rule_of_k_anonymity_makes_a_run_full() -> None:
+    def held(rule: KAnonymity | None) -> Plan:
+        users = replace(RULES.tables["users"], k_anonymity=rule)
+        rules = all_rules(users, *(RULES.tables[name] for name in ("visits", "words", "versions")))
+        return make_plan(ORIGIN, rules, (), frozenset())
+
+    five = held(KAnonymity(("city",)))
+    assert doubt(recorded(five), five) is None
+    for was, now in ((None, KAnonymity(("city",))), (KAnonymity(("city",)), KAnonymity(("city",), k=10))):
+        assert doubt(recorded(held(was)), held(now)) == "k_anonymity of users changed"
+
+
+def test_a_mask_for_some_rows_shows_names_of_the_catalog_in_the_others() -> None:
+    things = table("things", ID, column("what", "regclass"), column("status"), key=["id"])
+    masked = {"what": MaskRule(None, OnlyWhen("status", ("closed",)))}
+    reasons = []
+    for rules in (masking("things", "what"), replace(masking("things", "what"), masks=masked)):
+        plan = make_plan(catalog(things), all_rules(rules), (), frozenset())
+        known = State(
+            signed(plan).job,
+            BEFORE,
+            NOW,
+            "",
+            state.of_tables(plan, signed(plan), plan.catalog.fingerprints, {}, published(plan)),
+        )
+        reasons.append(refresh.whole(plan, known, signed(plan), plan.catalog.fingerprints))
+    assert reasons == [{}, {"things": "column what shows names of the origin's catalog"}]
 
 
 def test_a_role_that_may_not_read_xmin_makes_a_run_full() -> None:
