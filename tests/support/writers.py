@@ -49,6 +49,13 @@ CREATE TABLE places (id int PRIMARY KEY, name text);
 CREATE SCHEMA archive;
 CREATE TABLE archive.places () INHERITS (places);
 CREATE TABLE settings (name text PRIMARY KEY, value jsonb);
+CREATE TABLE people (
+    id int PRIMARY KEY, state mood, born date, post_code text, children int, latitude numeric, last_ip inet, mail text,
+    email text, caisse text, settings jsonb, name text, note text
+);
+INSERT INTO people SELECT n, 'calm', '1980-01-01'::date + 99 * n, lpad((n * 300)::text, 5, '0'), n % 9, n / 7.0,
+                          '10.0.0.0'::inet + 999 * n, n || '@orange.fr', n || '@exemple.org', 'CAF', '{"theme": 1}', 'name',
+                          'note' FROM generate_series(1, 300) AS n;
 INSERT INTO users SELECT n, 'u' || n || '@exemple.org', 's' || n, 'calm', '{a,b}', '{"a": 1}', ROW('Lyon', n)::spot,
                          nullif(n / 10, 0), repeat('note ' || n, 30) FROM generate_series(1, 300) AS n;
 INSERT INTO visits SELECT n % 300 + 1, n, 'visit' FROM generate_series(1, 600) AS n;
@@ -71,9 +78,10 @@ tables:
     non_anonymized_column_names: [slug, mood, tags, document, spot]
   - table_name: visits
     anonymized_column_names: [note]
+    masks: {note: {values: [visit], only_when: {number: ['1', '2', '3', '4', '5']}}}
   - table_name: tokens
-    anonymized_column_names: [secret]
-    non_anonymized_column_names: [at]
+    anonymized_column_names: [secret, at]
+    masks: {at: {period: month}}
   - table_name: words
     non_anonymized_column_names: [meaning, Length]
   - table_name: ranks
@@ -88,12 +96,27 @@ tables:
   - table_name: nodes
     anonymized_column_names: [secret]
   - table_name: measures
-    anonymized_column_names: [secret]
-    non_anonymized_column_names: [value]
+    anonymized_column_names: [secret, value]
+    masks: {value: {bands: 10}}
   - table_name: places
     non_anonymized_column_names: [name]
   - table_name: settings
     non_anonymized_column_names: [value]
+  - table_name: people
+    anonymized_column_names: [born, post_code, children, latitude, last_ip, mail, email, caisse, settings, name, note]
+    non_anonymized_column_names: [state]
+    masks:
+      born: {period: quarter}
+      post_code: department
+      children: {bands: [0, 1, 3]}
+      latitude: {round: 1}
+      last_ip: network
+      mail: domain
+      email: {pseudonym: person_email}
+      caisse: {values: [CAF, MSA]}
+      settings: {keys: [theme]}
+      name: {only_when: {state: [glad]}}
+      note: {values: [note], only_when: {state: [glad, sad]}}
 """
 # what sessions that write the same rows do to each other; anything else is a fault of the test
 CONFLICTS = (errors.IntegrityError, errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
@@ -144,6 +167,16 @@ _CHANGES: tuple[LiteralString, ...] = (
     "UPDATE measures SET day = '2026-01-01'::date + %(other)s %% 90 WHERE id = %(one)s",
     "UPDATE measures SET value = value + 1 WHERE id BETWEEN %(one)s AND %(one)s + 9",
     "DELETE FROM measures WHERE id = %(one)s",
+    """UPDATE people SET born = born + %(other)s, children = %(new)s %% 9, latitude = latitude + 1, caisse = 'MSA'
+       WHERE id = %(one)s""",
+    """UPDATE people SET post_code = lpad((%(new)s * 200)::text, 5, '0'), last_ip = last_ip + %(other)s,
+       mail = %(word)s || '@free.fr' WHERE id BETWEEN %(one)s AND %(one)s + 5""",
+    "UPDATE people SET email = %(word)s || '@exemple.org', name = %(word)s, note = %(word)s WHERE id = %(one)s",
+    """UPDATE people SET settings = settings || jsonb_build_object(%(word)s::text, 1, 'theme', %(new)s), caisse = %(word)s
+       WHERE id = %(one)s""",
+    "UPDATE people SET state = CASE state WHEN 'glad' THEN 'sad' WHEN 'sad' THEN 'calm' ELSE 'glad' END WHERE id = %(one)s",
+    "UPDATE people SET state = NULL, born = NULL, email = NULL WHERE id = %(one)s",
+    "DELETE FROM people WHERE id = %(one)s; INSERT INTO people (id, mail, name) VALUES (%(new)s, %(word)s, %(word)s)",
     "COPY",  # see _apply
 )
 # what makes a table be taken whole: few do it, or nothing else would be tried
@@ -270,7 +303,7 @@ def _apply(connection: Connection, random: Random) -> None:
 
 TABLES = (
     *("users", "visits", "tokens", "words", "ranks", "prices", "events", "clicks", "nodes", "places", "settings"),
-    *("measures_1", "measures_2", "measures_3"),
+    *("people", "measures_1", "measures_2", "measures_3"),
 )
 _REWRITES: tuple[LiteralString, ...] = (
     "VACUUM FULL users",
