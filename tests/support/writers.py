@@ -174,7 +174,8 @@ _CHANGES: tuple[LiteralString, ...] = (
     "UPDATE people SET email = %(word)s || '@exemple.org', name = %(word)s, note = %(word)s WHERE id = %(one)s",
     """UPDATE people SET settings = settings || jsonb_build_object(%(word)s::text, 1, 'theme', %(new)s), caisse = %(word)s
        WHERE id = %(one)s""",
-    "UPDATE people SET state = CASE state WHEN 'glad' THEN 'sad' WHEN 'sad' THEN 'calm' ELSE 'glad' END WHERE id = %(one)s",
+    """UPDATE people SET state = CASE state WHEN 'glad' THEN 'sad'::mood WHEN 'sad' THEN 'calm'::mood ELSE 'glad'::mood END
+       WHERE id BETWEEN %(one)s AND %(one)s + 9""",
     "UPDATE people SET state = NULL, born = NULL, email = NULL WHERE id = %(one)s",
     "DELETE FROM people WHERE id = %(one)s; INSERT INTO people (id, mail, name) VALUES (%(new)s, %(word)s, %(word)s)",
     "COPY",  # see _apply
