@@ -3,15 +3,17 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from multischema import pipeline
 from multischema.catalog.position import Position
 from multischema.errors import OriginChanged
+from multischema.masks import pseudonyms
 from multischema.pipeline import Published
 from multischema.plan import refresh as decisions
 from multischema.plan.plan import Plan
@@ -27,6 +29,7 @@ from tests.support.writers import ORIGIN, RULES, Keeper, Writers
 
 Rows = dict[str, Counter[bytes]]
 HELD = refresh.held_snapshot
+KEY = bytes(range(32))
 
 
 @dataclass
@@ -86,17 +89,22 @@ def fuzz(place: Place, monkeypatch: pytest.MonkeyPatch, *, rounds: int, seed: in
     """
     monkeypatch.setattr(decisions, "PAGES", 2)
     place.in_origin(ORIGIN)
-    origin, _ = place.databases()
+    origin, target = place.databases()
+    its_key = tuple(pseudonyms.settings(KEY, ["person_email"]).items())
+
+    def run(how: str) -> Published:
+        return pipeline.run(place.job(refresh=how), place.rules(RULES), origin, target, find_key=lambda: KEY)
+
     tally = Tally()
     keeper, writers = Keeper(place.origin_url, seed), Writers(place.origin_url, seed)
     with (
-        connect(origin, "witness") as its,
+        connect(replace(origin, secrets=its_key), "witness") as its,
         psycopg.connect(place.reader_url, autocommit=True, options=SETTINGS) as reader,
     ):
         witness = Witness(its)
         for stage in (anonymize, refresh):
             monkeypatch.setattr(stage, "held_snapshot", witness.held_snapshot)
-        place.run(RULES, refresh="auto")
+        run("auto")
         with writers.writing(), keeper.keeping():
             for number in range(1, rounds + 1):
                 writers.wait(transactions=20)
@@ -106,7 +114,7 @@ def fuzz(place: Place, monkeypatch: pytest.MonkeyPatch, *, rounds: int, seed: in
                 witness.then = partial(_rewrite, keeper, rewritten) if number % 10 == 7 else lambda: None
                 before = witness.rows
                 try:
-                    published = place.run(RULES, refresh="full" if number % 11 == 5 else "auto")
+                    published = run("full" if number % 11 == 5 else "auto")
                 except OriginChanged:
                     assert rewritten[-1:] == [True]
                     tally.rewritten += 1
