@@ -137,7 +137,7 @@ _SHAPES: Mapping[str, Callable[[object], bool]] = {
 
 
 def warnings(before: Record | None, plan: Plan) -> list[str]:
-    """Return a line each for columns that lost their mask since the last run, or have another, and for tables without rows."""
+    """Return a line each for columns that lost their mask since the last run, or have another, and for emptied tables."""
     if not before:
         return []
     unmasked = [
