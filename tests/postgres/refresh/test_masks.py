@@ -144,6 +144,16 @@ def test_a_changed_mask_copies_its_table_anew_and_is_told_where_it_shows_more(co
     assert published_rows(place) == brought
 
 
+@pytest.mark.slow
+def test_a_mask_that_changes_the_published_type_makes_the_run_full(place: Place, tiny: None) -> None:
+    place.in_origin(ORIGIN)
+    run_full(place, rules(children=""))
+    told = decided(run(place, rules(children="{pseudonym: person_number}")))
+    assert told == "full: columns, keys, indexes or comments of people changed"
+    ((children,),) = place.read("SELECT DISTINCT left(children, 2) FROM shop.people")
+    assert children == "p_"
+
+
 @pytest.mark.parametrize("domains", ["cd62.fr", "cd62.fr, exemple.org"])
 def test_other_domains_of_the_file_are_another_mask(domains: str, place: Place, tiny: None) -> None:
     place.in_origin(ORIGIN)
