@@ -106,11 +106,11 @@ def etl(
         copied = stages.anonymize(plan, dumped)
         indexed = stages.index(unsearched(plan))
         rows = {name: table.rows for name, table in copied.items()}
-        sizes = stages.verify(unsearched(plan), unsearched(rows))
-        notes = [*warned(stages.choice, plan, indexed), *(dumped.warnings if dumped else ())]
-        published = stages.publish(unsearched(plan), unsearched(Built(rows, sizes, len(notes))))
+        verified = stages.verify(unsearched(plan), unsearched(rows))
+        notes = [*warned(stages.choice, plan, indexed), *(dumped.warnings if dumped else ()), *verified.warnings]
+        published = stages.publish(unsearched(plan), unsearched(Built(rows, verified.sizes, len(notes))))
         notes += [*published.warnings, *stages.clean()]
-        return stages.make_report(plan, copied, indexed, sizes, notes, published)
+        return stages.make_report(plan, copied, indexed, verified.sizes, notes, published)
 
 
 def main(prog: str = "multischema-etl") -> int:

@@ -52,6 +52,7 @@ from multischema.stages.index import Indexed
 from multischema.stages.publish import Built, Publication
 from multischema.stages.refresh import Brought, Refreshed
 from multischema.stages.run import Run, open_run, route, stopping_others
+from multischema.stages.verify import Verified
 from multischema.words import count, escaped, seconds, size, some
 
 Item = TypeVar("Item")
@@ -253,15 +254,15 @@ class Stages:
         return indexed
 
     @as_task("verify", retried)
-    def verify(self, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
-        """Verify row counts, masked columns, what tables lost and the reader's rights; return the tables' sizes in bytes."""
-        sizes = verifying.verify(self.run, plan, rows)
+    def verify(self, plan: Plan, rows: dict[str, int]) -> Verified:
+        """Verify row counts, masked columns, rare combinations, what tables lost and the reader's rights."""
+        verified = verifying.verify(self.run, plan, rows)
         masked = sum(len(table.masked) for table in plan.copied)
         log().info(
             f"verified {self.job.app}: {count(sum(rows.values()), 'row')}, {count(masked, 'masked column')}, "
             "the reader's rights"
         )
-        return sizes
+        return verified
 
     @as_task("publish", once)
     def publish(self, plan: Plan, built: Built) -> Publication:

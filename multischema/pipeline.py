@@ -87,13 +87,14 @@ def _publish_anew(run: Run, plan: Plan, choice: Choice, seconds: dict[str, float
         plan = plan.without(indexed.missing)
     with timed("verify", seconds):
         rows = {name: table.rows for name, table in copied.items()}
-        sizes = verify(run, plan, rows)
+        verified = verify(run, plan, rows)
+        notes += verified.warnings
     with timed("publish", seconds):
         warned = len(notes) + len(plan.warnings) + len(indexed.warnings)
-        publication = publish(run, plan, choice.full, Built(rows, sizes, warned))
+        publication = publish(run, plan, choice.full, Built(rows, verified.sizes, warned))
     with timed("clean", seconds):
         notes += [*publication.warnings, *clean(run)]
-    return Published(plan, copied, indexed, sizes, tuple(notes), seconds, publication.recreated, choice)
+    return Published(plan, copied, indexed, verified.sizes, tuple(notes), seconds, publication.recreated, choice)
 
 
 @contextmanager

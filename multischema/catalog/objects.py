@@ -17,6 +17,15 @@ class Schema:
 
 
 @dataclass(frozen=True)
+class Frequencies:
+    """About how many different values a column has, 0 if nothing is known."""
+
+    table: str
+    column: str
+    number: int
+
+
+@dataclass(frozen=True)
 class RawSchema:
     """A schema with a run's raw data; `made` names what the run made there, None if the run did not record it."""
 

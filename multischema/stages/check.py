@@ -13,6 +13,7 @@ from multischema.dumps.programs import run_command
 from multischema.errors import CheckError, EtlError
 from multischema.job import illegal_raw
 from multischema.plan import record, values
+from multischema.plan.combinations import per_problems
 from multischema.plan.drops import unknown_problems
 from multischema.plan.keys import unique_problems
 from multischema.plan.plan import Plan, collations_of, make_plan, published_types, width_problems
@@ -208,7 +209,7 @@ def _check_schemas(
             problems += documents.unreadable(connection, plan)
     plan = replace(plan, warnings=(*([] if "target" in unusable else _warnings_of_target(facts, plan)), *plan.warnings))
     problems += unknown_problems(run.job, plan.columns)
-    unfit = [*width_problems(plan), *unique_problems(plan.catalog, plan.tables)]
+    unfit = [*width_problems(plan), *unique_problems(plan.catalog, plan.tables), *per_problems(plan)]
     return plan, problems + [f"{run.origin.side}: {line}" for line in unfit], standing(plan)
 
 

@@ -9,7 +9,7 @@ from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask
 from multischema.stages import history
 from multischema.stages.run import Run
-from multischema.words import count, escaped, seconds, size
+from multischema.words import count, escaped, seconds, size, some
 
 
 def estimate(run: Run, plan: Plan) -> list[str]:
@@ -22,8 +22,15 @@ def estimate(run: Run, plan: Plan) -> list[str]:
     return [
         f"to read: about {size(plan.bytes)} in {count(len(plan.copied), 'table')}",
         f"a full run needs about {size(room)} in the target while it builds",
+        *_judged(plan),
         *_last(run),
     ]
+
+
+def _judged(plan: Plan) -> list[str]:
+    """Return whose k_anonymity only a run can judge, once it has their masked rows."""
+    gated = [table.name for table in plan.copied if table.k_anonymity]
+    return [f"judged before a run publishes: k_anonymity of {some(gated)}"] if gated else []
 
 
 def _last(run: Run) -> list[str]:

@@ -41,7 +41,7 @@ from multischema.stages.run import (
     refuse_changes,
     refuse_origin_as_target,
 )
-from multischema.stages.verify import verify_table
+from multischema.stages.verify import find_rare, verify_table
 from multischema.statements import building, reading, refreshing, signatures
 from multischema.words import some
 
@@ -409,7 +409,11 @@ def _publish(run: Run, connection: Connection, plan: Plan, brought: Brought) -> 
         if found != change.counted.rows:
             raise NotRefreshed(f"table {name} would hold {found:,} rows, and the origin has {change.counted.rows:,}")
         rows[name] = (came, went)
-    warnings = _refresh_views(run, connection, plan, rows.keys())
+    judged = [find_rare(connection, schema, plan, change.table) for change in brought.choice.changes]
+    if refused := [line for lines, _ in judged for line in lines]:
+        raise VerifyError(*refused)
+    warnings = [line for _, lines in judged for line in lines]
+    warnings += _refresh_views(run, connection, plan, rows.keys())
     before = read_target(connection, schema).published_comment
     comment = record.written(plan, run.job.app, record.read(before), run.job.readers)
     if comment != before:

@@ -1,9 +1,11 @@
 """The verify stage: checks the staging schema before anybody reads it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from multischema.catalog.objects import Size
+from multischema.catalog.objects import Frequencies, Size
 from multischema.errors import VerifyError
+from multischema.plan import combinations
 from multischema.plan.drops import drop_problems
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
@@ -15,7 +17,18 @@ from multischema.stages.run import (
     Run,
     in_parallel,
 )
-from multischema.statements import building, refreshing
+from multischema.statements import building, reading, refreshing
+from multischema.words import count
+
+_FEW = 1000  # pseudonyms: of fewer, those that occur most can be guessed
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What may be published: the tables' sizes in bytes, and what is to be warned of."""
+
+    sizes: dict[str, int]
+    warnings: tuple[str, ...]
 
 
 def verify_table(connection: Connection, staging: str, table: TablePlan, rows: int) -> list[str]:
@@ -31,17 +44,31 @@ def verify_table(connection: Connection, staging: str, table: TablePlan, rows: i
     return problems
 
 
-def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
-    """Verify row counts, masked columns, what tables lost and the reader's rights; return the tables' sizes in bytes.
+def find_rare(connection: Connection, schema: str, plan: Plan, table: TablePlan) -> tuple[list[str], list[str]]:
+    """Return what keeps a table from being published, and what is to be warned of: combinations that too few share."""
+    if not table.k_anonymity or table.truncated:
+        return [], []
+    with translated("target", f"counting combinations in table {table.name}"):
+        by_row = combinations.counts_rows(plan, table)
+        found, rows = value_of(connection, tuple[int, int], reading.rare(table, schema, by_row=by_row))
+    lines = [combinations.breach(table, found, rows)] if found else []
+    return ([], lines) if table.k_anonymity.on_breach == "warn" else (lines, [])
+
+
+def verify(run: Run, plan: Plan, rows: dict[str, int]) -> Verified:
+    """Verify row counts, masked columns, rare combinations, what tables lost and the reader's rights.
 
     Raises VerifyError with every problem.
     """
 
-    def look(table: TablePlan) -> list[str]:
+    def look(table: TablePlan) -> tuple[list[str], list[str]]:
         with run.sessions.lend(run.target) as connection:
-            return verify_table(connection, run.job.staging, table, rows.get(table.name, 0))
+            wrong = verify_table(connection, run.job.staging, table, rows.get(table.name, 0))
+            refused, warned = find_rare(connection, run.job.staging, plan, table)
+            return wrong + refused, warned
 
-    problems = [line for lines in in_parallel(run, look, plan.tables) for line in lines]
+    looked = in_parallel(run, look, plan.tables)
+    problems = [line for lines, _ in looked for line in lines]
     problems += drop_problems(run.job, run.origin.side, _rows_before(run, plan), rows)
     with run.sessions.lend(run.target) as connection:
         problems += reader.verify_rights(connection, run.job)
@@ -49,6 +76,7 @@ def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
         problems += others.obstacles(connection, run.job, plan.columns)
         with translated("target", "measuring tables"):
             measured = ask(connection, Size, "sizes", schema=run.job.staging)
+        betrayed = _few_pseudonyms(connection, run.job.staging, plan)
     # a run that has lost its lock may find its tables gone, under another run's hands
     sizes = {row.name: row.bytes for row in measured if row.bytes is not None}
     problems += [
@@ -56,7 +84,23 @@ def verify(run: Run, plan: Plan, rows: dict[str, int]) -> dict[str, int]:
     ]
     if problems:
         raise VerifyError(*problems)
-    return sizes
+    return Verified(sizes, (*(line for _, lines in looked for line in lines), *betrayed))
+
+
+def _few_pseudonyms(connection: Connection, staging: str, plan: Plan) -> list[str]:
+    """Return a warning for each column with few different pseudonyms, as the index stage's statistics estimate them."""
+    columns = [(t.name, column.name) for t in plan.copied for column in t.masked if column.mask and column.mask.domain]
+    if not columns:
+        return []
+    tables, names = zip(*columns, strict=True)
+    with translated("target", "reading statistics"):
+        found = ask(connection, Frequencies, "frequencies", schema=staging, tables=list(tables), columns=list(names))
+    return [
+        f"{row.table}.{row.column} has about {count(row.number, 'pseudonym')}: of fewer than {_FEW:,}, how often each one "
+        "occurs may tell whose it is; mask it wholly unless somebody needs it"
+        for row in found
+        if 0 < row.number < _FEW
+    ]
 
 
 def _rows_before(run: Run, plan: Plan) -> Mapping[str, int]:

@@ -2,7 +2,11 @@
 
 from psycopg import sql
 
+from multischema.catalog.flat import as_text
 from multischema.plan.tables import ColumnPlan, TablePlan
+
+# published types whose equal values read the same: 1.5 and 1.50 are equal numbers, but the reader sees which one it is
+_ALIKE = ("smallint", "integer", "bigint", "boolean", "date", "timestamp", "uuid", "text", "character varying", "inet")
 
 
 def copy_out(table: TablePlan, origin_schema: str) -> sql.Composed:
@@ -62,10 +66,46 @@ def window(span: tuple[int, int], first: str | None = None, last: str | None = N
     return sql.SQL("{} AND ctid BETWEEN {}::tid AND {}::tid").format(found, sql.Literal(first), sql.Literal(last))
 
 
+def rare(table: TablePlan, schema: str, *, by_row: bool) -> sql.Composed:
+    """Return one scan of a staging or published table: how many combinations too few share, and how many rows these have.
+
+    Values are what the reader sees of them, NULL is one. With `by_row`, rows are counted, else different values of `per`:
+    a row without one counts for nobody. What exceeds the server's memory goes to its temporary files: published values only.
+    """
+    rule = table.k_anonymity
+    assert rule
+    types = {column.name: column.type for column in table.columns}
+    seen = [_seen(sql.Identifier(name), types[name]) for name in rule.columns]
+    names = [sql.Identifier(f"column_{number}") for number in range(len(seen))]
+    parts = {
+        "columns": sql.SQL(", ").join(sql.SQL("{} AS {}").format(*pair) for pair in zip(seen, names, strict=True)),
+        "seen": sql.SQL(", ").join(seen),
+        "names": sql.SQL(", ").join(names),
+        "per": sql.Identifier(rule.per),
+        "table": sql.Identifier(schema, table.name),
+        "k": sql.Literal(rule.k),
+    }
+    if by_row:
+        groups = sql.SQL("SELECT count(*) AS rows FROM ONLY {table} GROUP BY {seen} HAVING count(*) < {k}").format(**parts)
+    else:  # count(DISTINCT) would sort, and take longer
+        groups = sql.SQL(
+            "SELECT sum(rows) AS rows FROM (SELECT {columns}, {per} AS per, count(*) AS rows FROM ONLY {table} "
+            "GROUP BY {seen}, {per}) AS shared GROUP BY {names} HAVING count(per) < {k}"
+        ).format(**parts)
+    return sql.SQL("SELECT ARRAY[count(*), coalesce(sum(rows), 0)::bigint] AS counts FROM ({}) AS rare").format(groups)
+
+
 def on_pages(start: int, end: int | None) -> sql.Composed:
     """Return the condition of the rows on a table's pages from `start` on, up to `end`, or to the last one."""
     first = sql.SQL("ctid >= {}::tid").format(sql.Literal(f"({start},0)"))
     return first if end is None else sql.SQL("{} AND ctid < {}::tid").format(first, sql.Literal(f"({end},0)"))
+
+
+def _seen(name: sql.Composable, type_: str) -> sql.Composable:
+    """Compose what the reader sees of a value: types without an equality have that too."""
+    if type_.startswith(_ALIKE) and not type_.endswith("[]"):
+        return name
+    return sql.SQL("CASE WHEN {} IS NOT NULL THEN {} END").format(name, as_text(name))
 
 
 def _rows(table: TablePlan, schema: str) -> sql.Composed:
