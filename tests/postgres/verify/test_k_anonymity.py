@@ -242,6 +242,22 @@ def test_a_key_that_children_may_repeat_does_not_tell_rows_apart(place: Place) -
     assert "different id (8 rows)" in refused(place, rules("columns: [born, post_code], per: id"))[0]
 
 
+def test_people_are_told_apart_by_their_pseudonyms(place: Place) -> None:
+    """Two spellings of an address are one person; a unique index of the origin's tells them apart, and does not count."""
+    place.in_origin(
+        f"{ORIGIN} ALTER TABLE users ALTER person_id TYPE text, ALTER person_id SET NOT NULL, ADD UNIQUE (person_id)"
+    )
+    text = RULES.replace("[born]", "[born, person_id]").replace("[person_id, ", "[")
+    text = text.replace("masks:", "masks:\n      person_id: {{pseudonym: person_email}}")
+    text = text.format(gate="columns: [born, post_code], per: person_id")
+    people = ["a@exemple.org", "b@exemple.org", "c@exemple.org", "d@exemple.org", "A@exemple.org "]
+    insert(place, *((*user[:1], person, *user[2:]) for user, person in zip(five(), people, strict=True)))
+    assert "different person_id (5 rows)" in refused(place, text)[0]
+    place.in_origin("UPDATE users SET person_id = 'e@exemple.org' WHERE id = 5")
+    assert place.run(text)
+    assert place.read("SELECT count(DISTINCT person_id) FROM shop.users WHERE person_id LIKE 'p_%'") == [(5,)]
+
+
 @pytest.mark.parametrize("type_", ["json", "jsonb", "point", "timestamptz", "float8"])
 def test_a_per_that_tells_nobody_apart_is_refused_in_the_check(place: Place, type_: str) -> None:
     place.in_origin(f"{ORIGIN} ALTER TABLE users ALTER person_id TYPE {type_} USING NULL")
