@@ -12,6 +12,7 @@ import pytest
 from prefect.cli._app import _app as prefect_cli
 
 from flows.apps import known_apps
+from multischema.masks.known import KINDS
 from multischema.postgres.refusals import advice
 from tests.conftest import OWN, ROOT
 
@@ -163,3 +164,11 @@ def test_every_refusal_of_a_connection_that_is_explained_has_its_advice() -> Non
     said = [each for row in rows for each in re.findall(r"`([^`]+)`", row)]
     assert len(said) > 10
     assert [each for each in said if not advice(each, tuple)] == []
+
+
+def test_every_mask_is_explained_with_the_types_that_it_takes() -> None:
+    page = (ROOT / "docs" / "masks.md").read_text().partition("\n## What each mask publishes\n")[2].partition("\n### ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", page, re.MULTILINE)
+    assert {kind: re.findall(r"`(\w+)`", types) for kind, types in rows} == {
+        kind: list(mask.fits) for kind, mask in KINDS.items()
+    }
