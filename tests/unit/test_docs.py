@@ -138,6 +138,12 @@ def test_every_link_and_picture_leads_to_a_file() -> None:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_test_that_is_named_exists() -> None:
+    named = {name for page in DOCS for name in re.findall(r"`(tests/[\w/]+\.py)`", page.read_text())}
+    assert named
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
 def test_pictures_are_small_and_used() -> None:
     text = "".join(page.read_text() for page in [*DOCS, ROOT / "README.md"])
     pictures = list((ROOT / "docs" / "images").iterdir())
