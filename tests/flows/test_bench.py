@@ -1,4 +1,4 @@
-"""The benchmark: that every way of copying gets to its end and has its line, at a size that measures nothing."""
+"""The benchmarks: that every way of copying, and every mask, has its line, at a size that measures nothing."""
 
 import re
 import subprocess
@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from multischema.masks.known import KINDS
 from tests.conftest import ROOT
 
 
@@ -27,3 +28,12 @@ def test_every_way_of_copying_has_its_line_in_the_table(options: list[str], sett
     assert shown == (set(options[options.index("--ways") + 1 :]) if "--ways" in options else every)
     assert ran.stdout.startswith(setting)
     assert "copy phase of bare pipes: " in ran.stdout
+
+
+@pytest.mark.slow
+def test_every_mask_has_its_line_in_the_table() -> None:
+    command = [sys.executable, "-m", "bench.masks", "--rows", "1000", "--rounds", "1"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    measured = {line.split("|")[1].strip() for line in ran.stdout.splitlines() if re.match(r"\| [^|]+ \| [0-9.]+ ", line)}
+    assert measured == {"6 of 30 columns", *(f"{kind}, alone" for kind in KINDS)}
