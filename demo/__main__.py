@@ -1,6 +1,7 @@
 """See the ETL work: `make demo` fills two origins, publishes both, and shows rows before and after."""
 
 import argparse
+import secrets
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ READER = "metabase"
 PASSWORD = "demo"
 VARIABLES = {"rdvs": "RDV_SOLIDARITES_DB_URL", "rdvi": "RDV_INSERTION_DB_URL"}
 ROWS_SHOWN = 2
+BOTH_SHOWN = 3
 WIDTH = 42
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one when its terminal is closed
 
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _publish(console, origin, target)
         for app in origins.APPS:
             _show(console, app, origin, target)
+        _show_both(console, target)
     console.print(
         "\nThe runs, their logs and reports are kept: [bold]make ui[/] opens Prefect's UI on them (http://127.0.0.1:4200),\n"
         "where you can start more.\n"
@@ -60,7 +63,7 @@ def _open_ui(console: Console, port: int) -> int:
     try:
         with _servers(console) as (origin, target):
             code = alone.checkout(FOLDER / "code")
-            environment = _urls(origin, target) | {"METABASE_USERNAME": READER, "ETL_HOME": str(code)}
+            environment = _provided(origin, target) | {"METABASE_USERNAME": READER, "ETL_HOME": str(code)}
             return ui.show(console, HOME, port, environment)
     except KeyboardInterrupt:
         console.print("stopped")
@@ -125,7 +128,7 @@ def _publish(console: Console, origin: Server, target: Server) -> None:
 
     console.print("starting a Prefect server")
     with temporary.settled():
-        for line in register.register(_urls(origin, target)):
+        for line in register.register(_provided(origin, target)):
             console.print(line)
         for app in origins.APPS:
             console.print(f"\n[bold]etl/{app}[/]")
@@ -136,10 +139,19 @@ def _publish(console: Console, origin: Server, target: Server) -> None:
             etl(app="rdvs", rules=str(RULES / "rdvs.yml"), reader=READER)
 
 
-def _urls(origin: Server, target: Server) -> dict[str, str]:
-    """Return the variables with the databases' URLs."""
+def _provided(origin: Server, target: Server) -> dict[str, str]:
+    """Return the variables with the databases' URLs and the key of pseudonyms."""
     origins_urls = {VARIABLES[app]: origin.url(app) for app in origins.APPS}
-    return {"ETL_DB_URL": target.url("analytics", "etl", PASSWORD), **origins_urls}
+    return {"ETL_DB_URL": target.url("analytics", "etl", PASSWORD), **origins_urls, "ETL_PSEUDONYM_KEY": _pseudonym_key()}
+
+
+def _pseudonym_key() -> str:
+    """Return the key that the first demo made: with another one, every pseudonym would change."""
+    file = FOLDER / "pseudonym-key"
+    file.touch(mode=0o600)
+    if not file.read_text():
+        file.write_text(secrets.token_hex(32))
+    return file.read_text()
 
 
 def _show(console: Console, app: str, origin: Server, target: Server) -> None:
@@ -155,6 +167,18 @@ def _show(console: Console, app: str, origin: Server, target: Server) -> None:
     for row in rows:
         line = Text(f"{row[0]:<14}{row[1]:<{WIDTH + 2}}{row[2]}".rstrip(), style="bold" if row is rows[0] else "")
         console.print(line, soft_wrap=True)
+
+
+def _show_both(console: Console, target: Server) -> None:
+    """Show what an analyst can ask of both schemas."""
+    with psycopg.connect(target.url("analytics", READER, PASSWORD), autocommit=True) as connection:
+        found = connection.execute(origins.BOTH).fetchall()
+    people = sum(row[-1] for row in found)
+    told = f"[bold]{people:,} people are in both apps[/]: {READER} knows their pseudonyms, and no name"
+    console.print(f"\n{told}")
+    console.print(origins.BOTH.strip(), style="dim", markup=False, soft_wrap=True)
+    for row in [("department", "born", "people"), *found[:BOTH_SHOWN]]:
+        console.print("".join(f"{cell!s:<14}" for cell in row).rstrip())
 
 
 def _read(url: str, schema: str, table: str, columns: Sequence[str]) -> list[tuple[str | None, ...]]:

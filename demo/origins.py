@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +18,19 @@ from psycopg.types.range import Range
 
 APPS = ("rdvs", "rdvi")
 SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
-    "rdvs": ("users", ("id", "first_name", "last_name", "email", "phone_number", "birth_date", "notes")),
-    "rdvi": ("users", ("id", "first_name", "last_name", "nir", "email", "birth_date", "tags")),
+    "rdvs": (
+        "users",
+        ("id", "first_name", "email", "phone_number", "birth_date", "post_code", "number_of_children", "notes"),
+    ),
+    "rdvi": ("users", ("id", "first_name", "nir", "email", "birth_date", "tags")),
 }
+# People whom both apps know, counted without a name
+BOTH = """
+SELECT post_code AS department, extract(decade FROM rdvs.users.birth_date) || '0s' AS born, count(*) AS people
+FROM rdvs.users JOIN rdvi.users USING (email)
+GROUP BY 1, 2
+ORDER BY 3 DESC, 1, 2
+"""
 
 # How many rows each table has, parents first. The organisations and the tables that are not larger do not scale.
 ROWS = {
@@ -83,6 +93,8 @@ T = TypeVar("T")
 
 TODAY = datetime(2025, 6, 30, tzinfo=UTC)
 POOL = 2000
+# Every fourth user of each app is known to the other one too, under another number.
+SHARED = 4
 
 DEPARTMENTS = (
     ("35", "Ille-et-Vilaine", "Rennes", "Bretagne"),
@@ -164,6 +176,7 @@ class Draw:
     person: Person
     other: Person
     moment: datetime
+    both: int | None = None  # the number that a person has in both apps
 
     def pick(self, table: str) -> int:
         """Return the number of a row of another table, of this row's organisation where there are enough."""
@@ -184,7 +197,9 @@ class Draw:
     @property
     def email(self) -> str:
         """Return an address that no other row of the table has, at a host that cannot exist."""
-        return f"{_plain(self.person.first_name)}.{_plain(self.person.last_name)}{self.number}@{self.nth(MAIL_HOSTS)}"
+        number = self.both or self.number
+        host = MAIL_HOSTS[(number - 1) % len(MAIL_HOSTS)]
+        return f"{_plain(self.person.first_name)}.{_plain(self.person.last_name)}{number}@{host}"
 
     def text(self, templates: Sequence[str]) -> str:
         """Return one of some sentences, with people in it."""
@@ -236,6 +251,11 @@ def _international(phone: str) -> str:
     return "+33" + phone.replace(" ", "")[1:]
 
 
+def _other_spelling(draw: Draw) -> object:
+    """Return the address of a person of both apps as agents of the second one typed it: in capitals, a blank behind it."""
+    return f"{draw.email.upper()} " if draw.both else seldom(0.9, lambda d: d.email)(draw)
+
+
 def _plain(name: str) -> str:
     """Return a name as it looks in an address: no accents, no spaces, no capitals."""
     letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
@@ -254,6 +274,7 @@ MAKERS: dict[str, Maker] = {
     "rdvs.users.birth_date": seldom(0.9, lambda d: d.person.birth_date),
     "email": lambda d: d.email,
     "users.email": seldom(0.9, lambda d: d.email),
+    "rdvi.users.email": _other_spelling,
     "organisations.email": lambda d: f"accueil{d.number}@collectivite.example",
     "uid": lambda d: d.email,
     "email_address": lambda d: d.email,
@@ -405,6 +426,8 @@ def fill(url: str, app: str, *, seed: int = 35, scale: float = 1.0) -> int:
         for table, count in counts.items():
             columns = _columns(connection, table)
             draws = _draws(Random(f"{seed}/{app}/{table}"), people, counts, count)
+            if table == "users":
+                draws = _with_both(draws, people, seed, APPS.index(app))
             _copy(connection, table, columns, _rows(app, columns, draws))
             _move_sequence(connection, table, columns, count)
         connection.execute("analyze")
@@ -474,19 +497,41 @@ def _person(faker: Faker, title: str) -> Person:
         # Numbers that are set aside for fiction: nobody's telephone rings.
         phone=faker.numerify("06 39 98 ## ##"),
         street=faker.street_address(),
-        post_code=faker.postcode(),
+        post_code=_post_code(faker),
         city=faker.city(),
         birth_date=date(1940, 1, 1) + timedelta(days=faker.random_int(0, 24000)),
     )
+
+
+def _post_code(faker: Faker) -> str:
+    """Return the code of a place in a department that the apps serve."""
+    number: str = faker.random_element(DEPARTMENTS)[0]
+    return faker.numerify(number.replace("2A", "200") + "####")[:5]
 
 
 def _draws(random: Random, people: Sequence[Person], counts: Mapping[str, int], count: int) -> Iterator[Draw]:
     """Return what each row is made from; rows with a higher number are younger."""
     for number in range(1, count + 1):
         named, lives, other = random.choice(people), random.choice(people), random.choice(people)
-        person = lives._replace(title=named.title, first_name=named.first_name, birth_date=named.birth_date)
         hours = 17520 * (1 - number / count) + random.randrange(200)
-        yield Draw(number, random, counts, person, other, TODAY - timedelta(hours=hours))
+        yield Draw(number, random, counts, _of(named, lives), other, TODAY - timedelta(hours=hours))
+
+
+def _with_both(draws: Iterator[Draw], people: Sequence[Person], seed: int, app: int) -> Iterator[Draw]:
+    """Return the draws of an app's users, where some are people that the other app has: row n of one, n + 1 of the other."""
+    for draw in draws:
+        number = draw.number - app
+        if number % SHARED != 1:
+            yield draw
+            continue
+        random = Random(f"{seed}/both/{number}")
+        named, lives = random.choice(people), random.choice(people)
+        yield replace(draw, person=_of(named, lives), both=number)
+
+
+def _of(named: Person, lives: Person) -> Person:
+    """Return a person with one's name and age, and another's address."""
+    return lives._replace(title=named.title, first_name=named.first_name, birth_date=named.birth_date)
 
 
 def _rows(app: str, columns: Sequence[Column], draws: Iterator[Draw]) -> Iterator[list[object]]:

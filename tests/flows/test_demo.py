@@ -50,9 +50,19 @@ def test_the_demo_prints_what_the_readme_shows_and_can_be_run_again(copy: Path) 
         if line not in ("", "…"):
             assert _shape(line) in printed[0], line
     assert "origin rdvs: kept from the last demo" in printed[1]
+    assert any(re.match(r"\d+ people are in both apps: ", line) for line in printed[0])
     report = [line for line in printed[0] if line.startswith("published rdvs for")]
     assert report
     # its servers started anew meanwhile: no run may bring what changed only
     assert report == [line for line in printed[1] if line.startswith("published rdvs for")]
     assert {path.name for path in copy.iterdir()} == {*PARTS, ".demo"}
     assert not list((copy / ".demo").glob("*/data/postmaster.pid"))
+    key = copy / ".demo" / "pseudonym-key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    hidden = key.read_bytes().strip()
+    assert re.fullmatch(b"[0-9a-f]{64}", hidden)
+    files = [path for path in copy.rglob("*") if path.is_file() and path != key]
+    assert [
+        path for path in files if hidden in path.read_bytes() or bytes.fromhex(hidden.decode()) in path.read_bytes()
+    ] == []
+    assert hidden.decode() not in "".join(map("".join, printed))
