@@ -7,6 +7,7 @@ blurs less.
 
 import argparse
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from demo import alone
 from demo.servers import Server
 from multischema import pipeline
 from multischema.job import Job
+from multischema.masks import pseudonyms
 from multischema.pipeline import Published
 from multischema.postgres.database import Database
 from multischema.stages.run import new_run_id
@@ -40,6 +42,8 @@ class Measured:
     value: str
 
 
+KEY = secrets.token_bytes(pseudonyms.KEY_BYTES)
+DOMAIN = "person_email"
 MASKS = {
     "period": Measured({"period": "year"}, "date", "date '1930-01-01' + n % 29000"),
     "department": Measured("department", "text", "lpad((n % 98000)::text, 5, '0')"),
@@ -51,7 +55,7 @@ MASKS = {
     ),
     "values": Measured({"values": ["CAF", "MSA"]}, "text", "(ARRAY['CAF', 'MSA', 'aucune'])[1 + n % 3]"),
     "keys": Measured({"keys": ["theme", "locale"]}, "jsonb", "jsonb_build_object('theme', n % 3, 'token', n::text)"),
-    "pseudonym": Measured({"pseudonym": "person_email"}, "text", "'User' || n || '@courriel.example'"),
+    "pseudonym": Measured({"pseudonym": DOMAIN}, "text", "'User' || n || '@courriel.example'"),
 }
 WIDE = "users"
 IN_WIDE = ("period", "department", "bands", "round", "network", "values")
@@ -149,7 +153,8 @@ def _rule(name: str, masks: Sequence[str], *, masked: bool) -> dict[str, object]
 
 def _publish(source: Server, target: Server, rules: Path) -> Published:
     job = Job(APP, APP, "public", READER, 1, 60, new_run_id(), names=new_run_id(), refresh="full")
-    return pipeline.run(job, str(rules), Database("origin", APP, source.url()), Database("target", APP, target.url()))
+    databases = Database("origin", APP, source.url()), Database("target", APP, target.url())
+    return pipeline.run(job, str(rules), *databases, lambda: KEY)
 
 
 def _spent(url: str, published: Published, name: str, rows: int) -> float:
@@ -157,7 +162,9 @@ def _spent(url: str, published: Published, name: str, rows: int) -> float:
     (table,) = (table for table in published.plan.tables if table.name == name)
     refined = [column for column in table.columns if column.rule]
     masks, plain = [column.expression for column in refined], [sql.Identifier(column.name) for column in refined]
-    with psycopg.connect(url, autocommit=True, options="-c max_parallel_workers_per_gather=0") as connection:
+    settings = {"max_parallel_workers_per_gather": "0", **pseudonyms.settings(KEY, [DOMAIN])}
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    with psycopg.connect(url, autocommit=True, options=options) as connection:
         session = psutil.Process(connection.info.backend_pid)
         taken = [[_time_of(connection, session, name, values) for values in (plain, masks)] for _ in range(3)]
     return min(masked for _, masked in taken) / rows * 1e6 - min(plain for plain, _ in taken) / rows * 1e6
