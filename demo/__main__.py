@@ -165,7 +165,7 @@ def _show(console: Console, app: str, origin: Server, target: Server) -> None:
         rows += zip(columns, map(_cell, original), map(_cell, published), strict=True)
     console.print()
     for row in rows:
-        line = Text(f"{row[0]:<14}{row[1]:<{WIDTH + 2}}{row[2]}".rstrip(), style="bold" if row is rows[0] else "")
+        line = Text(f"{row[0]:<20}{row[1]:<{WIDTH + 2}}{row[2]}".rstrip(), style="bold" if row is rows[0] else "")
         console.print(line, soft_wrap=True)
 
 

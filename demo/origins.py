@@ -18,11 +18,8 @@ from psycopg.types.range import Range
 
 APPS = ("rdvs", "rdvi")
 SHOWN: dict[str, tuple[str, tuple[str, ...]]] = {
-    "rdvs": (
-        "users",
-        ("id", "first_name", "email", "phone_number", "birth_date", "post_code", "number_of_children", "notes"),
-    ),
-    "rdvi": ("users", ("id", "first_name", "nir", "email", "birth_date", "tags")),
+    "rdvs": ("users", ("id", "first_name", "email", "birth_date", "post_code", "number_of_children", "notes")),
+    "rdvi": ("users", ("id", "first_name", "email", "birth_date", "nir", "tags")),
 }
 # People whom both apps know, counted without a name
 BOTH = """

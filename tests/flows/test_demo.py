@@ -16,8 +16,8 @@ PARTS = ("blocks", "demo", "flows", "multischema", "prefect.toml", "prefect.yaml
 
 
 def _shape(line: str) -> str:
-    """Return a line without what differs from run to run: times, sizes, seconds and ports."""
-    varying = r"\d\d:\d\d:\d\d|[\d,.]+ (?:[kMG]?B|s)\b|\d+\.\d\d\b|(?<=127\.0\.0\.1:)\d+"
+    """Return a line without what differs from run to run: times, sizes, seconds, ports and pseudonyms."""
+    varying = r"\bp_[0-9a-f]{32}\b|\d\d:\d\d:\d\d|[\d,.]+ (?:[kMG]?B|s)\b|\d+\.\d\d\b|(?<=127\.0\.0\.1:)\d+"
     return re.sub(r"\s+", " ", re.sub(varying, "#", line)).strip()
 
 

@@ -14,6 +14,7 @@ from blocks.metabase import VARIABLES
 from deployment.alerts import EMAIL, SMTP, WEBHOOK
 from deployment.scaleway.api import KEY_VARIABLE
 from flows.variables import declared_variables
+from multischema.masks.known import KINDS
 from tests.conftest import OWN, ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -46,6 +47,12 @@ def _table_after(heading: str, page: str) -> list[str]:
 @pytest.mark.parametrize(("heading", "page"), [("\n## The stages\n", README), ("\n## Les étapes\n", FRENCH)])
 def test_the_stage_table_is_the_flow(heading: str, page: str) -> None:
     assert _table_after(heading, page) == _stages_of_the_flow()
+
+
+def test_the_table_of_masks_names_every_mask() -> None:
+    rows = re.split("\n\n", README.split("| Mask | For | Published |", 1)[1], maxsplit=1)[0].splitlines()[2:]
+    named = {kind for row in rows for kind in re.findall(r"`\{?([a-z]+)", row.split("|")[1])}
+    assert named == set(KINDS)
 
 
 def test_every_make_command_is_a_target() -> None:
@@ -90,7 +97,8 @@ def test_every_variable_and_option_of_the_french_page_exists() -> None:
     assert {"ETL_DB_URL", "ALERT_WEBHOOK_URL"} <= named
     assert [name for name in sorted(named) if f'"{name}"' not in code] == []
     usage = README.split("-m flows.etl --help\n", 1)[1].split("```", 1)[0]
-    others = {"--watch", "--role"}  # Prefect's, and that of flows.grants: test_docs.py looks at those
+    # Prefect's, and those of flows.grants and blocks.register: test_docs.py looks at those
+    others = {"--watch", "--role", "--new-pseudonym-key", "--rotate-pseudonym-key"}
     assert set(re.findall(r"--[a-z][a-z-]+", FRENCH)) - others <= set(re.findall(r"--[a-z][a-z-]+", usage))
 
 
