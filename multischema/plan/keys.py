@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from multischema.catalog import foreign
 from multischema.catalog.tables import Catalog, ForeignKey, Index, Table
-from multischema.masks.known import unique_kinds
+from multischema.masks.known import KINDS
 from multischema.masks.mask import type_name
 from multischema.plan.tables import TablePlan
 
@@ -120,7 +120,8 @@ def unique_problems(catalog: Catalog, plans: Iterable[TablePlan]) -> list[str]:
             for column in plan.columns:
                 mask = column.rule and column.rule.mask
                 if mask and mask.is_lossy and column.name in _keys_of(index):
-                    fitting = unique_kinds(type_name(table.column(column.name).type_oid, catalog.types))
+                    type_ = type_name(table.column(column.name).type_oid, catalog.types)
+                    fitting = [kind for kind, its in KINDS.items() if its.keeps_apart and type_ in its.fits]
                     want = f"want {' or '.join(fitting)}, or take" if fitting else "take"
                     problems.append(
                         f"{table.name}.{column.name} is in {what}, and mask {mask.kind} makes values equal; "

@@ -215,13 +215,13 @@ def test_a_session_of_a_run_refuses_two_statements_before_it_runs_any(shop: Plac
 @pytest.mark.parametrize("side", ["origin", "target"])
 def test_a_server_elsewhere_that_is_not_verified_is_warned_of_on_its_side_alone(side: str, shop: Place) -> None:
     elsewhere = {"host": "db.example.org", "hostaddr": "127.0.0.1", "sslmode": "prefer"}
-    databases = [
+    origin, target = (
         replace(database, url=f"{database.url}?{urlencode(elsewhere)}".replace("127.0.0.1:", "db.example.org:"))
         if database.kind == side
         else database
         for database in shop.databases()
-    ]
-    published = pipeline.run(shop.job(), shop.rules(RULES), *databases)
+    )
+    published = pipeline.run(shop.job(), shop.rules(RULES), origin, target)
     name = "origin shop" if side == "origin" else "target"
     (warning,) = published.plan.warnings
     assert warning.startswith(f"{name}: sslmode=prefer does not verify who answers at db.example.org: ")
