@@ -15,7 +15,12 @@ from multischema.errors import UsageError
 
 
 def provided(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the blocks that an environment provides, each name with its variable and value. Raises UsageError."""
+    """Return the blocks that an environment provides, each name with its variable and value; the key is none of them.
+
+    Raises UsageError for what can't be saved.
+    """
+    if key := environment.get(pseudonym_key.VARIABLE):
+        pseudonym_key.key_of(key, f"variable {pseudonym_key.VARIABLE}")
     variables = {urls.TARGET: urls.TARGET_VARIABLE}
     variables |= {urls.origin_block(app): variable for app, variable in urls.ORIGIN_VARIABLES.items()}
     app = environment.get("APP")

@@ -16,7 +16,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
-from blocks import register, urls
+from blocks import pseudonym_key, register, urls
 from blocks.server import answering
 from deployment import alerts, automations, declared, deployments, pools
 from deployment.answers import without_login
@@ -77,6 +77,9 @@ def _secrets(client: SyncPrefectClient, environment: Mapping[str, str]) -> Itera
         else:
             Secret(value=SecretStr(url)).save(block, overwrite=True)
             yield f"Secret block {block}: {'created' if held is None else 'updated'} from {variable}"
+    if key := environment.get(pseudonym_key.VARIABLE):
+        created = pseudonym_key.save(key)
+        yield f"Secret block {pseudonym_key.BLOCK}: {f'created from {pseudonym_key.VARIABLE}' if created else 'unchanged'}"
 
 
 def _off(declared_deployments: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> dict[str, str]:

@@ -87,7 +87,7 @@ def test_an_environment_that_provides_nothing_is_a_usage_error(register: Registe
     assert command.err == (
         "error: the environment provides nothing to save: want one of ETL_DB_URL, RDV_SOLIDARITES_DB_URL, "
         "RDV_SERVICE_PUBLIC_DB_URL, RDV_INSERTION_DB_URL, or ORIGIN_DB_URL with APP, or METABASE_URL, METABASE_DATABASE_ID, "
-        "METABASE_API_KEY\n"
+        "METABASE_API_KEY, or ETL_PSEUDONYM_KEY\n"
     )
 
 
