@@ -14,6 +14,7 @@ from multischema.catalog.tables import Fingerprint, Table, Type, parts_of
 from multischema.plan.plan import Plan
 from multischema.plan.state import Signatures, State, files_of, gate_of, key, origin_of
 from multischema.plan.tables import TablePlan
+from multischema.rules.following import is_number
 from multischema.words import count, plural, some
 
 WHOLE_SHARE = 0.2  # of the bytes: what tables that are copied whole may make up
@@ -70,22 +71,21 @@ def together(counts: Sequence[tuple[int, int, str | None, str | None]]) -> tuple
 
 @dataclass(frozen=True)
 class Change:
-    """What is to come of a table that changed: its rows in the window, or all of them if it is taken `whole`, and why."""
+    """What is to come of a table that changed: its rows in the window, or all of them if it is taken `whole`, and why.
+
+    Its rows `may_repeat` a masked key, once others came.
+    """
 
     table: TablePlan
     key: tuple[str, ...]
     counted: Counted
     whole: str
+    may_repeat: bool = False
 
     @property
     def incoming(self) -> int:
         """Return the number of rows to bring."""
         return self.counted.rows if self.whole else self.counted.window
-
-    @property
-    def may_repeat(self) -> bool:
-        """Tell whether rows of the origin that came since the last run may have one masked key."""
-        return any(self.table.mask(name) for name in self.key)
 
     @property
     def bytes(self) -> int:
@@ -192,7 +192,8 @@ def choose(plan: Plan, state: State, counted: Mapping[str, Counted], reasons: Ma
         if not reason and not counts.window and counts.rows == counts.published:
             continue
         its_key = state.tables[table.name].key
-        changes.append(Change(table, its_key, counts, reason or _not_by_row(table, its_key)))
+        why = reason or _not_by_row(table, its_key)
+        changes.append(Change(table, its_key, counts, why, _may_repeat(plan, table, its_key)))
     taken_whole = [change for change in changes if change.whole]
     total = sum(table.bytes for table in plan.copied)
     bytes_whole = sum(change.table.bytes for change in taken_whole)
@@ -239,6 +240,12 @@ def _not_by_row(table: TablePlan, its_key: tuple[str, ...]) -> str:
     if any(column.mask and column.mask.is_keyed for column in table.columns) and not table.key:
         return "its masks are numbered by row"
     return "" if its_key else "it has no key whose columns are published as they are"
+
+
+def _may_repeat(plan: Plan, table: TablePlan, its_key: tuple[str, ...]) -> bool:
+    """Tell whether two rows may have one masked key: not by integers and uuids, which are written in one way."""
+    origin = next(found for found in plan.catalog.tables if found.name == table.name)
+    return any(table.mask(name) and not is_number(origin.column(name), plan.catalog) for name in its_key)
 
 
 def _unsteady(plan: TablePlan, table: Table, types: Mapping[int, Type]) -> str:

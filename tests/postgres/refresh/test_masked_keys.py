@@ -1,6 +1,7 @@
 """Keys made of pseudonyms: a refresh finds rows by them, unless values that differ have one pseudonym."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from multischema import pipeline
 from multischema.plan.plan import Plan
 from multischema.stages import refresh
 from multischema.stages.index import Indexed
+from multischema.stages.refresh import Brought
 from multischema.stages.run import Run
 from tests.conftest import Place
 from tests.support.cases import seen
@@ -160,3 +162,21 @@ def test_a_row_with_the_pseudonym_of_another_makes_the_run_full(place: Place) ->
         "masked key"
     )
     assert place.schemas() == {"shop"}
+
+
+def test_keys_of_integers_and_uuids_which_are_written_in_one_way_are_not_read_anew(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought, bring = [], refresh._bring
+
+    def remembering(*arguments: Any) -> Brought:
+        brought.append(bring(*arguments))
+        return brought[-1]
+
+    monkeypatch.setattr(refresh, "_bring", remembering)
+    place.in_origin(ORIGIN)
+    place.run(RULES)
+    for changed, keys in (("letters", False), ("people", True)):
+        place.in_origin(f"UPDATE {changed} SET email = email WHERE email = 'U7@example.org'")
+        assert decided(place.run(RULES, refresh="auto")).startswith(f"{changed}: ")
+        assert bool(brought.pop().keys) is keys
