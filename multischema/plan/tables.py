@@ -37,11 +37,6 @@ class ColumnPlan:
         return not self.mask and self.expression != sql.Identifier(self.name)
 
     @property
-    def said(self) -> str:
-        """Return its name, with what the rules' `masks` say of it."""
-        return f"{self.name} ({self.rule.said()})" if self.rule else self.name
-
-    @property
     def shows_values(self) -> bool:
         """Tell whether it holds values as they are, in some rows at least."""
         return not self.mask or self.mask.shows_values
@@ -50,6 +45,11 @@ class ColumnPlan:
     def is_read(self) -> bool:
         """Tell whether the expression reads the column: a mask does if it must tell NULL from the rest."""
         return not self.mask or self.mask.reads_value(not_null=self.not_null)
+
+    @property
+    def said(self) -> str:
+        """Return its name, with what the rules' `masks` say of it."""
+        return f"{self.name} ({self.rule.said()})" if self.rule else self.name
 
 
 @dataclass(frozen=True)
