@@ -1,8 +1,7 @@
 """Measure what masks cost beside a plain copy of the same columns: `python -m bench.masks`.
 
-A round publishes the same tables twice, as they are and masked, in another order each time: the ratio of the two copies of a
-table is of the same minute. The processor's time of each mask is that of the origin's session, which a busy machine
-blurs less.
+A round copies each table twice as a run does, as it is and masked, in another order each time: the ratio is of the same
+minute. The processor's time, of both servers' sessions and this process, is what a busy machine blurs less.
 """
 
 import argparse
@@ -10,7 +9,8 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -29,8 +29,13 @@ from multischema import pipeline
 from multischema.job import Job
 from multischema.masks import pseudonyms
 from multischema.pipeline import Published
+from multischema.plan.tables import ColumnPlan, TablePlan
+from multischema.postgres.connecting import Connection, connect
+from multischema.postgres.copying import Route, copy_table
 from multischema.postgres.database import Database
 from multischema.stages.run import new_run_id
+from multischema.statements import building
+from multischema.statements.reading import computing
 
 
 @dataclass(frozen=True)
@@ -84,34 +89,109 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What a copy took: seconds, and those of the processor, in both servers' sessions and this process."""
+
+    seconds: float
+    processor: float
+
+
 def _measure(given: argparse.Namespace, folder: Path, source: Server, target: Server) -> None:
     tables = {WIDE: IN_WIDE, **{f"{name}_alone": (name,) for name in MASKS}}
     for name, masks in tables.items():
         _fill(source.url(), name, masks, given.rows)
-    print(f"{given.rows:,} rows a table, one table at a time, {os.cpu_count()} cores, Postgres {MAJOR}", flush=True)
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in tables}
-    rules = {masked: folder / f"masked_{masked}.yml" for masked in (False, True)}
-    for masked, file in rules.items():
-        file.write_text(_rules(tables, masked=masked))
-    _publish(source, target, rules[True])  # not counted: the servers create their WAL files
-    for number in range(given.rounds):
-        order = (False, True) if number % 2 else (True, False)
-        runs = {masked: _publish(source, target, rules[masked]) for masked in order}
-        for name in tables:
-            seconds[name].append((runs[False].copied[name].seconds, runs[True].copied[name].seconds))
-            print(f"round {number + 1}: {name} {seconds[name][-1]}", file=sys.stderr, flush=True)
-    spent = {name: _spent(source.url(), runs[True], name, given.rows) for name in tables}
-    print("| masked | plain s | masked s | ratio | µs a row of the origin's processor |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for name, masks in tables.items():
-        said = f"{len(masks)} of {1 + len(masks) + len(_others())} columns"
-        print(f"| {said if name == WIDE else masks[0] + ', alone'} | {_line(seconds[name])} | {spent[name]:.2f} |")
+    print(f"{given.rows:,} rows a table, one table at a time, {os.cpu_count()} cores, Postgres {MAJOR}")
+    plans = {}
+    for masked in (False, True):
+        rules = folder / "anonymizer.yml"
+        rules.write_text(_rules(tables, masked=masked))
+        plans[masked] = {table.name: table for table in _publish(source, target, rules).plan.tables}
+    with _sessions(source, target) as (reading, writing, snapshot):
+        for masked, plan in plans.items():
+            writing.execute(building.create_staging(_staging(masked=masked)))
+            for table in plan.values():
+                writing.execute(building.create_table(_staging(masked=masked), table))
+        print("| masked | plain s | masked s | ratio | of the processor | µs a row of the origin's processor |", flush=True)
+        print("| --- | ---: | ---: | ---: | ---: | ---: |")
+        for name, masks in tables.items():
+            pairs = []
+            for number in range(given.rounds):
+                order = (False, True) if number % 2 else (True, False)
+                taken = {
+                    masked: _copy(
+                        reading, writing, plans[masked][name], Route("origin", "public", snapshot, _staging(masked=masked))
+                    )
+                    for masked in order
+                }
+                pairs.append((taken[False], taken[True]))
+            spent = _spent(reading, plans[False][name], plans[True][name]) / given.rows * 1e6
+            said = f"{len(masks)} of {1 + len(masks) + len(_others())} columns" if name == WIDE else f"{masks[0]}, alone"
+            print(f"| {said} | {_line(pairs)} | {spent:.2f} |", flush=True)
 
 
-def _line(pairs: Sequence[tuple[float, float]]) -> str:
-    ratios = sorted(masked / plain for plain, masked in pairs)
-    plain, masked = (median(each) for each in zip(*pairs, strict=True))
-    return f"{plain:.2f} | {masked:.2f} | {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+@contextmanager
+def _sessions(source: Server, target: Server) -> Iterator[tuple[Connection, Connection, str]]:
+    """Open the sessions of a copy, of which the origin's computes pseudonyms, and give a snapshot to read from."""
+    keys = tuple(pseudonyms.settings(KEY, [DOMAIN]).items())
+    with (
+        psycopg.connect(source.url()) as holder,
+        connect(Database("origin", APP, source.url(), secrets=keys), "bench") as reading,
+        connect(Database("target", APP, target.url()), "bench") as writing,
+    ):
+        holder.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        ((snapshot,),) = holder.execute("SELECT pg_export_snapshot()").fetchall()
+        yield reading, writing, snapshot
+
+
+def _staging(*, masked: bool) -> str:
+    return "masked" if masked else "plain"
+
+
+def _copy(reading: Connection, writing: Connection, table: TablePlan, route: Route) -> Taken:
+    """Copy a table as a run does."""
+    before = _processor(reading, writing)
+    copied = copy_table(reading, writing, table, route, _ignore)
+    return Taken(copied.seconds, _processor(reading, writing) - before)
+
+
+def _ignore(_size: int) -> None:
+    """Tell nobody how far a copy is."""
+
+
+def _processor(*sessions: Connection) -> float:
+    """Return the seconds of the processor that sessions and this process have used."""
+    processes = [psutil.Process(), *(psutil.Process(session.info.backend_pid) for session in sessions)]
+    return sum(used.user + used.system for used in (process.cpu_times() for process in processes))
+
+
+def _spent(reading: Connection, plain: TablePlan, masked: TablePlan) -> float:
+    """Return the seconds that the masks of a table take of the origin's processor beyond reading their columns."""
+    reading.execute("SET max_parallel_workers_per_gather = 0")
+    pairs = [(one, other) for one, other in zip(plain.columns, masked.columns, strict=True) if other.rule]
+    return sum(_computing(reading, masked, other) - _computing(reading, plain, one) for one, other in pairs)
+
+
+def _computing(reading: Connection, table: TablePlan, column: ColumnPlan) -> float:
+    """Return the seconds of the processor that the origin needs to compute a column, the least of three times."""
+    taken = []
+    session = psutil.Process(reading.info.backend_pid)
+    for _ in range(3):
+        before = session.cpu_times()
+        reading.execute(computing(table, column, "public"))
+        after = session.cpu_times()
+        taken.append(after.user + after.system - before.user - before.system)
+    return min(taken)
+
+
+def _line(pairs: Sequence[tuple[Taken, Taken]]) -> str:
+    plain, masked = (median(each.seconds for each in taken) for taken in zip(*pairs, strict=True))
+    ratios = (_ratio([m.seconds / p.seconds for p, m in pairs]), _ratio([m.processor / p.processor for p, m in pairs]))
+    return f"{plain:.2f} | {masked:.2f} | {' | '.join(ratios)}"
+
+
+def _ratio(ratios: Sequence[float]) -> str:
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def _others() -> dict[str, tuple[str, str]]:
@@ -155,28 +235,6 @@ def _publish(source: Server, target: Server, rules: Path) -> Published:
     job = Job(APP, APP, "public", READER, 1, 60, new_run_id(), names=new_run_id(), refresh="full")
     databases = Database("origin", APP, source.url()), Database("target", APP, target.url())
     return pipeline.run(job, str(rules), *databases, lambda: KEY)
-
-
-def _spent(url: str, published: Published, name: str, rows: int) -> float:
-    """Return what the masks of a table take of the origin's processor beyond reading the columns, in µs a row."""
-    (table,) = (table for table in published.plan.tables if table.name == name)
-    refined = [column for column in table.columns if column.rule]
-    masks, plain = [column.expression for column in refined], [sql.Identifier(column.name) for column in refined]
-    settings = {"max_parallel_workers_per_gather": "0", **pseudonyms.settings(KEY, [DOMAIN])}
-    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    with psycopg.connect(url, autocommit=True, options=options) as connection:
-        session = psutil.Process(connection.info.backend_pid)
-        taken = [[_time_of(connection, session, name, values) for values in (plain, masks)] for _ in range(3)]
-    return min(masked for _, masked in taken) / rows * 1e6 - min(plain for plain, _ in taken) / rows * 1e6
-
-
-def _time_of(connection: psycopg.Connection, session: psutil.Process, name: str, values: Sequence[sql.Composable]) -> float:
-    """Return the seconds of the processor that a session needs to compute values of a table."""
-    before = session.cpu_times()
-    counted = sql.SQL(", ").join(sql.SQL("count({})").format(value) for value in values)
-    connection.execute(sql.SQL("SELECT {} FROM {}").format(counted, sql.Identifier(name)))
-    after = session.cpu_times()
-    return after.user + after.system - before.user - before.system
 
 
 if __name__ == "__main__":
