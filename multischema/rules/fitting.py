@@ -75,9 +75,11 @@ def _mask_warnings(column: Column, rule: MaskRule, catalog: Catalog) -> list[str
     type_, shown = _bottom(column.type_oid, catalog), rule.mask.written() if rule.mask else None
     if type_.kind != "e" or not isinstance(shown, list):
         return []
-    unknown = [f"{cut(value)}{suggestion(value, type_.labels)}" for value in shown if value not in type_.labels]
+    unknown = [cut(value) for value in shown if value not in type_.labels]
+    if not unknown:
+        return []
     where = f"{column.table}.{column.name}: its mask shows {plural(len(unknown), 'value')}"
-    return [f"{where} {some(unknown)}, which its enum does not have"] if unknown else []
+    return [f"{where} {some(unknown)}, which its enum does not have{suggestion(unknown[0], type_.labels)}"]
 
 
 def _only_when_problem(table: Table, rules: TableRules, condition: OnlyWhen, catalog: Catalog) -> str | None:

@@ -35,7 +35,9 @@ from multischema.words import cut, some, suggestion
 
 K_ANONYMITY_KEYS = ("columns", "k", "per", "on_breach")
 LEAST_K, GREATEST_K = 2, 1000
+MOST_COMBINED = 32
 MOST_COLUMNS = 1600  # of a table of Postgres
+MOST_SUGGESTIONS = 20
 # YAML 1.1 has numbers that nobody means: 010 is 8, 1:30 is 90, 1_0 is 10, and `.inf` is one too.
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?")
 _ONLY_WHEN = "only_when"
@@ -70,10 +72,12 @@ def unlisted(
     masks: Collection[str], anonymized: Collection[str], non_anonymized: Collection[str], place: Place
 ) -> Sequence[str]:
     """Return a problem for each column that has a mask and is not listed as anonymized, with the line to paste."""
-    problems = []
+    problems: list[str] = []
     for column in masks:
         if column not in anonymized:
-            meant = suggestion(column, anonymized) if len(anonymized) <= MOST_COLUMNS else ""
+            # each comparison takes its time, and a hostile file may have many
+            few = len(problems) < MOST_SUGGESTIONS and len(anonymized) <= MOST_COLUMNS
+            meant = suggestion(column, anonymized) if few else ""
             move = " and take it out of non_anonymized_column_names" if column in non_anonymized else ""
             where = f"{place}: {shown(column)}: not listed as anonymized{meant}"
             problems.append(f"{where}; add to anonymized_column_names: - {scalar(cut(column))}{move}")
@@ -225,8 +229,9 @@ def _read_columns(node: yaml.Node | None, place: Place, problems: list[str]) -> 
     columns = [read_name(item, at.at(f"[{index}]"), "a column name", problems) for index, item in enumerate(nodes)]
     if len(problems) > known:
         return ()
-    if not columns:
-        problems.append(f"{at}: found none; want a column name at least")
+    if not 0 < len(columns) <= MOST_COMBINED:
+        problems.append(f"{at}: found {len(columns)}; want 1 to {MOST_COMBINED} columns")
+        return ()
     if twice := [column for column, number in Counter(columns).items() if number > 1]:
         problems.append(f"{at}: {some([shown(name) for name in twice])} listed twice; want each once")
     return tuple(columns)

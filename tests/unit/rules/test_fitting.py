@@ -139,7 +139,7 @@ def test_values_that_an_enum_does_not_have_are_a_warning() -> None:
 
     assert findings.problems == ()
     assert findings.warnings == (
-        "users.state: its mask shows values doen (did you mean done?), x, which its enum does not have",
+        "users.state: its mask shows values doen, x, which its enum does not have (did you mean done?)",
     )
 
 
@@ -266,6 +266,11 @@ def test_a_key_that_refers_to_a_column_whose_mask_joins_is_told_what_keeps_the_f
         "calls.day is anonymized: it refers to users.born, which is",
         "calls.email is anonymized: it refers to users.email, which is; "
         "list it with the mask echo: of too to keep the foreign key",
+    )
+    partly = rules % "{email: {echo: of, only_when: {born: [x]}}}"
+    assert compare(parse(partly.replace("[email, born]", "[email]")), catalog(users, calls)).warnings == (
+        "calls.day is a key without a rule, of type date: copied as it is",
+        "calls.email is anonymized: it refers to users.email, which is",
     )
 
 

@@ -1,13 +1,16 @@
 """Rules of masks: whatever a file says is recalled from the record, and from the entry that is pasted, as it was read."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from decimal import Decimal
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from multischema.errors import RulesError
 from multischema.masks.known import KINDS
 from multischema.masks.mask import Refined, Unreadable
 from multischema.rules.file import TableRules, parse
@@ -87,3 +90,25 @@ def test_an_entry_to_paste_says_all_that_the_file_said(one: MaskRule, other: Mas
 )
 def test_what_a_newer_version_wrote_is_recalled_as_nothing(found: dict[str, object]) -> None:
     assert recalled(found) is None
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.dates() | st.sampled_from(["year", "a", "b"])
+DOCUMENTS = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from([*KINDS, "only_when", "a"]), inner, max_size=3)
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(DOCUMENTS, DOCUMENTS, DOCUMENTS)
+def test_any_masks_are_rules_or_a_rules_error(mask: object, gate: object, domains: object) -> None:
+    table = {"table_name": "t", "anonymized_column_names": ["a"], "masks": {"a": mask}, "k_anonymity": gate}
+    text = yaml.safe_dump({"tables": [table], "domains": domains}, allow_unicode=True)
+    lines: Sequence[str] = ()
+    try:
+        parse(text)
+    except RulesError as error:
+        lines = error.problems
+    assert all(line and line.splitlines() == [line] for line in lines)
