@@ -22,6 +22,7 @@ from multischema.masks.pseudonyms import pseudonym
 from tests.conftest import PROGRAMS, Place
 from tests.flows.conftest import SLOW_RULES, Command, Shop, blocked, busy, fill_slow
 from tests.flows.test_secrecy import DEBUG, WORKER, failing_row, files_of
+from tests.support.clients import program
 from tests.support.servers import PrefectServer, eventually
 
 pytestmark = pytest.mark.slow
@@ -216,7 +217,11 @@ def test_the_key_is_in_nothing_that_a_run_leaves_or_shows(
     prepare(shop)
     temporary = shop.directory / "temporary"
     temporary.mkdir()
-    around = {**DEBUG, "PATH": f"{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
+    told = shop.directory / "programs"  # which may end before anybody looks
+    told.touch()
+    for name in ("pg_dump", "pg_restore"):
+        program(shop.directory, name, f'(env; printf "%s\\n" "$0" "$@") >> {told}; exec "$real" "$@"')
+    around = {**DEBUG, "PATH": f"{shop.directory}:{PROGRAMS['18']}:/usr/bin:/bin", "TMPDIR": str(temporary)}
     with watched(temporary) as processes:
         command = started(way, shop, RULES, **around)
         command.wait()
@@ -231,6 +236,7 @@ def test_the_key_is_in_nothing_that_a_run_leaves_or_shows(
         **{f"disk of {side}": of_server(server) for side, server in servers.items()},
         **{f"statements of {side}": statements(server) for side, server in servers.items()},
         "temporary": files_of(temporary),
+        "programs": told.read_text(),
     }
     assert {name: secrets for name, content in places.items() if (secrets := found(content))} == {}
     # and the statements that use it are there to be found
@@ -239,8 +245,8 @@ def test_the_key_is_in_nothing_that_a_run_leaves_or_shows(
     if servers[reading].bin == PROGRAMS[SYSTEM] and SYSTEM != "16":
         assert "current_setting('etl.ipad_person_email')" in places[f"statements of {reading}"]
     if "dump" in way:
-        assert "pg_dump" in places["ps"]
-        assert "PGOPTIONS" in places["variables"]
+        assert "PGOPTIONS=" in told.read_text()
+        assert "pg_dump" in told.read_text()
     if prepare is nothing:
         assert shop.read("SELECT name FROM {}.users ORDER BY id") == [(pseudonym(KEY, DOMAIN, "marie@a.fr"),), (None,)]
 
