@@ -1,6 +1,7 @@
 """The pseudonym key: loaded where the rules name pseudonyms, and tried on a session before a row is read."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from multischema import core_files
 from multischema.errors import EtlError
@@ -12,6 +13,8 @@ from multischema.stages.run import Run
 from multischema.words import plural
 
 _TRIED = " Self-Test +33 (0)1 23 45 67 89 "
+# A pooler may log the options that it refuses (PgBouncer before 1.20 does), so it gets those of this key first
+_NO_SECRET = b"no secret, for trying who answers"
 
 
 def domains_of(plan: Plan | None, rules: Rules) -> Sequence[str]:
@@ -44,9 +47,8 @@ def take_key(run: Run, domains: Sequence[str], unusable: Collection[str]) -> lis
     run.secrets = tuple(pseudonyms.settings(master, domains).items())
     if unusable:
         return []
-    wanted = [pseudonyms.pseudonym(master, domain, _TRIED) for domain in domains]
     try:
-        refused = refused_secrets(run.sessions, run.masking, pseudonyms.tested(domains, _TRIED), wanted)
+        refused = _refused(run, domains, _NO_SECRET) or _refused(run, domains, master)
     except EtlError as error:
         return list(error.problems)
     if not refused:
@@ -55,3 +57,10 @@ def take_key(run: Run, domains: Sequence[str], unusable: Collection[str]) -> lis
         f"{run.source.side}: the pseudonym keys, which a session gets as it starts (options), did not arrive: {refused}; if "
         "the URL leads to a pooler (such as PgBouncer), use the server's own address and port"
     ]
+
+
+def _refused(run: Run, domains: Sequence[str], master: bytes) -> str | None:
+    """Return why a new session that masks rows does not compute with this key, or None. Raises EtlError."""
+    database = replace(run.source, secrets=tuple(pseudonyms.settings(master, domains).items()))
+    wanted = [pseudonyms.pseudonym(master, domain, _TRIED) for domain in domains]
+    return refused_secrets(run.sessions, database, pseudonyms.tested(domains, _TRIED), wanted)

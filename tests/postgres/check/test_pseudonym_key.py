@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
+import psycopg
 import pytest
 
 from multischema import download, pipeline
@@ -86,10 +88,23 @@ def test_rules_without_pseudonyms_set_no_key(shop: Place) -> None:
 
 
 @pytest.mark.parametrize("ignored", [[], ["options"]], ids=["refuses", "ignores"])
-def test_a_pooler_that_refuses_or_ignores_options_is_named(ignored: list[str], shop: Place) -> None:
+def test_a_pooler_that_refuses_or_ignores_options_is_named_and_never_gets_the_key(
+    ignored: list[str], shop: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    real = psycopg.connect
+
+    def connecting(*url: str, **parameters: Any) -> psycopg.Connection[Any]:
+        opened.append(str(parameters.get("options", "")))
+        return real(*url, **parameters)
+
+    monkeypatch.setattr(psycopg, "connect", connecting)
     with pooled(shop.origin_url, "session", ignored=ignored) as origin:
         (refused,) = problems(shop, RULES, origin=origin)
         check(shop, PLAIN, origin=origin)
+    sent = " ".join(opened)
+    assert "etl.ipad_person_email=" in sent
+    assert not any(value in sent for value in pseudonyms.settings(KEY, ["person_email"]).values())
     port = urlsplit(origin).port
     failed = f'connection to server at "127.0.0.1", port {port} failed: FATAL: unsupported startup parameter: options'
     lost = 'computing a pseudonym failed: unrecognized configuration parameter "etl.opad_person_email" (42704)'
