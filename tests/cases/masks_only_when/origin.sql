@@ -1,5 +1,5 @@
 -- Each row is masked by what another column of it holds: a value that is listed, another one, or NULL. Rows 4 and 5 are empty.
-CREATE TYPE availability AS ENUM ('public', 'single_use');
+CREATE TYPE availability AS ENUM ('public', 'single_use', 'other');
 CREATE TYPE mood AS ENUM ('calm', 'odd');
 CREATE TYPE address AS (street text, city text);
 CREATE DOMAIN nickname AS varchar(5);
