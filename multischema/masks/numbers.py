@@ -63,19 +63,20 @@ class Bands(Refined):
             band = sql.SQL("WHEN {} >= {bound} THEN {bound}")
             bands += [band.format(value, bound=sql.Literal(bound)) for bound in reversed(self.bounds)]
             return sql.SQL("(CASE {} END)::{}").format(sql.SQL(" ").join(bands), type_)
-        rest = sql.SQL("mod({}, {})").format(value, sql.Literal(self.size))
-        start = sql.SQL("{value} - {rest} - CASE WHEN {rest} < 0 THEN {size} ELSE 0 END").format(
-            value=value, rest=rest, size=sql.Literal(self.size)
-        )
+        start = sql.SQL(
+            "{value} - mod({value}, {size}) - CASE WHEN {value} < 0 AND mod({value}, {size}) < 0 THEN {size} ELSE 0 END"
+        ).format(value=value, size=sql.Literal(self.size))
         if spelling == "numeric":  # else its zeros would tell how many decimals there were
             start = sql.SQL("trim_scale({})").format(start)
-        conditions = []
-        if spelling not in _BITS:
-            conditions.append(sql.SQL("{} <> 'NaN'").format(rest))  # of infinity too; a server before 14 can't name it
-        if limits := _limits(spelling):
-            least = sql.SQL("{}::{}").format(sql.Literal(str(limits[0])), type_)
-            conditions.append(sql.SQL("{} >= {least} - mod({least}, {})").format(value, sql.Literal(self.size), least=least))
-        return sql.SQL("CASE WHEN {} THEN ({})::{} END").format(sql.SQL(" AND ").join(conditions), start, type_)
+        if spelling not in _BITS:  # what comes of infinity too, which a server before 14 can't name
+            start = sql.SQL("nullif({}, 'NaN')").format(start)
+        start = sql.SQL("({})::{}").format(start, type_)
+        if not (limits := _limits(spelling)):
+            return start
+        least = sql.SQL("{}::{}").format(sql.Literal(str(limits[0])), type_)
+        return sql.SQL("CASE WHEN {} >= {least} - mod({least}, {}) THEN {} END").format(
+            value, sql.Literal(self.size), start, least=least
+        )
 
     def proof(self, column: Masked) -> sql.Composable:
         """Compose that a value is one of the lower bounds."""
@@ -108,7 +109,8 @@ class Bands(Refined):
 class Round(Refined):
     """A number, or both of a point, rounded to so many decimals. NaN and infinity stay.
 
-    Where the rounded number does not fit into its type, the next one towards zero does. A float is read with 15 digits.
+    Where the rounded number does not fit into its type, the next one towards zero does. A float is rounded to 15 digits at
+    most.
     """
 
     decimals: int
@@ -164,11 +166,21 @@ class Round(Refined):
     def _rounded(self, value: sql.Composable, spelling: str) -> sql.Composable:
         decimals = sql.Literal(self.decimals)
         if not spelling.startswith("numeric"):
-            # the cast to numeric, exact for 15 digits, fails on infinity before 14, and the one back on the greatest floats
+            # Plain arithmetic takes a sixth of the time of numeric; its error is too small to tell up to 2^50. The cast to
+            # numeric fails on infinity before 14, and the one back on the greatest floats; what is added to -0 makes it 0.
+            scale = 10**self.decimals
             return sql.SQL(
-                "(CASE WHEN {value} BETWEEN -1e15 AND 1e15 THEN round({value}::float8::numeric, {decimals})::float8 "
+                "(CASE WHEN {value} BETWEEN -{few} AND {few} "
+                "THEN sign({value}) * floor(abs({value}::float8) * {scale} + 0.5) / {scale} + 0 "
+                "WHEN {value} BETWEEN -1e15 AND 1e15 THEN round({value}::float8::numeric, {decimals})::float8 "
                 "ELSE round({value}::float8) END)::{type}"
-            ).format(value=value, decimals=decimals, type=foreign.type_(spelling))
+            ).format(
+                value=value,
+                decimals=decimals,
+                few=sql.Literal(2**50 // scale),
+                scale=sql.SQL("{}::float8").format(sql.Literal(str(scale))),
+                type=foreign.type_(spelling),
+            )
         if limits := _limits(spelling):
             return sql.SQL(
                 "CASE WHEN abs(round({value}, {decimals})) > {greatest} THEN trunc({value}, {decimals}) "
