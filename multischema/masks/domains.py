@@ -7,7 +7,7 @@ from typing import Self
 from psycopg import sql
 
 from multischema.catalog import foreign
-from multischema.masks.mask import Masked, Refined, Unreadable
+from multischema.masks.mask import LONGEST, Masked, Refined, Unreadable
 
 OTHER = "autre"
 # Those of millions, the most common first: before 14, servers compare one after the other.
@@ -18,7 +18,7 @@ PROVIDERS = (
     *("proton.me", "protonmail.com", "pm.me", "club-internet.fr", "numericable.fr", "cegetel.net", "aliceadsl.fr"),
 )
 PUBLIC_BODIES = "*.gouv.fr"
-LONGEST = 63
+_LONGEST_SHOWN = 63
 _DOMAIN = re.compile(r"(?:\*\.)?(?:[a-z0-9-]{1,63}\.)+[a-z0-9-]{1,63}")
 _AROUND = " \t\r\n.>"  # "Marie <marie@gmail.com>", and the dot at the end of a full name
 
@@ -58,8 +58,13 @@ class Domain(Refined):
         domain = sql.SQL("lower(btrim(right({text}, greatest(strpos(reverse({text}), '@') - 1, 0)), {around}))").format(
             text=sql.SQL('({} COLLATE "C")').format(column.value), around=sql.Literal(_AROUND)
         )
-        return sql.SQL("(CASE WHEN {} THEN {} ELSE {} END)::{}").format(
-            self._is_shown(domain), domain, sql.Literal(OTHER), foreign.type_(column.type)
+        return sql.SQL("(CASE WHEN octet_length({}) <= {} AND {} THEN {} ELSE {} END)::{}").format(
+            column.value,
+            sql.Literal(LONGEST),
+            self._is_shown(domain),
+            domain,
+            sql.Literal(OTHER),
+            foreign.type_(column.type),
         )
 
     def proof(self, column: Masked) -> sql.Composable:
@@ -78,4 +83,4 @@ class Domain(Refined):
         return sql.SQL(
             "({domain} = ANY ({exact}) OR {domain} LIKE ANY ({ends}) "
             "AND {domain} ~ '^[a-z0-9-]+(?:[.][a-z0-9-]+)+$' AND length({domain}) <= {longest})"
-        ).format(domain=domain, exact=sql.Literal(exact), ends=sql.Literal(ends), longest=sql.Literal(LONGEST))
+        ).format(domain=domain, exact=sql.Literal(exact), ends=sql.Literal(ends), longest=sql.Literal(_LONGEST_SHOWN))

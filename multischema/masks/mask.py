@@ -14,6 +14,9 @@ from multischema.catalog import foreign
 from multischema.catalog.flat import Flat, as_text
 from multischema.catalog.tables import Type
 
+# Of a text, in bytes: a longer one is no code and no address. Patterns and btrim() fail on one of 256 MB.
+LONGEST = 500
+
 
 class Unreadable(Exception):
     """The rules describe no mask; the text says what was found, what is wanted."""

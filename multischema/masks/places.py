@@ -6,7 +6,7 @@ from typing import Self
 from psycopg import sql
 
 from multischema.catalog import foreign
-from multischema.masks.mask import Masked, Refined, Unreadable
+from multischema.masks.mask import LONGEST, Masked, Refined, Unreadable
 
 # INSEE's list of departments and of what stands beside them overseas. 984 and 989 are in it and not here: nobody lives in
 # the southern lands or on Clipperton, so who is there is one of few. Monaco (980) is another state; 99 are births abroad,
@@ -50,10 +50,11 @@ class Department(Refined):
         """Compose the department of a code. Patterns that capture nothing are ten times as fast as one that does."""
         code = sql.SQL('btrim({} COLLATE "C", {})').format(column.value, sql.Literal(_BLANKS))
         return sql.SQL(
-            "(CASE WHEN {code} ~ '^(?:0[1-9]|1[0-9]|2[1-9AB]|[3-8][0-9]|9[0-5])[0-9][0-9][0-9]$' THEN left({code}, 2) "
+            "(CASE WHEN octet_length({value}) > {longest} THEN NULL "
+            "WHEN {code} ~ '^(?:0[1-9]|1[0-9]|2[1-9AB]|[3-8][0-9]|9[0-5])[0-9][0-9][0-9]$' THEN left({code}, 2) "
             "WHEN {code} ~ '^(?:97[1-8]|98[678])[0-9][0-9]$' THEN left({code}, 3) "
             "WHEN {code} ~ '^20[01][0-9][0-9]$' THEN '2A' WHEN {code} ~ '^20[2-6][0-9][0-9]$' THEN '2B' END)::{type}"
-        ).format(code=code, type=foreign.type_(column.type))
+        ).format(value=column.value, longest=sql.Literal(LONGEST), code=code, type=foreign.type_(column.type))
 
     def proof(self, column: Masked) -> sql.Composable:
         """Compose that a value is a department."""
@@ -138,11 +139,12 @@ def _is_address(value: sql.Composable) -> sql.Composable:
     """
     ipv4, mapped = (sql.Literal(f"^{before}{_IPV4}{bits}$") for before, bits in (("", _BITS), ("::[Ff]{4}:", _MORE_BITS)))
     return sql.SQL(
-        "({text} ~ {ipv4} OR {text} ~ {ipv6} AND {text} !~ {odd} AND "
+        "octet_length({text}) <= {longest} AND ({text} ~ {ipv4} OR {text} ~ {ipv6} AND {text} !~ {odd} AND "
         "length({text}) - length(replace({text}, ':', '')) BETWEEN "
         "CASE WHEN strpos({text}, '::') > 0 THEN 2 ELSE 7 END AND 7 OR {text} ~ {mapped})"
     ).format(
         text=sql.SQL('({} COLLATE "C")').format(value),
+        longest=sql.Literal(LONGEST),
         ipv4=ipv4,
         ipv6=sql.Literal(f"^[0-9A-Fa-f:]+{_MORE_BITS}$"),
         odd=sql.Literal("[0-9A-Fa-f]{5}|:::|::.*::|^:[^:]|[^:]:(?:/|$)"),

@@ -20,4 +20,6 @@ INSERT INTO people VALUES
     (9, 'a@GMAİL.com', 'a@ｇmail.com', 'a@préfecture.gouv.fr', 'a@a_b.gouv.fr'),
     (10, 'a@x.gouv.fr b', E'a@gmail.com\nfree.fr', 'a@gmail.com, b@dupont.fr', 'a@gmail.com;'),
     (11, 'a@0123456789-123456789-123456789-123456789-123456789-1234.gouv.fr',
-        'a@0123456789-123456789-123456789-123456789-123456789-12345.gouv.fr', 'a@marie dupont.gouv.fr', 'a@%.gouv.fr');
+        'a@0123456789-123456789-123456789-123456789-123456789-12345.gouv.fr', 'a@marie dupont.gouv.fr', 'a@%.gouv.fr'),
+    -- too long for one
+    (12, repeat('a', 500) || '@gmail.com', '', '', repeat('a', 490) || '@gmail.com');
