@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from deployment import declared, setup
 from flows.variables import variables
 from multischema.errors import UsageError
-from tests.conftest import OWN
+from tests.conftest import KEY, OWN
 from tests.support.servers import AUTH, PATIENCE, PrefectServer, free_port, prefect_server
 
 pytestmark = pytest.mark.slow
@@ -157,6 +157,16 @@ def test_the_command_does_it_and_never_says_a_secret(server: PrefectServer, set_
     assert "deployment etl/rdvs: unchanged\n" in outputs[1]
     assert PASSWORD not in "".join(outputs)
     assert "unchanged" in "\n".join(set_up())
+
+
+def test_a_set_up_saves_the_key_of_pseudonyms_once_and_replaces_none(set_up: SetUp) -> None:
+    block = "Secret block etl-pseudonym-key: "
+    assert f"{block}created from ETL_PSEUDONYM_KEY" in set_up(ETL_PSEUDONYM_KEY=KEY.hex())
+    assert f"{block}unchanged" in set_up(ETL_PSEUDONYM_KEY=KEY.hex())
+    with pytest.raises(UsageError, match="the Secret block etl-pseudonym-key holds another key than ETL_PSEUDONYM_KEY"):
+        set_up(ETL_PSEUDONYM_KEY="ab" * 32)
+    with pytest.raises(UsageError, match="variable ETL_PSEUDONYM_KEY holds no key: want 64 hexadecimal digits"):
+        set_up(ETL_PSEUDONYM_KEY="ab")
 
 
 def _command(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
