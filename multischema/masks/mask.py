@@ -184,6 +184,10 @@ class Refined(Mask):
         """Return why it can't take a type that it fits, as the server spells it, such as numeric(5,2); None if it can."""
         return None
 
+    def hides_nothing(self, type_: str, spelling: str) -> str | None:  # noqa: ARG002
+        """Return why it publishes all values of a type as they are; None if it does not."""
+        return None
+
     def said(self) -> str:
         """Return it in words, for reports: the rules' own."""
         found = self.written()

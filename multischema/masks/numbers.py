@@ -104,6 +104,11 @@ class Bands(Refined):
         unfit = [n for n in numbers if not least <= n <= greatest or Fraction(n) % Fraction(step)]
         return f"{_written(unfit[0])} is no {spelling}" if unfit else None
 
+    def hides_nothing(self, type_: str, spelling: str) -> str | None:  # noqa: ARG002
+        """Return why it publishes all numbers of a type as they are: each is a band."""
+        limits = _limits(spelling)
+        return "each number is a band; use wider ones" if limits and self.size == limits[2] else None
+
 
 @dataclass(frozen=True)
 class Round(Refined):
@@ -152,12 +157,12 @@ class Round(Refined):
         assert isinstance(other, Round)
         return self.decimals <= other.decimals
 
-    def misfit(self, type_: str, spelling: str) -> str | None:  # noqa: ARG002
-        """Return why it masks nothing of a type: there are no more decimals."""
+    def hides_nothing(self, type_: str, spelling: str) -> str | None:  # noqa: ARG002
+        """Return why it publishes all numbers of a type as they are: they have no more decimals."""
         limited = _LIMITED.fullmatch(spelling)
         if not limited or int(limited[2]) > self.decimals:
             return None
-        return f"{spelling} has no more than {max(int(limited[2]), 0)} decimals: nothing would be rounded"
+        return f"it has no more than {max(int(limited[2]), 0)} decimals; use fewer"
 
     def _coordinates(self, value: sql.Composable) -> tuple[sql.Composable, sql.Composable]:
         x, y = (sql.SQL("({})[{}]").format(value, sql.Literal(number)) for number in (0, 1))

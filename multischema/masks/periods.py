@@ -52,11 +52,11 @@ class Period(Refined):
         wide, narrow = UNITS.index(self.unit), UNITS.index(other.unit)
         return self.unit == other.unit or (wide < narrow and (self.unit == "week" or other.unit != "week"))
 
-    def misfit(self, type_: str, spelling: str) -> str | None:  # noqa: ARG002
-        """Return why it masks nothing of a date: that is a day."""
+    def hides_nothing(self, type_: str, spelling: str) -> str | None:  # noqa: ARG002
+        """Return why it publishes a date as it is: that is a day."""
         if (type_, self.unit) != ("date", "day"):
             return None
-        return f"a date is a day: want {', '.join(UNITS[:-2])} or {UNITS[-2]}"
+        return f"a date is a day; use {', '.join(UNITS[:-2])} or {UNITS[-2]}"
 
     def _start(self, value: sql.Composable, spelling: str) -> sql.Composable:
         parts = {"value": value, "unit": sql.Literal(self.unit), "first": sql.Literal(_FIRST), "zone": sql.Literal(_ZONE)}

@@ -71,8 +71,14 @@ def _mask_problems(column: Column, rule: MaskRule, catalog: Catalog) -> list[str
 
 
 def _mask_warnings(column: Column, rule: MaskRule, catalog: Catalog) -> list[str]:
-    """Return a warning if the values that a mask shows of an enum are not all its labels: one may be misspelt."""
-    type_, shown = _bottom(column.type_oid, catalog), rule.mask.written() if rule.mask else None
+    """Return a warning of a mask that hides nothing, and of values that an enum does not have: one may be misspelt."""
+    if not rule.mask:
+        return []
+    type_, shown = _bottom(column.type_oid, catalog), rule.mask.written()
+    spelling = flatten(column.type_oid, column.type_text, catalog.types).spelling
+    if why := rule.mask.hides_nothing(type_name(column.type_oid, catalog.types), spelling):
+        found = f"{column.table}.{column.name} is of type {column.type_text}, of which mask {rule.mask.kind} hides nothing"
+        return [f"{found}: {why}"]
     if type_.kind != "e" or not isinstance(shown, list):
         return []
     unknown = [cut(value) for value in shown if value not in type_.labels]

@@ -94,9 +94,6 @@ def test_a_mask_that_shows_something_else_covers_none(kind: str, one: object, ot
 @pytest.mark.parametrize(
     ("mask", "type_", "spelling", "misfit"),
     [
-        (Period("day"), "date", "date", "a date is a day: want year, quarter, month or week"),
-        (Period("day"), "timestamp", "timestamp without time zone", None),
-        (Period("week"), "date", "date", None),
         (Bands.read([0, 32767]), "int2", "smallint", None),
         (Bands.read([0, 32768]), "int2", "smallint", "32768 is no smallint"),
         (Bands.read([-32768]), "int2", "smallint", None),
@@ -111,18 +108,37 @@ def test_a_mask_that_shows_something_else_covers_none(kind: str, one: object, ot
         (Bands.read("0.125"), "numeric", "numeric(5,2)", "0.125 is no numeric(5,2)"),
         (Bands.read(100), "numeric", "numeric(3,-2)", None),
         (Bands.read(50), "numeric", "numeric(3,-2)", "50 is no numeric(3,-2)"),
-        (Round(1), "numeric", "numeric(5,2)", None),
-        (Round(2), "numeric", "numeric(5,2)", "numeric(5,2) has no more than 2 decimals: nothing would be rounded"),
-        (Round(0), "numeric", "numeric(3,-2)", "numeric(3,-2) has no more than 0 decimals: nothing would be rounded"),
-        (Round(10), "numeric", "numeric", None),
-        (Round(10), "float8", "double precision", None),
     ],
 )
-def test_a_mask_that_masks_nothing_or_does_not_fit_into_its_type_is_refused_with_the_reason(
+def test_a_mask_that_does_not_fit_into_its_type_is_refused_with_the_reason(
     mask: Refined, type_: str, spelling: str, misfit: str | None
 ) -> None:
     assert type_ in mask.fits
     assert mask.misfit(type_, spelling) == misfit
+
+
+@pytest.mark.parametrize(
+    ("mask", "type_", "spelling", "reason"),
+    [
+        (Period("day"), "date", "date", "a date is a day; use year, quarter, month or week"),
+        (Period("day"), "timestamp", "timestamp without time zone", None),
+        (Period("week"), "date", "date", None),
+        (Round(1), "numeric", "numeric(5,2)", None),
+        (Round(2), "numeric", "numeric(5,2)", "it has no more than 2 decimals; use fewer"),
+        (Round(0), "numeric", "numeric(3,-2)", "it has no more than 0 decimals; use fewer"),
+        (Round(10), "numeric", "numeric", None),
+        (Round(10), "float8", "double precision", None),
+        (Bands.read(1), "int4", "integer", "each number is a band; use wider ones"),
+        (Bands.read(2), "int4", "integer", None),
+        (Bands.read("0.01"), "numeric", "numeric(5,2)", "each number is a band; use wider ones"),
+        (Bands.read(1), "numeric", "numeric", None),
+        (Bands.read([1]), "int4", "integer", None),
+    ],
+)
+def test_a_mask_that_hides_nothing_of_its_type_says_why(
+    mask: Refined, type_: str, spelling: str, reason: str | None
+) -> None:
+    assert mask.hides_nothing(type_, spelling) == reason
 
 
 def test_a_column_of_bands_may_be_null_and_the_others_keep_their_not_null() -> None:

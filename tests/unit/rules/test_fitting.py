@@ -131,6 +131,16 @@ def test_a_mask_of_a_column_that_is_left_out_is_a_warning() -> None:
     assert findings.warnings == ("users.loud is computed from anonymized columns and left out, its mask with it",)
 
 
+def test_a_mask_that_hides_nothing_of_its_column_is_a_warning() -> None:
+    rules = {"table_name": "users", **LISTS, "masks": {"born": {"period": "day"}}}
+    findings = compare(parse(yaml.safe_dump({"tables": [rules]})), ORIGIN)
+
+    assert findings.problems == ()
+    assert findings.warnings == (
+        "users.born is of type date, of which mask period hides nothing: a date is a day; use year, quarter, month or week",
+    )
+
+
 def test_values_that_an_enum_does_not_have_are_a_warning() -> None:
     rules = {"table_name": "users", "masks": {"state": {"echo": ["new", "doen", "x"]}}}
     rules["anonymized_column_names"] = [*LISTS["anonymized_column_names"], "state"]
@@ -262,7 +272,7 @@ def test_a_key_that_refers_to_a_column_whose_mask_joins_is_told_what_keeps_the_f
     )
     rules = "tables:\n- {table_name: calls}\n- {table_name: users, anonymized_column_names: [email, born], masks: %s}\n"
 
-    assert compare(parse(rules % "{email: {echo: of}, born: {period: day}}"), catalog(users, calls)).warnings == (
+    assert compare(parse(rules % "{email: {echo: of}, born: {period: month}}"), catalog(users, calls)).warnings == (
         "calls.day is anonymized: it refers to users.born, which is",
         "calls.email is anonymized: it refers to users.email, which is; "
         "list it with the mask echo: of too to keep the foreign key",
