@@ -72,7 +72,7 @@ def test_the_demo_saves_its_secrets_and_runs_on_its_own_server_and_so_does_its_u
     with closing(sqlite3.connect(home / "prefect.db")) as connection:
         blocks = {name for (name,) in connection.execute("SELECT name FROM block_document")}
         runs = connection.execute("SELECT name, state_type FROM flow_run").fetchall()
-    assert blocks == {"etl-db-url", "rdvs-db-url", "rdvi-db-url"}
+    assert blocks == {"etl-db-url", "etl-pseudonym-key", "rdvs-db-url", "rdvi-db-url"}
     assert {(name.partition(" ")[0], state) for name, state in runs} == {("rdvi", "COMPLETED"), ("rdvs", "COMPLETED")}
 
     server = PrefectServer(f"http://127.0.0.1:{free_port()}/api", home)
