@@ -42,7 +42,8 @@ class Checked:
 class TableReport:
     """One published table: its rows, its bytes in the target with indexes, the seconds to copy and to index it.
 
-    `masked` are its masked columns, each with what the rules' `masks` say of it. `change` says what came of it in this run.
+    `masked` are its masked columns, each with what the rules' `masks` say of it; `kept` are those that they name.
+    `change` says what came of it in this run.
     """
 
     name: str
@@ -53,6 +54,7 @@ class TableReport:
     masked: tuple[str, ...]
     truncated: bool
     change: str = ""
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ def make_report(
                 masked=tuple(column.said for column in table.masked) if not table.truncated else (),
                 truncated=table.truncated,
                 change=changes.get(table.name, ""),
+                kept=tuple(column.said for column in table.masked if column.rule),
             )
             for table in plan.tables
         ),
@@ -223,6 +226,9 @@ def plain(report: Report) -> str:
         ).rstrip()
         for row in rows
     ]
+    # the last column of a table names a few, and a mask may not be among them
+    masks = [f"masks of {table.name}: {', '.join(table.kept)}" for table in report.tables if table.kept]
+    lines += ["", *masks] if masks else []
     lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
     lines += ["", f"{report.saved()}: {_listed(report.useless, 80)}"] if report.useless else []
     lines += ["", f"recreated on the new tables: {', '.join(report.recreated)}"] if report.recreated else []

@@ -161,9 +161,13 @@ def test_a_masked_column_has_its_mask_beside_it_unless_it_is_masked_wholly(monke
     assert made().masked == 2
     said = r"e\_mail (pseudonym: person\_email; only when id is 1, a\*b)"
     assert f"* **users**: name, {said}" in report.markdown(made()).splitlines()
-    assert report.plain(made()).splitlines()[1].endswith("  copied  name and 1 more")
+    lines = report.plain(made()).splitlines()
+    assert lines[1].endswith("  copied  name and 1 more")
+    assert lines[lines.index("") + 1] == "masks of users: e_mail (pseudonym: person_email; only when id is 1, a*b)"
     monkeypatch.setitem(RULES, "users", replace(RULES["users"], masks={"e_mail": MaskRule(Pseudonym("email"))}))
     assert report.plain(made()).splitlines()[1].endswith("  copied  name, e_mail (pseudonym: email)")
+    monkeypatch.setitem(RULES, "users", replace(RULES["users"], masks={}))
+    assert "masks of" not in report.plain(made())
 
 
 BEFORE = Before(datetime(2026, 2, 28, 4, 30, 1, tzinfo=UTC), 1300, 24_576, 61.2, "full", {"users": 1209, "fax": 91})
