@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from blocks import metabase, pseudonym_key, urls
 from blocks.server import answering
-from multischema import command
+from multischema import command, core_files
 from multischema.errors import UsageError
 
 
@@ -100,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _do(work: Callable[[Mapping[str, str]], list[str]]) -> None:
     """Save blocks, and print a line for each. Raises EtlError."""
+    core_files.forbid()  # it has the key of pseudonyms, or makes it
     urls.api_url()
     with answering():
         print("\n".join(work(os.environ)))

@@ -24,7 +24,7 @@ from deployment.check import problems
 from flows.apps import SILENCE
 from flows.runs import is_scheduled
 from flows.variables import resolved, variables
-from multischema import command
+from multischema import command, core_files
 from multischema.errors import UsageError
 
 
@@ -139,6 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _set_up() -> None:
     """Set up the server, and print what was done as it is done. Raises EtlError."""
+    core_files.forbid()  # it may have the key of pseudonyms
     for line in set_up(declared.read(), os.environ):
         print(line, flush=True)
 

@@ -15,7 +15,7 @@ from blocks import metabase, pseudonym_key, urls
 from flows import progress, temporary, terminal
 from flows.apps import App, known_apps
 from flows.stages import found, log
-from multischema import command, download, report
+from multischema import command, core_files, download, report
 from multischema.errors import UsageError
 from multischema.job import Job, illegal_check
 from multischema.postgres.database import Database
@@ -44,6 +44,8 @@ def main(etl: Flow[..., Any], arguments: Sequence[str] | None = None, prog: str 
 
     def run() -> None:
         nonlocal display
+        if os.environ.get(pseudonym_key.VARIABLE):
+            core_files.forbid()
         parameters = resolve(etl, given, os.environ)
         os.environ.pop(pseudonym_key.VARIABLE, None)  # the temporary server and pg_dump need none
         if parameters["check"]:

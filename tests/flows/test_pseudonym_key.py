@@ -1,5 +1,7 @@
 """The key of pseudonyms as a Secret block and as a variable: made, saved, replaced when asked, and never said."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from blocks.pseudonym_key import BLOCK
 from multischema.errors import UsageError
 from multischema.masks.pseudonyms import pseudonym
 from tests.conftest import KEY
-from tests.flows.conftest import Command, Shop
+from tests.flows.conftest import Command, Shop, variables
 from tests.support.servers import PrefectServer
 
 OTHER = "ab" * 32
@@ -180,3 +182,38 @@ def test_the_command_line_takes_the_variable_and_never_the_block(
     assert with_key.wait() == 0, with_key.text
     if not arguments:
         assert shop.read("SELECT email FROM {}.users") == [(pseudonym(KEY, "person_email", "marie@a.fr"),)]
+
+
+# a command, and whether its process would write a core file in the end
+COMMAND = """
+import atexit, ctypes, runpy, sys
+atexit.register(lambda: print("dumpable:", ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)))
+_, module, *arguments = sys.argv
+sys.argv[1:] = arguments
+runpy.run_module(module, run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="how Linux is asked whether it would write a core file")
+@pytest.mark.parametrize(
+    ("arguments", "key", "dumpable"),
+    [
+        (["blocks.register", "--new-pseudonym-key"], None, 0),
+        (["blocks.register", "--rotate-pseudonym-key"], None, 0),
+        (["blocks.register"], KEY.hex(), 0),
+        (["deployment.setup"], KEY.hex(), 0),
+        (["flows.etl", "--app", "aei"], KEY.hex(), 0),
+        (["flows.etl", "--app", "aei"], None, 1),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "key" if isinstance(value, str) else None,
+)
+def test_a_command_that_takes_or_makes_the_key_leaves_no_core_file(
+    arguments: list[str], key: str | None, dumpable: int, work: Path
+) -> None:
+    # nobody answers there, so that it ends in an error
+    environment = variables({"PREFECT_API_URL": "http://127.0.0.1:9/api", "ETL_PSEUDONYM_KEY": key})
+    command = [sys.executable, "-c", COMMAND, *arguments]
+    ended = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
+    assert "error" in ended.stderr
+    assert ended.stdout.splitlines()[-1] == f"dumpable: {dumpable}"

@@ -1,5 +1,6 @@
 """The pseudonym key in the check: missing, lost on the way or set otherwise is a line each, before a row is read."""
 
+import ctypes
 import resource
 import signal
 import subprocess
@@ -201,3 +202,24 @@ def test_a_process_with_a_key_writes_no_core_file(forbid: str, tmp_path: Path) -
         assert cores == []
     elif Path("/proc/sys/kernel/core_pattern").read_text().strip() == "core" and limit == resource.RLIM_INFINITY:
         assert cores != []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how Linux is asked whether it would write a core file")
+def test_a_run_forbids_core_files_before_it_has_the_key_and_not_without_one(shop: Place) -> None:
+    prctl = ctypes.CDLL(None).prctl
+    seen: list[int] = []
+
+    def find_key() -> bytes:
+        seen.append(prctl(3, 0, 0, 0, 0))
+        return KEY
+
+    before, limits = prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE)
+    try:
+        prctl(4, 1, 0, 0, 0)
+        check(shop, PLAIN, find_key=find_key)
+        assert prctl(3, 0, 0, 0, 0) == 1
+        check(shop, RULES, find_key=find_key)
+        assert seen == [0]
+    finally:
+        prctl(4, before, 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, limits)
