@@ -47,19 +47,25 @@ class Department(Refined):
         return None
 
     def published(self, column: Masked) -> sql.Composable:
-        """Compose the department of a code: of most of them without a pattern, in half the time.
+        """Compose the department of a code.
 
-        Patterns that capture nothing are ten times as fast as one that does.
+        Most are five digits, which take half the time without a pattern. Patterns that capture nothing are ten times as
+        fast as one that does.
         """
-        code = sql.SQL('btrim({} COLLATE "C", {})').format(column.value, sql.Literal(_BLANKS))
+        text = sql.SQL('({} COLLATE "C")').format(column.value)
         return sql.SQL(
-            "(CASE WHEN octet_length({value}) > {longest} THEN NULL "
-            "WHEN length({value}) = 5 AND translate({value}, '0123456789', '') = '' AND left({value}, 2) <> '20' "
-            """AND {value} COLLATE "C" BETWEEN '01' AND '95:' THEN left({value}, 2) """
+            "(CASE WHEN octet_length({text}) > {longest} THEN NULL "
+            "WHEN octet_length({text}) = 5 AND {text} BETWEEN '01000' AND '95999' AND {text} NOT BETWEEN '20' AND '20999' "
+            "AND ltrim({text}, '0123456789') = '' THEN left({text}, 2) "
             "WHEN {code} ~ '^(?:0[1-9]|1[0-9]|2[1-9AB]|[3-8][0-9]|9[0-5])[0-9][0-9][0-9]$' THEN left({code}, 2) "
             "WHEN {code} ~ '^(?:97[1-8]|98[678])[0-9][0-9]$' THEN left({code}, 3) "
             "WHEN {code} ~ '^20[01][0-9][0-9]$' THEN '2A' WHEN {code} ~ '^20[2-6][0-9][0-9]$' THEN '2B' END)::{type}"
-        ).format(value=column.value, longest=sql.Literal(LONGEST), code=code, type=foreign.type_(column.type))
+        ).format(
+            text=text,
+            longest=sql.Literal(LONGEST),
+            code=sql.SQL("btrim({}, {})").format(text, sql.Literal(_BLANKS)),
+            type=foreign.type_(column.type),
+        )
 
     def proof(self, column: Masked) -> sql.Composable:
         """Compose that a value is a department."""
