@@ -109,6 +109,8 @@ def _measure(given: argparse.Namespace, folder: Path, source: Server, target: Se
         rules.write_text(_rules(tables, masked=masked))
         plans[masked] = {table.name: table for table in _publish(source, target, rules).plan.tables}
     with _sessions(source, target) as (reading, writing, snapshot):
+        # a server may share out the masked copy alone, as it costs more, and then its session has but a part of the work
+        reading.execute("SET max_parallel_workers_per_gather = 0")
         for masked, plan in plans.items():
             writing.execute(building.create_staging(_staging(masked=masked)))
             for table in plan.values():
@@ -168,7 +170,6 @@ def _processor(*sessions: Connection) -> float:
 
 def _spent(reading: Connection, plain: TablePlan, masked: TablePlan) -> float:
     """Return the seconds that the masks of a table take of the origin's processor beyond reading their columns."""
-    reading.execute("SET max_parallel_workers_per_gather = 0")
     pairs = [(one, other) for one, other in zip(plain.columns, masked.columns, strict=True) if other.rule]
     return sum(_computing(reading, masked, other) - _computing(reading, plain, one) for one, other in pairs)
 
