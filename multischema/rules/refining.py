@@ -91,7 +91,8 @@ def read_k_anonymity(node: yaml.Node, place: Place, problems: list[str]) -> KAno
         return None
     known = len(problems)
     values = read_values(node, place, K_ANONYMITY_KEYS, problems)
-    columns = _read_columns(values.get("columns"), place, problems)
+    # an unknown key may be this one, misspelt
+    columns = _read_columns(values.get("columns"), place, problems) if "columns" in values or len(problems) == known else ()
     k, per, on_breach = KAnonymity.k, KAnonymity.per, KAnonymity.on_breach
     if "k" in values:
         k = _read_k(values["k"], place.at(": k"), problems)

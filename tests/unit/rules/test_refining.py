@@ -290,6 +290,7 @@ def test_masks_and_k_anonymity_of_a_truncated_table_are_errors() -> None:
         ("{columns: [a], on_breach: warm}", "on_breach: found text ('warm'); want refuse or warn (did you mean warn?)"),
         ("{columns: [a], on_breach: no}", "on_breach: found a boolean ('no'); want refuse or warn"),
         ("{columns: [a], on_breach: }", "on_breach: found nothing; want refuse or warn"),
+        ("{colums: [a], k: 3}", "unknown key 'colums'; want columns, k, per, on_breach (did you mean columns?)"),
         ("{columns: [a], column: b}", "unknown key 'column'; want columns, k, per, on_breach (did you mean columns?)"),
         ("{columns: [a], k: 5, k: 6}", "duplicate key 'k' on line 5, the first is on line 5"),
     ],
