@@ -26,6 +26,9 @@ _SPACES = " \t\n\r\f\v"
 # What becomes of the digits of a phone number, after a ^ that stands for its start: the signs that say how it is dialled
 _DIALLED = (("^+", "^00"), ("+", ""), ("^00330", "^+33"), ("^0033", "^+33"), ("^00", "^+"), ("^0", "^+33"))
 _SHAPE = "^p_[0-9a-f]{32}$"
+# Of a text, in characters, which are as many in each encoding. On a longer one, translate() of a phone number would take
+# minutes, and btrim() fails on 256 MB.
+_LONGEST = 500
 # not a domain, so that no domain's key begins with what is known of the fingerprint
 _FINGERPRINT = b"fingerprint of the key"
 
@@ -108,7 +111,9 @@ def pseudonym(master: bytes, domain: str, value: str) -> str:
 
 
 def normalized(domain: str, value: str) -> str:
-    """Return a value as its domain writes it, so that all apps agree."""
+    """Return a value as its domain writes it, so that all apps agree; a long text stays as it is."""
+    if len(value) > _LONGEST:
+        return value
     if _is_phone(domain):
         text = "^" + "".join(sign for sign in value if sign in "+0123456789").rstrip("+")
         for found, dialled in _DIALLED:
@@ -175,8 +180,10 @@ def _as_text(digits: sql.Composable) -> sql.Composable:
 def _is_something(domain: str, text: sql.Composable) -> sql.Composable:
     """Compose the condition that the normal form is not empty."""
     if _is_phone(domain):
-        return sql.SQL("translate({text}, '0123456789', '') <> {text}").format(text=text)
-    return sql.SQL("{} <> ''").format(_trimmed(text))
+        found = sql.SQL("translate({text}, '0123456789', '') <> {text}").format(text=text)
+    else:
+        found = sql.SQL("{} <> ''").format(_trimmed(text))
+    return _unless_long(text, found, sql.SQL("true"))
 
 
 def _normal_form(domain: str, text: sql.Composable) -> sql.Composable:
@@ -186,8 +193,14 @@ def _normal_form(domain: str, text: sql.Composable) -> sql.Composable:
         kept = sql.SQL("'^' || rtrim(translate({text}, {rest}, ''), '+')").format(text=text, rest=rest)
         for found, dialled in _DIALLED:
             kept = sql.SQL("replace({}, {}, {})").format(kept, sql.Literal(found), sql.Literal(dialled))
-        return sql.SQL("ltrim({}, '^')").format(kept)
-    return sql.SQL("lower({})").format(_trimmed(text)) if _is_email(domain) else _trimmed(text)
+        form: sql.Composable = sql.SQL("ltrim({}, '^')").format(kept)
+    else:
+        form = sql.SQL("lower({})").format(_trimmed(text)) if _is_email(domain) else _trimmed(text)
+    return _unless_long(text, form, text)
+
+
+def _unless_long(text: sql.Composable, short: sql.Composable, long: sql.Composable) -> sql.Composable:
+    return sql.SQL("CASE WHEN length({}) <= {} THEN {} ELSE {} END").format(text, sql.Literal(_LONGEST), short, long)
 
 
 def _trimmed(text: sql.Composable) -> sql.Composable:

@@ -58,6 +58,21 @@ def test_a_server_computes_what_a_library_computes(session: psycopg.Connection[A
     assert found["pseudonyms"] == [pseudonym(KEY, domain, value) for domain in DOMAINS]
 
 
+@pytest.mark.parametrize("value", ["é" * 490 + "0612345678", "é" * 491 + "0612345678", " A" + "é" * 499, " " * 501])
+def test_a_server_takes_a_long_text_as_it_is(session: psycopg.Connection[Any], value: str) -> None:
+    (found,) = session.execute(pseudonyms.tested(DOMAINS, value)).fetchall()
+    assert found["pseudonyms"] == [pseudonym(KEY, domain, value) for domain in DOMAINS]
+
+
+def test_a_text_that_a_user_makes_as_long_as_he_likes_holds_up_no_run(session: psycopg.Connection[Any]) -> None:
+    column = Masked(sql.Identifier("v"), Flat("text", "text", "none", ""), "text", False, sql.SQL("''"), True)
+    made = sql.SQL("SELECT {} FROM concat(repeat('a', 200000), repeat('1', 200000)) AS v")
+    session.execute("SET statement_timeout = '20s'")  # minutes, if every digit were looked for among all letters
+    for domain in DOMAINS:
+        (found,) = session.execute(made.format(sql.SQL("{} AS found").format(Pseudonym(domain).expression(column))))
+        assert found["found"] == pseudonym(KEY, domain, "a" * 200000 + "1" * 200000)
+
+
 ORIGIN = """
 CREATE COLLATION sloppy (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 CREATE DOMAIN mail AS varchar(60);

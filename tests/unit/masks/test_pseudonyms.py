@@ -45,6 +45,9 @@ def test_a_name_with_odd_characters_is_refused_with_what_is_wanted(found: object
         ("portable", ["", "néant", "+", "-", "^"], ""),
         ("nir", [" 2 85 ", "\v2 85\f"], "2 85"),
         ("nir", ["\u00a0"], "\u00a0"),
+        ("tel", [f"{'é' * 490}0612345678"], "+33612345678"),  # of more than 500 characters, nothing is
+        ("tel", [f"{'é' * 491}0612345678"], f"{'é' * 491}0612345678"),
+        ("person_email", [f" M{'é' * 499}"], f" M{'é' * 499}"),
     ],
 )
 def test_values_that_are_written_in_many_ways_have_one_form(domain: str, values: list[str], form: str) -> None:
