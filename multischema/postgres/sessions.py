@@ -61,7 +61,10 @@ class Sessions:
     def lend(self, database: Database, search_path: str = PATH) -> Iterator[Connection]:
         """Lend a session with this `search_path`; it is reused unless something went wrong."""
         key = (database, search_path)
-        connection = self._take_idle(key) or self.open(database, search_path)
+        connection = self._take_idle(key)
+        if not connection:
+            self._make_room(database)
+            connection = self.open(database, search_path)
         with self._guard:
             self._lent.add(connection)
         try:
@@ -113,6 +116,14 @@ class Sessions:
                     idle.clear()
         for session in lost:
             self.close(session)
+
+    def _make_room(self, database: Database) -> None:
+        """Close an idle session that started with other secrets: a server may have no connection to spare for both."""
+        with self._guard:
+            others = (idle for (its, _), idle in self._idle.items() if its.kind == database.kind and its != database)
+            unused = next((idle.pop()[0] for idle in others if idle), None)
+        if unused:
+            self.close(unused)
 
     def keep_alive(self, connection: Connection) -> None:
         """Run a query every minute on this session, which only holds a lock or a snapshot."""

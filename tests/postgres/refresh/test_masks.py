@@ -271,3 +271,18 @@ def said_of_runs(place: Place) -> list[str]:
 def pseudonyms(place: Place) -> set[str]:
     """Return the published pseudonyms."""
     return {email for (email,) in place.read("SELECT email FROM shop.people WHERE email IS NOT NULL")}
+
+
+def test_a_refresh_with_pseudonyms_needs_no_more_connections_than_the_check_counts(place: Place, tiny: None) -> None:
+    names, jobs = ("a", "b", "c", "d"), 4
+    for name in names:
+        place.in_origin(f"CREATE TABLE {name} (id int PRIMARY KEY, mail text)")
+        place.in_origin(f"INSERT INTO {name} SELECT n, 'p' || n FROM generate_series(1, 1000) AS n")
+    entry = "\n  - {{table_name: {}, anonymized_column_names: [mail], masks: {{mail: {{pseudonym: person_email}}}}}}"
+    text = "tables:" + "".join(map(entry.format, names))
+    place.in_origin(f"ALTER ROLE {place.app} CONNECTION LIMIT {jobs + 2}", superuser=True)
+    assert not place.run(text, refresh="full", jobs=jobs).plan.warnings
+    for name in names:
+        place.in_origin(f"UPDATE {name} SET mail = 'new' WHERE id = 1")
+    # it counts rows in as many sessions, which have no key
+    assert decided(place.run(text, refresh="auto", jobs=jobs)) == "; ".join(f"{name}: 1 in, 1 out" for name in names)
