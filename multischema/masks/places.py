@@ -20,19 +20,12 @@ _BITS, _MORE_BITS = "(?:/(?:3[0-2]|[12]?[0-9]))?", "(?:/(?:12[0-8]|1[01][0-9]|[1
 _IPV4_BITS, _IPV6_BITS = 16, 32
 
 
-@dataclass(frozen=True)
-class Department(Refined):
-    """The department of a postal or INSEE code of five characters; NULL for anything else.
-
-    Postal codes are those of the post office that delivers: a few places have one of the next department.
-    """
-
-    kind = "department"
-    fits = ("text",)
+class _Place(Refined):
+    """A mask that is a word alone in the rules, and leaves NULL where a value says nothing of a place."""
 
     @property
     def keeps_not_null(self) -> bool:
-        """Tell whether a value always has a masked one: what is no code has none."""
+        """Tell whether a value always has a masked one."""
         return False
 
     @classmethod
@@ -45,6 +38,21 @@ class Department(Refined):
     def written(self) -> object:
         """Return what `read` takes."""
         return None
+
+    def covers(self, other: Refined) -> bool:  # noqa: ARG002
+        """Tell whether it surely shows no more than another: there is one."""
+        return True
+
+
+@dataclass(frozen=True)
+class Department(_Place):
+    """The department of a postal or INSEE code of five characters; NULL for anything else.
+
+    Postal codes are those of the post office that delivers: a few places have one of the next department.
+    """
+
+    kind = "department"
+    fits = ("text",)
 
     def published(self, column: Masked) -> sql.Composable:
         """Compose the department of a code.
@@ -71,13 +79,9 @@ class Department(Refined):
         """Compose that a value is a department."""
         return sql.SQL('{} COLLATE "C" = ANY ({})').format(column.name, sql.Literal(list(DEPARTMENTS)))
 
-    def covers(self, other: Refined) -> bool:  # noqa: ARG002
-        """Tell whether it surely shows no more than another: there is one."""
-        return True
-
 
 @dataclass(frozen=True)
-class Network(Refined):
+class Network(_Place):
     """The network of an IP address: 16 bits, of IPv6 32; fewer where it is one of fewer. NULL for a text that is no address.
 
     Of a text, ports, zones, lists and zeros in front (which some read as octal) make no address.
@@ -90,22 +94,6 @@ class Network(Refined):
     def width(self) -> int:
         """Return the bytes that a masked value leaves in its row once it is moved out of line."""
         return 18
-
-    @property
-    def keeps_not_null(self) -> bool:
-        """Tell whether a value always has a masked one: a text may be no address."""
-        return False
-
-    @classmethod
-    def read(cls, found: object) -> Self:
-        """Return the mask that the rules describe. Raises Unreadable."""
-        if found is not None:
-            raise Unreadable("want no value")
-        return cls()
-
-    def written(self) -> object:
-        """Return what `read` takes."""
-        return None
 
     def published(self, column: Masked) -> sql.Composable:
         """Compose the network of an address."""
@@ -127,10 +115,6 @@ class Network(Refined):
             text=sql.SQL("::text" if is_text else ""),
         )
         return sql.SQL("CASE WHEN {} THEN {} END").format(_is_address(name), proof) if is_text else proof
-
-    def covers(self, other: Refined) -> bool:  # noqa: ARG002
-        """Tell whether it surely shows no more than another: there is one."""
-        return True
 
 
 def _address(value: sql.Composable) -> sql.Composable:
