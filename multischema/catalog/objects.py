@@ -288,6 +288,14 @@ class StatePlace:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What the last run of a published schema kept."""
+
+    schema: str
+    state: str
+
+
+@dataclass(frozen=True)
 class HistoryPlace:
     """The place of the history of runs: its owner, whether that is this role and a run made it, the columns of its tables.
 

@@ -37,7 +37,7 @@ from multischema.rules.file import Rules
 from multischema.rules.gaps import Findings, compare
 from multischema.stages import documents, history, others, preconditions, raw_schema, reader
 from multischema.stages.backup import Structure
-from multischema.stages.pseudonyms import domains_of, take_key
+from multischema.stages.pseudonyms import domains_of, key_warnings, take_key
 from multischema.stages.refresh import recall
 from multischema.stages.restore import restore_structure
 from multischema.stages.run import Run, refuse_origin_as_target
@@ -115,6 +115,7 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     if plan is None or problems:
         raise CheckError(*problems)
     notes += _unverified(run)
+    notes += key_warnings(run)
     if not lock:
         with run.sessions.lend(run.target) as connection:
             notes += locks.runs_under_way(connection, run.job.schema)

@@ -9,8 +9,9 @@ from multischema.masks import pseudonyms
 from multischema.plan.plan import Plan
 from multischema.postgres.sessions import refused_secrets
 from multischema.rules.file import Rules
+from multischema.stages import state
 from multischema.stages.run import Run
-from multischema.words import plural
+from multischema.words import plural, some
 
 _TRIED = " Self-Test +33 (0)1 23 45 67 89 "
 # A pooler may log the options that it refuses (PgBouncer before 1.20 does), so it gets those of this key first
@@ -57,6 +58,25 @@ def take_key(run: Run, domains: Sequence[str], unusable: Collection[str]) -> lis
         f"{run.source.side}: the pseudonym keys, which a session gets as it starts (options), did not arrive: {refused}; if "
         "the URL leads to a pooler (such as PgBouncer), use the server's own address and port"
     ]
+
+
+def key_warnings(run: Run) -> list[str]:
+    """Return a warning if the key is not that of the last run, and one if it is not that of other schemas' last runs."""
+    if not run.key_fingerprint:
+        return []
+    with run.sessions.lend(run.target) as connection:
+        others = [schema for schema, key in state.pseudonym_keys(connection).items() if key != run.key_fingerprint]
+    warnings = []
+    if run.job.schema in others:
+        others.remove(run.job.schema)
+        warnings.append("the pseudonym key is not that of the last run: a run makes every pseudonym anew")
+    if others:
+        names, their = some(others), "its" if len(others) == 1 else "their"
+        warnings.append(
+            f"pseudonyms of {plural(len(others), 'schema')} {names} were made with another key, and join none that this one "
+            f"makes: unless this key is the wrong one, run {plural(len(others), f'{their} app')} too"
+        )
+    return warnings
 
 
 def _refused(run: Run, domains: Sequence[str], master: bytes) -> str | None:

@@ -1,11 +1,11 @@
 """Where runs keep what they must remember: in the target, so that a backup has it as of the moment of what is published."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from psycopg import errors
 
-from multischema.catalog.objects import Privilege, PublishedTable, SchemaPrivilege, StatePlace
+from multischema.catalog.objects import Kept, Privilege, PublishedTable, SchemaPrivilege, StatePlace
 from multischema.job import STATE
 from multischema.plan import state as states
 from multischema.plan.state import State
@@ -54,6 +54,15 @@ def recalled(connection: Connection, schema: str) -> State | None:
     """Return what the last run of a published schema kept, None if it kept nothing that can be read."""
     with translated("target", "reading what the last run recorded"):
         return states.read(next(iter(ask_values(connection, str, "state", schema=schema)), None))
+
+
+def pseudonym_keys(connection: Connection) -> Mapping[str, str]:
+    """Return what stands for the pseudonym key that each published schema was last made with; none of those without."""
+    if unusable(connection):
+        return {}
+    with translated("target", "reading what the last runs recorded"):
+        found = {kept.schema: states.read(kept.state) for kept in ask(connection, Kept, "states")}
+    return {schema: state.pseudonym_key for schema, state in found.items() if state and state.pseudonym_key}
 
 
 def keep(connection: Connection, schema: str, state: State | None) -> None:

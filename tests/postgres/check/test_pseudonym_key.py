@@ -223,3 +223,34 @@ def test_a_run_forbids_core_files_before_it_has_the_key_and_not_without_one(shop
     finally:
         prctl(4, before, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, limits)
+
+
+def test_a_key_that_another_schema_was_not_made_with_is_told_until_both_have_one(shop: Place) -> None:
+    def warned(key: bytes, **changes: object) -> list[str]:
+        plan = check(shop, RULES, find_key=lambda: key, **changes)
+        return [line for line in plan.warnings if "key" in line]
+
+    other = bytes(range(1, 33))
+    shop.run(RULES)
+    shop.run(RULES, app="club", schema="club")
+    assert warned(KEY) == []
+    assert warned(other, app="depot", schema="depot") == [
+        "pseudonyms of schemas club, shop were made with another key, and join none that this one makes: unless this key is "
+        "the wrong one, run their apps too"
+    ]
+    assert warned(other) == [
+        "the pseudonym key is not that of the last run: a run makes every pseudonym anew",
+        "pseudonyms of schema club were made with another key, and join none that this one makes: unless this key is the "
+        "wrong one, run its app too",
+    ]
+    check(shop, PLAIN, find_key=missing)
+    shop.in_target("DROP SCHEMA club CASCADE")
+    assert warned(other) == ["the pseudonym key is not that of the last run: a run makes every pseudonym anew"]
+
+
+def test_a_run_warns_of_schemas_with_another_key_as_a_check_does(shop: Place) -> None:
+    shop.run(RULES)
+    origin, target = shop.databases()
+    job = shop.job(app="club", schema="club")
+    published = pipeline.run(job, shop.rules(RULES), origin, target, lambda: bytes(range(1, 33)))
+    assert any("pseudonyms of schema shop were made with another key" in line for line in published.plan.warnings)
