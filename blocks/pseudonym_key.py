@@ -26,7 +26,8 @@ def load() -> bytes:
     found = urls.held(BLOCK) if BLOCK in urls.given() or not urls.given() else None
     if found is None:
         raise UsageError(
-            f"missing variable {VARIABLE}: {_WANTED}, those that the other apps have"
+            f"missing variable {VARIABLE}: {_WANTED}, those that the other apps have; for the first app, or for a check "
+            "alone, new ones: `openssl rand -hex 32`"
             if urls.given()
             else f"there is no Secret block {BLOCK}: make and save one with {_NEW}"
         )

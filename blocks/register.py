@@ -1,6 +1,7 @@
 """Save the Secret blocks that the environment (or `.env`) provides: `python -m blocks.register`. Safe to repeat."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Save the Secret blocks that the environment provides on the Prefect server: database URLs, the "
         "Metabase that runs tell, and the key of pseudonyms, which replaces no other one.",
         epilog="The environment (or .env) has the URLs, METABASE_…, ETL_PSEUDONYM_KEY and PREFECT_API_URL: see "
-        ".env.example. Safe to repeat.",
+        ".env.example. Without an option, it is safe to repeat.",
     )
     parser.set_defaults(work=register)
     keys = parser.add_mutually_exclusive_group()
@@ -102,6 +103,7 @@ def _do(work: Callable[[Mapping[str, str]], list[str]]) -> None:
     """Save blocks, and print a line for each. Raises EtlError."""
     core_files.forbid()  # it has the key of pseudonyms, or makes it
     urls.api_url()
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)  # Prefect's: else it counts its own events below an error
     with answering():
         print("\n".join(work(os.environ)))
 

@@ -147,6 +147,7 @@ class Refined(Mask):
 
     kind: str  # its key in the rules file
     fits: tuple[str, ...]  # the types that it takes, by the names of `type_name`
+    choices: tuple[str, ...] = ()  # the words that it takes, where it takes one of few
     keeps_apart = False  # whether different values have different masked ones: only then it fits a unique column
 
     @property

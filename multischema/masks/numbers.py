@@ -102,7 +102,10 @@ class Bands(Refined):
             return None
         least, greatest, step = limits
         unfit = [n for n in numbers if not least <= n <= greatest or Fraction(n) % Fraction(step)]
-        return f"{_written(unfit[0])} is no {spelling}" if unfit else None
+        if not unfit:
+            return None
+        want = f"whole numbers from {least} to {greatest}" if spelling in _BITS else "numbers that a value can be"
+        return f"{_written(unfit[0])} is no {spelling}; want {want}"
 
     def hides_nothing(self, type_: str, spelling: str) -> str | None:  # noqa: ARG002
         """Return why it publishes all numbers of a type as they are: each is a band."""

@@ -26,6 +26,7 @@ class Period(Refined):
 
     kind = "period"
     fits = ("date", "timestamp", "timestamptz")
+    choices = UNITS
 
     @classmethod
     def read(cls, found: object) -> Self:

@@ -34,6 +34,13 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 # What PyYAML quotes from the text, and everything after, which may hold quotes; not the names of what it expected.
 _QUOTED = re.compile(r""",? but (?:found|got) .*|(?:^| )(?:'(?!(?:[],}>!.-]|<[a-z ]+>)')|").*""", re.DOTALL)
 
+# what people mostly did, where YAML's own words say what its reader did
+_CURES = {
+    "scanning an alias": "; quote what begins with *",
+    "scanning a plain scalar": "; a colon wants a blank after it, or quotes around the text",
+    "cannot start any token": "; indent with blanks and no tabs, and quote what begins with @, % or `",
+}
+
 
 @dataclass(frozen=True)
 class TableRules:
@@ -137,8 +144,10 @@ def _refuse_bombs(text: str) -> None:
 def _syntax_problem(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    parts = (_QUOTED.sub("", getattr(error, name, None) or "") for name in ("context", "problem", "reason"))
-    return f"rules: {line}not YAML: {shortened(', '.join(part for part in parts if part), 100)}"
+    said = [getattr(error, name, None) or "" for name in ("context", "problem", "reason")]
+    parts = (_QUOTED.sub("", part) for part in said)
+    cure = next((cure for words, cure in _CURES.items() if any(words in part for part in said)), "")
+    return f"rules: {line}not YAML: {shortened(', '.join(part for part in parts if part), 100)}{cure}"
 
 
 # From nodes to rules.

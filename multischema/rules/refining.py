@@ -117,7 +117,8 @@ def _read_mask(node: yaml.Node, place: Place, domains: Sequence[str], problems: 
         return MaskRule(None)
     unknown = [name for name in found if name not in (*KINDS, _ONLY_WHEN)]
     for name in unknown:
-        meant = suggestion(name, (*KINDS, _ONLY_WHEN))
+        of = next((kind for kind, its in KINDS.items() if name in its.choices), None)
+        meant = f" (did you mean {{{of}: {name}}}?)" if of else suggestion(name, (*KINDS, _ONLY_WHEN))
         problems.append(f"{place}: unknown mask {quoted(name, 40)}; want {wanted}{meant}")
     kinds = [name for name in found if name in KINDS]
     if len(kinds) > 1:

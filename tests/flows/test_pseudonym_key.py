@@ -45,8 +45,8 @@ def register(server: PrefectServer, work: Path) -> Iterator[Register]:
 
 
 def said(command: Command) -> tuple[int, str]:
-    """Return the exit status and the first line; Prefect may say after it that it waits for its own threads."""
-    return command.wait(), command.text.splitlines()[0]
+    """Return the exit status and what the command said: one line."""
+    return command.wait(), command.text.removesuffix("\n")
 
 
 def forget() -> None:
@@ -173,7 +173,8 @@ def test_the_command_line_takes_the_variable_and_never_the_block(
     assert without.wait() == 1
     assert (
         "the rules name the pseudonym domain person_email: missing variable ETL_PSEUDONYM_KEY: "
-        f"{WANTED}, those that the other apps have"
+        f"{WANTED}, those that the other apps have; for the first app, or for a check alone, new ones: "
+        "`openssl rand -hex 32`"
     ) in without.err
     wrong = shop.command(*arguments, rules=RULES, ETL_PSEUDONYM_KEY="c0" * 31)
     assert wrong.wait() == 1

@@ -112,7 +112,8 @@ def test_masks_of_a_truncated_table_and_a_domain_that_is_none_end_a_check_with_a
         ),
         (
             "{children: {bands: [0, 40000]}}",
-            "users.children is of type smallint, which mask bands does not fit: 40000 is no smallint",
+            "users.children is of type smallint, which mask bands does not fit: 40000 is no smallint; want whole numbers "
+            "from -32768 to 32767",
         ),
         (
             "{name: {only_when: {sate: [closed]}}}",

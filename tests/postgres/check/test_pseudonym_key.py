@@ -226,7 +226,7 @@ def test_a_run_forbids_core_files_before_it_has_the_key_and_not_without_one(shop
 
 
 def test_a_key_that_another_schema_was_not_made_with_is_told_until_both_have_one(shop: Place) -> None:
-    def warned(key: bytes, **changes: object) -> list[str]:
+    def warned(key: bytes, **changes: Any) -> list[str]:
         plan = check(shop, RULES, find_key=lambda: key, **changes)
         return [line for line in plan.warnings if "key" in line]
 

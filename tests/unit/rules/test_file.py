@@ -180,6 +180,23 @@ def test_what_is_not_yaml_is_an_error_that_names_the_place(text: str, place: str
     assert problem(text).startswith(f"rules: {place}: not YAML: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("domains: [*.departement.fr]\ntables: []\n", "; quote what begins with *"),
+        ("tables:\n\t- a\n", "; indent with blanks and no tabs, and quote what begins with @, % or `"),
+        ("domains: [@cd62.fr]\n", "; indent with blanks and no tabs, and quote what begins with @, % or `"),
+    ],
+)
+def test_what_people_write_that_is_not_yaml_is_told_with_what_cures_it(text: str, cure: str) -> None:
+    assert problem(text).endswith(cure)
+
+
+def test_a_colon_without_a_blank_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "_LOADER", yaml.CSafeLoader)  # the other one takes it for a part of a name, which is unknown
+    assert problem("tables: {bands:[0]}\n").endswith("; a colon wants a blank after it, or quotes around the text")
+
+
 def test_what_is_not_yaml_is_an_error_that_says_why() -> None:
     assert "expected a single document in the stream, but found another document" in problem("{}\n---\n{}")
 

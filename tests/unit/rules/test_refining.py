@@ -141,6 +141,7 @@ def test_the_domains_of_the_file_go_to_the_mask_that_shows_them_wherever_they_st
     ("masks", "expected"),
     [
         ("[name]", "found a list; want a mask for each column, such as {birth_date: {period: year}}"),
+        ("{name: year}", f"name: unknown mask 'year'; want {WANTED} (did you mean {{period: year}}?)"),
         ("{name: {perod: year}}", f"name: unknown mask 'perod'; want {WANTED} (did you mean period?)"),
         ("{name: eco}", f"name: unknown mask 'eco'; want {WANTED} (did you mean echo?)"),
         ("{name: onlywhen}", f"name: unknown mask 'onlywhen'; want {WANTED} (did you mean only_when?)"),
