@@ -174,6 +174,11 @@ def _show_both(console: Console, target: Server) -> None:
     with psycopg.connect(target.url("analytics", READER, PASSWORD), autocommit=True) as connection:
         found = connection.execute(origins.BOTH).fetchall()
     people = sum(row[-1] for row in found)
+    if not people:  # an older demo filled the origins
+        console.print(
+            "\nnobody is in both apps, as an older demo made them up: remove .demo, and run [bold]make demo[/] again"
+        )
+        return
     told = f"[bold]{people:,} people are in both apps[/]: {READER} knows their pseudonyms, and no name"
     console.print(f"\n{told}")
     console.print(origins.BOTH.strip(), style="dim", markup=False, soft_wrap=True)

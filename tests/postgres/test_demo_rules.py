@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
+from rich.console import Console
 
 from demo import origins
+from demo.__main__ import _show_both as demo_of_both
+from demo.servers import Server
 from tests.conftest import ROOT, Place
 
 pytestmark = pytest.mark.slow
@@ -18,6 +21,17 @@ MASKED = ("birth_date", "post_code", "number_of_children", "family_situation", "
 def rules(app: str) -> str:
     """Return the demo's rules of an app."""
     return (ROOT / "demo" / f"{app}.yml").read_text()
+
+
+def test_origins_of_an_older_demo_are_told_where_nobody_is_in_both_apps(
+    place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = place.reader_url
+    monkeypatch.setattr(Server, "url", lambda *_: url)
+    monkeypatch.setattr(origins, "BOTH", "SELECT '62', '1980s', 1 WHERE false")
+    demo_of_both(Console(soft_wrap=True), place.target_server)
+    told = capsys.readouterr().out.split()
+    assert " ".join(told) == ("nobody is in both apps, as an older demo made them up: remove .demo, and run make demo again")
 
 
 def filled(app: str, make_place: Callable[..., Place]) -> Place:
