@@ -93,7 +93,8 @@ class Database:
     def options(self) -> str | None:
         """Return the settings that a session of ours is to start with, None for those that libpq finds itself.
 
-        The secrets stand first: an error of the server about what the URL has quotes what follows that.
+        The secrets stand first: an error of the server about what the URL has quotes what follows that. Such a session has
+        no parallel workers: they get all settings through shared memory, a file on disk if the server is set up so.
         """
         if self.for_programs:
             return self._options_of_programs()
@@ -101,7 +102,8 @@ class Database:
             return None
         set_here = next(option.val or b"" for option in Conninfo.get_defaults() if option.keyword == b"options").decode()
         own = str(self.parameters().get("options") or set_here)
-        return " ".join([*(f"-c {name}={value}" for name, value in self.secrets), own]).strip()
+        secrets = (f"-c {name}={value}" for name, value in self.secrets)
+        return " ".join(filter(None, (*secrets, own, "-c max_parallel_workers_per_gather=0")))
 
     def _options_of_programs(self) -> str:
         """Return the settings that pg_dump starts its sessions with, the URL's first."""

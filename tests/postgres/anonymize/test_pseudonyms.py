@@ -187,5 +187,16 @@ def test_a_database_shows_no_secret_and_differs_by_it() -> None:
     assert keyed != plain
     assert "36" not in repr(keyed)
     assert keyed.environment() == plain.environment()
-    assert keyed.options() == "-c etl.ipad_a=36 -c geqo=off"
+    assert keyed.options() == "-c etl.ipad_a=36 -c geqo=off -c max_parallel_workers_per_gather=0"
     assert plain.options() is None
+
+
+def test_no_parallel_worker_gets_the_keys_through_a_file(start_server: Callable[..., Any]) -> None:
+    eager = dict.fromkeys(("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"), "0")
+    server = start_server("18", "eager", eager)
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS people AS SELECT generate_series(1, 10000) AS n")
+    for secrets in ((), tuple(pseudonyms.settings(KEY, DOMAINS).items())):
+        with connect(Database("origin", "shop", server.url(), secrets=secrets), "test") as session:
+            rows = session.execute("EXPLAIN SELECT n % 7 FROM public.people").fetchall()
+        assert ("Gather" in str(rows)) is not bool(secrets)
