@@ -70,16 +70,17 @@ def set_up(content: Mapping[str, Any], environment: Mapping[str, str]) -> Iterat
 
 def _secrets(client: SyncPrefectClient, environment: Mapping[str, str]) -> Iterator[str]:
     """Save the Secret blocks that the environment provides; yield a line for each."""
-    for block, (variable, url) in register.provided(environment).items():
+    blocks = register.provided(environment)
+    if key := environment.get(pseudonym_key.VARIABLE):  # first: it may be refused, and then nothing is saved
+        created = pseudonym_key.save(key)
+        yield f"Secret block {pseudonym_key.BLOCK}: {f'created from {pseudonym_key.VARIABLE}' if created else 'unchanged'}"
+    for block, (variable, url) in blocks.items():
         held = _held(client, block)
         if held == url:
             yield f"Secret block {block}: unchanged"
         else:
             Secret(value=SecretStr(url)).save(block, overwrite=True)
             yield f"Secret block {block}: {'created' if held is None else 'updated'} from {variable}"
-    if key := environment.get(pseudonym_key.VARIABLE):
-        created = pseudonym_key.save(key)
-        yield f"Secret block {pseudonym_key.BLOCK}: {f'created from {pseudonym_key.VARIABLE}' if created else 'unchanged'}"
 
 
 def _off(declared_deployments: Sequence[Mapping[str, Any]], missing: Sequence[str]) -> dict[str, str]:

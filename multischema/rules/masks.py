@@ -19,6 +19,15 @@ class OnlyWhen:
     values: tuple[str, ...]
     are_booleans: bool = False
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Return the values in words, for reports."""
+        return (
+            tuple({"t": "true", "f": "false"}.get(value, value) for value in self.values)
+            if self.are_booleans
+            else self.values
+        )
+
 
 @dataclass(frozen=True)
 class MaskRule:
@@ -29,7 +38,7 @@ class MaskRule:
 
     def said(self) -> str:
         """Return it in words, for reports: the rules' own."""
-        where = f"only when {self.only_when.column} is {', '.join(self.only_when.values)}" if self.only_when else ""
+        where = f"only when {self.only_when.column} is {', '.join(self.only_when.said)}" if self.only_when else ""
         return "; ".join(filter(None, (self.mask.said() if self.mask else "", where)))
 
     def written(self) -> dict[str, object]:

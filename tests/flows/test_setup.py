@@ -164,7 +164,8 @@ def test_a_set_up_saves_the_key_of_pseudonyms_once_and_replaces_none(set_up: Set
     assert f"{block}created from ETL_PSEUDONYM_KEY" in set_up(ETL_PSEUDONYM_KEY=KEY.hex())
     assert f"{block}unchanged" in set_up(ETL_PSEUDONYM_KEY=KEY.hex())
     with pytest.raises(UsageError, match="the Secret block etl-pseudonym-key holds another key than ETL_PSEUDONYM_KEY"):
-        set_up(ETL_PSEUDONYM_KEY="ab" * 32)
+        set_up(ETL_PSEUDONYM_KEY="ab" * 32, ETL_DB_URL=f"postgresql://etl:{PASSWORD}@other/analytics")
+    assert "Secret block etl-db-url: unchanged" in set_up(), "the error says that nothing was saved"
     with pytest.raises(UsageError, match="variable ETL_PSEUDONYM_KEY holds no key: want 64 hexadecimal digits"):
         set_up(ETL_PSEUDONYM_KEY="ab")
 

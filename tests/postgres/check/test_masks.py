@@ -176,7 +176,7 @@ def test_a_domain_is_the_type_that_it_stands_on_and_only_when_takes_what_is_publ
     (users,) = plan.tables
     assert {column.name: column.rule.said() for column in users.columns if column.rule} == {
         "born": "period: year; only when state is closed",
-        "name": "only when active is t",
+        "name": "only when active is true",
     }
     assert users.k_anonymity
 
