@@ -75,12 +75,13 @@ def unlisted(
     problems: list[str] = []
     for column in masks:
         if column not in anonymized:
-            # each comparison takes its time, and a hostile file may have many
-            few = len(problems) < MOST_SUGGESTIONS and len(anonymized) <= MOST_COLUMNS
-            meant = suggestion(column, anonymized) if few else ""
+            where = f"{place}: {shown(column)}: not listed as anonymized"
+            if len(problems) >= MOST_SUGGESTIONS:  # each takes its time, and a hostile file may have many
+                problems.append(where)
+                continue
+            meant = suggestion(column, anonymized) if len(anonymized) <= MOST_COLUMNS else ""
             move = " and take it out of non_anonymized_column_names" if column in non_anonymized else ""
-            where = f"{place}: {shown(column)}: not listed as anonymized{meant}"
-            problems.append(f"{where}; add to anonymized_column_names: - {scalar(cut(column))}{move}")
+            problems.append(f"{where}{meant}; add to anonymized_column_names: - {scalar(cut(column))}{move}")
     return problems
 
 
@@ -118,7 +119,8 @@ def _read_mask(node: yaml.Node, place: Place, domains: Sequence[str], problems: 
     unknown = [name for name in found if name not in (*KINDS, _ONLY_WHEN)]
     for name in unknown:
         of = next((kind for kind, its in KINDS.items() if name in its.choices), None)
-        meant = f" (did you mean {{{of}: {name}}}?)" if of else suggestion(name, (*KINDS, _ONLY_WHEN))
+        few = len(problems) < MOST_SUGGESTIONS
+        meant = f" (did you mean {{{of}: {name}}}?)" if of else suggestion(name, (*KINDS, _ONLY_WHEN)) if few else ""
         problems.append(f"{place}: unknown mask {quoted(name, 40)}; want {wanted}{meant}")
     kinds = [name for name in found if name in KINDS]
     if len(kinds) > 1:
