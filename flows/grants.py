@@ -47,7 +47,7 @@ def _print_grants(given: argparse.Namespace) -> None:
         translated(origin.side, "reading the catalog"),
     ):
         server = read_server(connection, schema)
-        catalog = read_catalog(connection, schema)
+        catalog = read_catalog(connection, schema, all_labels=parsed.has_masks)
         if not catalog.tables:
             raise origins.no_table(origin, schema)
         gaps = compare(parsed, catalog)

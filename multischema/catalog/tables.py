@@ -19,7 +19,7 @@ class FieldOfType:
 class Type:
     """A type of the origin. `element` and `base` are the OIDs of an array's element and a domain's base, or 0.
 
-    `labels` are those of an enum, in its order.
+    `labels` are those of an enum, in its order, or the first alone.
     """
 
     oid: int

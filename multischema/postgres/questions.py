@@ -100,8 +100,8 @@ def read_timeline(connection: Connection) -> tuple[str | None, int | None]:
         return None, None
 
 
-def read_catalog(connection: Connection, schema: str) -> Catalog:
-    """Read the origin schema, all of it of one moment."""
+def read_catalog(connection: Connection, schema: str, *, all_labels: bool = False) -> Catalog:
+    """Read the origin schema, all of it of one moment; of enums with `all_labels` each label, else the first."""
     with one_moment(connection):
         tables = ask(connection, Table.of, "tables", schema=schema)
         oids = [table.oid for table in tables]
@@ -109,7 +109,7 @@ def read_catalog(connection: Connection, schema: str) -> Catalog:
             schema,
             tables,
             columns=ask(connection, Column, "columns", tables=oids),
-            types=ask(connection, Type.of, "types", tables=oids),
+            types=ask(connection, Type.of, "types", tables=oids, all_labels=all_labels),
             foreign_keys=ask(connection, ForeignKey, "foreign_keys", tables=oids),
             not_copied=ask(connection, NotCopied, "not_copied", schema=schema),
             fingerprints=read_fingerprints(connection, oids),

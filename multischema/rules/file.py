@@ -63,6 +63,11 @@ class Rules:
 
     tables: Mapping[str, TableRules]
 
+    @property
+    def has_masks(self) -> bool:
+        """Tell whether any of them says how a column is anonymized."""
+        return any(table.masks for table in self.tables.values())
+
 
 def parse(text: str | bytes) -> Rules:
     """Read rules written in YAML.

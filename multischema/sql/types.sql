@@ -24,7 +24,9 @@ SELECT t.oid::int8 AS oid,
        t.typbasetype::int8 AS base,
        format_type(t.typbasetype, t.typtypmod) AS base_text,
        t.typsend <> 0 AND t.typreceive <> 0 AS binary,
-       ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) AS labels,
+       -- a label may be what a row of a personal column holds
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder
+             LIMIT CASE WHEN NOT %(all_labels)s THEN 1 END) AS labels,
        (SELECT coalesce(json_agg(json_build_array(f.attname, f.atttypid::int8, format_type(f.atttypid, f.atttypmod))
                                  ORDER BY f.attnum), '[]') FROM pg_attribute AS f
              WHERE t.typtype = 'c' AND f.attrelid = t.typrelid AND f.attnum > 0 AND NOT f.attisdropped) AS fields,

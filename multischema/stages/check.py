@@ -223,7 +223,7 @@ def _check_origin(
     if missing:
         return None, None, missing
     with run.sessions.lend(run.origin) as connection, translated(side, "reading the catalog"):
-        found = read_catalog(connection, run.job.origin_schema)
+        found = read_catalog(connection, run.job.origin_schema, all_labels=parsed.has_masks)
     if structure:  # the schemas beside it are the target's
         found = replace(found, other_schemas=structure.schemas)
     gaps = compare(parsed, found)
