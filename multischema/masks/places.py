@@ -57,14 +57,14 @@ class Department(_Place):
     def published(self, column: Masked) -> sql.Composable:
         """Compose the department of a code.
 
-        Most are five digits, which take half the time without a pattern. Patterns that capture nothing are ten times as
-        fast as one that does.
+        Most are five digits: comparisons and a pattern for what is no digit tell these in half the time. Patterns that
+        capture nothing are ten times as fast as one that does.
         """
         text = sql.SQL('({} COLLATE "C")').format(column.value)
         return sql.SQL(
-            "(CASE WHEN octet_length({text}) > {longest} THEN NULL "
-            "WHEN octet_length({text}) = 5 AND {text} BETWEEN '01000' AND '95999' AND {text} NOT BETWEEN '20' AND '20999' "
-            "AND ltrim({text}, '0123456789') = '' THEN left({text}, 2) "
+            "(CASE WHEN octet_length({text}) = 5 AND {text} BETWEEN '01000' AND '95999' "
+            "AND {text} NOT BETWEEN '20' AND '20999' AND {text} !~ '[^0-9]' THEN left({text}, 2) "
+            "WHEN octet_length({text}) > {longest} THEN NULL "
             "WHEN {code} ~ '^(?:0[1-9]|1[0-9]|2[1-9AB]|[3-8][0-9]|9[0-5])[0-9][0-9][0-9]$' THEN left({code}, 2) "
             "WHEN {code} ~ '^(?:97[1-8]|98[678])[0-9][0-9]$' THEN left({code}, 3) "
             "WHEN {code} ~ '^20[01][0-9][0-9]$' THEN '2A' WHEN {code} ~ '^20[2-6][0-9][0-9]$' THEN '2B' END)::{type}"
