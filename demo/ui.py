@@ -34,7 +34,8 @@ def show(console: Console, home: Path, port: int, environment: Mapping[str, str]
     quick = {"PREFECT_WORKER_QUERY_SECONDS": "2", "RULES_FOLDER": str(alone.ROOT / "demo")}
     try:
         console.print("starting a Prefect server")
-        with _running("Prefect server", server, home, {}) as serving:
+        # what the UI in the browser asks; by itself it takes the usual port
+        with _running("Prefect server", server, home, {"PREFECT_SERVER_UI_API_URL": f"{url}/api"}) as serving:
             _await(f"{url}/api/health", serving)
             os.environ["PREFECT_API_URL"] = f"{url}/api"  # for the worker, and for Prefect here once it is imported
             for line in _deploy(environment):

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -82,6 +83,8 @@ def test_the_demo_saves_its_secrets_and_runs_on_its_own_server_and_so_does_its_u
         eventually(lambda: "Ctrl-C ends it all" in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         assert server.ask("GET", "admin/settings")["api"]["url"] is None
+        # what the page in the browser asks
+        assert httpx.get(f"{server.url.removesuffix('/api')}/ui-settings").json()["api_url"] == server.url
         deployed = server.ask("POST", "deployments/filter", {"sort": "NAME_ASC"})
         assert [(item["name"], item["schedules"]) for item in deployed] == [("rdvi", []), ("rdvs", [])]
         started = server.ask("POST", f"deployments/{deployed[0]['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
