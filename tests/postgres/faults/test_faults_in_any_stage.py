@@ -71,7 +71,7 @@ MOMENTS = [
     Moment("commit", "target", "publishing schema shop", sent=b"ALTER SCHEMA.*COMMIT", run=2),
     Moment("clean", "target", "dropping schema etl_old_.*", sent=b"DROP TABLE", run=2),
     Moment("dump", "origin", "dump", got=ROWS, mode="dump"),
-    Moment("restore", "target", "restoring (gated|users|rows)", sent=ROWS, mode="dump"),
+    Moment("restore", "target", "restoring (gated|users|rows)|comparing the tables .*", sent=ROWS, mode="dump"),
     Moment(
         "copy",
         "target",
