@@ -5,7 +5,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -14,7 +13,6 @@ from statistics import median
 
 from bench import link, machine, origin, ways
 from bench.ways import Place, Taken
-from demo import alone
 from demo.servers import Server
 from tests.support.servers import prefect_server
 
@@ -42,9 +40,7 @@ WAYS: dict[str, Callable[[Place], Taken]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print a table of medians and ratios; return the exit status."""
     given = _parser().parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder) as folder:
-        own = alone.checkout(Path(folder).resolve())
-        alone.enter(own)
+    with machine.folder_in(given.folder) as own:
         _measure(given, own)
     return 0
 

@@ -1,5 +1,6 @@
-"""What every measurement needs: two servers of its own, and the memory of processes."""
+"""What every measurement needs: a folder and two servers of its own, and the memory of processes."""
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,7 +10,17 @@ import psycopg
 from psycopg import sql
 
 from bench.without_prefect import READER
+from demo import alone
 from demo.servers import Server, embedded_bin
+
+
+@contextmanager
+def folder_in(place: str | None) -> Iterator[Path]:
+    """Work in a folder of its own, made in a place or the system's temporary one, with nothing that a user has set."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=place) as folder:
+        own = alone.checkout(Path(folder).resolve())
+        alone.enter(own)
+        yield own
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import argparse
 import os
 import secrets
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from psycopg import sql
 from bench import machine
 from bench.__main__ import MAJOR, SETTINGS
 from bench.without_prefect import APP, READER
-from demo import alone
 from demo.servers import Server
 from multischema import pipeline
 from multischema.job import Job
@@ -82,11 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often each is measured (default: 5)")
     parser.add_argument("--folder", metavar="DIR", help="where the servers stand (default: the system's temporary one)")
     given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder) as folder:
-        own = alone.checkout(Path(folder).resolve())
-        alone.enter(own)
-        with machine.servers(own, (MAJOR, MAJOR), SETTINGS) as servers:
-            _measure(given, own, *servers)
+    with machine.folder_in(given.folder) as own, machine.servers(own, (MAJOR, MAJOR), SETTINGS) as servers:
+        _measure(given, own, *servers)
     return 0
 
 

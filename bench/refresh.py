@@ -7,7 +7,6 @@ same minute. A round changes the origin, refreshes, then publishes the same rows
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ from psycopg import sql
 from bench import machine, origin
 from bench.__main__ import MAJOR, SETTINGS
 from bench.without_prefect import APP, READER
-from demo import alone
 from demo.servers import Server
 from multischema import pipeline
 from multischema.job import Job
@@ -120,11 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="the rows are made from it (default: 1)")
     parser.add_argument("--folder", metavar="DIR", help="where the servers stand (default: the system's temporary one)")
     given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=given.folder) as folder:
-        own = alone.checkout(Path(folder).resolve())
-        alone.enter(own)
-        with machine.servers(own, (MAJOR, MAJOR), SETTINGS) as servers:
-            _measure(given, own, *servers)
+    with machine.folder_in(given.folder) as own, machine.servers(own, (MAJOR, MAJOR), SETTINGS) as servers:
+        _measure(given, own, *servers)
     return 0
 
 
