@@ -53,6 +53,8 @@ def etl(
     drop_rows: Annotated[int, Field(ge=1, le=1000000000)] = 100,
     drop_percent: Annotated[int, Field(ge=1, le=100)] = 50,
     report_schema: Annotated[str, Field(min_length=1)] = "etl_report",
+    scan: Literal["changed", "full", "off"] = "changed",
+    strict_scan: bool = False,
     indexes: Literal["useful", "all"] = "useful",
     mode: Literal["stream", "dump"] = "stream",
     from_dump: str = "",
@@ -81,6 +83,8 @@ def etl(
         drop_rows: A table with fewer rows than this in the last run may lose any number of them
         drop_percent: A table that loses more of its rows than this, in percent, or all of them, is not published
         report_schema: The schema of the target with the history of runs, for the reader
+        scan: changed looks for personal data in columns newly published as they are, and in rows that changed; full in all
+        strict_scan: Do not publish where the scan finds personal data in columns that were published as they are before, too
         indexes: useful leaves out indexes whose columns are all masked: nobody can search by them; all builds them too
         mode: stream reads the origin; dump first restores a pg_dump of it into `public` of the target, then reads that
         from_dump: Publish from this pg_dump backup on the machine that runs the flow, without contacting the origin

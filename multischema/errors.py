@@ -18,6 +18,7 @@ EtlError                 the run failed, nothing was published
 import re
 from collections.abc import Sequence
 
+from multischema.findings import Finding
 from multischema.words import escaped
 
 NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections or clients: what a server at its limit says
@@ -58,6 +59,13 @@ class Snippet(str):
     """A line ready to paste: it follows the problems and has no prefix."""
 
 
+def _label(line: str) -> str:
+    """Return what stands before a line: an error may come with warnings, and with a snippet to paste."""
+    if isinstance(line, Snippet):
+        return ""
+    return f"{line.level}: " if isinstance(line, Finding) else "error: "
+
+
 class EtlError(Exception):
     """Say in one line why the run failed, or in one line per problem."""
 
@@ -73,7 +81,7 @@ class EtlError(Exception):
 
     def lines(self) -> list[str]:
         """Return the lines that a command prints."""
-        return [f"{'' if isinstance(problem, Snippet) else 'error: '}{escaped(problem)}" for problem in self.problems]
+        return [f"{_label(problem)}{escaped(problem)}" for problem in self.problems]
 
 
 class UsageError(EtlError):

@@ -36,6 +36,8 @@ class Job:
     drop_rows: int = 100
     drop_percent: int = 50
     report_schema: str = REPORT
+    scan: Literal["changed", "full", "off"] = "changed"
+    strict_scan: bool = False
     check: bool = False
     names: str = ""
 

@@ -16,6 +16,7 @@ from multischema.rules.nodes import (
     line_of,
     read_flag,
     read_items,
+    read_mapping,
     read_name,
     read_values,
     shortened,
@@ -27,8 +28,12 @@ from multischema.words import suggestion
 MAX_PROBLEMS = 20
 MAX_DEPTH = 20
 MAX_VALUES = 200_000
-RULES_KEYS = ("tables", "domains")
-TABLE_KEYS = ("table_name", "truncated", "anonymized_column_names", "non_anonymized_column_names", "masks", "k_anonymity")
+RULES_KEYS = ("tables", "domains", "expected_warnings")
+TABLE_KEYS = (
+    *("table_name", "truncated", "anonymized_column_names", "non_anonymized_column_names", "clear_because"),
+    *("masks", "k_anonymity"),
+)
+EXPECTED_KEYS = ("code", "object")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # What PyYAML quotes from the text, and everything after, which may hold quotes; not the names of what it expected.
@@ -46,7 +51,8 @@ _CURES = {
 class TableRules:
     """The rules of one table; a column in both sets is anonymized; if both are empty, all its columns are keys.
 
-    `masks` say how anonymized columns are; one that they do not name is wholly.
+    `masks` say how anonymized columns are; one that they do not name is wholly. `clear_because` has reasons why columns are
+    not anonymized. `line` is where its entry begins, `lines` where each column is listed.
     """
 
     table: str
@@ -55,13 +61,26 @@ class TableRules:
     non_anonymized: frozenset[str]
     masks: Mapping[str, MaskRule] = field(default_factory=dict)
     k_anonymity: KAnonymity | None = None
+    clear_because: Mapping[str, str] = field(default_factory=dict)
+    line: int = field(default=0, compare=False)
+    lines: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A warning that is known: the code of its kind, and the object that it is about."""
+
+    code: str
+    object: str
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of an app: its tables by name, in the file's order."""
+    """The rules of an app: its tables by name, in the file's order, and the warnings that are expected."""
 
     tables: Mapping[str, TableRules]
+    expected: tuple[Expected, ...] = ()
 
     @property
     def has_masks(self) -> bool:
@@ -175,7 +194,29 @@ def _read_rules(root: yaml.Node, problems: list[str]) -> Rules:
         problems.extend(_second_entry(node, lines))
         table = _read_table(node, index, domains, problems)
         tables[table.table] = table
-    return Rules(tables)
+    expected = _read_expected(values["expected_warnings"], problems) if "expected_warnings" in values else ()
+    return Rules(tables, expected)
+
+
+def _read_expected(node: yaml.Node, problems: list[str]) -> tuple[Expected, ...]:
+    """Return the warnings that are expected, each once."""
+    place = Place("rules: expected_warnings", True)
+    found: list[Expected] = []
+    for index, item in enumerate(read_items(node, place, "warnings, each with its code and object", problems)):
+        at = place.at(f"[{index}] (line {line_of(item)})")
+        if kind_of(item) != "a mapping":
+            problems.append(f"{at}: found {at.found(item)}; want a mapping with code and object")
+            continue
+        known = len(problems)
+        values = read_values(item, at, EXPECTED_KEYS, problems)
+        problems += [f"{at}: no {key}; want it as the warning has it" for key in EXPECTED_KEYS if key not in values]
+        code, named = (
+            read_name(values[key], at.at(f": {key}"), f"the {key} of a warning", problems) if key in values else ""
+            for key in EXPECTED_KEYS
+        )
+        if len(problems) == known:
+            found.append(Expected(code, named, line_of(item)))
+    return tuple(dict.fromkeys(found))
 
 
 def _meant(root: yaml.Node) -> str:
@@ -210,8 +251,12 @@ def _read_table(node: yaml.Node, index: int, domains: Sequence[str], problems: l
         truncated=read_flag(values.get("truncated"), place.at(": truncated"), problems),
         anonymized=_columns(values, "anonymized_column_names", place, problems),
         non_anonymized=_columns(values, "non_anonymized_column_names", place, problems),
+        line=line_of(node),
+        lines=_lines(values),
     )
     are_listed = len(problems) == known
+    if "clear_because" in values:
+        rules = replace(rules, clear_because=_read_reasons(values["clear_because"], place.at(": clear_because"), problems))
     if "masks" in values:
         rules = replace(rules, masks=read_masks(values["masks"], place.at(": masks"), domains, problems))
     if "k_anonymity" in values:
@@ -221,13 +266,41 @@ def _read_table(node: yaml.Node, index: int, domains: Sequence[str], problems: l
     return rules
 
 
+def _lines(values: Mapping[str, yaml.Node]) -> dict[str, int]:
+    """Return the line where each column is listed: the first one."""
+    lists = (values[key] for key in TABLE_KEYS if key.endswith("column_names") and key in values)
+    items = (item for node in lists if kind_of(node) == "a list" for item in node.value)
+    lines: dict[str, int] = {}
+    for item in items:
+        if is_name(item):
+            lines.setdefault(item.value, line_of(item))
+    return lines
+
+
+def _read_reasons(node: yaml.Node, place: Place, problems: list[str]) -> dict[str, str]:
+    """Return why columns are not anonymized, by column."""
+    reasons = read_mapping(node, place, "a reason for each column", problems)
+    return {
+        column: read_name(value, place.at(f": {shown(column)}"), "a reason, as text", problems)
+        for column, value in reasons.items()
+    }
+
+
 def _contradictions(rules: TableRules, place: Place) -> Sequence[str]:
     if not rules.truncated:
-        return unlisted(rules.masks, rules.anonymized, rules.non_anonymized, place.at(": masks"))
+        masked = sorted(rules.clear_because.keys() & rules.anonymized)
+        return [
+            *(
+                f"{place}: clear_because: {shown(column)} is listed as anonymized; want it in one of the two"
+                for column in masked
+            ),
+            *unlisted(rules.masks, rules.anonymized, rules.non_anonymized, place.at(": masks")),
+        ]
     found = []
     for what, number in (
         ("rules for its columns", len(rules.anonymized | rules.non_anonymized)),
         ("masks", len(rules.masks)),
+        ("clear_because", len(rules.clear_because)),
         ("k_anonymity", len(rules.k_anonymity.columns) if rules.k_anonymity else 0),
     ):
         if number:

@@ -38,7 +38,7 @@ def effective(rules: Rules, catalog: Catalog) -> Rules:
             if own and not own.truncated and column not in own.anonymized | own.non_anonymized:
                 more[table].add(column)
         if not more:
-            return Rules(tables)
+            return replace(rules, tables=tables)
         for table, columns in more.items():
             tables[table] = replace(tables[table], anonymized=tables[table].anonymized | columns)
 

@@ -1,7 +1,7 @@
 """Gaps in the rules: tables and columns that they don't decide on stop a run before any row is read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from multischema.catalog.tables import Catalog, Table
 from multischema.errors import Snippet
@@ -13,7 +13,7 @@ from multischema.words import cut, plural, some
 
 
 @dataclass(frozen=True)
-class Findings:
+class Gaps:
     """What the comparison of rules and catalog found: problems stop the run, warnings go into the report.
 
     `rules` are the ones that the run follows, with key columns that refer to anonymized ones anonymized too, and without
@@ -31,7 +31,7 @@ class Findings:
         return [*(f"{side}: {line}" for line in self.problems), *map(Snippet, snippet)]
 
 
-def compare(rules: Rules, catalog: Catalog) -> Findings:
+def compare(rules: Rules, catalog: Catalog) -> Gaps:
     """Return every gap between the rules and the origin's catalog, with a snippet ready to paste."""
     followed = effective(rules, catalog)
     references = referring(followed.tables, catalog)
@@ -60,7 +60,7 @@ def compare(rules: Rules, catalog: Catalog) -> Findings:
     if unknown:
         warnings.append(f"rules for {plural(len(unknown), 'table')} {some(unknown)}, which the origin does not have")
     snippet = "tables:\n" + "".join(entries) if entries else ""
-    return Findings(tuple(problems), tuple(warnings), snippet, Rules(tables))
+    return Gaps(tuple(problems), tuple(warnings), snippet, replace(rules, tables=tables))
 
 
 def _stricter_partitions(table: Table, rules: Rules, followed: TableRules, catalog: Catalog) -> tuple[list[str], list[str]]:

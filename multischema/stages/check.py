@@ -13,10 +13,8 @@ from multischema.dumps.programs import run_command
 from multischema.errors import CheckError, EtlError
 from multischema.job import illegal_raw
 from multischema.plan import record, values
-from multischema.plan.combinations import per_problems
 from multischema.plan.drops import unknown_problems
-from multischema.plan.keys import unique_problems
-from multischema.plan.plan import Plan, collations_of, make_plan, published_types, width_problems
+from multischema.plan.plan import Plan, collations_of, make_plan, published_types
 from multischema.postgres import locks
 from multischema.postgres.connecting import ways
 from multischema.postgres.database import Database
@@ -34,9 +32,10 @@ from multischema.postgres.questions import (
 from multischema.postgres.sessions import refused_settings
 from multischema.rules import file
 from multischema.rules.file import Rules
-from multischema.rules.gaps import Findings, compare
+from multischema.rules.gaps import Gaps, compare
 from multischema.stages import documents, history, others, preconditions, raw_schema, reader
 from multischema.stages.backup import Structure
+from multischema.stages.origin import unfit_problems
 from multischema.stages.pseudonyms import domains_of, key_warnings, take_key
 from multischema.stages.refresh import recall
 from multischema.stages.restore import restore_structure
@@ -210,13 +209,12 @@ def _check_schemas(
             problems += documents.unreadable(connection, plan)
     plan = replace(plan, warnings=(*([] if "target" in unusable else _warnings_of_target(facts, plan)), *plan.warnings))
     problems += unknown_problems(run.job, plan.columns)
-    unfit = [*width_problems(plan), *unique_problems(plan.catalog, plan.tables), *per_problems(plan)]
-    return plan, problems + [f"{run.origin.side}: {line}" for line in unfit], standing(plan)
+    return plan, problems + [f"{run.origin.side}: {line}" for line in unfit_problems(plan)], standing(plan)
 
 
 def _check_origin(
     run: Run, facts: _Facts, parsed: Rules, structure: Structure | None
-) -> tuple[Catalog | None, Findings | None, list[str]]:
+) -> tuple[Catalog | None, Gaps | None, list[str]]:
     """Return the origin's catalog, if there is such a schema, how the rules fit it, and what the role may not read."""
     side = run.origin.side
     missing = preconditions.origin_problems(side, facts.origin, run.job.origin_schema)

@@ -213,7 +213,12 @@ def test_a_role_with_what_the_command_prints_for_mode_dump_can_dump(
     [
         ([], {"ORIGIN_DB_URL": ""}, 2, "missing variable ORIGIN_DB_URL: want the URL of the origin invented-shop"),
         ([], {"CONFIG_PATH": ""}, 2, "unknown app invented-shop: give it --rules, CONFIG_PATH or an entry in prefect.yaml"),
-        (["--origin-schema", "none"], {}, 2, "origin invented-shop: schema none holds no table; want --origin-schema"),
+        (
+            ["--origin-schema", "none"],
+            {},
+            1,
+            "origin invented-shop: schema none does not exist in database {database}; name another origin schema",
+        ),
         (["--rules", "none.yml"], {}, 1, "rules: none.yml: no such file or directory; want a readable file or an https URL"),
     ],
 )
@@ -230,7 +235,7 @@ def test_what_is_missing_is_said(
     for name, value in changed.items():
         monkeypatch.setenv(name, value)
     assert grants.main(arguments) == status
-    assert capsys.readouterr().err == f"error: {message}\n"
+    assert capsys.readouterr().err == f"error: {message.format(database=place.name)}\n"
 
 
 def test_rules_with_gaps_have_no_least_rights(place: Place, origin: Database, capsys: pytest.CaptureFixture[str]) -> None:

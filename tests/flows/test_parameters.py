@@ -56,7 +56,18 @@ def test_every_parameter_is_described_and_bounded_for_the_form_of_the_ui() -> No
     properties = etl.parameters.properties
     assert list(properties) == [
         *("app", "rules", "refresh", "check", "accept_drop", "schema", "origin_schema", "reader", "schema_reader"),
-        *("jobs", "lock_wait", "full_every", "drop_rows", "drop_percent", "report_schema", "indexes", "mode"),
+        *(
+            "jobs",
+            "lock_wait",
+            "full_every",
+            "drop_rows",
+            "drop_percent",
+            "report_schema",
+            "scan",
+            "strict_scan",
+            "indexes",
+            "mode",
+        ),
         *("from_dump", "adopt", "drop_dependants", "clear_raw", "keep_dump"),
     ]
     # the form of the UI sorts by it

@@ -77,6 +77,8 @@ def test_a_known_app_has_its_own_variable_and_its_own_rules(app: str, variable: 
         "drop_rows": 100,
         "drop_percent": 50,
         "report_schema": "etl_report",
+        "scan": "changed",
+        "strict_scan": False,
         "check": False,
         "indexes": "useful",
         "drop_dependants": False,
@@ -275,6 +277,8 @@ def test_names_and_numbers_of_the_command_become_parameters() -> None:
         "drop_rows": 7,
         "drop_percent": 90,
         "report_schema": "history",
+        "scan": "changed",
+        "strict_scan": False,
         "check": False,
     }
 

@@ -14,7 +14,7 @@ from multischema.errors import RulesError
 from multischema.rules import file
 from multischema.rules.file import Rules, TableRules, parse
 
-TABLE_KEYS = "table_name, truncated, anonymized_column_names, non_anonymized_column_names, masks, k_anonymity"
+TABLE_KEYS = "table_name, truncated, anonymized_column_names, non_anonymized_column_names, clear_because, masks, k_anonymity"
 
 # Shaped like the files that teams keep in their repositories.
 REAL_FILE = """\
@@ -361,7 +361,10 @@ def test_an_unknown_key_that_resembles_none_is_an_error_without_a_suggestion() -
 
 
 def test_an_unknown_key_beside_tables_is_an_error() -> None:
-    assert problem("tables: []\ntable: []") == "rules: unknown key on line 2; want tables, domains (did you mean tables?)"
+    assert (
+        problem("tables: []\ntable: []")
+        == "rules: unknown key on line 2; want tables, domains, expected_warnings (did you mean tables?)"
+    )
 
 
 def test_a_merge_key_is_an_unknown_key() -> None:

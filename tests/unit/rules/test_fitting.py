@@ -6,7 +6,7 @@ import yaml
 from multischema.masks.known import KINDS
 from multischema.masks.periods import Period
 from multischema.rules.file import parse
-from multischema.rules.gaps import Findings, compare
+from multischema.rules.gaps import Gaps, compare
 from multischema.rules.masks import MaskRule, OnlyWhen
 from tests.support.masks import Echo
 from tests.support.origins import catalog, column, foreign_key, table
@@ -41,7 +41,7 @@ def echo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KINDS, "echo", Echo)
 
 
-def found(**rules: object) -> Findings:
+def found(**rules: object) -> Gaps:
     """Return the findings of rules about USERS that have these keys too."""
     return compare(parse(yaml.safe_dump({"tables": [{"table_name": "users", **LISTS, **rules}]})), ORIGIN)
 

@@ -7,7 +7,7 @@ from multischema.catalog.tables import Catalog, ForeignKey
 from multischema.errors import CheckError
 from multischema.rules.file import parse
 from multischema.rules.following import effective
-from multischema.rules.gaps import Findings, compare
+from multischema.rules.gaps import Gaps, compare
 from multischema.words import escaped
 from tests.support.origins import catalog, column, foreign_key, table
 
@@ -26,12 +26,12 @@ VERSIONS = table("versions", ID, column("item"), key=["id"])
 ORIGIN = catalog(USERS, RDVS, VERSIONS)
 
 
-def found(text: str) -> Findings:
+def found(text: str) -> Gaps:
     """Return the findings of these rules about ORIGIN."""
     return compare(parse(text), ORIGIN)
 
 
-def told(findings: Findings) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+def told(findings: Gaps) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """Return what there is to tell of findings."""
     return findings.problems, findings.warnings, findings.snippet
 

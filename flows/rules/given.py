@@ -1,0 +1,78 @@
+"""What all commands of this folder take: an app, its origin and its rules."""
+
+import argparse
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from flows import origins
+from flows.apps import App, known_apps
+from multischema import download
+from multischema.errors import UsageError
+from multischema.postgres.connecting import Connection, connect
+from multischema.postgres.database import Database
+from multischema.rules import file
+from multischema.rules.file import Rules
+from multischema.stages.origin import Origin, read_origin
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the options and the environment say: the app, its origin's URL and schema, and where its rules are."""
+
+    app: App
+    origin: Database
+    schema: str
+    source: str
+
+    def rules(self) -> Rules:
+        """Download the rules, or read them. Raises RulesError."""
+        return file.parse(download.fetch(self.source))
+
+    @contextmanager
+    def opened(self, purpose: str) -> Iterator[Connection]:
+        """Open a session of the origin, which is only read; `purpose` is in its name. Raises DatabaseError."""
+        with connect(self.origin, f"multi-schema-postgres-etl {purpose}") as connection:
+            yield connection
+
+    def read(self, connection: Connection, rules: Rules) -> Origin:
+        """Read the origin, and how the rules fit it. Raises CheckError, and UsageError for a schema without a table."""
+        found = read_origin(connection, self.origin, self.schema, rules)
+        if not found.catalog.tables:
+            raise origins.no_table(self.origin, self.schema)
+        return found
+
+
+def parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that name an app, its origin and its rules."""
+    made = origins.parser(prog, description)
+    made.add_argument(
+        "--rules", metavar="FILE_OR_URL", help="the app's rules (default: the app's in prefect.yaml, else CONFIG_PATH)"
+    )
+    return made
+
+
+def spelling(known_as: str) -> str | None:
+    """Return what the help of an old spelling says besides; None for the command itself."""
+    return f"This is an old spelling of `{known_as}`, and works as before." if known_as else None
+
+
+def given(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Given:
+    """Return what the options and the environment say. Raises UsageError for what is missing."""
+    origin = origins.origin_of(options.app, environment)
+    app = app_of(origin.app, environment)
+    return Given(app, origin, options.origin_schema or app.origin_schema or "public", source_of(options.rules, app))
+
+
+def app_of(name: str, environment: Mapping[str, str]) -> App:
+    """Return what is known of an app, by prefect.yaml or else by the environment. Raises UsageError."""
+    return known_apps().get(name) or App(name, environment.get("CONFIG_PATH", ""))
+
+
+def source_of(rules: str | None, app: App) -> str:
+    """Return the file or the URL of an app's rules. Raises UsageError."""
+    source = rules or app.rules
+    if not source:
+        raise UsageError(f"unknown app {app.name}: give it --rules, CONFIG_PATH or an entry in prefect.yaml")
+    return source
