@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from multischema import findings
 from multischema.errors import RulesError, RulesUnavailable
 from multischema.rules.file import is_web_page
 
@@ -26,7 +27,9 @@ MAX_REDIRECTS = 5
 # Identity: a few compressed kilobytes can't become gigabytes.
 HEADERS = {"User-Agent": "multi-schema-postgres-etl", "Accept-Encoding": "identity"}
 WEB_PAGES = ("text/html", "application/xhtml+xml")
-_NOT_A_URL = "not a URL; want https://host/path, or a file"
+_NOT_A_URL = "not a URL"
+_WANT_URL = "want https://host/path, or a file"
+_WANT_SOURCE = "want a file or an https URL"
 # Small, so that a download that was given up notices it soon, even if its bytes drip.
 _CHUNK = 1024
 _PASSING = (requests.Timeout, requests.exceptions.ChunkedEncodingError, ConnectionResetError)
@@ -48,7 +51,7 @@ def fetch(source: str, folders: Sequence[Path] | None = None) -> bytes:
     else:
         content = _read_file(source if folders is None else _inside(source, folders))
     if is_web_page(content):
-        raise RulesError(f"rules: {_name(source)}: this is a web page, not rules; want the address of the raw YAML file")
+        raise _web_page(source)
     return content
 
 
@@ -64,28 +67,27 @@ def _inside(path: str, folders: Sequence[Path]) -> str:
         if any(resolved.is_relative_to(folder.resolve()) for folder in folders):
             return str(resolved)
     except (OSError, ValueError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
-        raise RulesError(f"rules: {_name(path)}: not a file name; want a file or an https URL") from None
-    raise RulesError(
-        f"rules: {_name(path)}: outside the folders that a deployment may read rules from; "
-        "want an https URL, or a file in the code's folder or RULES_FOLDER"
-    )
+        raise _error("wrong-source", f"{_name(path)}: not a file name", _WANT_SOURCE) from None
+    what = "outside the folders that a deployment may read rules from"
+    todo = "want an https URL, or a file in the code's folder or RULES_FOLDER"
+    raise _error("wrong-source", f"{_name(path)}: {what}", todo)
 
 
 def _read_file(path: str) -> bytes:
     if not path:
-        raise RulesError("rules: no source; want an https URL or a file")
+        raise _error("wrong-source", "no source", "want an https URL or a file")
     try:
         # First: opening a pipe that nobody writes to would wait for ever.
         mode = Path(path).stat().st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "not a file"
-            raise RulesError(f"rules: {_name(path)}: {what}; want a file or an https URL")
+            raise _error("wrong-source", f"{_name(path)}: {what}", _WANT_SOURCE)
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise RulesError(f"rules: {_name(path)}: {reason_of(error)}; want a readable file or an https URL") from None
+        raise _error("unreadable", f"{_name(path)}: {reason_of(error)}", "want a readable file or an https URL") from None
     except ValueError:
-        raise RulesError(f"rules: {_name(path)}: not a file name; want a file or an https URL") from None
+        raise _error("wrong-source", f"{_name(path)}: not a file name", _WANT_SOURCE) from None
     if len(content) > MAX_BYTES:
         raise _too_big(path)
     return content
@@ -99,14 +101,15 @@ def _fetch_url(url: str) -> bytes:
 
     The timeouts of requests restart at each byte: a server that drips its headers would hold the run for ever.
     """
-    _check_url(url, f"rules: {_name(url)}")
+    _check_url(url, _name(url))
     answers: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
     given_up = threading.Event()
     threading.Thread(target=_answer, args=(url, answers, given_up), name="download rules", daemon=True).start()
     try:
         answer = answers.get(timeout=TOTAL_TIMEOUT)
     except queue.Empty:
-        raise RulesUnavailable(f"rules: {_name(url)}: not complete after {TOTAL_TIMEOUT:g} s; try again later") from None
+        what = f"{_name(url)}: not complete after {TOTAL_TIMEOUT:g} s"
+        raise _error("unreadable", what, "try again later", RulesUnavailable) from None
     finally:
         given_up.set()
     if isinstance(answer, BaseException):
@@ -120,7 +123,7 @@ def _answer(url: str, answers: "queue.SimpleQueue[bytes | BaseException]", given
     except (OSError, ValueError) as error:
         # The messages of requests quote the whole URL, whose query may hold a token.
         kind = RulesUnavailable if _may_pass(error) else RulesError
-        answers.put(kind(f"rules: {_name(url)}: {reason_of(error)}"))
+        answers.put(_error("unreadable", f"{_name(url)}: {reason_of(error)}", kind=kind))
     except BaseException as error:
         answers.put(error)
 
@@ -156,15 +159,15 @@ def _follow(session: requests.Session, url: str) -> requests.Response:
         if location is None:
             return response
         response.close()
-        here = _redirected(here, location, f"rules: {_name(url)}: redirected")
-    raise RulesError(f"rules: {_name(url)}: more than {MAX_REDIRECTS} redirects; want the final address")
+        here = _redirected(here, location, f"{_name(url)}: redirected")
+    raise _error("wrong-source", f"{_name(url)}: more than {MAX_REDIRECTS} redirects", "want the final address")
 
 
 def _redirected(here: str, location: str, place: str) -> str:
     try:
         there = urljoin(here, location)
     except ValueError:
-        raise RulesError(f"{place} to {_name(location)}: {_NOT_A_URL}") from None
+        raise _error("wrong-source", f"{place} to {_name(location)}: {_NOT_A_URL}", _WANT_URL) from None
     _check_url(there, f"{place} to {_name(there)}")
     return there
 
@@ -172,14 +175,12 @@ def _redirected(here: str, location: str, place: str) -> str:
 def _check_answer(response: requests.Response, url: str) -> None:
     if response.status_code != requests.codes.ok:
         kind = RulesUnavailable if response.status_code == 429 or response.status_code >= 500 else RulesError
-        raise kind(f"rules: {_name(url)}: the server answered {response.status_code}; want 200")
+        raise _error("unreadable", f"{_name(url)}: the server answered {response.status_code}", "want 200", kind)
     if response.headers.get("Content-Type", "").split(";")[0].strip().lower() in WEB_PAGES:
-        raise RulesError(f"rules: {_name(url)}: this is a web page, not rules; want the address of the raw YAML file")
+        raise _web_page(url)
     if response.raw.length_remaining is None and not response.raw.chunked:
-        raise RulesError(
-            f"rules: {_name(url)}: the server does not tell where its answer ends, and it may be cut short; want one with a "
-            "Content-Length, or in chunks"
-        )
+        what = f"{_name(url)}: the server does not tell where its answer ends, and it may be cut short"
+        raise _error("unreadable", what, "want one with a Content-Length, or in chunks")
 
 
 def _check_url(url: str, place: str) -> None:
@@ -188,17 +189,27 @@ def _check_url(url: str, place: str) -> None:
         # Read for its error: urlsplit only checks the port here.
         _ = parts.port
     except ValueError:
-        raise RulesError(f"{place}: {_NOT_A_URL}") from None
+        raise _error("wrong-source", f"{place}: {_NOT_A_URL}", _WANT_URL) from None
     if parts.scheme != "https":
-        raise RulesError(f"{place}: not https; want an https URL or a file")
+        raise _error("wrong-source", f"{place}: not https", "want an https URL or a file")
     if "@" in parts.netloc:
-        raise RulesError(f"{place}: the URL holds a user or a password; want one without: it is stored and shown in clear")
+        todo = "want one without: it is stored and shown in clear"
+        raise _error("wrong-source", f"{place}: the URL holds a user or a password", todo)
     if not parts.hostname:
-        raise RulesError(f"{place}: {_NOT_A_URL}")
+        raise _error("wrong-source", f"{place}: {_NOT_A_URL}", _WANT_URL)
+
+
+def _error(code: str, what: str, todo: str = "", kind: type[RulesError] = RulesError) -> RulesError:
+    """Return the error of a source that gives no rules."""
+    return kind(findings.problem(code, what, todo, side="rules"))
 
 
 def _too_big(source: str) -> RulesError:
-    return RulesError(f"rules: {_name(source)}: more than {MAX_BYTES} bytes; want rules, which are far smaller")
+    return _error("too-big", f"{_name(source)}: more than {MAX_BYTES} bytes", "want rules, which are far smaller")
+
+
+def _web_page(source: str) -> RulesError:
+    return _error("web-page", f"{_name(source)}: this is a web page, not rules", "want the address of the raw YAML file")
 
 
 # What errors may say about a source.
@@ -265,5 +276,5 @@ def reason_of(error: BaseException) -> str:
 
 def _in_words(error: BaseException) -> str:
     if isinstance(error, ValueError):
-        return _NOT_A_URL
+        return f"{_NOT_A_URL}; {_WANT_URL}"
     return f"the download failed ({type(error).__name__})"

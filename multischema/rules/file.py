@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import yaml
 
+from multischema import findings
 from multischema.errors import RulesError
+from multischema.findings import Finding
 from multischema.rules.masks import KAnonymity, MaskRule
 from multischema.rules.nodes import (
     Place,
@@ -23,6 +25,7 @@ from multischema.rules.nodes import (
     shown,
 )
 from multischema.rules.refining import read_domains, read_k_anonymity, read_masks, unlisted
+from multischema.rules.slots import Slot, slot_of_columns, slot_of_items
 from multischema.words import suggestion
 
 MAX_PROBLEMS = 20
@@ -41,9 +44,9 @@ _QUOTED = re.compile(r""",? but (?:found|got) .*|(?:^| )(?:'(?!(?:[],}>!.-]|<[a-
 
 # what people mostly did, where YAML's own words say what its reader did
 _CURES = {
-    "scanning an alias": "; quote what begins with *",
-    "scanning a plain scalar": "; a colon wants a blank after it, or quotes around the text",
-    "cannot start any token": "; indent with blanks and no tabs, and quote what begins with @, % or `",
+    "scanning an alias": "quote what begins with *",
+    "scanning a plain scalar": "a colon wants a blank after it, or quotes around the text",
+    "cannot start any token": "indent with blanks and no tabs, and quote what begins with @, % or `",
 }
 
 
@@ -52,7 +55,7 @@ class TableRules:
     """The rules of one table; a column in both sets is anonymized; if both are empty, all its columns are keys.
 
     `masks` say how anonymized columns are; one that they do not name is wholly. `clear_because` has reasons why columns are
-    not anonymized. `line` is where its entry begins, `lines` where each column is listed.
+    not anonymized. `line` is where its entry begins, `lines` where each column is listed, `slot` where more can be.
     """
 
     table: str
@@ -64,6 +67,7 @@ class TableRules:
     clear_because: Mapping[str, str] = field(default_factory=dict)
     line: int = field(default=0, compare=False)
     lines: Mapping[str, int] = field(default_factory=dict, compare=False)
+    slot: Slot | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,14 @@ class Expected:
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of an app: its tables by name, in the file's order, and the warnings that are expected."""
+    """The rules of an app: its tables by name, in the file's order, and the warnings that are expected.
+
+    `slot` is where the file takes more tables.
+    """
 
     tables: Mapping[str, TableRules]
     expected: tuple[Expected, ...] = ()
+    slot: Slot | None = field(default=None, compare=False)
 
     @property
     def has_masks(self) -> bool:
@@ -91,9 +99,9 @@ class Rules:
 def parse(text: str | bytes) -> Rules:
     """Read rules written in YAML.
 
-    Raises RulesError with every problem, a line each; past MAX_PROBLEMS a last line says how many more there are.
+    Raises RulesError with every problem, a finding each; past MAX_PROBLEMS a last one says how many more there are.
     """
-    problems: list[str] = []
+    problems: list[Finding] = []
     rules = _read_rules(_compose(_decode(text)), problems)
     if problems:
         raise RulesError(*_summed_up(problems))
@@ -112,16 +120,16 @@ def is_web_page(content: bytes) -> bool:
 def _decode(text: str | bytes) -> str:
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if is_web_page(content):
-        raise RulesError("rules: this is a web page, not rules; want the address of the raw YAML file")
+        raise _refused("web-page", "this is a web page, not rules", "want the address of the raw YAML file")
     try:
         decoded = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise RulesError(f"rules: line {line}: not UTF-8; save the file as UTF-8") from None
+        raise _refused("not-yaml", "not UTF-8", "save the file as UTF-8", line) from None
     if found := _UNPRINTABLE.search(decoded):
         line = decoded.count("\n", 0, found.start()) + 1
-        column = found.start() - decoded.rfind("\n", 0, found.start())
-        raise RulesError(f"rules: line {line}, column {column}: a control character; want YAML, which allows none")
+        character = found.start() - decoded.rfind("\n", 0, found.start())
+        raise _refused("not-yaml", f"character {character}: a control character", "want YAML, which allows none", line)
     return decoded
 
 
@@ -130,12 +138,12 @@ def _compose(text: str) -> yaml.Node:
         _refuse_bombs(text)
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
-        raise RulesError(_syntax_problem(error)) from None
+        raise _misread(error) from None
     except (ValueError, OverflowError):
         # The pure Python loader raises them, for example for "\UFFFFFFFF".
-        raise RulesError("rules: not YAML: an escape or a version that no YAML reader takes") from None
-    if root is None:
-        raise RulesError("rules: empty; want the key tables, with a list of tables")
+        raise _refused("not-yaml", "not YAML: an escape or a version that no YAML reader takes") from None
+    if root is None or (kind_of(root) == "nothing" and not root.value):
+        raise _refused("missing-key", "empty", "want the key tables, with a list of tables")
     return root
 
 
@@ -159,35 +167,41 @@ def _refuse_bombs(text: str) -> None:
             anchor, before = opened.pop()
             sizes[anchor] = values - before
         if len(opened) > MAX_DEPTH:
-            raise RulesError(f"rules: line {line_of(event)}: nested more than {MAX_DEPTH} levels deep; want 7")
+            raise _refused("too-big", f"nested more than {MAX_DEPTH} levels deep", "want 7", line_of(event))
         if values > MAX_VALUES:
             counted = f"more than {MAX_VALUES} values, each alias counted as what it stands for"
-            raise RulesError(f"rules: line {line_of(event)}: {counted}; want fewer")
+            raise _refused("too-big", counted, "want fewer", line_of(event))
 
 
-def _syntax_problem(error: yaml.YAMLError) -> str:
+def _refused(code: str, what: str, todo: str = "", line: int = 0) -> RulesError:
+    """Return the error of a text that can't be read as rules at all."""
+    return RulesError(findings.problem(code, what, todo, side="rules", line=line))
+
+
+def _misread(error: yaml.YAMLError) -> RulesError:
     mark = getattr(error, "problem_mark", None)
-    line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    where = f"character {mark.column + 1}: " if mark else ""
     said = [getattr(error, name, None) or "" for name in ("context", "problem", "reason")]
     parts = (_QUOTED.sub("", part) for part in said)
     cure = next((cure for words, cure in _CURES.items() if any(words in part for part in said)), "")
-    return f"rules: {line}not YAML: {shortened(', '.join(part for part in parts if part), 100)}{cure}"
+    what = f"{where}not YAML: {shortened(', '.join(part for part in parts if part), 100)}"
+    return _refused("not-yaml", what, cure, mark.line + 1 if mark else 0)
 
 
 # From nodes to rules.
 
 
-def _read_rules(root: yaml.Node, problems: list[str]) -> Rules:
-    place = Place("rules")
+def _read_rules(root: yaml.Node, problems: list[Finding]) -> Rules:
+    place = Place()
     if kind_of(root) != "a mapping":
-        problems.append(f"{place}: found {place.found(root)}; want a mapping with the key tables")
+        problems.append(place.unlike(root, "a mapping with the key tables"))
         return Rules({})
     if not any(key.value == "tables" for key, _ in root.value):
-        problems.append(f"{place}: no key tables; want it, with a list of tables{_meant(root)}")
+        problems.append(_without_tables(root, place))
         return Rules({})
     values = read_values(root, place, RULES_KEYS, problems)
-    domains = read_domains(values["domains"], place.at(": domains"), problems) if "domains" in values else ()
-    nodes = read_items(values["tables"], place.at(": tables"), "tables", problems)
+    domains = read_domains(values["domains"], Place("domains"), problems) if "domains" in values else ()
+    nodes = read_items(values["tables"], Place("tables"), "tables", problems)
     tables: dict[str, TableRules] = {}
     lines: dict[str, int] = {}
     for index, node in enumerate(nodes):
@@ -195,21 +209,25 @@ def _read_rules(root: yaml.Node, problems: list[str]) -> Rules:
         table = _read_table(node, index, domains, problems)
         tables[table.table] = table
     expected = _read_expected(values["expected_warnings"], problems) if "expected_warnings" in values else ()
-    return Rules(tables, expected)
+    return Rules(tables, expected, slot_of_items(values["tables"]))
 
 
-def _read_expected(node: yaml.Node, problems: list[str]) -> tuple[Expected, ...]:
+def _read_expected(node: yaml.Node, problems: list[Finding]) -> tuple[Expected, ...]:
     """Return the warnings that are expected, each once."""
-    place = Place("rules: expected_warnings", True)
+    place = Place("expected_warnings", is_shown=True)
     found: list[Expected] = []
     for index, item in enumerate(read_items(node, place, "warnings, each with its code and object", problems)):
-        at = place.at(f"[{index}] (line {line_of(item)})")
+        at = place.at(f"[{index}]")
         if kind_of(item) != "a mapping":
-            problems.append(f"{at}: found {at.found(item)}; want a mapping with code and object")
+            problems.append(at.unlike(item, "a mapping with code and object"))
             continue
         known = len(problems)
         values = read_values(item, at, EXPECTED_KEYS, problems)
-        problems += [f"{at}: no {key}; want it as the warning has it" for key in EXPECTED_KEYS if key not in values]
+        problems += [
+            at.problem(item, "missing-key", f"no {key}", "want it as the warning has it")
+            for key in EXPECTED_KEYS
+            if key not in values
+        ]
         code, named = (
             read_name(values[key], at.at(f": {key}"), f"the {key} of a warning", problems) if key in values else ""
             for key in EXPECTED_KEYS
@@ -219,40 +237,48 @@ def _read_expected(node: yaml.Node, problems: list[str]) -> tuple[Expected, ...]
     return tuple(dict.fromkeys(found))
 
 
-def _meant(root: yaml.Node) -> str:
-    """Return a hint at the line where the key tables may be misspelt."""
-    lines = [line_of(key) for key, _ in root.value if isinstance(key, yaml.ScalarNode) and suggestion(key.value, ["tables"])]
-    return f" (did you mean it on line {lines[0]}?)" if lines else ""
+def _without_tables(root: yaml.Node, place: Place) -> Finding:
+    """Return the problem of a file without the key tables, on the line where it may be misspelt."""
+    for key, _ in root.value:
+        if isinstance(key, yaml.ScalarNode) and suggestion(key.value, ["tables"]):
+            todo = f"want it, with a list of tables (did you mean it on line {line_of(key)}?)"
+            return place.problem(key, "missing-key", "no key tables", todo)
+    return place.problem(root, "missing-key", "no key tables", "want it, with a list of tables")
 
 
-def _second_entry(node: yaml.Node, lines: dict[str, int]) -> Sequence[str]:
+def _second_entry(node: yaml.Node, lines: dict[str, int]) -> Sequence[Finding]:
     """Record a table's line, or return the problem of a second entry."""
     name = _table_name(node)
     if name is None:
         return []
     if name in lines:
-        where = f"another entry on line {line_of(node)}, the first is on line {lines[name]}"
-        return [f"rules: table {shown(name)}: {where}; want one"]
+        what = f"another entry, the first is on line {lines[name]}"
+        return [_place_of(name).problem(node, "duplicate-entry", what, "want one")]
     lines[name] = line_of(node)
     return []
 
 
-def _read_table(node: yaml.Node, index: int, domains: Sequence[str], problems: list[str]) -> TableRules:
+def _place_of(table: str) -> Place:
+    return Place(f"table {shown(table)}", table, is_shown=True)
+
+
+def _read_table(node: yaml.Node, index: int, domains: Sequence[str], problems: list[Finding]) -> TableRules:
     """Read one table's rules; the result is only valid if no problem was added."""
     name = _table_name(node)
-    place = Place(f"rules: table {shown(name)}", True) if name else Place(f"rules: tables[{index}] (line {line_of(node)})")
+    place = _place_of(name) if name else Place(f"tables[{index}]")
     if kind_of(node) != "a mapping":
-        problems.append(f"{place}: found {place.found(node)}; want a mapping with table_name and its rules")
+        problems.append(place.unlike(node, "a mapping with table_name and its rules"))
         return TableRules("", False, frozenset(), frozenset())
     known = len(problems)
     values = read_values(node, place, TABLE_KEYS, problems)
     rules = TableRules(
-        table=_read_table_name(values, place, problems),
+        table=_read_table_name(node, values, place, problems),
         truncated=read_flag(values.get("truncated"), place.at(": truncated"), problems),
         anonymized=_columns(values, "anonymized_column_names", place, problems),
         non_anonymized=_columns(values, "non_anonymized_column_names", place, problems),
         line=line_of(node),
         lines=_lines(values),
+        slot=slot_of_columns(node),
     )
     are_listed = len(problems) == known
     if "clear_because" in values:
@@ -262,50 +288,53 @@ def _read_table(node: yaml.Node, index: int, domains: Sequence[str], problems: l
     if "k_anonymity" in values:
         rules = replace(rules, k_anonymity=read_k_anonymity(values["k_anonymity"], place.at(": k_anonymity"), problems))
     if are_listed:
-        problems.extend(_contradictions(rules, place))
+        problems.extend(_contradictions(rules, node, place))
     return rules
 
 
 def _lines(values: Mapping[str, yaml.Node]) -> dict[str, int]:
-    """Return the line where each column is listed: the first one."""
+    """Return the line where each column is listed: the first one, or the one where its reason stands."""
     lists = (values[key] for key in TABLE_KEYS if key.endswith("column_names") and key in values)
-    items = (item for node in lists if kind_of(node) == "a list" for item in node.value)
+    named = [item for node in lists if kind_of(node) == "a list" for item in node.value]
+    if "clear_because" in values and kind_of(values["clear_because"]) == "a mapping":
+        named += (key for key, _ in values["clear_because"].value)
     lines: dict[str, int] = {}
-    for item in items:
-        if is_name(item):
-            lines.setdefault(item.value, line_of(item))
+    for node in named:
+        if is_name(node):
+            lines.setdefault(node.value, line_of(node))
     return lines
 
 
-def _read_reasons(node: yaml.Node, place: Place, problems: list[str]) -> dict[str, str]:
+def _read_reasons(node: yaml.Node, place: Place, problems: list[Finding]) -> dict[str, str]:
     """Return why columns are not anonymized, by column."""
     reasons = read_mapping(node, place, "a reason for each column", problems)
     return {
-        column: read_name(value, place.at(f": {shown(column)}"), "a reason, as text", problems)
+        column: read_name(value, place.at(f": {shown(column)}", column), "a reason, as text", problems)
         for column, value in reasons.items()
     }
 
 
-def _contradictions(rules: TableRules, place: Place) -> Sequence[str]:
+def _contradictions(rules: TableRules, node: yaml.Node, place: Place) -> Sequence[Finding]:
     if not rules.truncated:
-        masked = sorted(rules.clear_because.keys() & rules.anonymized)
         return [
             *(
-                f"{place}: clear_because: {shown(column)} is listed as anonymized; want it in one of the two"
-                for column in masked
+                place.at(f": clear_because: {shown(column)}", column).problem_on(
+                    rules.lines[column], "contradiction", "listed as anonymized", "want it in one of the two"
+                )
+                for column in sorted(rules.clear_because.keys() & rules.anonymized)
             ),
             *unlisted(rules.masks, rules.anonymized, rules.non_anonymized, place.at(": masks")),
         ]
-    found = []
-    for what, number in (
-        ("rules for its columns", len(rules.anonymized | rules.non_anonymized)),
-        ("masks", len(rules.masks)),
-        ("clear_because", len(rules.clear_because)),
-        ("k_anonymity", len(rules.k_anonymity.columns) if rules.k_anonymity else 0),
-    ):
-        if number:
-            found.append(f"{place}: truncated, and {what} too ({number}); want one or the other")
-    return found
+    return [
+        place.problem(node, "contradiction", f"truncated, and {what} too ({number})", "want one or the other")
+        for what, number in (
+            ("rules for its columns", len(rules.anonymized | rules.non_anonymized)),
+            ("masks", len(rules.masks)),
+            ("clear_because", len(rules.clear_because)),
+            ("k_anonymity", len(rules.k_anonymity.columns) if rules.k_anonymity else 0),
+        )
+        if number
+    ]
 
 
 def _table_name(node: yaml.Node) -> str | None:
@@ -317,14 +346,14 @@ def _table_name(node: yaml.Node) -> str | None:
     return None
 
 
-def _read_table_name(values: Mapping[str, yaml.Node], place: Place, problems: list[str]) -> str:
+def _read_table_name(node: yaml.Node, values: Mapping[str, yaml.Node], place: Place, problems: list[Finding]) -> str:
     if "table_name" not in values:
-        problems.append(f"{place}: no table_name; want the table's name")
+        problems.append(place.problem(node, "missing-key", "no table_name", "want the table's name"))
         return ""
     return read_name(values["table_name"], place.at(": table_name"), "the table's name", problems)
 
 
-def _columns(values: Mapping[str, yaml.Node], key: str, place: Place, problems: list[str]) -> frozenset[str]:
+def _columns(values: Mapping[str, yaml.Node], key: str, place: Place, problems: list[Finding]) -> frozenset[str]:
     if key not in values:
         return frozenset()
     place = place.at(f": {key}")
@@ -332,7 +361,8 @@ def _columns(values: Mapping[str, yaml.Node], key: str, place: Place, problems: 
     return frozenset(read_name(node, place.at(f"[{index}]"), "a column name", problems) for index, node in enumerate(nodes))
 
 
-def _summed_up(problems: Sequence[str]) -> Sequence[str]:
+def _summed_up(problems: Sequence[Finding]) -> Sequence[Finding]:
     if len(problems) <= MAX_PROBLEMS:
         return problems
-    return [*problems[:MAX_PROBLEMS], f"… and {len(problems) - MAX_PROBLEMS} more"]
+    more = findings.problem("more-problems", f"… and {len(problems) - MAX_PROBLEMS} more", side="rules")
+    return [*problems[:MAX_PROBLEMS], more]

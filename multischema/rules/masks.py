@@ -1,7 +1,7 @@
 """What the rules' `masks` and `k_anonymity` say of a column and of a table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from multischema.masks.known import KINDS
@@ -31,10 +31,14 @@ class OnlyWhen:
 
 @dataclass(frozen=True)
 class MaskRule:
-    """How a column is anonymized: by this mask, wholly if there is none; in all rows, unless `only_when` says in which."""
+    """How a column is anonymized: by this mask, wholly if there is none; in all rows, unless `only_when` says in which.
+
+    `line` is where the file says so.
+    """
 
     mask: Refined | None
     only_when: OnlyWhen | None = None
+    line: int = field(default=0, compare=False, repr=False)
 
     def said(self) -> str:
         """Return it in words, for reports: the rules' own."""
@@ -68,13 +72,14 @@ class MaskRule:
 class KAnonymity:
     """Combinations of the columns that fewer than `k` different `per` share are refused or warned of.
 
-    Without `per`, rows are counted.
+    Without `per`, rows are counted. `line` is where the file says so.
     """
 
     columns: tuple[str, ...]
     k: int = 5
     per: str = ""
     on_breach: Literal["refuse", "warn"] = "refuse"
+    line: int = field(default=0, compare=False, repr=False)  # never in a repr: the record of a run keeps that
 
 
 def recalled(found: Mapping[str, object]) -> MaskRule | None:

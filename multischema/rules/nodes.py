@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 
-from multischema.words import escaped, suggestion
+from multischema import findings
+from multischema.findings import Finding
+from multischema.words import cut, escaped, suggestion
 
 _YAML_TAG = "tag:yaml.org,2002:"
 _TRUE = ("true", "yes", "on")
@@ -28,20 +30,34 @@ _CURED_BY_QUOTES = ("a boolean", "a number", "a date", "nothing", "a special val
 
 @dataclass(frozen=True)
 class Place:
-    """Where in the file a problem is. Messages show the content inside a table's entry only.
+    """Where in the file a problem is: its name in messages, and the table and column that it is about.
 
-    Elsewhere the file may not be rules at all: whoever chooses it can name any file that the ETL can read, even passwords.
+    Messages show the content inside a table's entry only. Elsewhere the file may not be rules at all: whoever chooses it can
+    name any file that the ETL can read, even passwords.
     """
 
-    name: str
+    name: str = ""
+    table: str = ""
+    column: str = ""
     is_shown: bool = False
 
-    def __str__(self) -> str:
-        return self.name
-
-    def at(self, part: str) -> "Place":
+    def at(self, part: str, column: str = "") -> "Place":
         """Return a place inside this one."""
-        return Place(f"{self.name}{part}", self.is_shown)
+        return replace(self, name=f"{self.name}{part}", column=column or self.column)
+
+    def problem(self, node: yaml.Node, code: str, what: str, todo: str) -> Finding:
+        """Return a problem of a node at this place, with its line."""
+        return self.problem_on(line_of(node), code, what, todo)
+
+    def problem_on(self, line: int, code: str, what: str, todo: str) -> Finding:
+        """Return a problem at this place, on a line."""
+        said = f"{self.name}: {what}" if self.name else what
+        where = {"table": cut(self.table), "column": cut(self.column)}
+        return findings.problem(code, said, todo, side="rules", line=line, **where)
+
+    def unlike(self, node: yaml.Node, wanted: str) -> Finding:
+        """Return the problem that a node is not what is wanted."""
+        return self.problem(node, "wrong-type", f"found {self.found(node)}", f"want {wanted}")
 
     def found(self, node: yaml.Node) -> str:
         """Describe what was found."""
@@ -56,71 +72,78 @@ class Place:
         """Describe an unknown key."""
         if self.is_shown and isinstance(node, yaml.ScalarNode):
             return quoted(node.value, 40)
-        return f"on line {line_of(node)}" + ("" if isinstance(node, yaml.ScalarNode) else f" ({self.found(node)})")
+        return "" if isinstance(node, yaml.ScalarNode) else f"({self.found(node)})"
 
 
-def read_values(node: yaml.Node, place: Place, wanted: Sequence[str], problems: list[str]) -> dict[str, yaml.Node]:
+def read_values(node: yaml.Node, place: Place, wanted: Sequence[str], problems: list[Finding]) -> dict[str, yaml.Node]:
     """Return a mapping's values by key, and report unknown and duplicate keys."""
     values: dict[str, yaml.Node] = {}
     lines: dict[str, int] = {}
     for key, value in node.value:
         name = key.value if isinstance(key, yaml.ScalarNode) else ""
         if name not in wanted:
-            problems.append(f"{place}: unknown key {place.key(key)}; want {', '.join(wanted)}{suggestion(name, wanted)}")
+            what = f"unknown key {place.key(key)}".rstrip()
+            problems.append(place.problem(key, "unknown-key", what, f"want {', '.join(wanted)}{suggestion(name, wanted)}"))
         elif name in values:
-            problems.append(f"{place}: duplicate key '{name}' on line {line_of(key)}, the first is on line {lines[name]}")
+            problems.append(_second(key, place, lines[name]))
         else:
             values[name] = value
             lines[name] = line_of(key)
     return values
 
 
-def read_items(node: yaml.Node, place: Place, wanted: str, problems: list[str]) -> Sequence[yaml.Node]:
+def read_items(node: yaml.Node, place: Place, wanted: str, problems: list[Finding]) -> Sequence[yaml.Node]:
     """Return a list's items; a key without a value is an empty list, as teams write it."""
     kind = kind_of(node)
     if kind == "a list":
         items: Sequence[yaml.Node] = node.value
         return items
     if kind != "nothing":
-        problems.append(f"{place}: found {place.found(node)}; want a list of {wanted}")
+        problems.append(place.unlike(node, f"a list of {wanted}"))
     return []
 
 
-def read_mapping(node: yaml.Node, place: Place, wanted: str, problems: list[str]) -> dict[str, yaml.Node]:
+def read_mapping(node: yaml.Node, place: Place, wanted: str, problems: list[Finding]) -> dict[str, yaml.Node]:
     """Return a mapping's values by key, whatever its keys are; a key without a value is an empty mapping."""
     values: dict[str, yaml.Node] = {}
     lines: dict[str, int] = {}
     if kind_of(node) != "a mapping":
         if kind_of(node) != "nothing":
-            problems.append(f"{place}: found {place.found(node)}; want {wanted}")
+            problems.append(place.unlike(node, wanted))
         return values
     for key, value in node.value:
         if not is_name(key):
-            problems.append(f"{place}: found the key {place.found(key)}; want a name{cure(key)}")
+            problems.append(place.problem(key, "wrong-type", f"found the key {place.found(key)}", f"want a name{cure(key)}"))
         elif key.value in values:
-            where = f"on line {line_of(key)}, the first is on line {lines[key.value]}"
-            problems.append(f"{place}: duplicate key '{shown(key.value)}' {where}")
+            problems.append(_second(key, place, lines[key.value]))
         else:
             values[key.value] = value
             lines[key.value] = line_of(key)
     return values
 
 
-def read_flag(node: yaml.Node | None, place: Place, problems: list[str]) -> bool:
+def _second(key: yaml.Node, place: Place, line: int) -> Finding:
+    """Return the problem of a key that stands on this line already."""
+    return place.problem(
+        key, "duplicate-key", f"duplicate key '{shown(key.value)}', the first is on line {line}", "want one"
+    )
+
+
+def read_flag(node: yaml.Node | None, place: Place, problems: list[Finding]) -> bool:
     """Return a boolean; a key without a value is false."""
     if node is None or kind_of(node) == "nothing":
         return False
     value = boolean(node)
     if value is None:
-        problems.append(f"{place}: found {place.found(node)}; want true or false")
+        problems.append(place.unlike(node, "true or false"))
     return bool(value)
 
 
-def read_name(node: yaml.Node, place: Place, wanted: str, problems: list[str]) -> str:
+def read_name(node: yaml.Node, place: Place, wanted: str, problems: list[Finding]) -> str:
     """Return a name that Postgres accepts; an empty one after a problem."""
     if is_name(node):
         return str(node.value)
-    problems.append(f"{place}: found {place.found(node)}; want {wanted}{cure(node)}")
+    problems.append(place.unlike(node, f"{wanted}{cure(node)}"))
     return ""
 
 
