@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 _LONGEST = 63  # bytes
@@ -31,8 +32,24 @@ def some(names: Sequence[str]) -> str:
 
 def suggestion(name: str, wanted: Iterable[str]) -> str:
     """Return the name that was meant, in parentheses, if one comes close."""
-    close = difflib.get_close_matches(name[:_LONGEST], list(wanted), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    meant = nearest(name, wanted)
+    return f" (did you mean {meant}?)" if meant else ""
+
+
+def nearest(name: str, wanted: Iterable[str]) -> str:
+    """Return the name that was meant, "" if none comes close.
+
+    Case, accents and punctuation make no difference, nor does a schema in front; else it differs by few letters.
+    """
+    names = [each for each in wanted if len(each) <= 2 * _LONGEST]
+    spelt = {plain for part in (name, name.rpartition(".")[2]) if len(part) <= 2 * _LONGEST and (plain := _plain(part))}
+    alike = next((each for each in names if spelt and _plain(each) in spelt), "")
+    return alike or next(iter(difflib.get_close_matches(name[:_LONGEST], names, n=1)), "")
+
+
+def _plain(name: str) -> str:
+    """Return the letters and digits of a name, without case and accents."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", name).casefold()))
 
 
 _NBSP = "\N{NO-BREAK SPACE}"

@@ -4,6 +4,7 @@ import codecs
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import yaml
 
@@ -26,7 +27,7 @@ from multischema.rules.nodes import (
 )
 from multischema.rules.refining import read_domains, read_k_anonymity, read_masks, unlisted
 from multischema.rules.slots import Slot, slot_of_columns, slot_of_items
-from multischema.words import suggestion
+from multischema.words import cut, suggestion
 
 MAX_PROBLEMS = 20
 MAX_DEPTH = 20
@@ -68,6 +69,11 @@ class TableRules:
     line: int = field(default=0, compare=False)
     lines: Mapping[str, int] = field(default_factory=dict, compare=False)
     slot: Slot | None = field(default=None, compare=False)
+
+    def where(self, column: str = "", line: int = 0) -> dict[str, Any]:
+        """Return what a finding about the table, or a column of it, says of where that is; `line` if it is on another."""
+        at = line or self.lines.get(column, self.line)
+        return {"side": "rules", "table": cut(self.table), "column": cut(column), "line": at}
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ class Reference:
     def advice(self) -> str:
         """Return how the foreign key can be kept: two columns with a mask that joins still refer to each other."""
         mask = self.rule.mask if self.rule and not self.rule.only_when else None
-        return f"; list it with the mask {mask.said()} too to keep the foreign key" if mask and mask.joins(mask) else ""
+        return f"list it with the mask {mask.said()} too to keep the foreign key" if mask and mask.joins(mask) else ""
 
 
 def effective(rules: Rules, catalog: Catalog) -> Rules:

@@ -5,30 +5,34 @@ from dataclasses import dataclass, replace
 
 from multischema.catalog.tables import Catalog, Table
 from multischema.errors import Snippet
+from multischema.findings import Finding, note, problem
 from multischema.rules.file import Rules, TableRules
 from multischema.rules.fitting import fit
 from multischema.rules.following import Reference, effective, hidden_columns, is_number, referring
-from multischema.rules.writing import entry
-from multischema.words import cut, plural, some
+from multischema.rules.unknown import unknown_names, unpublished
+from multischema.rules.writing import additions
+from multischema.words import some
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """What the comparison of rules and catalog found: problems stop the run, warnings go into the report.
+    """What the comparison of rules and catalog found: problems stop the run, warnings go into the report; notes are neither.
 
     `rules` are the ones that the run follows, with key columns that refer to anonymized ones anonymized too, and without
     masks that don't fit.
     """
 
-    problems: tuple[str, ...]
-    warnings: tuple[str, ...]
+    problems: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+    notes: tuple[Finding, ...]
     snippet: str
     rules: Rules
 
     def lines(self, side: str) -> list[str]:
-        """Return a line for each problem, after this side's name, then the lines of the snippet."""
+        """Return the problems, those of no side of their own as ones about this side, the warnings, the snippet's lines."""
         snippet = self.snippet.removesuffix("\n").split("\n") if self.snippet else []
-        return [*(f"{side}: {line}" for line in self.problems), *map(Snippet, snippet)]
+        problems = [found if found.side else found.on(side) for found in self.problems]
+        return [*problems, *self.warnings, *map(Snippet, snippet)]
 
 
 def compare(rules: Rules, catalog: Catalog) -> Gaps:
@@ -36,34 +40,43 @@ def compare(rules: Rules, catalog: Catalog) -> Gaps:
     followed = effective(rules, catalog)
     references = referring(followed.tables, catalog)
     tables = dict(followed.tables)
-    problems: list[str] = []
-    warnings: list[str] = []
-    entries: list[str] = []
+    missing = {table.name: missing_columns(table, rules.tables.get(table.name)) for table in catalog.tables}
+    problems: list[Finding] = []
+    warnings = unknown_names(rules, catalog, missing)
+    notes = unpublished(rules, catalog)
+    undecided: dict[str, list[str]] = {}
     for table in catalog.tables:
         own = rules.tables.get(table.name)
-        missing = missing_columns(table, own)
+        columns = missing[table.name]
         if own is None:
-            problems.append(f"missing rules for table {table.name}")
+            problems.append(problem("table-without-rules", f"missing rules for table {table.name}", table=table.name))
         else:
-            problems += [f"missing rule for column {table.name}.{column}" for column in missing]
+            problems += [
+                problem(
+                    "column-without-rule",
+                    f"missing rule for column {table.name}.{column}",
+                    **own.where(column) | {"side": ""},
+                )
+                for column in columns
+            ]
             fitted = fit(table, tables[table.name], catalog)
             problems += fitted.problems
             warnings += [*_table_warnings(table, own, references, catalog), *fitted.warnings]
+            warnings += _unused_reasons(table, own, followed.tables[table.name])
+            notes += [] if columns else _of_keys_alone(table, own, followed.tables[table.name])
             tables[table.name] = fitted.rules
             stricter, found = _stricter_partitions(table, rules, followed.tables[table.name], catalog)
             problems += found
-            missing += [column for column in stricter if column not in missing]
-        if own is None or missing:
-            entries.append(entry(table.name, own, missing))
-    known = {table.name for table in catalog.tables} | catalog.partitions.keys() | catalog.others.keys()
-    unknown = [cut(name) for name in rules.tables if name not in known]
-    if unknown:
-        warnings.append(f"rules for {plural(len(unknown), 'table')} {some(unknown)}, which the origin does not have")
-    snippet = "tables:\n" + "".join(entries) if entries else ""
-    return Gaps(tuple(problems), tuple(warnings), snippet, replace(rules, tables=tables))
+            columns = [*columns, *(column for column in stricter if column not in columns)]
+        if own is None or columns:
+            undecided[table.name] = columns
+    snippet = additions(rules, undecided)
+    return Gaps(tuple(problems), tuple(warnings), tuple(notes), snippet, replace(rules, tables=tables))
 
 
-def _stricter_partitions(table: Table, rules: Rules, followed: TableRules, catalog: Catalog) -> tuple[list[str], list[str]]:
+def _stricter_partitions(
+    table: Table, rules: Rules, followed: TableRules, catalog: Catalog
+) -> tuple[list[str], list[Finding]]:
     """Return the columns that only partitions' entries anonymize, not their root's, and a problem per stricter entry."""
     if followed.truncated:
         return [], []
@@ -77,13 +90,16 @@ def _stricter_partitions(table: Table, rules: Rules, followed: TableRules, catal
         if own.truncated or stricter:
             what = "truncate it" if own.truncated else f"anonymize {some(stricter)}"
             cure = f"truncate {table.name}" if own.truncated else f"anonymize that in {table.name}"
-            problems.append(
-                f"partition {name} has rules that {what}, but it follows those of {table.name}, which do not; "
-                f"{cure} too, or take it out of the entry for {name}"
-            )
+            what = f"partition {name} has rules that {what}, but it follows those of {table.name}, which do not"
+            todo = f"{cure} too, or take it out of the entry for {name}"
+            problems.append(problem("stricter-partition", what, todo, **own.where()))
         problems += [
-            f"partition {name} has rules that {what} otherwise than those of {table.name} do, which it follows; "
-            f"change them in {table.name}, or take it out of the entry for {name}"
+            problem(
+                "other-partition",
+                f"partition {name} has rules that {what} otherwise than those of {table.name} do, which it follows",
+                f"change them in {table.name}, or take it out of the entry for {name}",
+                **own.where(),
+            )
             for what in _otherwise(own, followed)
         ]
     return sorted(columns), problems
@@ -105,28 +121,64 @@ def missing_columns(table: Table, rules: TableRules | None) -> list[str]:
     return [column.name for column in table.columns if column.name not in listed | table.key_columns]
 
 
+def _of_keys_alone(table: Table, rules: TableRules, followed: TableRules) -> list[Finding]:
+    """Return a note that says what an entry with a name and nothing else means, of a table all of whose columns are keys."""
+    if rules.truncated or rules.anonymized or rules.non_anonymized or not table.columns:
+        return []
+    names = [column.name for column in table.columns]
+    copied = [name for name in names if name not in followed.anonymized]
+    hidden = [name for name in names if name in followed.anonymized]
+    parts = [
+        f"copied as they are: {', '.join(copied)}" if copied else "",
+        f"anonymized, as they refer to anonymized columns: {', '.join(hidden)}" if hidden else "",
+    ]
+    what = f"table {table.name} lists no column, as all are keys; {'; '.join(filter(None, parts))}"
+    todo = "a key that comes to refer to an anonymized column will be anonymized; list it to decide otherwise"
+    return [note("keys-alone", what, todo, **rules.where())]
+
+
+def _unused_reasons(table: Table, rules: TableRules, followed: TableRules) -> list[Finding]:
+    """Return a warning for each reason why a column is clear where it is not: it lacks a rule, or is hidden nevertheless."""
+    listed = rules.non_anonymized | table.key_columns
+    hidden = hidden_columns(table, followed)
+    found = []
+    for name in (column.name for column in table.columns if column.name in rules.clear_because):
+        if name in hidden:
+            todo = "list it in non_anonymized_column_names, or take it out of clear_because"
+            what = f"{table.name}.{name} has a reason in clear_because, but is not published as it is"
+        elif name not in listed:
+            what, todo = (
+                f"{table.name}.{name} has a reason in clear_because, but no rule",
+                "list it in non_anonymized_column_names",
+            )
+        else:
+            continue
+        found.append(Finding("unused-reason", what, todo, **rules.where(name)))
+    return found
+
+
 def _table_warnings(
     table: Table, rules: TableRules, referring: Mapping[tuple[str, str], Reference], catalog: Catalog
-) -> list[str]:
-    names = {column.name for column in table.columns}
-    both = rules.anonymized & rules.non_anonymized & names
-    warnings = [f"{table.name}.{name} is in both lists: anonymized" for name in sorted(both)]
-    unknown = [cut(name) for name in sorted((rules.anonymized | rules.non_anonymized) - names)]
-    if len(unknown) == 1:
-        warnings.append(f"rule for column {table.name}.{unknown[0]}, which the origin does not have")
-    elif unknown:
-        warnings.append(f"rules for columns of {table.name} that the origin does not have: {some(unknown)}")
+) -> list[Finding]:
+    """Return a warning for each column in both lists, and for each key that is anonymized, or published, by itself."""
+
+    def warning(code: str, name: str, said: str, todo: str = "") -> Finding:
+        return Finding(code, f"{table.name}.{name} {said}", todo, **rules.where(name))
+
+    both = (rules.anonymized & rules.non_anonymized).intersection(column.name for column in table.columns)
+    warnings = [warning("in-both-lists", name, "is in both lists: anonymized") for name in sorted(both)]
     if rules.truncated:
         return warnings
     for name in sorted(table.key_columns - rules.anonymized):
         other = referring.get((table.name, name))
         if other and name in rules.non_anonymized:
             whole = f"{other.column}, which is {other.hidden}"
-            warnings.append(f"{table.name}.{name} is published as it is, though it refers to {whole}")
+            warnings.append(warning("key-published", name, f"is published as it is, though it refers to {whole}"))
         elif other:
             which = "is" if other.hidden == "anonymized" else f"is {other.hidden}"
-            warnings.append(f"{table.name}.{name} is anonymized: it refers to {other.column}, which {which}{other.advice}")
+            said = f"is anonymized: it refers to {other.column}, which {which}"
+            warnings.append(warning("key-anonymized", name, said, other.advice))
         elif name not in rules.non_anonymized and not is_number(table.column(name), catalog):
             kind = table.column(name).type_text
-            warnings.append(f"{table.name}.{name} is a key without a rule, of type {kind}: copied as it is")
+            warnings.append(warning("key-without-rule", name, f"is a key without a rule, of type {kind}: copied as it is"))
     return warnings

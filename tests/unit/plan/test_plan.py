@@ -34,8 +34,8 @@ def test_the_warnings_say_all_that_was_not_published_or_changed() -> None:
         keys_of_partitions={"visits": ["x of a", "x of b", "x of c"], "users": [f"x of p{number}" for number in range(9)]},
     )
     assert plan(origin, all_rules(masking("users", "email", "phone"), masking("gone"))).warnings == (
-        "rule for column users.phone, which the origin does not have",
-        "rules for table gone, which the origin does not have",
+        "rules: users.phone is not in the origin",
+        "rules: table gone is not in the origin",
         "not read: the origin's other schemas archive",
         "not read: view everyone",
         "indexes and foreign keys that only partitions of users have left out: x of p0, x of p1, x of p2 and 6 more",

@@ -1,5 +1,7 @@
 """Masks and k_anonymity against a catalog: what does not fit is a problem, a line each, before a row is read."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -8,6 +10,8 @@ from multischema.masks.periods import Period
 from multischema.rules.file import parse
 from multischema.rules.gaps import Gaps, compare
 from multischema.rules.masks import MaskRule, OnlyWhen
+from multischema.rules.writing import entry
+from tests.support.findings import texts
 from tests.support.masks import Echo
 from tests.support.origins import catalog, column, foreign_key, table
 
@@ -49,7 +53,7 @@ def found(**rules: object) -> Gaps:
 def problem(**rules: object) -> str:
     """Return the one problem of rules that have these keys too; they are followed without what does not fit."""
     findings = found(**rules)
-    (line,) = findings.problems
+    (line,) = texts(findings.problems)
     assert not findings.rules.tables["users"].masks
     assert not findings.rules.tables["users"].k_anonymity
     assert findings.snippet == ""
@@ -109,7 +113,7 @@ def test_a_mask_that_can_not_hold_in_a_type_is_a_problem_that_says_why_and_a_dom
 def test_each_mask_that_does_not_fit_is_told_and_the_others_are_kept() -> None:
     findings = found(masks={"name": {"period": "day"}, "tags": {"period": "day"}, "born": {"period": "month"}})
 
-    assert [line.split(" is ")[0] for line in findings.problems] == ["users.name", "users.tags"]
+    assert [line.split(" is ")[0] for line in texts(findings.problems)] == ["users.name", "users.tags"]
     assert findings.rules.tables["users"].masks == {"born": MaskRule(Period("month"))}
 
 
@@ -118,7 +122,7 @@ def test_a_mask_of_a_column_that_the_origin_does_not_have_is_no_second_warning()
     rules["anonymized_column_names"] = [*LISTS["anonymized_column_names"], "gone"]
     findings = compare(parse(yaml.safe_dump({"tables": [rules]})), ORIGIN)
 
-    assert (findings.problems, findings.warnings) == ((), ("rule for column users.gone, which the origin does not have",))
+    assert (findings.problems, texts(findings.warnings)) == ((), ("users.gone is not in the origin",))
 
 
 def test_a_mask_of_a_column_that_is_left_out_is_a_warning() -> None:
@@ -128,7 +132,7 @@ def test_a_mask_of_a_column_that_is_left_out_is_a_warning() -> None:
     findings = compare(parse(yaml.safe_dump({"tables": [rules]})), ORIGIN)
 
     assert findings.problems == ()
-    assert findings.warnings == ("users.loud is computed from anonymized columns and left out, its mask with it",)
+    assert texts(findings.warnings) == ("users.loud is computed from anonymized columns and left out, its mask with it",)
 
 
 def test_a_mask_that_hides_nothing_of_its_column_is_a_warning() -> None:
@@ -136,7 +140,7 @@ def test_a_mask_that_hides_nothing_of_its_column_is_a_warning() -> None:
     findings = compare(parse(yaml.safe_dump({"tables": [rules]})), ORIGIN)
 
     assert findings.problems == ()
-    assert findings.warnings == (
+    assert texts(findings.warnings) == (
         "users.born is of type date, of which mask period hides nothing: a date is a day; use year, quarter, month or week",
     )
 
@@ -148,7 +152,7 @@ def test_values_that_an_enum_does_not_have_are_a_warning() -> None:
     findings = compare(parse(yaml.safe_dump({"tables": [rules]})), ORIGIN)
 
     assert findings.problems == ()
-    assert findings.warnings == (
+    assert texts(findings.warnings) == (
         "users.state: its mask shows values doen, x, which its enum does not have (did you mean done?)",
     )
 
@@ -218,7 +222,9 @@ def test_only_when_on_a_key_that_is_anonymized_for_what_it_refers_to_is_a_proble
 """)
     findings = compare(rules, catalog(table("users", column("id", "bigint"), key=["id"]), calls))
 
-    assert findings.problems == ("calls.note: only_when: user is anonymized; want a column that is published as it is",)
+    assert texts(findings.problems) == (
+        "calls.note: only_when: user is anonymized; want a column that is published as it is",
+    )
 
 
 # k_anonymity.
@@ -256,7 +262,9 @@ def test_k_anonymity_counts_by_masked_values_only_if_they_tell_apart_in_all_rows
 
     assert found(masks={"name": "echo"}, k_anonymity=gate).problems == ()
     for masks in ({"name": {"echo": None, "only_when": {"state": ["new"]}}}, {"name": {"only_when": {"state": ["new"]}}}):
-        assert found(masks=masks, k_anonymity=gate).problems == (f"users: k_anonymity: per: name is anonymized; {wanted}",)
+        assert texts(found(masks=masks, k_anonymity=gate).problems) == (
+            f"users: k_anonymity: per: name is anonymized; {wanted}",
+        )
 
 
 # What a table's entry says of others.
@@ -272,13 +280,13 @@ def test_a_key_that_refers_to_a_column_whose_mask_joins_is_told_what_keeps_the_f
     )
     rules = "tables:\n- {table_name: calls}\n- {table_name: users, anonymized_column_names: [email, born], masks: %s}\n"
 
-    assert compare(parse(rules % "{email: {echo: of}, born: {period: month}}"), catalog(users, calls)).warnings == (
+    assert texts(compare(parse(rules % "{email: {echo: of}, born: {period: month}}"), catalog(users, calls)).warnings) == (
         "calls.day is anonymized: it refers to users.born, which is",
         "calls.email is anonymized: it refers to users.email, which is; "
         "list it with the mask echo: of too to keep the foreign key",
     )
     partly = rules % "{email: {echo: of, only_when: {born: [x]}}}"
-    assert compare(parse(partly.replace("[email, born]", "[email]")), catalog(users, calls)).warnings == (
+    assert texts(compare(parse(partly.replace("[email, born]", "[email]")), catalog(users, calls)).warnings) == (
         "calls.day is a key without a rule, of type date: copied as it is",
         "calls.email is anonymized: it refers to users.email, which is",
     )
@@ -295,7 +303,7 @@ def of_visits(root: str, partition: str) -> tuple[str, ...]:
     """Return the problems of a root's and its partition's rules."""
     findings = compare(parse(f"tables:\n- {MASKED % ('visits', root)}\n- {MASKED % ('visits_1', partition)}\n"), VISITS)
     assert (findings.warnings, findings.snippet) == ((), "")
-    return findings.problems
+    return texts(findings.problems)
 
 
 @pytest.mark.parametrize(
@@ -346,44 +354,42 @@ def test_an_entry_to_paste_keeps_masks_and_k_anonymity_as_they_are(text: str) ->
             "children": "echo",
             "tags": {"echo": text},
         },
+        "clear_because": {"state": text or "."},
         "k_anonymity": {"columns": ["born", "state"], "k": 7, "per": "id", "on_breach": "warn"},
     }
-    entry = {"table_name": "users", **LISTS, **rules, "non_anonymized_column_names": ["state"]}
-    before = parse(yaml.safe_dump({"tables": [entry]}))
-    findings = compare(before, ORIGIN)
-    pasted = parse(findings.snippet)
+    written = {"table_name": "users", **LISTS, **rules, "non_anonymized_column_names": ["state"]}
+    (before,) = parse(yaml.safe_dump({"tables": [written]})).tables.values()
+    pasted = parse("tables:\n" + entry("users", before, ["kind"])).tables["users"]
 
-    assert "missing rule for column users.kind" in findings.problems
-    assert pasted.tables["users"].masks == before.tables["users"].masks
-    assert pasted.tables["users"].k_anonymity == before.tables["users"].k_anonymity
+    assert pasted == replace(before, anonymized=before.anonymized | {"kind"})
 
 
-def test_an_entry_to_paste_has_a_line_for_each_mask() -> None:
-    findings = compare(
-        parse("""
-domains: [cd62.fr]
+def test_an_entry_to_paste_has_a_line_for_each_mask_and_reason() -> None:
+    rules = parse("""
 tables:
 - table_name: users
   anonymized_column_names: [name, born]
+  non_anonymized_column_names: [kind]
   masks: {name: echo, born: {only_when: {"state": ["new", 'b c']}, period: year}}
   k_anonymity: {columns: [born], k: 5}
-"""),
-        catalog(table("users", column("name"), column("born", "date"), column("state", "status"))),
-    )
+  clear_because: {kind: "a code: no person's"}
+""")
 
     assert (
-        findings.snippet
-        == """tables:
-  - table_name: users
+        entry("users", rules.tables["users"], ["state"])
+        == """  - table_name: users
     anonymized_column_names:
       - born
       - name
       # decide:
       - state
     non_anonymized_column_names:
+      - kind
     masks:
       name: echo
       born: {period: year, only_when: {state: [new, "b c"]}}
+    clear_because:
+      kind: "a code: no person's"
     k_anonymity: {columns: [born]}
 """
     )
@@ -393,6 +399,5 @@ def test_an_entry_to_paste_leaves_the_domains_where_they_stand(monkeypatch: pyte
     monkeypatch.setitem(KINDS, "domain", Echo)
     monkeypatch.setattr(Echo, "kind", "domain")
     text = "tables: [{table_name: users, anonymized_column_names: [email], masks: {email: domain}}]\ndomains: [cd62.fr]\n"
-    origin = catalog(table("users", column("email"), column("name")))
 
-    assert "      email: domain\n" in compare(parse(text), origin).snippet
+    assert "      email: domain\n" in entry("users", parse(text).tables["users"], ["name"])

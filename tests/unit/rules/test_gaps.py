@@ -5,11 +5,14 @@ import yaml
 
 from multischema.catalog.tables import Catalog, ForeignKey
 from multischema.errors import CheckError
+from multischema.rules import file
 from multischema.rules.file import parse
 from multischema.rules.following import effective
 from multischema.rules.gaps import Gaps, compare
 from multischema.words import escaped
+from tests.support.findings import texts
 from tests.support.origins import catalog, column, foreign_key, table
+from tests.support.snippets import pasted
 
 ID = column("id", "integer", not_null=True)
 USERS = table("users", ID, column("name"), column("email"), column("city"), key=["id"])
@@ -33,7 +36,7 @@ def found(text: str) -> Gaps:
 
 def told(findings: Gaps) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     """Return what there is to tell of findings."""
-    return findings.problems, findings.warnings, findings.snippet
+    return texts(findings.problems), texts(findings.warnings), findings.snippet
 
 
 GAPS = """
@@ -56,50 +59,100 @@ def test_all_gaps_are_told_at_once_table_by_table_and_keys_need_no_rule() -> Non
 
 
 def test_a_column_that_is_no_key_lacks_a_rule_where_an_entry_has_a_name_and_nothing_else() -> None:
-    findings = found(
-        "tables: [{table_name: users}, {table_name: rdvs, truncated: false}, {table_name: versions, truncated: on}]"
-    )
+    text = "tables: [{table_name: users}, {table_name: rdvs, truncated: false}, {table_name: versions, truncated: on}]"
+    findings = found(text)
 
     assert findings.problems == (
         *(f"missing rule for column users.{name}" for name in ("name", "email", "city")),
         *(f"missing rule for column rdvs.{name}" for name in ("starts_at", "notes")),
     )
-    assert found(findings.snippet + "  - {table_name: versions, truncated: true}").problems == ()
+    assert found(pasted(text, findings.snippet)).problems == ()
 
 
-def test_the_snippet_has_whole_entries_with_what_is_to_be_decided_among_the_anonymized() -> None:
-    assert (
-        found(GAPS).snippet
-        == """tables:
+def test_the_snippet_has_only_what_is_missing_each_part_below_a_comment_that_says_where_it_goes() -> None:
+    text = """
+tables:
   - table_name: users
+    # who they are
     anonymized_column_names:
       - name
-      # decide:
-      - email
+      - nam
     non_anonymized_column_names:
       - city
   - table_name: rdvs
-    anonymized_column_names:
-      # decide:
-      - starts_at
-      - notes
     non_anonymized_column_names:
+"""
+    assert (
+        found(text).snippet
+        == """# at the end of tables:
   - table_name: versions
     anonymized_column_names:
       # decide:
       - item
     non_anonymized_column_names:
+# in the entry of rdvs, after line 10:
+    anonymized_column_names:
+      # decide:
+      - starts_at
+      - notes
+# in the entry of users, after line 5:
+      # decide:
+      - email
 """
     )
+    assert told(found(pasted(text, found(text).snippet)))[::2] == ((), "")
 
 
-def test_the_snippet_pasted_in_place_of_its_tables_closes_every_gap() -> None:
-    gaps = found(GAPS)
-    pasted = {entry["table_name"]: entry for text in (GAPS, gaps.snippet) for entry in yaml.safe_load(text)["tables"]}
-    closed = parse(yaml.safe_dump({"tables": list(pasted.values())}))
-    assert told(compare(closed, ORIGIN)) == ((), (), "")
-    assert closed.tables["users"].anonymized == {"name", "email"}
-    assert closed.tables["users"].non_anonymized == {"city"}
+def test_three_missing_columns_are_a_handful_of_lines_however_long_the_entry_is() -> None:
+    listed = "".join(f"  - c{number}\n" for number in range(500))
+    wide = table("wide", *(column(f"c{number}") for number in range(503)))
+    rules = f"tables:\n- table_name: wide\n  anonymized_column_names:\n{listed}"
+    snippet = compare(parse(rules), catalog(wide)).snippet
+    assert snippet == "# in the entry of wide, after line 3:\n  # decide:\n  - c500\n  - c501\n  - c502\n"
+
+
+STYLES = {
+    "blocks": "tables:\n  - table_name: users\n    anonymized_column_names:\n      - name\n",
+    "no indentation": "tables:\n- table_name: users\n  anonymized_column_names:\n  - name\n",
+    "wide": "tables:\n    -   table_name: users\n        anonymized_column_names:\n            -   name\n",
+    "list in brackets": "tables:\n- table_name: users\n  anonymized_column_names: [name]\n",
+    "list on lines": "tables:\n- table_name: users\n  anonymized_column_names:\n    [\n      name,\n    ]\n",
+    "empty list": "tables:\n- table_name: users\n  anonymized_column_names: []\n",
+    "no list": "tables:\n- table_name: users\n  anonymized_column_names:  # none\n",
+    "no key": "tables:\n- table_name: users  # people\n  non_anonymized_column_names: [city]\n",
+    "name last": "tables:\n- masks:\n  table_name: 'users'\n",
+    "name on its own line": "tables:\n- table_name:\n    users\n",
+    "entry in braces": "tables:\n- {table_name: users}\n",
+    "entry in braces with a list": "tables:\n- {table_name: users, anonymized_column_names: [name]}\n",
+    "null in braces": "tables:\n- {table_name: users, anonymized_column_names: }\n",
+    "null": "tables:\n- table_name: users\n  anonymized_column_names: ~\n",
+    "all in brackets": "tables: [{table_name: rdvs}, {table_name: users, anonymized_column_names: [name]}]\n",
+    "JSON": """{"tables": [\n  {"table_name": "users",\n   "anonymized_column_names": ["name"]}\n]}\n""",
+    "comments": "# a\ntables:\n\n# b\n- table_name: users\n  # c\n  anonymized_column_names:\n  # d\n\n  - name # e\n",
+    "anchor": "tables:\n- &a\n  table_name: users\n  anonymized_column_names: &n\n  - name\n",
+    "anchored item": "tables:\n- table_name: users\n  anonymized_column_names:\n  - &n name\n",
+    "alias": "tables:\n- table_name: rdvs\n  anonymized_column_names: &n [notes]\n"
+    "- table_name: users\n  anonymized_column_names: *n\n",
+    "empty lines at the end": "tables:\n  - table_name: users\n    anonymized_column_names:\n      - name\n\n\n",
+    "windows": "tables:\r\n- table_name: users\r\n  anonymized_column_names:\r\n  - name\r\n",
+    "no newline at the end": "tables:\n- table_name: users\n  anonymized_column_names:\n  - name",
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("loader", ["CSafeLoader", "SafeLoader"])
+def test_the_snippet_pasted_where_it_says_closes_every_gap_of_a_file_in_any_style(
+    style: str, loader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "_LOADER", getattr(yaml, loader))
+    text = STYLES[style]
+    gaps = found(text)
+    closed = pasted(text, gaps.snippet)
+
+    assert gaps.problems
+    assert told(found(closed))[::2] == ((), "")
+    before, after = parse(text).tables["users"], parse(closed).tables["users"]
+    assert (before.anonymized <= after.anonymized, before.non_anonymized) == (True, after.non_anonymized)
 
 
 @pytest.mark.parametrize(
@@ -163,9 +216,10 @@ tables:
 """)
     assert findings.problems == ()
     assert findings.warnings == (
-        "users.email is in both lists: anonymized",
-        "rules for columns of users that the origin does not have: fax, phone",
-        "rules for table removed, which the origin does not have",
+        "rules: line 4: users.phone is not in the origin",
+        "rules: line 5: users.fax is not in the origin",
+        "rules: line 11: table removed is not in the origin",
+        "rules: line 4: users.email is in both lists: anonymized",
     )
 
 
@@ -183,7 +237,7 @@ def test_a_natural_key_without_a_rule_is_a_warning_and_with_one_is_not() -> None
         "tables: [{table_name: countries, non_anonymized_column_names: []}, "
         "{table_name: regions, non_anonymized_column_names: []}]"
     )
-    assert compare(silent, catalog(countries, regions)).warnings == (
+    assert texts(compare(silent, catalog(countries, regions)).warnings) == (
         "countries.code is a key without a rule, of type character varying(2): copied as it is",
         "regions.country is a key without a rule, of type citext: copied as it is",
         "regions.number is a key without a rule, of type numeric: copied as it is",
@@ -199,17 +253,17 @@ def test_a_natural_key_without_a_rule_is_a_warning_and_with_one_is_not() -> None
     )
 
 
-def test_rules_ahead_of_the_origin_are_a_warning_for_all_tables_and_one_for_the_columns_of_each() -> None:
+def test_of_very_many_names_that_the_origin_does_not_have_a_few_are_told_and_how_many_more() -> None:
     tables = [{"table_name": f"t{number}", "truncated": True} for number in range(3_900)]
     columns = [f"c{number:04}" for number in range(3_900)]
     users = {"table_name": "users", "anonymized_column_names": columns, "non_anonymized_column_names": ["name", *columns]}
     rules = parse(yaml.safe_dump({"tables": [*tables, users]}))
-    assert compare(rules, catalog(table("users", column("name")))).warnings == (
-        "rules for columns of users that the origin does not have: c0000, c0001, c0002 and 3897 more",
-        "rules for tables t0, t1, t2 and 3897 more, which the origin does not have",
-    )
-    assert found("tables: [{table_name: users, non_anonymized_column_names: [fax]}]").warnings == (
-        "rule for column users.fax, which the origin does not have",
+    warnings = texts(compare(rules, catalog(table("users", column("name")))).warnings)
+    assert warnings == (
+        *(f"users.c000{number} is not in the origin" for number in range(10)),
+        "3,890 more columns of users are not in the origin",
+        *(f"table t{number} is not in the origin" for number in range(10)),
+        "3,890 more tables are not in the origin",
     )
 
 
@@ -219,15 +273,11 @@ def test_a_name_that_is_longer_than_any_of_postgres_is_cut_and_in_no_snippet() -
         yaml.safe_dump({"tables": [{"table_name": name, "anonymized_column_names": [long]} for name in ("users", long)]})
     )
     cut = "é" * 30 + "…"
-    assert findings.warnings == (
-        f"rule for column users.{cut}, which the origin does not have",
-        f"rules for table {cut}, which the origin does not have",
-    )
+    assert texts(findings.warnings) == (f"users.{cut} is not in the origin", f"table {cut} is not in the origin")
     assert len(findings.snippet) < 1000
     whole = "é" * 31 + "e"  # 63 bytes
-    assert found(f"tables: [{{table_name: {whole}, truncated: true}}]").warnings == (
-        f"rules for table {whole}, which the origin does not have",
-    )
+    warnings = found(f"tables: [{{table_name: {whole}, truncated: true}}]").warnings
+    assert texts(warnings) == (f"table {whole} is not in the origin",)
 
 
 CASES = table(
@@ -263,7 +313,7 @@ def followed(text: str, origin: Catalog = LAWSUITS) -> tuple[dict[str, list[str]
     findings = compare(parse(text), origin)
     assert findings.problems == ()
     assert effective(findings.rules, origin) == findings.rules
-    return {name: sorted(rules.anonymized) for name, rules in findings.rules.tables.items()}, findings.warnings
+    return {name: sorted(rules.anonymized) for name, rules in findings.rules.tables.items()}, texts(findings.warnings)
 
 
 def test_a_key_without_a_rule_that_refers_to_an_anonymized_column_is_anonymized_however_far_it_is() -> None:
@@ -417,27 +467,28 @@ OF_VISITS = "tables:\n- {table_name: visits, anonymized_column_names: [%s], non_
 
 
 def test_a_partition_with_stricter_rules_than_its_root_is_a_problem_that_names_both() -> None:
-    findings = compare(
-        parse(
-            OF_VISITS % ("", "name, city, loud") + "- {table_name: visits_1, anonymized_column_names: [city, name, gone]}\n"
-            "- {table_name: visits_2, truncated: true}\n"
-        ),
-        VISITS,
+    text = (
+        OF_VISITS % ("", "name, city, loud") + "- {table_name: visits_1, anonymized_column_names: [city, name, gone]}\n"
+        "- {table_name: visits_2, truncated: true}\n"
     )
-    assert findings.problems == (
+    findings = compare(parse(text), VISITS)
+    assert texts(findings.problems) == (
         "partition visits_1 has rules that anonymize city, name, but it follows those of visits, which do not; "
         "anonymize that in visits too, or take it out of the entry for visits_1",
         "partition visits_2 has rules that truncate it, but it follows those of visits, which do not; "
         "truncate visits too, or take it out of the entry for visits_2",
     )
-    (visits,) = yaml.safe_load(findings.snippet)["tables"]
-    assert (visits["anonymized_column_names"], visits["non_anonymized_column_names"]) == (["city", "name"], ["loud"])
+    assert (
+        findings.snippet
+        == "# in the entry of visits, after the [ of anonymized_column_names on line 2, to decide:\ncity, name,\n"
+    )
+    assert len(compare(parse(pasted(text, findings.snippet)), VISITS).problems) == 1  # that of visits_2
 
 
 @pytest.mark.parametrize(
     ("root", "partition"),
     [
-        (OF_VISITS % ("name", "city, loud"), "anonymized_column_names: [name, loud, gone]"),
+        (OF_VISITS % ("name", "city, loud"), "anonymized_column_names: [name, loud]"),
         (OF_VISITS % ("name, city", "loud"), "non_anonymized_column_names: [name, city]"),
         ("tables:\n- {table_name: visits, truncated: true}\n", "truncated: true"),
         ("tables:\n- {table_name: visits, truncated: true}\n", "anonymized_column_names: [name]"),
