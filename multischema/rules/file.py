@@ -40,6 +40,7 @@ TABLE_KEYS = (
 EXPECTED_KEYS = ("code", "object")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # of lines, as YAML has them
 # What PyYAML quotes from the text, and everything after, which may hold quotes; not the names of what it expected.
 _QUOTED = re.compile(r""",? but (?:found|got) .*|(?:^| )(?:'(?!(?:[],}>!.-]|<[a-z ]+>)')|").*""", re.DOTALL)
 
@@ -144,7 +145,7 @@ def _compose(text: str) -> yaml.Node:
         _refuse_bombs(text)
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
-        raise _misread(error) from None
+        raise _misread(error, len(_BREAKS.findall(text)) + 1) from None
     except (ValueError, OverflowError):
         # The pure Python loader raises them, for example for "\UFFFFFFFF".
         raise _refused("not-yaml", "not YAML: an escape or a version that no YAML reader takes") from None
@@ -184,14 +185,16 @@ def _refused(code: str, what: str, todo: str = "", line: int = 0) -> RulesError:
     return RulesError(findings.problem(code, what, todo, side="rules", line=line))
 
 
-def _misread(error: yaml.YAMLError) -> RulesError:
+def _misread(error: yaml.YAMLError, lines: int) -> RulesError:
+    """Return the error of a text that is not YAML, in so many lines."""
     mark = getattr(error, "problem_mark", None)
     where = f"character {mark.column + 1}: " if mark else ""
     said = [getattr(error, name, None) or "" for name in ("context", "problem", "reason")]
     parts = (_QUOTED.sub("", part) for part in said)
     cure = next((cure for words, cure in _CURES.items() if any(words in part for part in said)), "")
     what = f"{where}not YAML: {shortened(', '.join(part for part in parts if part), 100)}"
-    return _refused("not-yaml", what, cure, mark.line + 1 if mark else 0)
+    line = min(mark.line + 1, lines) if mark else 0  # libyaml takes the end for a line of its own
+    return _refused("not-yaml", what, cure, line)
 
 
 # From nodes to rules.

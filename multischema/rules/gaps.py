@@ -28,11 +28,18 @@ class Gaps:
     snippet: str
     rules: Rules
 
+    @property
+    def snippet_lines(self) -> list[Snippet]:
+        """Return the lines of the snippet."""
+        return [Snippet(line) for line in self.snippet.removesuffix("\n").split("\n")] if self.snippet else []
+
+    def problems_on(self, side: str) -> list[Finding]:
+        """Return the problems: what the rules lack as findings about this side, what they say wrongly as ones about them."""
+        return [found if found.side else found.on(side) for found in self.problems]
+
     def lines(self, side: str) -> list[str]:
-        """Return the problems, those of no side of their own as ones about this side, the warnings, the snippet's lines."""
-        snippet = self.snippet.removesuffix("\n").split("\n") if self.snippet else []
-        problems = [found if found.side else found.on(side) for found in self.problems]
-        return [*problems, *self.warnings, *map(Snippet, snippet)]
+        """Return all that a check that fails says of the rules: problems, warnings, and last the lines to paste."""
+        return [*self.problems_on(side), *self.warnings, *self.snippet_lines]
 
 
 def compare(rules: Rules, catalog: Catalog) -> Gaps:

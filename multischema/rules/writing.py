@@ -23,13 +23,20 @@ def additions(rules: Rules, undecided: Mapping[str, Sequence[str]]) -> str:
         return f"tables:\n{entries}" if entries else ""
     new = {table: columns for table, columns in undecided.items() if table not in rules.tables}
     known = sorted((rules.tables[table] for table in undecided if table not in new), key=lambda own: -own.line)
-    parts = [_new_entries(rules, new)] if new else []
-    return "".join([*parts, *(_more_columns(rules, own, undecided[own.table]) for own in known)])
+    parts = [_more_columns(rules, own, undecided[own.table]) for own in known]
+    if new:
+        parts.insert(len(parts) if _in_brackets(rules) else 0, _new_entries(rules, new))
+    return "".join(parts)
+
+
+def _in_brackets(rules: Rules) -> bool:
+    """Tell whether the list of tables is, so that it takes more in front of the others."""
+    return bool(rules.slot and rules.slot.bracket)
 
 
 def _new_entries(rules: Rules, undecided: Mapping[str, Sequence[str]]) -> str:
     """Return the entries of tables that the file does not have."""
-    if rules.slot and rules.slot.bracket:
+    if rules.slot and _in_brackets(rules):
         entries = (
             _flow({"table_name": table, **({_MASKED: list(columns)} if columns else {})})
             for table, columns in undecided.items()

@@ -11,6 +11,7 @@ from multischema.catalog.tables import Catalog
 from multischema.dumps import archives
 from multischema.dumps.programs import run_command
 from multischema.errors import CheckError, EtlError
+from multischema.findings import Finding
 from multischema.job import illegal_raw
 from multischema.plan import record, values
 from multischema.plan.drops import unknown_problems
@@ -111,8 +112,8 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     problems += preconditions.backup_problems(run.job.from_dump, plan, structure) if plan and structure else []
     if run.job.restores:
         problems = [*_check_dump(run, facts, plan, unusable), *problems]  # a snippet to paste comes last
-    if plan is None or problems:
-        raise CheckError(*problems)
+    if plan is None or problems:  # with what the rules misspell: it may be why (without a plan it is among the problems)
+        raise CheckError(*problems, *(_of_rules(plan) if plan else ()))
     notes += _unverified(run)
     notes += key_warnings(run)
     if not lock:
@@ -125,6 +126,11 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
         raw_schema.strip(run.holder, run.job.raw_schema)
         raw_schema.take_documents(run.holder, plan, run.job.raw_schema)
     return replace(plan, warnings=(*plan.warnings, *notes))
+
+
+def _of_rules(plan: Plan) -> list[Finding]:
+    """Return the plan's warnings of the rules file."""
+    return [found for found in plan.warnings if isinstance(found, Finding) and found.side == "rules"]
 
 
 def _of_servers(run: Run, facts: _Facts, plan: Plan) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from multischema.catalog.servers import Server
 from multischema.catalog.tables import Catalog
-from multischema.errors import CheckError
+from multischema.errors import CheckError, Snippet
 from multischema.plan.combinations import per_problems
 from multischema.plan.keys import unique_problems
 from multischema.plan.plan import Plan, collations_of, make_plan, width_problems
@@ -21,7 +21,10 @@ from multischema.stages import preconditions
 
 @dataclass(frozen=True)
 class Origin:
-    """An origin and how the rules fit it. The plan is None where problems keep it from us; its warnings are in it."""
+    """An origin and how the rules fit it. The plan is None where problems keep it from us; its warnings are in it.
+
+    The lines of a snippet, if any, follow the problems.
+    """
 
     server: Server
     catalog: Catalog
@@ -32,7 +35,8 @@ class Origin:
     def planned(self) -> Plan:
         """Return the plan. Raises CheckError with every problem and warning."""
         if self.problems or not self.plan:
-            raise CheckError(*self.problems, *self.gaps.warnings)
+            snippet = [line for line in self.problems if isinstance(line, Snippet)]
+            raise CheckError(*(line for line in self.problems if line not in snippet), *self.gaps.warnings, *snippet)
         return self.plan
 
 
@@ -53,7 +57,7 @@ def read_origin(connection: Connection, database: Database, schema: str, rules: 
     gaps = compare(rules, catalog)
     rights = preconditions.rights_problems(side, server, catalog, gaps.rules)
     if gaps.problems:
-        return Origin(server, catalog, gaps, (*rights, *gaps.lines(side)), None)
+        return Origin(server, catalog, gaps, (*rights, *gaps.problems_on(side), *gaps.snippet_lines), None)
     plan = make_plan(catalog, gaps.rules, gaps.warnings, frozenset(collations_of(catalog)))
     unfit = [f"{side}: {line}" for line in unfit_problems(plan)]
     return Origin(server, catalog, gaps, (*rights, *cast_problems(side, plan), *unfit), plan)

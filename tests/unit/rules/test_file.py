@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from multischema.errors import RulesError
+from multischema.findings import Finding
 from multischema.rules import file
 from multischema.rules.file import Rules, TableRules, parse
 
@@ -600,15 +601,19 @@ DOCUMENTS = st.recursive(
 
 
 def returns_or_raises_a_rules_error(text: str | bytes) -> None:
-    lines: Sequence[str] = ["no problem"]
     try:
-        parsed = parse(text)
+        assert isinstance(parse(text), Rules)
+        return
     except RulesError as error:
-        lines = error.problems
-    else:
-        assert isinstance(parsed, Rules)
-    assert lines
-    assert all(line and line.splitlines() == [line] for line in lines)
+        problems: Sequence[str] = error.problems
+    lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", text if isinstance(text, str) else text.decode(errors="replace"))
+    assert problems
+    for found in problems:
+        assert isinstance(found, Finding)
+        assert found.splitlines() == [found]
+        assert re.fullmatch("[a-z]+(-[a-z]+)*", found.code)
+        assert (found.side, found.level) == ("rules", "error")
+        assert 0 <= found.line <= len(lines), found
 
 
 @settings(max_examples=1000, deadline=None)

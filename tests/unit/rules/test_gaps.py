@@ -1,11 +1,18 @@
 """Rules against a catalog: every gap at once, a snippet that closes them, and what is only a warning."""
 
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from multischema.catalog.tables import Catalog, ForeignKey
-from multischema.errors import CheckError
-from multischema.rules import file
+from multischema.errors import CheckError, RulesError
+from multischema.findings import Finding
+from multischema.rules import file, unknown
 from multischema.rules.file import parse
 from multischema.rules.following import effective
 from multischema.rules.gaps import Gaps, compare
@@ -513,3 +520,223 @@ def test_partitions_and_views_need_no_entry_and_may_have_one() -> None:
         without + "- {table_name: events_2024, non_anonymized_column_names: []}\n- {table_name: everyone, truncated: true}\n"
     )
     assert told(compare(parse(with_both), events)) == ((), (), "")
+
+
+# Where it is.
+
+
+def test_every_gap_and_warning_has_a_code_its_table_and_column_and_the_line_of_the_file() -> None:
+    findings = found("""
+tables:
+  - table_name: users
+    anonymized_column_names:
+      - name
+      - emial
+    non_anonymized_column_names: [city, name]
+    masks:
+      name: {period: year}
+  - table_name: vesions
+    truncated: true
+""")
+    assert [
+        (each.code, each.level, each.side, each.object, each.line) for each in (*findings.problems, *findings.warnings)
+    ] == [
+        ("column-without-rule", "error", "", "users.email", 3),
+        ("mask-type", "error", "rules", "users.name", 9),
+        ("table-without-rules", "error", "", "rdvs", 0),
+        ("table-without-rules", "error", "", "versions", 0),
+        ("unknown-column", "warning", "rules", "users.emial", 6),
+        ("unknown-table", "warning", "rules", "vesions", 10),
+        ("in-both-lists", "warning", "rules", "users.name", 5),
+    ]
+
+
+def test_what_a_check_that_fails_says_ends_with_warnings_and_the_snippet() -> None:
+    lines = found("tables:\n- table_name: users\n  anonymized_column_names: [name, emial, city]\n").lines("origin shop")
+    assert lines[:4] == [
+        "origin shop: missing rule for column users.email",
+        "origin shop: missing rules for table rdvs",
+        "origin shop: missing rules for table versions",
+        "rules: line 3: users.emial is not in the origin; did you mean email?",
+    ]
+    assert lines[-2:] == ["# in the entry of users, after the [ of anonymized_column_names on line 3, to decide:", "email,"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        # one that lacks a rule before one that comes closer
+        ("users, anonymized_column_names: [name, cityy]", "users.cityy is not in the origin; did you mean city?"),
+        ("users, anonymized_column_names: [emails, email]", "users.emails is not in the origin; did you mean email?"),
+        ("users, anonymized_column_names: [EMAIL]", "users.EMAIL is not in the origin; did you mean email?"),
+        ("users, anonymized_column_names: ['E-Mail']", "users.E-Mail is not in the origin; did you mean email?"),
+        ("users, anonymized_column_names: [users.email]", "users.users.email is not in the origin; did you mean email?"),
+        ("users, anonymized_column_names: ['émail ']", "users.émail  is not in the origin; did you mean email?"),
+        ("users, anonymized_column_names: [emial, email]", "users.emial is not in the origin; did you mean email?"),
+        # in another table, where it waits for a rule, or nowhere else
+        (
+            "users, anonymized_column_names: [starts_at]",
+            "users.starts_at is not in the origin; did you mean rdvs.starts_at?",
+        ),
+        ("users, clear_because: {starts_at: public}", "users.starts_at is not in the origin; did you mean rdvs.starts_at?"),
+        ("users, anonymized_column_names: [zzzzz]", "users.zzzzz is not in the origin"),
+        # tables
+        ("user, truncated: true", "table user is not in the origin; did you mean users?"),
+        ("Users, truncated: true", "table Users is not in the origin; did you mean users?"),
+        ("public.users, truncated: true", "table public.users is not in the origin; did you mean users?"),
+        ("zzzzz, truncated: true", "table zzzzz is not in the origin"),
+    ],
+)
+def test_a_misspelt_name_is_told_with_its_neighbour(rules: str, expected: str) -> None:
+    unknown = [each for each in found(f"tables: [{{table_name: {rules}}}]").warnings if each.code.startswith("unknown-")]
+    assert texts(unknown) == (expected,)
+
+
+def test_a_column_that_waits_for_a_rule_is_the_neighbour_before_one_that_has_a_rule_and_comes_closer() -> None:
+    users = catalog(table("users", column("phone_number"), column("phone_numbers")))
+    rules = "tables: [{table_name: users, anonymized_column_names: [%s, phone_numbrs]}]"
+    for listed, other in (("phone_numbers", "phone_number"), ("phone_number", "phone_numbers")):
+        (warning,) = compare(parse(rules % listed), users).warnings
+        assert warning.todo == f"did you mean {other}?"
+
+
+def test_a_column_that_many_tables_have_is_no_neighbour() -> None:
+    origin = catalog(table("a", column("x")), table("b", column("created_on")), table("c", column("created_on")))
+    listed = "tables: [{table_name: a, anonymized_column_names: [x, created_on]}, %s, %s]"
+    entries = [f"{{table_name: {name}, anonymized_column_names: [created_on]}}" for name in "bc"]
+    assert texts(compare(parse(listed % tuple(entries)), origin).warnings) == ("a.created_on is not in the origin",)
+
+
+def test_among_many_names_those_that_resemble_another_are_told_first_in_the_file_s_order() -> None:
+    listed = ", ".join(f"x{number}" for number in range(30))
+    findings = found(f"tables: [{{table_name: users, anonymized_column_names: [{listed}, emial, city, name]}}]")
+    assert [each.what for each in findings.warnings if each.todo] == ["users.emial is not in the origin"]
+
+
+def test_names_in_the_entry_of_a_partition_are_looked_at_too_and_a_view_is_told_as_such() -> None:
+    events = catalog(
+        table("events", ID, column("kind"), key=["id"], kind="p"),
+        partitions={"events_1": "events"},
+        others={"everyone": "materialized view"},
+    )
+    findings = compare(
+        parse("""
+tables:
+- {table_name: events, anonymized_column_names: [kind]}
+- {table_name: everyone, truncated: true}
+- table_name: events_1
+  anonymized_column_names: [kind]
+  masks: {kind: {only_when: {knd: [a]}}}
+  k_anonymity: {columns: [ide], per: kindd}
+"""),
+        events,
+    )
+    assert [each.split("; did")[1] for each in findings.warnings] == [
+        " you mean id?",
+        " you mean kind?",
+        " you mean kind?",
+    ]
+    assert findings.notes == ("rules: line 4: everyone is a materialized view, which is not published; take its entry out",)
+
+
+def test_an_entry_with_a_name_and_nothing_else_is_told_what_it_means() -> None:
+    agents = table("agents", ID, column("email"), key=["id"])
+    visits = table(
+        "visits",
+        column("agent", "integer"),
+        column("email"),
+        key=["agent"],
+        foreign_keys=[foreign_key("visits", "email", "agents", "email")],
+    )
+    text = "tables:\n- {table_name: agents, anonymized_column_names: [email]}\n- table_name: visits\n"
+    assert compare(parse(text), catalog(agents, visits)).notes == (
+        "rules: line 3: table visits lists no column, as all are keys; copied as they are: agent; "
+        "anonymized, as they refer to anonymized columns: email; "
+        "a key that comes to refer to an anonymized column will be anonymized; list it to decide otherwise",
+    )
+    assert compare(parse(text), catalog(agents, replace(visits, columns=visits.columns[:1]))).notes == (
+        "rules: line 3: table visits lists no column, as all are keys; copied as they are: agent; "
+        "a key that comes to refer to an anonymized column will be anonymized; list it to decide otherwise",
+    )
+    assert found("tables: [{table_name: users}]").notes == ()
+    assert compare(parse("tables: [{table_name: agents}]"), catalog(table("agents"))).notes == ()
+
+
+def test_a_reason_for_what_is_not_clear_is_a_warning() -> None:
+    text = """
+tables:
+- table_name: users
+  anonymized_column_names: [ssn]
+  non_anonymized_column_names: [city]
+  clear_because: {twice: a, city: b}
+- table_name: cases
+  clear_because:
+    ssn: c
+    id: d
+- {table_name: profiles, clear_because: {note: e}}
+- {table_name: notes, truncated: true}
+"""
+    warnings = [each for each in compare(parse(text), LAWSUITS).warnings if each.code == "unused-reason"]
+    assert warnings == [
+        "rules: line 11: profiles.note has a reason in clear_because, but no rule; list it in non_anonymized_column_names",
+        "rules: line 9: cases.ssn has a reason in clear_because, but is not published as it is; "
+        "list it in non_anonymized_column_names, or take it out of clear_because",
+        "rules: line 6: users.twice has a reason in clear_because, but is not published as it is; "
+        "list it in non_anonymized_column_names, or take it out of clear_because",
+    ]
+
+
+NAMES = st.sampled_from(
+    ["id", "name", "nam", "email", "Email", "city", "starts_at", "a\nb", "é", "", "x" * 70, "\x1b[31m", "1"]
+)
+ENTRIES = st.fixed_dictionaries(
+    {"table_name": st.sampled_from(["users", "user", "rdvs", "versions", "v\nw"])},
+    optional={
+        "truncated": st.booleans(),
+        "anonymized_column_names": st.lists(NAMES),
+        "non_anonymized_column_names": st.lists(NAMES),
+        "clear_because": st.dictionaries(NAMES, NAMES),
+        "masks": st.dictionaries(NAMES, st.sampled_from(["domain", {"period": "day"}, {"only_when": {"nam": ["a"]}}, 1])),
+        "k_anonymity": st.fixed_dictionaries({"columns": st.lists(NAMES)}, optional={"k": st.integers(0, 9), "per": NAMES}),
+    },
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(ENTRIES, max_size=4), st.booleans())
+def test_whatever_the_rules_are_each_finding_is_a_line_with_a_code_and_a_line_of_the_file(
+    entries: list[object], in_brackets: bool
+) -> None:
+    text = yaml.safe_dump({"tables": entries}, allow_unicode=True, default_flow_style=in_brackets, sort_keys=False)
+    told: tuple[str, ...] = ()
+    try:
+        gaps = found(text)
+        told = (*gaps.problems, *gaps.warnings, *gaps.notes)
+        if not any(each.side for each in gaps.problems):
+            assert found(pasted(text, gaps.snippet)).problems == ()
+    except RulesError as error:
+        told = tuple(error.problems)
+    for each in told:
+        assert isinstance(each, Finding)
+        assert re.fullmatch("[a-z]+(-[a-z]+)*", each.code)
+        assert each.line in range(len(text.split("\n")) + 1)
+        assert "\n" not in escaped(each)
+
+
+def test_names_that_a_hostile_file_has_by_the_thousand_are_compared_with_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def nearest(name: str, wanted: Iterable[str]) -> str:
+        compared.append(name)
+        return ""
+
+    monkeypatch.setattr(unknown, "nearest", nearest)
+    tables = [table(f"t{number}", *(column(f"c{n}") for n in range(10))) for number in range(50)]
+    entries = [
+        {"table_name": each.name, "anonymized_column_names": [f"d{number}" for number in range(500)]} for each in tables
+    ]
+    rules = parse(yaml.safe_dump({"tables": entries}))
+
+    warnings = compare(rules, catalog(*tables)).warnings
+    assert len(set(compared)) <= len(compared) <= 3 * 100
+    assert len(warnings) == 50 * 11
