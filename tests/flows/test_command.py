@@ -21,6 +21,7 @@ from multischema.statements import history as statements
 from tests.conftest import PASSWORD
 from tests.flows.conftest import SLOW_RULES, Shop, busy, fill_slow
 from tests.support.servers import PATIENCE, eventually, furnish
+from tests.support.snippets import pasted
 
 ORIGIN = """
 CREATE TABLE users (id serial PRIMARY KEY, name text, city text);
@@ -178,14 +179,16 @@ def test_a_check_says_how_long_the_last_run_took(shop: Shop, main: Main) -> None
 
 def test_a_check_of_incomplete_rules_gives_what_is_ready_to_paste(shop: Shop, main: Main) -> None:
     shop.place.in_origin(ORIGIN)
-    status, _, err = main("--check", rules="tables: [{table_name: users, anonymized_column_names: [name]}]")
+    rules = "tables:\n- table_name: users\n  anonymized_column_names: [name, cty]\n"
+    status, _, err = main("--check", rules=rules)
     assert status == 1
-    head, snippet = err.split("tables:\n")
+    head, _, snippet = err.partition("# ")
     assert head.splitlines() == [
         f"error: origin {shop.app}: missing rule for column users.city",
         f"error: origin {shop.app}: missing rules for table visits",
+        "warning: rules: line 3: users.cty is not in the origin; did you mean city?",
     ]
-    status, _, err = main("--check", rules="tables:\n" + snippet)
+    status, _, err = main("--check", rules=pasted(rules, f"# {snippet}"))
     assert (status, err) == (0, "")
 
 

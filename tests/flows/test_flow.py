@@ -187,7 +187,7 @@ def test_the_report_says_what_was_published_what_was_left_out_and_why(shop: Shop
         assert re.search(f"^{row}$", text, re.MULTILINE), row
     assert "* **visits**: note\n* **users**: name, email\n" in text
     for warning in (
-        "rule for column visits.gone, which the origin does not have",
+        "rules: line 8: visits.gone is not in the origin",
         "not read: view lyon",
         "index users_by_name of users is built as a plain index: masked values are not unique",
     ):

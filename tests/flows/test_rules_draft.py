@@ -8,6 +8,7 @@ import yaml
 from flows import command_line, grants, rules_draft
 from flows.etl import etl
 from tests.conftest import PASSWORD, Place
+from tests.support.snippets import pasted
 
 ORIGIN = """
 CREATE TYPE status AS ENUM ('open', 'closed');
@@ -249,10 +250,11 @@ def test_all_commands_take_entries_with_a_name_and_nothing_else(place: Place, ru
     status, out, err = run(command_line.main, etl, ["--check", "--rules", rules])
     assert (status, err) == (0, "")
     assert "checked invented-shop: 5 tables to copy" in out
-    status, _, err = run(command_line.main, etl, ["--check", "--rules", place.rules("tables: [{table_name: users}]")])
+    of_users = "tables:\n- table_name: users\n"
+    status, _, err = run(command_line.main, etl, ["--check", "--rules", place.rules(of_users)])
     assert status == 1
     assert "missing rule for column users.name" in err
     # what the message has the user paste is complete, and decides nothing about keys
-    snippet = "tables:\n" + err.split("\ntables:\n", 1)[1]
-    status, out, err = run(command_line.main, etl, ["--check", "--rules", place.rules(snippet)])
+    complete = pasted(of_users, "# " + err.partition("\n# ")[2])
+    status, out, err = run(command_line.main, etl, ["--check", "--rules", place.rules(complete)])
     assert (status, err) == (0, "")

@@ -80,7 +80,8 @@ def test_masks_for_columns_that_the_origin_does_not_have_yet_are_no_error(make_p
     place = filled("rdvs", make_place)
     ahead = rules("rdvs").replace("      - post_code\n", "      - post_code\n      - city_code\n", 1)
     ahead = ahead.replace("      post_code: department\n", "      post_code: department\n      city_code: department\n", 1)
+    line = ahead.split("\n").index("      - city_code") + 1
     published = place.run(ahead)
     assert [warning for warning in published.plan.warnings if "city_code" in warning] == [
-        "rule for column users.city_code, which the origin does not have"
+        f"rules: line {line}: users.city_code is not in the origin"
     ]

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from multischema import download, pipeline
-from multischema.errors import CheckError
+from multischema.errors import CheckError, Snippet
 from multischema.plan.plan import Plan
 from multischema.postgres.database import Database
 from tests.conftest import KEY, PASSWORD, Place
@@ -57,5 +57,7 @@ def problems(place: Place, rules: str = RULES, **changes: object) -> list[str]:
     assert quote(PASSWORD, safe="") not in text
     assert "s3cr" not in text
     assert all("\n" not in line for line in caught.value.problems)
-    head, tables, after = text.partition("\ntables:\n")
-    return [*head.split("\n"), *([f"{tables[1:]}{after}\n"] if tables else [])]
+    snippet = [line for line in caught.value.problems if isinstance(line, Snippet)]
+    lines = text.split("\n")
+    told = lines[: len(lines) - len(snippet)]
+    return [*told, *(["\n".join([*snippet, ""])] if snippet else [])]

@@ -24,6 +24,7 @@ from tests.support.gates import eventually
 from tests.support.origins import SERVER
 from tests.support.pooler import pooled
 from tests.support.readers import KINDS, Watched, make_role
+from tests.support.snippets import pasted
 
 UNREACHABLE = "postgresql://someone:s3cr%40t%2Fs3cr%40t@127.0.0.1:1/somewhere"
 WANTED_URL = (
@@ -747,8 +748,8 @@ def test_a_key_that_is_anonymized_as_what_it_refers_to_is_needs_no_right(place: 
         "users": ["ssn"],
         "cases": ["ssn"],
     }
-    assert plan.warnings[0] == "cases.ssn is anonymized: it refers to users.ssn, which is"
-    (problem,) = problems(place, users + "- {table_name: cases, non_anonymized_column_names: [ssn]}\n")
+    assert plan.warnings[0] == "rules: line 3: cases.ssn is anonymized: it refers to users.ssn, which is"
+    problem, _ = problems(place, users + "- {table_name: cases, non_anonymized_column_names: [ssn]}\n")
     assert problem.startswith(f"origin shop: role {place.app} may not SELECT column ssn of table cases; ")
 
 
@@ -774,13 +775,12 @@ tables:
 """
     *lines, snippet = problems(place, rules)
     assert lines == [
-        "origin shop: partition trips_marie has rules that truncate it, but it follows those of trips_1, which do not; "
+        "rules: line 7: partition trips_marie has rules that truncate it, but it follows those of trips_1, which do not; "
         "truncate trips_1 too, or take it out of the entry for trips_marie",
-        "origin shop: partition visits_marie has rules that anonymize name, but it follows those of visits, which do not; "
+        "rules: line 5: partition visits_marie has rules that anonymize name, but it follows those of visits, which do not; "
         "anonymize that in visits too, or take it out of the entry for visits_marie",
     ]
-    (visits,) = yaml.safe_load(snippet)["tables"]
-    assert visits == {"table_name": "visits", "anonymized_column_names": ["name"], "non_anonymized_column_names": ["id"]}
+    assert snippet == ("# in the entry of visits, after the { on line 3, to decide:\nanonymized_column_names: [name],\n")
 
 
 # All of it together, and nothing done.
@@ -788,27 +788,38 @@ tables:
 
 def test_gaps_of_the_rules_come_with_a_snippet_that_closes_them(shop: Place) -> None:
     rules = "tables:\n  - table_name: users\n    non_anonymized_column_names: [city]\n"
-    first, second, snippet = problems(shop, rules)
-    assert [first, second] == [
+    *lines, snippet = problems(shop, rules)
+    assert lines == [
         "origin shop: missing rules for table tokens",
         "origin shop: missing rule for column users.name",
     ]
     assert snippet == (
-        "tables:\n"
+        "# at the end of tables:\n"
         "  - table_name: tokens\n"
         "    anonymized_column_names:\n"
         "      # decide:\n"
         "      - token\n"
         "    non_anonymized_column_names:\n"
-        "  - table_name: users\n"
+        "# in the entry of users, after line 2:\n"
         "    anonymized_column_names:\n"
         "      # decide:\n"
         "      - name\n"
-        "    non_anonymized_column_names:\n"
-        "      - city\n"
     )
-    masked = {table.name: [column.name for column in table.masked] for table in check(shop, snippet).tables}
+    masked = {table.name: [column.name for column in table.masked] for table in check(shop, pasted(rules, snippet)).tables}
     assert masked == {"tokens": ["token"], "users": ["name"]}
+
+
+def test_a_misspelt_name_is_told_whatever_else_makes_the_check_fail(shop: Place) -> None:
+    rules = RULES.replace("[name]", "[name, citty]") + "  - {table_name: token, truncated: true}\n"
+    misspelt = [
+        "rules: line 4: users.citty is not in the origin; did you mean city?",
+        "rules: line 8: table token is not in the origin; did you mean tokens?",
+    ]
+    assert problems(shop, rules, reader="nobody")[1:] == misspelt
+    gone = rules.replace("non_anonymized_column_names: [city]", "non_anonymized_column_names:")
+    missing, *lines, snippet = problems(shop, gone)
+    assert (missing, lines) == ("origin shop: missing rule for column users.city", misspelt)
+    assert snippet == "# in the entry of users, after the [ of anonymized_column_names on line 4, to decide:\ncity,\n"
 
 
 def test_the_snippet_quotes_names_that_yaml_would_read_as_something_else(place: Place) -> None:
@@ -832,7 +843,7 @@ def test_all_problems_of_both_sides_come_at_once(shop: Place) -> None:
         f"target: schema shop belongs to postgres, not to {shop.etl}",
         "origin shop: missing rules for table orders",
     ]
-    assert lines[-1].startswith("tables:\n  - table_name: orders\n")
+    assert lines[-1].startswith("# at the end of tables:\n  - table_name: orders\n")
 
 
 def test_a_side_that_can_t_be_used_does_not_hide_the_problems_of_the_other(shop: Place) -> None:

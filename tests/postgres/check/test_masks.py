@@ -32,6 +32,9 @@ def shop(place: Place) -> Place:
     return place
 
 
+LINE = RULES.count("\n") + 1  # of what tests write below the entry
+
+
 def said(place: Place, rules: str) -> str:
     """Return the one line of a check that fails, and see that it leaves nothing behind."""
     before = place.schemas()
@@ -81,15 +84,15 @@ MASKS = "want " + ", ".join((*sorted(KINDS), "only_when"))
     ],
 )
 def test_a_mask_that_is_none_ends_a_check_with_a_line(shop: Place, masks: str, line: str) -> None:
-    assert said(shop, f"{RULES}    masks: {masks}\n").startswith(f"rules: table users: masks: {line}")
+    assert said(shop, f"{RULES}    masks: {masks}\n").startswith(f"rules: line {LINE}: table users: masks: {line}")
 
 
 def test_masks_of_a_truncated_table_and_a_domain_that_is_none_end_a_check_with_a_line(shop: Place) -> None:
     assert said(shop, "tables: [{table_name: users, truncated: true, masks: {name: {period: year}}}]") == (
-        "rules: table users: truncated, and masks too (1); want one or the other"
+        "rules: line 1: table users: truncated, and masks too (1); want one or the other"
     )
     assert said(shop, f"domains: [ex ample.org]{RULES}") == (
-        "rules: domains[0] (line 1): found text; want a domain such as cd62.fr or '*.departement.fr'"
+        "rules: line 1: domains[0]: found text; want a domain such as cd62.fr or '*.departement.fr'"
     )
 
 
@@ -151,7 +154,7 @@ def test_masks_of_a_truncated_table_and_a_domain_that_is_none_end_a_check_with_a
     ],
 )
 def test_a_mask_that_does_not_fit_ends_a_check_with_a_line(shop: Place, masks: str, line: str) -> None:
-    assert said(shop, f"{RULES}    masks: {masks}\n") == f"origin shop: {line}"
+    assert said(shop, f"{RULES}    masks: {masks}\n") == f"rules: line {LINE}: {line}"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_a_mask_that_does_not_fit_ends_a_check_with_a_line(shop: Place, masks: s
     ],
 )
 def test_k_anonymity_that_shows_nothing_ends_a_check_with_a_line(shop: Place, gate: str, line: str) -> None:
-    assert said(shop, f"{RULES}    k_anonymity: {gate}\n") == f"origin shop: users: k_anonymity: {line}"
+    assert said(shop, f"{RULES}    k_anonymity: {gate}\n") == f"rules: line {LINE}: users: k_anonymity: {line}"
 
 
 def test_a_domain_is_the_type_that_it_stands_on_and_only_when_takes_what_is_published_as_it_is(shop: Place) -> None:
