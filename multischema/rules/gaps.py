@@ -124,8 +124,8 @@ def missing_columns(table: Table, rules: TableRules | None) -> list[str]:
     """Return the columns that need a rule and have none; keys need none."""
     if rules and rules.truncated:
         return []
-    listed = rules.anonymized | rules.non_anonymized if rules else frozenset[str]()
-    return [column.name for column in table.columns if column.name not in listed | table.key_columns]
+    decided = table.key_columns | (rules.anonymized | rules.non_anonymized if rules else frozenset())
+    return [column.name for column in table.columns if column.name not in decided]
 
 
 def _of_keys_alone(table: Table, rules: TableRules, followed: TableRules) -> list[Finding]:

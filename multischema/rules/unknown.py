@@ -11,7 +11,7 @@ from multischema.rules.file import Rules, TableRules
 from multischema.words import count, cut, nearest, plural
 
 MOST_TOLD = 10  # of an entry, and of entries: a file may have 200,000
-MOST_COMPARED = 100  # of a file: each takes its time
+MOST_COMPARED = 20_000  # pairs of names, of a file: each may take a tenth of a millisecond
 
 
 def unknown_names(rules: Rules, catalog: Catalog, missing: Mapping[str, Sequence[str]]) -> list[Finding]:
@@ -24,19 +24,21 @@ def unknown_names(rules: Rules, catalog: Catalog, missing: Mapping[str, Sequence
     neighbours = _Neighbours(rules, catalog, missing)
     absent = [name for name in rules.tables if name not in tables.keys() | catalog.partitions.keys() | catalog.others.keys()]
     found: list[Finding] = []
-    left = MOST_COMPARED - len(absent)
+    few = min(len(absent), MOST_COMPARED // (len(tables) or 1))
+    left = MOST_COMPARED - few * len(tables)
     for name, own in rules.tables.items():
         if table := tables.get(catalog.partitions.get(name, name)):
             unknown = _unknown_columns(table, own)
-            told = _told(unknown, partial(neighbours.of_column, table), left)
-            left -= len(unknown)
+            compared = min(len(unknown), left // (len(table.columns) or 1))
+            left -= compared * len(table.columns)
+            told = _told(unknown, partial(neighbours.of_column, table), compared)
             for column, todo in told:
                 what = f"{name}.{cut(column)} is not in the origin"
                 found.append(Finding("unknown-column", what, todo, **own.where(column)))
             if more := len(unknown) - len(told):
                 what = f"{count(more, 'more column')} of {name} {plural(more, 'is', 'are')} not in the origin"
                 found.append(Finding("unknown-column", what, **own.where()))
-    told = _told(absent, neighbours.of_table, MOST_COMPARED)
+    told = _told(absent, neighbours.of_table, few)
     for name, todo in told:
         found.append(Finding("unknown-table", f"table {cut(name)} is not in the origin", todo, **rules.tables[name].where()))
     if more := len(absent) - len(told):
@@ -106,8 +108,8 @@ def _unknown_columns(table: Table, rules: TableRules) -> list[str]:
 def _told(unknown: Sequence[str], meant: Callable[[str], str], compared: int) -> list[tuple[str, str]]:
     """Return the names to tell, with what to do: MOST_TOLD in their order, those that resemble another before others.
 
-    :param compared: the number of names that are compared with others; a negative one is none
+    :param compared: the number of names that are compared with others
     """
-    todo = {name: f"did you mean {other}?" for name in unknown[: max(compared, 0)] if (other := meant(name))}
+    todo = {name: f"did you mean {other}?" for name in unknown[:compared] if (other := meant(name))}
     first = frozenset(sorted(unknown, key=lambda name: name not in todo)[:MOST_TOLD])
     return [(name, todo.get(name, "")) for name in unknown if name in first]
