@@ -33,14 +33,16 @@ def unknown_names(rules: Rules, catalog: Catalog, missing: Mapping[str, Sequence
             left -= compared * len(table.columns)
             told = _told(unknown, partial(neighbours.of_column, table), compared)
             for column, todo in told:
-                what = f"{name}.{cut(column)} is not in the origin"
+                what = f"{name}.{_shown(column)} is not in the origin"
                 found.append(Finding("unknown-column", what, todo, **own.where(column)))
             if more := len(unknown) - len(told):
                 what = f"{count(more, 'more column')} of {name} {plural(more, 'is', 'are')} not in the origin"
                 found.append(Finding("unknown-column", what, **own.where()))
     told = _told(absent, neighbours.of_table, few)
     for name, todo in told:
-        found.append(Finding("unknown-table", f"table {cut(name)} is not in the origin", todo, **rules.tables[name].where()))
+        found.append(
+            Finding("unknown-table", f"table {_shown(name)} is not in the origin", todo, **rules.tables[name].where())
+        )
     if more := len(absent) - len(told):
         what = f"{count(more, 'more table')} {plural(more, 'is', 'are')} not in the origin"
         found.append(Finding("unknown-table", what, side="rules"))
@@ -103,6 +105,11 @@ def _unknown_columns(table: Table, rules: TableRules) -> list[str]:
         named |= {*rules.k_anonymity.columns, rules.k_anonymity.per} - {""} if rules.k_anonymity else set()
     unknown = named - {column.name for column in table.columns}
     return sorted(unknown, key=lambda name: (rules.lines.get(name, rules.line), name))
+
+
+def _shown(name: str) -> str:
+    """Return a name, in quotes if it has blanks at an end, which nobody would see."""
+    return cut(name) if name.strip() == name else repr(cut(name))
 
 
 def _told(unknown: Sequence[str], meant: Callable[[str], str], compared: int) -> list[tuple[str, str]]:

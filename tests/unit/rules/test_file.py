@@ -368,6 +368,16 @@ def test_an_unknown_key_beside_tables_is_an_error() -> None:
     )
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "---\n", "# é 👩‍👩‍👧\n\n"])
+def test_a_line_is_counted_as_an_editor_does(newline: str, start: str) -> None:
+    text = f"{start}tables:\n- table_name: users\n  # a\n\n  anonymized_column_names: [a]\n  truncate: true\n"
+    lines = text.split("\n")
+    assert problem(text.replace("\n", newline)).startswith(
+        f"rules: line {lines.index('  truncate: true') + 1}: table users: "
+    )
+
+
 def test_a_merge_key_is_an_unknown_key() -> None:
     text = "tables: [&a {table_name: a, truncated: true}, {<<: *a, table_name: b, truncated: true}]"
 

@@ -571,7 +571,9 @@ def test_what_a_check_that_fails_says_ends_with_warnings_and_the_snippet() -> No
         ("users, anonymized_column_names: [EMAIL]", "users.EMAIL is not in the origin; did you mean email?"),
         ("users, anonymized_column_names: ['E-Mail']", "users.E-Mail is not in the origin; did you mean email?"),
         ("users, anonymized_column_names: [users.email]", "users.users.email is not in the origin; did you mean email?"),
-        ("users, anonymized_column_names: ['émail ']", "users.émail  is not in the origin; did you mean email?"),
+        ("users, anonymized_column_names: ['émail ']", "users.'émail ' is not in the origin; did you mean email?"),
+        ("""users, anonymized_column_names: ['"email"']""", 'users."email" is not in the origin; did you mean email?'),
+        ("users, anonymized_column_names: [eMail]", "users.eMail is not in the origin; did you mean email?"),
         ("users, anonymized_column_names: [emial, email]", "users.emial is not in the origin; did you mean email?"),
         # in another table, where it waits for a rule, or nowhere else
         (
