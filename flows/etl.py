@@ -10,7 +10,7 @@ from blocks import pseudonym_key, urls
 from flows import sentry
 from flows.logs import one_line_errors
 from flows.origins import refuse_as_target
-from flows.stages import opened, unsearched, warned
+from flows.stages import opened, unsearched
 from flows.states import run_name, told
 from multischema.job import Job
 from multischema.postgres.database import Database
@@ -109,10 +109,11 @@ def etl(
         plan = stages.restore(unsearched(plan), unsearched(dumped)) if job.restores else plan
         copied = stages.anonymize(plan, dumped)
         indexed = stages.index(unsearched(plan))
+        plan = plan.without(indexed.missing)
         rows = {name: table.rows for name, table in copied.items()}
         verified = stages.verify(unsearched(plan), unsearched(rows))
-        notes = [*warned(stages.choice, plan, indexed), *(dumped.warnings if dumped else ()), *verified.warnings]
-        published = stages.publish(unsearched(plan), unsearched(Built(rows, verified.sizes, len(notes))))
+        notes = [*stages.choice.warnings, *indexed.warnings, *(dumped.warnings if dumped else ()), *verified.warnings]
+        published = stages.publish(unsearched(plan), unsearched(Built(rows, verified.sizes, tuple(notes))))
         notes += [*published.warnings, *stages.clean()]
         return stages.make_report(plan, copied, indexed, verified.sizes, notes, published)
 

@@ -31,6 +31,7 @@ from multischema import download, metabase, pipeline, report
 from multischema.dumps.archives import Command, Outcome
 from multischema.dumps.directory import size_of
 from multischema.errors import EtlError, SnapshotLost, UsageError
+from multischema.findings import Finding
 from multischema.job import Job, illegal_check
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Choice
@@ -275,7 +276,7 @@ class Stages:
         log().info(f"published schema {self.job.schema} for {some(self.job.readers)}")
         return replace(publication, warnings=(*publication.warnings, *self._tell_metabase(publication)))
 
-    def _tell_metabase(self, publication: Publication) -> list[str]:
+    def _tell_metabase(self, publication: Publication) -> list[Finding]:
         """Tell Metabase, if it is known, that the structure changed; return a warning if it was not told.
 
         What is published is published, whatever becomes of it.
@@ -290,10 +291,11 @@ class Stages:
         if known and not problem:
             log().info(f"told Metabase that the structure of schema {self.job.schema} changed")
         late = "it sees what changed at its next sync, which is hourly unless set otherwise"
-        return [f"Metabase was not told that the structure changed: {problem}; {late}"] if problem else []
+        what = f"Metabase was not told that the structure changed: {problem}"
+        return [Finding("metabase-not-told", what, late, object=self.job.schema)] if problem else []
 
     @as_task("clean", retried)
-    def clean(self) -> list[str]:
+    def clean(self) -> list[Finding]:
         """Drop the old schema and what killed runs left, patiently; return warnings."""
         warnings = cleaning.clean(self.run)
         log().info(f"cleaned {self.job.app}")
@@ -305,7 +307,7 @@ class Stages:
         copied: dict[str, Copied],
         indexed: Indexed,
         sizes: dict[str, int],
-        warnings: Sequence[str],
+        warnings: Sequence[Finding],
         publication: Publication,
     ) -> report.Report:
         """Gather the report of a full run, show it in the log and keep it as the artifact `<app>-report`."""
@@ -341,7 +343,7 @@ class Stages:
             copy_seconds={name: table.seconds for name, table in brought.copied.items()},
             index_seconds={},
             sizes=refreshed.sizes,
-            warnings=[*plan.warnings, *refreshed.warnings, *warnings],
+            warnings=[*refreshed.warnings, *warnings],
             recreated=(),
             stages=self.seconds,
             stage_bytes=self.bytes,
@@ -402,18 +404,16 @@ def opened(job: Job, origin: Database, target: Database, find_key: Callable[[], 
         yield stages
 
 
-def warned(choice: Choice, plan: Plan, indexed: Indexed) -> list[str]:
-    """Return what a full run warns of once its indexes are built."""
-    return [*choice.warnings, *plan.without(indexed.missing).warnings, *indexed.warnings]
-
-
 def found(run: Run, plan: Plan) -> report.Checked:
     """Say in the log what a run would take, and all warnings; return what a check found that ends here."""
     taken = estimate(run, plan)
     for line in taken:
         log().info(line)
-    for warning in plan.warnings:
+    told = plan.told()
+    for warning in told.warnings:
         log().warning("%s", escaped(warning))
+    for line in [*told.notes, *filter(None, [told.expected_line()])]:
+        log().info("%s", escaped(line))
     return report.Checked((report.checked(run.job.app, plan), *taken))
 
 

@@ -18,7 +18,7 @@ EtlError                 the run failed, nothing was published
 import re
 from collections.abc import Sequence
 
-from multischema.findings import Finding
+from multischema.findings import Finding, problem
 from multischema.words import escaped
 
 NO_CONNECTION_TO_SPARE = ("too many c", "connection slots")  # connections or clients: what a server at its limit says
@@ -79,6 +79,15 @@ class EtlError(Exception):
     def __str__(self) -> str:
         return "\n".join(map(escaped, self.problems))
 
+    def found_on(self, side: str) -> list[Finding]:
+        """Return its lines as problems of a check: if not said otherwise, what failed on this side."""
+        return [
+            line
+            if isinstance(line, Finding)
+            else problem("side-unusable", line.removeprefix(f"{side}: "), side=side if line.startswith(f"{side}: ") else "")
+            for line in self.problems
+        ]
+
     def lines(self) -> list[str]:
         """Return the lines that a command prints."""
         return [f"{_label(problem)}{escaped(problem)}" for problem in self.problems]
@@ -102,6 +111,9 @@ class RulesUnavailable(RulesError):
 
 class CheckError(EtlError):
     """The check stage found problems: it reports all of them, a line each."""
+
+    def __init__(self, *problems: Finding | Snippet) -> None:
+        super().__init__(*problems)
 
 
 class DatabaseError(EtlError):
@@ -141,3 +153,6 @@ class LockTimeout(EtlError):
 
 class VerifyError(EtlError):
     """What was built holds what must not be published, or lost rows that were; or the reader could read too much."""
+
+    def __init__(self, *problems: Finding) -> None:
+        super().__init__(*problems)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from multischema import download
+from multischema.findings import Finding
 from multischema.job import Job
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Choice
@@ -32,7 +33,7 @@ class Published:
     copied: dict[str, Copied]
     indexed: Indexed
     sizes: dict[str, int]
-    warnings: tuple[str, ...]
+    warnings: tuple[Finding, ...]
     seconds: dict[str, float]
     recreated: tuple[str, ...]
     choice: Choice
@@ -90,8 +91,8 @@ def _publish_anew(run: Run, plan: Plan, choice: Choice, seconds: dict[str, float
         verified = verify(run, plan, rows)
         notes += verified.warnings
     with timed("publish", seconds):
-        warned = len(notes) + len(plan.warnings) + len(indexed.warnings)
-        publication = publish(run, plan, choice.full, Built(rows, verified.sizes, warned))
+        built = Built(rows, verified.sizes, (*notes, *indexed.warnings))
+        publication = publish(run, plan, choice.full, built)
     with timed("clean", seconds):
         notes += [*publication.warnings, *clean(run)]
     return Published(plan, copied, indexed, verified.sizes, tuple(notes), seconds, publication.recreated, choice)

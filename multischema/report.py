@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from multischema.findings import Finding
 from multischema.job import Job
 from multischema.plan.history import Recorded
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Choice
+from multischema.rules.expected import Told
 from multischema.words import _NBSP, count, escaped, seconds, size, some
 
 _CHANGED_MOST = 5  # tables whose rows are compared by name
@@ -23,7 +25,7 @@ def checked(app: str, plan: Plan) -> str:
     """Return the line about a check that found no problem."""
     return (
         f"checked {app}: {count(len(plan.copied), 'table')} to copy, {len(plan.tables) - len(plan.copied)} truncated, "
-        f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.warnings), 'warning')}"
+        f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.told().warnings), 'warning')}"
     )
 
 
@@ -71,7 +73,7 @@ class Report:
     foreign_keys: int
     useless: tuple[str, ...]  # indexes not built: nobody can search by what is masked
     useless_bytes: int
-    warnings: tuple[str, ...]
+    told: Told
     recreated: tuple[str, ...]
     stages: Mapping[str, float]
     stage_bytes: Mapping[str, int]
@@ -151,13 +153,16 @@ def make_report(
     copy_seconds: Mapping[str, float],
     index_seconds: Mapping[str, float],
     sizes: Mapping[str, int],
-    warnings: Sequence[str],
+    warnings: Sequence[Finding],
     recreated: Sequence[str],
     stages: Mapping[str, float],
     stage_bytes: Mapping[str, int],
     recorded: Recorded,
 ) -> Report:
-    """Build the report from what the stages measured; `stage_bytes` is what the dump and restore stages wrote."""
+    """Build the report from what the stages measured; `stage_bytes` is what the dump and restore stages wrote.
+
+    `warnings` are those of the stages, beside the plan's.
+    """
     return Report(
         app=job.app,
         schema=job.schema,
@@ -182,7 +187,7 @@ def make_report(
         foreign_keys=len(plan.keys.foreign_keys),
         useless=tuple(f"{index.name} of {index.table}" for index in plan.keys.useless),
         useless_bytes=0 if job.from_dump else sum(index.bytes for index in plan.keys.useless),
-        warnings=tuple(warnings),
+        told=plan.told(warnings),
         recreated=tuple(recreated),
         stages=stages,
         stage_bytes=stage_bytes,
@@ -190,13 +195,26 @@ def make_report(
     )
 
 
+def said(told: Told) -> list[str]:
+    """Return what a terminal shows of findings: each with its level, the expected ones in one line."""
+    lines = [f"{finding.level}: {finding}" for finding in (*told.warnings, *told.notes)]
+    return [*lines, expected] if (expected := told.expected_line()) else lines
+
+
 def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it, below the headline, which is its description."""
+
+    def section(title: str, found: Sequence[Finding]) -> list[str]:
+        # with code and object, as `expected_warnings` takes them
+        lines = [f"* {_escape(finding)} ({_code(finding.code)} {_code(finding.object)})" for finding in found]
+        return [f"## {title}", "", *lines, ""] if lines else []
+
     as_of = report.as_of()
     lines = [f"{as_of[0].upper()}{as_of[1:]}.", "", f"{_escape(report.choice)}; {report.age()}.", ""]
     lines += [*(f"* {_escape(line)}" for line in report.differences()), ""] if report.differences() else []
     lines += [f"Recreated on the new tables: {_escape(', '.join(report.recreated))}.", ""] if report.recreated else []
-    lines += ["## Warnings", "", *(f"* {_escape(warning)}" for warning in report.warnings), ""] if report.warnings else []
+    lines += [*section("Warnings", report.told.warnings), *section("Notes", report.told.notes)]
+    lines += [f"{_escape(expected)}.", ""] if (expected := report.told.expected_line()) else []
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     sizes = {stage: f" ({size(bytes_).replace(' ', _NBSP)})" for stage, bytes_ in report.stage_bytes.items()}
     lines += [f"| {stage}{sizes.get(stage, '')} | {value:.1f} |" for stage, value in report.stages.items()]
@@ -229,7 +247,8 @@ def plain(report: Report) -> str:
     # the last column of a table names a few, and a mask may not be among them
     masks = [f"masks of {table.name}: {', '.join(table.kept)}" for table in report.tables if table.kept]
     lines += ["", *masks] if masks else []
-    lines += ["", *(f"warning: {warning}" for warning in report.warnings)] if report.warnings else []
+    told = said(report.told)
+    lines += ["", *told] if told else []
     lines += ["", f"{report.saved()}: {_listed(report.useless, 80)}"] if report.useless else []
     lines += ["", f"recreated on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
     lines += ["", *report.differences(), f"{report.choice}; {report.age()}", report.as_of(), report.headline()]
@@ -268,6 +287,11 @@ def _listed(names: Sequence[str], width: int) -> str:
         shown.pop()
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _code(text: str) -> str:
+    """Return a text as code; one that no code can hold, or that says nothing, stays text."""
+    return f"`{text}`" if text and "`" not in text else _escape(text)
 
 
 def _escape(text: str) -> str:

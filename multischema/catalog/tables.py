@@ -202,6 +202,9 @@ class Fingerprint:
     types: str = ""
 
 
+OF_AN_EXTENSION = "member of an extension"  # a kind: what an extension brings is none of the app's
+
+
 @dataclass(frozen=True)
 class Catalog:
     """The origin schema at one moment; `others` maps what is not copied, such as views, to its kind.

@@ -19,6 +19,7 @@ from multischema.errors import (
     EtlError,
     is_foreign,
 )
+from multischema.findings import Finding, problem
 
 LOCK_TIMEOUT_MS = 10_000  # a dump that waits for a migration's lock would have all others wait behind it
 # What is read of a backup's structure: what rows and their keys need; no function, trigger, policy, view or right.
@@ -116,15 +117,13 @@ def version_of(output: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def version_problem(program: str, found: int | None, side: str, wanted: int) -> str | None:
+def version_problem(program: str, found: int | None, side: str, wanted: int) -> Finding | None:
     """Return why a client program can't dump a server's database, or restore what was dumped from it."""
     if found is not None and found >= wanted:
         return None
     what = "is not there" if found is None else f"{found} is older than {side}'s Postgres {wanted}"
-    return (
-        f"{side}: {program} {what}; want {wanted} or newer on the PATH: "
-        f"{_PROGRAMS.format(wanted)}; or use mode stream, which needs none"
-    )
+    todo = f"want {wanted} or newer on the PATH: {_PROGRAMS.format(wanted)}; or use mode stream, which needs none"
+    return problem("program-too-old", f"{program} {what}", todo, side=side, object=program)
 
 
 def dump(

@@ -1,5 +1,6 @@
 """The combinations of values that the rules' `k_anonymity` judges: those that few share point at somebody."""
 
+from multischema.findings import Finding, problem
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.words import count
@@ -8,11 +9,16 @@ from multischema.words import count
 _TELL_APART = ("smallint", "integer", "bigint", "numeric", "uuid", "text", "character", "name", "bytea")
 
 
-def per_problems(plan: Plan) -> list[str]:
-    """Return a line for each table whose `per` is of a type that does not tell one from another."""
+def per_problems(plan: Plan) -> list[Finding]:
+    """Return a problem for each table whose `per` is of a type that does not tell one from another."""
     return [
-        f"table {table.name}: k_anonymity counts per {column.name}, which is of type {column.type}; "
-        "want a column of numbers, uuids or text"
+        problem(
+            "k-anonymity-per-type",
+            f"table {table.name}: k_anonymity counts per {column.name}, which is of type {column.type}",
+            "want a column of numbers, uuids or text",
+            table=table.name,
+            column=column.name,
+        )
         for table in plan.copied
         for column in table.columns
         if table.k_anonymity and column.name == table.k_anonymity.per and not column.type.startswith(_TELL_APART)
@@ -33,8 +39,8 @@ def counts_rows(plan: Plan, table: TablePlan) -> bool:
     )
 
 
-def breach(table: TablePlan, combinations: int, rows: int) -> str:
-    """Return the line about combinations that too few share, without any of their values."""
+def breach(table: TablePlan, combinations: int, rows: int) -> Finding:
+    """Return what is said of combinations that too few share, without any of their values."""
     rule = table.k_anonymity
     assert rule
     noun = "combination" if len(rule.columns) > 1 else "value"
@@ -44,5 +50,6 @@ def breach(table: TablePlan, combinations: int, rows: int) -> str:
         f"{f'different {rule.per}' if rule.per else 'rows'} ({count(rows, 'row')})"
     )
     if rule.on_breach == "warn":
-        return f"{line}; coarsen a mask, or take a column out of k_anonymity"
-    return f"target: {line}; coarsen a mask, take a column out of k_anonymity, or set on_breach: warn"
+        return Finding("rare-combinations", line, "coarsen a mask, or take a column out of k_anonymity", table=table.name)
+    todo = "coarsen a mask, take a column out of k_anonymity, or set on_breach: warn"
+    return problem("rare-combinations", line, todo, side="target", table=table.name)

@@ -2,29 +2,40 @@
 
 from collections.abc import Collection, Mapping
 
+from multischema.findings import Finding, problem
 from multischema.job import Job
 from multischema.words import suggestion
 
 
-def drop_problems(job: Job, side: str, before: Mapping[str, int], rows: Mapping[str, int]) -> list[str]:
-    """Return a line for each table that would lose all its rows, or more of them than `drop_percent`, and may not.
+def drop_problems(job: Job, side: str, before: Mapping[str, int], rows: Mapping[str, int]) -> list[Finding]:
+    """Return a problem for each table that would lose all its rows, or more of them than `drop_percent`, and may not.
 
     `before` has the rows of each table as it was last published, `rows` those that it would hold; a table that is in one
     alone is new, gone or truncated, which the rules and the origin's catalog say on purpose.
     """
     return [
-        f"target: table {name} would hold {rows[name]:,} rows; {published:,} were published: "
-        f"{_share(published, rows[name])} of them are gone, and drop_percent is {job.drop_percent}; look into {side}; "
-        f"if that is right, start again with accept_drop (--accept-drop {name})"
+        problem(
+            "table-lost-rows",
+            f"table {name} would hold {rows[name]:,} rows; {published:,} were published: "
+            f"{_share(published, rows[name])} of them are gone, and drop_percent is {job.drop_percent}",
+            f"look into {side}; if that is right, start again with accept_drop (--accept-drop {name})",
+            side="target",
+            table=name,
+        )
         for name, published in sorted(before.items())
         if name in rows and name not in job.accept_drop and _is_drop(job, published, rows[name])
     ]
 
 
-def unknown_problems(job: Job, tables: Collection[str]) -> list[str]:
-    """Return a line for each name in `accept_drop` that is no published table."""
+def unknown_problems(job: Job, tables: Collection[str]) -> list[Finding]:
+    """Return a problem for each name in `accept_drop` that is no published table."""
     return [
-        f"accept_drop: {name} is no published table{suggestion(name, tables)}; name a table of schema {job.schema}"
+        problem(
+            "accepted-drop-of-no-table",
+            f"accept_drop: {name} is no published table{suggestion(name, tables)}",
+            f"name a table of schema {job.schema}",
+            object=name,
+        )
         for name in job.accept_drop
         if name not in tables
     ]

@@ -8,6 +8,7 @@ from itertools import accumulate
 
 from multischema.catalog import foreign
 from multischema.catalog.tables import Catalog, ForeignKey, Index, Table
+from multischema.findings import Finding, problem
 from multischema.masks.known import KINDS
 from multischema.masks.mask import type_name
 from multischema.plan.tables import TablePlan
@@ -22,7 +23,6 @@ _TOKENS = re.compile(
 )
 _Tokens = Sequence[re.Match[str]]
 _KINDS = {"p": "primary key", "u": "unique constraint", "x": "exclusion constraint"}
-_NO_KEY = "{} has no such key any more"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class IndexPlan:
     constraint: str
     key_columns: tuple[str | None, ...]
     definition: str
-    note: str = ""
+    note: Finding | None = None
     may_repeat: bool = False
 
 
@@ -52,7 +52,7 @@ class Keys:
 
     indexes: tuple[IndexPlan, ...]
     foreign_keys: tuple[ForeignKey, ...]
-    notes: tuple[str, ...]
+    notes: tuple[Finding, ...]
     useless: tuple[Index, ...]
 
     @property
@@ -66,25 +66,29 @@ class Keys:
             names[key.table].add(key.name)
         return names
 
-    def repeating(self, plain: Collection[str]) -> tuple["Keys", list[str]]:
+    def repeating(self, plain: Collection[str]) -> tuple["Keys", list[Finding]]:
         """Return the keys without what indexes that could only be built as `plain` ones don't give, and a note for each."""
         found = [index for index in self.indexes if index.unique and index.name in plain]
         indexes = [replace(index, unique=False, constraint="") if index in found else index for index in self.indexes]
         unique = _unique(indexes)
         kept = [key for key in self.foreign_keys if (key.referenced_table, frozenset(key.referenced_columns)) in unique]
         notes = [
-            f"{_KINDS.get(index.constraint, 'index')} {index.name} of {index.table} is built as a plain index: "
-            "some of its values differ only in how they are written, and have one pseudonym"
+            _of_index(
+                "index-of-repeated-pseudonyms",
+                index,
+                index.constraint,
+                "is built as a plain index: some of its values differ only in how they are written, and have one pseudonym",
+            )
             for index in found
         ]
-        notes += [_left_out(key, _NO_KEY.format(key.referenced_table)) for key in self.foreign_keys if key not in kept]
+        notes += [_without_key(key) for key in self.foreign_keys if key not in kept]
         return replace(self, indexes=tuple(indexes), foreign_keys=tuple(kept)), notes
 
 
 def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: str, *, all_indexes: bool) -> Keys:
     """Decide which of the origin's indexes and keys the published tables get: useful ones, or all that can be built."""
     indexes: list[IndexPlan] = []
-    notes: list[str] = []
+    notes: list[Finding] = []
     useless: list[Index] = []
     for table in tables:
         for index in table.indexes:
@@ -98,16 +102,16 @@ def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: s
     foreign_keys: list[ForeignKey] = []
     for table in tables:
         for key in table.foreign_keys:
-            reason = _drops_foreign_key(key, plans, schema, unique)
-            if reason:
-                notes.append(_left_out(key, reason))
-            else:
+            note = _drops_foreign_key(key, plans, schema, unique)
+            if not note:
                 foreign_keys.append(key)
+            elif not plans[key.table].truncated:  # without rows, nobody misses what they would refer to
+                notes.append(note)
     return Keys(tuple(indexes), tuple(foreign_keys), tuple(notes), tuple(useless))
 
 
-def unique_problems(catalog: Catalog, plans: Iterable[TablePlan]) -> list[str]:
-    """Return a line for each mask that makes values equal on purpose in a column whose values a unique index keeps apart."""
+def unique_problems(catalog: Catalog, plans: Iterable[TablePlan]) -> list[Finding]:
+    """Return a problem for each mask that makes values equal on purpose where a unique index keeps them apart."""
     problems = []
     by_name = {plan.name: plan for plan in plans}
     for table in catalog.tables:
@@ -124,8 +128,13 @@ def unique_problems(catalog: Catalog, plans: Iterable[TablePlan]) -> list[str]:
                     fitting = [kind for kind, its in KINDS.items() if its.keeps_apart and type_ in its.fits]
                     want = f"want {' or '.join(fitting)}, or take" if fitting else "take"
                     problems.append(
-                        f"{table.name}.{column.name} is in {what}, and mask {mask.kind} makes values equal; "
-                        f"{want} it out of masks"
+                        problem(
+                            "mask-makes-unique-values-equal",
+                            f"{table.name}.{column.name} is in {what}, and mask {mask.kind} makes values equal",
+                            f"{want} it out of masks",
+                            table=table.name,
+                            column=column.name,
+                        )
                     )
     return problems
 
@@ -139,39 +148,37 @@ def _is_useless(index: Index, plan: TablePlan) -> bool:
     return bool(masks) and all(mask and not mask.is_searchable for mask in masks)
 
 
-def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan | None, str | None]:
-    kind = _KINDS.get(index.constraint_kind, "index")
+def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan | None, Finding | None]:
+    kind = index.constraint_kind
     if not index.valid:
-        return None, f"index {index.name} of {index.table} left out: it is invalid in the origin"
+        return None, _of_index("index-invalid-in-origin", index, "", "left out: it is invalid in the origin")
     missing = [name for name in index.columns if name not in plan.names]
     if missing:
-        return None, f"{kind} {index.name} of {index.table} left out: column {missing[0]} is not published"
+        lacking = f"left out: column {missing[0]} is not published"
+        return None, _of_index("index-of-unpublished-column", index, kind, lacking)
     if index.orders_of:
-        return None, (
-            f"{kind} {index.name} of {index.table} left out: "
-            f"it compares by the order of enum {', '.join(index.orders_of)}, which is text here"
-        )
+        ordered = f"left out: it compares by the order of enum {', '.join(index.orders_of)}, which is text here"
+        return None, _of_index("index-by-order-of-enum", index, kind, ordered)
     refused = foreign.refused_index(index.definition)
     if refused:
-        return None, f"{kind} {index.name} of {index.table} left out: its definition {refused}"
+        return None, _of_index("index-refused", index, kind, f"left out: its definition {refused}")
     revealing = _beside_a_constant(index, plan)
     if revealing:
-        return None, (
-            f"{kind} {index.name} of {index.table} left out: "
-            f"a constant in its definition may be a value of {revealing}, which is not published"
-        )
+        quoting = f"left out: a constant in its definition may be a value of {revealing}, which is not published"
+        return None, _of_index("index-with-constant", index, kind, quoting)
     may_be_unique = index.unique and index.method == "btree"  # a key WITHOUT OVERLAPS (18) uses gist
     unique = may_be_unique and _stays_unique(index, table, plan)
     may_be_null = [name for name in index.key_columns if index.constraint_kind == "p" and _may_be_null(plan, name)]
     is_key = index.is_key and unique and not may_be_null
-    note = ""
+    note = None
     if may_be_unique and not unique:
         reason = "rows of children may repeat its keys" if table.children else "masked values are not unique"
-        note = f"{kind} {index.name} of {index.table} is built as a plain index: {reason}"
+        note = _of_index("index-not-unique", index, kind, f"is built as a plain index: {reason}")
     elif may_be_null:
-        note = f"{kind} {index.name} of {index.table} is built as a unique index: column {may_be_null[0]} may be NULL"
+        nullable = f"is built as a unique index: column {may_be_null[0]} may be NULL"
+        note = _of_index("primary-key-may-be-null", index, kind, nullable)
     elif index.constraint_kind and not is_key:
-        note = f"{kind} {index.name} of {index.table} is built as a plain index"
+        note = _of_index("constraint-not-kept", index, kind, "is built as a plain index")
     constraint = index.constraint_kind if is_key else ""
     may_repeat = unique and any(mask.identifies for name in index.columns if (mask := plan.mask(name)))
     return IndexPlan(
@@ -265,32 +272,47 @@ def _key_is_unique(table: Table, plan: TablePlan) -> bool:
 
 def _drops_foreign_key(
     key: ForeignKey, plans: Mapping[str, TablePlan], schema: str, unique: set[tuple[str, frozenset[str | None]]]
-) -> str | None:
+) -> Finding | None:
+    """Return the warning about a foreign key that can't be published, None if it can."""
     own, other = plans[key.table], plans.get(key.referenced_table)
     if key.referenced_schema != schema or other is None:
-        return f"{key.referenced_schema}.{key.referenced_table} is not published"
+        unpublished = f"{key.referenced_schema}.{key.referenced_table} is not published"
+        return _left_out("foreign-key-to-unpublished-table", key, unpublished)
     if other.truncated:
-        return f"{key.referenced_table} is truncated"
+        return _left_out("foreign-key-to-truncated-table", key, f"{key.referenced_table} is truncated")
     pairs = list(zip(key.columns, key.referenced_columns, strict=True))
     for plan, columns in ((own, key.columns), (other, key.referenced_columns)):
         for column in columns:
             if column not in plan.names:
-                return f"column {plan.name}.{column} is not published"
+                return _left_out("foreign-key-of-unpublished-column", key, f"column {plan.name}.{column} is not published")
     for plan, other_plan, sides in ((own, other, pairs), (other, own, [(b, a) for a, b in pairs])):
         for column, its in sides:
             mask, other_mask = plan.mask(column), other_plan.mask(its)
             if mask and not mask.joins(other_mask):
                 if mask.identifies or (other_mask and other_mask.identifies):
                     as_other = f"column {plan.name}.{column} is not masked as {other_plan.name}.{its} is"
-                    return f"{as_other}; the same pseudonym on both would keep it"
-                return f"column {plan.name}.{column} is masked"
+                    pseudonym = "the same pseudonym on both would keep it"
+                    return _left_out("foreign-key-masked-otherwise", key, as_other, pseudonym)
+                return _left_out("foreign-key-of-masked-column", key, f"column {plan.name}.{column} is masked")
     if (key.referenced_table, frozenset(key.referenced_columns)) not in unique:
-        return _NO_KEY.format(key.referenced_table)
+        return _without_key(key)
     return None
 
 
-def _left_out(key: ForeignKey, reason: str) -> str:
-    return f"foreign key {key.name} of {key.table} left out: {reason}"
+def _of_index(code: str, index: Index | IndexPlan, constraint: str, what: str) -> Finding:
+    """Return a warning about an index, which its table's schema has once."""
+    said = f"{_KINDS.get(constraint, 'index')} {index.name} of {index.table} {what}"
+    return Finding(code, said, table=index.table, object=index.name)
+
+
+def _left_out(code: str, key: ForeignKey, reason: str, todo: str = "") -> Finding:
+    """Return a warning about a foreign key: other tables may have one of that name."""
+    said = f"foreign key {key.name} of {key.table} left out: {reason}"
+    return Finding(code, said, todo, table=key.table, object=f"{key.table}.{key.name}")
+
+
+def _without_key(key: ForeignKey) -> Finding:
+    return _left_out("foreign-key-to-no-key", key, f"{key.referenced_table} has no such key any more")
 
 
 def _unique(indexes: Iterable[IndexPlan]) -> set[tuple[str, frozenset[str | None]]]:

@@ -4,22 +4,29 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from multischema.catalog.flat import flatten
-from multischema.catalog.tables import Catalog
+from multischema.catalog.tables import OF_AN_EXTENSION, Catalog
+from multischema.findings import Finding, problem
 from multischema.plan.keys import IndexPlan, Keys, plan_keys
 from multischema.plan.tables import TablePlan, plan_table, too_wide
-from multischema.rules.file import Rules
+from multischema.rules import expected
+from multischema.rules.expected import Told
+from multischema.rules.file import Expected, Rules
 from multischema.words import some
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The published tables, largest first, with their keys; `warnings` go into the report."""
+    """The published tables, largest first, with their keys; `warnings`, notes among them, go into the report.
+
+    Those that the rules call `expected` are among them too: `told` parts them.
+    """
 
     catalog: Catalog
     tables: tuple[TablePlan, ...]
     keys: Keys
     domains: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Finding, ...]
+    expected: tuple[Expected, ...] = ()
 
     @property
     def copied(self) -> tuple[TablePlan, ...]:
@@ -47,6 +54,10 @@ class Plan:
         """Estimate the size of a dump: texts shrink to less than half."""
         return self.bytes // 2
 
+    def told(self, others: Iterable[Finding] = ()) -> Told:
+        """Return its warnings and those of later stages as they are told: the expected ones are only named."""
+        return expected.told([*self.warnings, *others], self.expected)
+
     def without(self, missing: Collection[str]) -> "Plan":
         """Return the plan without notes on how the missing indexes are built: the report says that they are not."""
         wrong = {index.note for index in self.keys.indexes if index.name in missing and index.note}
@@ -60,7 +71,7 @@ class Plan:
 def make_plan(
     catalog: Catalog,
     rules: Rules,
-    warnings: Sequence[str],
+    warnings: Sequence[Finding],
     collations: frozenset[str],
     *,
     raw: bool = False,
@@ -75,12 +86,14 @@ def make_plan(
         table.name: plan_table(table, rules.tables.get(table.name), catalog, collations, raw=raw) for table in catalog.tables
     }
     keys = plan_keys(catalog.tables, by_name, catalog.schema, all_indexes=all_indexes)
+    found = (*warnings, *_warnings(catalog, by_name.values(), collations), *keys.notes)
     return Plan(
         catalog=catalog,
         tables=_largest_first(by_name.values()),
         keys=keys,
         domains=tuple(enum_domains(catalog, keys.indexes)),
-        warnings=(*warnings, *_warnings(catalog, by_name.values(), collations), *keys.notes),
+        warnings=(*found, *expected.misfits(rules.expected), *expected.past(rules.expected, found, expected.OF_ORIGIN)),
+        expected=rules.expected,
     )
 
 
@@ -102,51 +115,80 @@ def published_types(catalog: Catalog) -> dict[str, str]:
     }
 
 
-def xml_columns(plan: Plan) -> list[str]:
-    """Return the published columns whose documents the target must read, not those that a mask leaves without one."""
-    return [
-        f"{table.name}.{column.name} of type {column.type}"
+def xml_columns(plan: Plan) -> dict[str, str]:
+    """Return the published columns whose documents the target must read, with their types; a mask may leave none."""
+    return {
+        f"{table.name}.{column.name}": column.type
         for table in plan.copied
         for column in table.columns
         if column.type in ("xml", "xml[]") and (not column.mask or column.mask.writes_documents(column.type))
-    ]
+    }
 
 
-def width_problems(plan: Plan) -> list[str]:
-    """Return a line for each table whose masked rows don't fit into a page."""
+def width_problems(plan: Plan) -> list[Finding]:
+    """Return a problem for each table whose masked rows don't fit into a page."""
     return [
-        f"table {table.name}: {len(table.masked)} masked columns make its rows too big for a page (8 kB); "
-        "truncate it, or mask fewer of its columns"
+        problem(
+            "rows-too-wide",
+            f"table {table.name}: {len(table.masked)} masked columns make its rows too big for a page (8 kB)",
+            "truncate it, or mask fewer of its columns",
+            table=table.name,
+        )
         for table in plan.copied
         if too_wide(table)
     ]
 
 
-def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozenset[str]) -> list[str]:
-    warnings = []
-    if catalog.other_schemas:
-        warnings.append(f"not read: the origin's other schemas {', '.join(catalog.other_schemas)}")
-    warnings += [f"not read: {kind} {name}" for name, kind in sorted(catalog.others.items())]
+def _warnings(catalog: Catalog, plans: Iterable[TablePlan], collations: frozenset[str]) -> list[Finding]:
+    """Return a warning for each thing of the origin that is not published, or not as it is there."""
+    warnings = [
+        Finding("schema-not-read", f"not read: the origin's other schema {name}", object=name)
+        for name in catalog.other_schemas
+    ]
     warnings += [
-        f"indexes and foreign keys that only partitions of {root} have left out: {some(names)}"
+        Finding("relation-not-read", f"not read: {kind} {name}", table=name)
+        for name, kind in sorted(catalog.others.items())
+        if kind != OF_AN_EXTENSION
+    ]
+    # partitions come and go, and their indexes with them: what is left out is the root's
+    warnings += [
+        Finding(
+            "index-of-partition",
+            f"indexes and foreign keys that only partitions of {root} have left out: {some(names)}",
+            table=root,
+        )
         for root, names in sorted(catalog.keys_of_partitions.items())
     ]
+    truncated = {plan.name for plan in plans if plan.truncated}
     warnings += [
-        f"{table.name} has the rows of {child.schema}.{child.name}, without the columns that only this child has: "
-        f"{some(child.extra)}"
+        Finding(
+            "column-of-child-not-read",
+            f"{table.name} has the rows of {child.schema}.{child.name}, without column {extra}, which only this child has",
+            table=table.name,
+            object=f"{child.schema}.{child.name}.{extra}",
+        )
         for table in catalog.tables
+        if table.name not in truncated
         for child in table.children
-        if child.extra and not next(plan for plan in plans if plan.name == table.name).truncated
+        for extra in child.extra
     ]
     warnings += [
-        f"{plan.name}.{name} left out: it is computed from a masked column" for plan in plans for name in plan.unpublished
+        Finding(
+            "computed-column-left-out",
+            f"{plan.name}.{name} left out: it is computed from a masked column",
+            table=plan.name,
+            column=name,
+        )
+        for plan in plans
+        for name in plan.unpublished
     ]
-    warnings += [
-        f"collation {name} is not on the target: its columns get the default one"
-        for name in collations_of(catalog)
-        if name not in collations
-    ]
-    return warnings
+    return warnings + [no_collation(name) for name in collations_of(catalog) if name not in collations]
+
+
+def no_collation(name: str) -> Finding:
+    """Return the warning about a collation that the target has not."""
+    what = f"collation {name} is not on the target: its columns get the default one"
+    return Finding("no-collation", what, object=name)
 
 
 def enum_domains(catalog: Catalog, indexes: Sequence[IndexPlan]) -> list[str]:

@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
+from multischema.findings import Finding
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.rules.masks import MaskRule, recalled
-from multischema.words import cut, some
+from multischema.words import cut
 
 _MARK = "multi-schema-postgres-etl masked "
 
@@ -136,32 +137,37 @@ _SHAPES: Mapping[str, Callable[[object], bool]] = {
 }
 
 
-def warnings(before: Record | None, plan: Plan) -> list[str]:
-    """Return a line each for columns that lost their mask since the last run, or have another, and for emptied tables."""
+def warnings(before: Record | None, plan: Plan) -> list[Finding]:
+    """Return a warning for each column that lost its mask since the last run, or has another, and for each emptied table."""
     if not before:
         return []
     unmasked = [
-        f"{table.name}.{column.name}"
+        Finding(
+            "column-published-as-it-is",
+            f"published as it is, though the last run masked it: {table.name}.{column.name}",
+            table=table.name,
+            column=column.name,
+        )
         for table in plan.copied
         for column in table.columns
         if not column.mask and column.name in before.masked(table.name)
     ]
-    less: list[str] = []
-    otherwise: list[str] = []
-    for name, was, now in _changed(before, plan):
+    less: list[Finding] = []
+    otherwise: list[Finding] = []
+    for table, column, was, now in _changed(before, plan):
         if not now.covers(was):
-            (less if was.covers(now) else otherwise).append(f"{name} ({was.said()}, now {now.said()})")
-    emptied = [table.name for table in plan.tables if table.truncated and table.name in before.copied]
-    return [
-        f"{what}: {some(sorted(names))}"
-        for what, names in (
-            ("published as they are, though the last run masked them", unmasked),
-            ("masked less than by the last run", less),
-            ("masked otherwise than by the last run", otherwise),
-            ("truncated, though the last run copied them", emptied),
-        )
-        if names
+            change = f"by the last run: {table}.{column} ({was.said()}, now {now.said()})"
+            if was.covers(now):
+                less.append(Finding("column-masked-less", f"masked less than {change}", table=table, column=column))
+            else:
+                what = f"masked otherwise than {change}"
+                otherwise.append(Finding("column-masked-otherwise", what, table=table, column=column))
+    emptied = [
+        Finding("table-truncated", f"truncated, though the last run copied it: {table.name}", table=table.name)
+        for table in plan.tables
+        if table.truncated and table.name in before.copied
     ]
+    return [*sorted(unmasked), *sorted(less), *sorted(otherwise), *sorted(emptied)]
 
 
 def dismissed(before: Record | None, readers: Collection[str]) -> list[str]:
@@ -181,11 +187,11 @@ def newly_masked(before: Record | None, plan: Plan) -> list[str]:
 
 def masked_otherwise(before: Record | None, plan: Plan) -> list[str]:
     """Return the columns whose mask may hide something that the last run's showed."""
-    return sorted(name for name, was, now in _changed(before, plan) if not was.covers(now))
+    return sorted(f"{table}.{column}" for table, column, was, now in _changed(before, plan) if not was.covers(now))
 
 
-def _changed(before: Record | None, plan: Plan) -> Iterator[tuple[str, _Masking, _Masking]]:
-    """Give each column that is masked otherwise than by the last run, with the masks of then and of now."""
+def _changed(before: Record | None, plan: Plan) -> Iterator[tuple[str, str, _Masking, _Masking]]:
+    """Give table and name of each column that is masked otherwise than by the last run, with the masks of then and now."""
     if not before:
         return
     for table in plan.copied:
@@ -193,7 +199,7 @@ def _changed(before: Record | None, plan: Plan) -> Iterator[tuple[str, _Masking,
             if column.name in before.masked(table.name):
                 was, now = before.mask(table.name, column.name), _Masking(column.rule)
                 if was != now:
-                    yield f"{table.name}.{column.name}", was, now
+                    yield table.name, column.name, was, now
 
 
 def _comment(record: Record) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from multischema.catalog.objects import PublishedTable
 from multischema.catalog.position import RESTARTED
 from multischema.catalog.tables import Fingerprint, Table, Type, parts_of
+from multischema.findings import Finding
 from multischema.plan.plan import Plan
 from multischema.plan.state import Signatures, State, files_of, gate_of, key, origin_of
 from multischema.plan.tables import TablePlan
@@ -104,7 +105,7 @@ class Choice:
     changes: tuple[Change, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
     tables: int = 0
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
     written: bool = True  # False if nothing at all was written in the origin's cluster
 
     def line(self) -> str:
@@ -225,12 +226,16 @@ def unindexed(plan: Plan, built: Mapping[str, Collection[str]], table: str) -> l
     ]
 
 
-def changing_servers(known: State, why: str) -> list[str]:
+def changing_servers(known: State, why: str) -> list[Finding]:
     """Return a warning if full runs follow one another because another server answers each time."""
     if why == known.why == RESTARTED:
         return [
-            "this run and the last one were full because another server answered, or the same one started anew: if the "
-            "origin's address leads to several servers, give the run that of one"
+            Finding(
+                "origin-changes-servers",
+                "this run and the last one were full because another server answered, or the same one started anew: if the "
+                "origin's address leads to several servers, give the run that of one",
+                object="origin",
+            )
         ]
     return []
 

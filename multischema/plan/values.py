@@ -7,6 +7,7 @@ from psycopg import sql
 
 from multischema.catalog.flat import as_text, flatten
 from multischema.catalog.tables import Catalog, Column, Table, Type, fields_of, parts_of
+from multischema.findings import Finding, problem
 from multischema.plan.plan import Plan
 from multischema.plan.tables import Guard, TablePlan
 
@@ -69,12 +70,18 @@ def guarded(plan: Plan, origin: int, target: int, *, in_text: bool) -> Plan:
     )
 
 
-def cast_problems(side: str, plan: Plan) -> list[str]:
-    """Return a line for each column that to_jsonb() would publish through a user-defined cast of the origin."""
+def cast_problems(side: str, plan: Plan) -> list[Finding]:
+    """Return a problem for each column that to_jsonb() would publish through a user-defined cast of the origin."""
     return [
-        f"{side}: column {table.name}.{column.name} is of a composite type that contains {type_.name}, and mode stream "
-        f"would publish what a user's cast from {type_.name} to json returns; use mode dump, anonymize the column, or drop "
-        "that cast"
+        problem(
+            "user-cast-to-json",
+            f"column {table.name}.{column.name} is of a composite type that contains {type_.name}, and mode stream "
+            f"would publish what a user's cast from {type_.name} to json returns",
+            "use mode dump, anonymize the column, or drop that cast",
+            side=side,
+            table=table.name,
+            column=column.name,
+        )
         for table, column in _clear(plan)
         for type_ in _unique(fields_of(column.type_oid, plan.catalog.types))
         if type_.json_cast == "user"
@@ -86,24 +93,35 @@ def has_money(catalog: Catalog) -> bool:
     return any(_is_money(type_) for type_ in catalog.types.values())
 
 
-def money_problems(side: str, plan: Plan, digits: int | None) -> list[str]:
-    """Return a line for each column of money that the run's sessions would read differently from the origin's own.
+def money_problems(side: str, plan: Plan, digits: int | None) -> list[Finding]:
+    """Return a problem for each column of money that the run's sessions would read differently from the origin's own.
 
     An amount is a number of the smallest coin of the origin's lc_monetary, which has `digits` decimals. They are None for
     a backup, which does not say in what locale its amounts were written: 1.235 may be a thousand or one.
     """
     if digits == MONEY_DIGITS:
         return []
-    reason = (
-        ", and a backup does not say which lc_monetary it was written with; anonymize it, truncate the table in the rules, "
-        "or use mode stream"
+    reason, todo = (
+        (
+            ", and a backup does not say which lc_monetary it was written with",
+            "anonymize it, truncate the table in the rules, or use mode stream",
+        )
         if digits is None
-        else f" with {digits} decimals by the database's lc_monetary; it would be published with {MONEY_DIGITS}; make it "
-        "numeric in the origin, anonymize it, or truncate the table in the rules"
+        else (
+            f" with {digits} decimals by the database's lc_monetary; it would be published with {MONEY_DIGITS}",
+            "make it numeric in the origin, anonymize it, or truncate the table in the rules",
+        )
     )
     masks = {table.name: table for table in plan.copied}
     return [
-        f"{side}: column {table.name}.{column.name} holds money{reason}"
+        problem(
+            "money-with-other-decimals",
+            f"column {table.name}.{column.name} holds money{reason}",
+            todo,
+            side=side,
+            table=table.name,
+            column=column.name,
+        )
         for table in plan.catalog.tables
         if table.name in masks
         for column in table.columns

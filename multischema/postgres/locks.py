@@ -8,6 +8,7 @@ from psycopg import sql
 
 from multischema.catalog.objects import Holder
 from multischema.errors import CheckError, LockTimeout
+from multischema.findings import Finding, problem
 from multischema.postgres.connecting import LOCK_TIMEOUT, Connection
 from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, ask_values, place_of
@@ -27,8 +28,14 @@ def take_lock(connection: Connection, schema: str, wait: float, on_wait: Callabl
         if others := strange_holders(connection, schema):
             raise CheckError(
                 *(
-                    f"target: {holder.title} holds the lock of schema {schema}, and is no run of this role; "
-                    f"have an administrator end it ({place_of(connection)}: {holder.remedy}), and see what that role runs"
+                    problem(
+                        "lock-held-by-stranger",
+                        f"{holder.title} holds the lock of schema {schema}, and is no run of this role",
+                        f"have an administrator end it ({place_of(connection)}: {holder.remedy}), and see what that role "
+                        "runs",
+                        side="target",
+                        object=schema,
+                    )
                     for holder in others
                 )
             )
@@ -54,13 +61,18 @@ def strange_holders(connection: Connection, schema: str) -> list[Holder]:
         return ask(connection, Holder, "lock_holders", schema=schema, runs=False)
 
 
-def runs_under_way(connection: Connection, schema: str) -> list[str]:
+def runs_under_way(connection: Connection, schema: str) -> list[Finding]:
     """Return a warning for each run that holds a schema's lock: the next one waits for it."""
     with translated("target", "reading who has the app's lock"):
         holders = ask(connection, Holder, "lock_holders", schema=schema, runs=True)
     return [
-        f"target: {holder.title} holds the lock of schema {schema}: another run is under way, and one that is started now "
-        "waits for it"
+        Finding(
+            "run-under-way",
+            f"{holder.title} holds the lock of schema {schema}: another run is under way, and one that is started now waits "
+            "for it",
+            side="target",
+            object=schema,
+        )
         for holder in holders
     ]
 

@@ -37,7 +37,7 @@ class Gaps:
         """Return the problems: what the rules lack as findings about this side, what they say wrongly as ones about them."""
         return [found if found.side else found.on(side) for found in self.problems]
 
-    def lines(self, side: str) -> list[str]:
+    def lines(self, side: str) -> list[Finding | Snippet]:
         """Return all that a check that fails says of the rules: problems, warnings, and last the lines to paste."""
         return [*self.problems_on(side), *self.warnings, *self.snippet_lines]
 

@@ -1,4 +1,4 @@
--- What is in the origin schema besides the app's tables, and the other schemas that hold tables. For an index or foreign key that
+-- What is in the origin schema besides the app's tables, and the other schemas that hold tables of no extension. For an index or foreign key that
 -- only a partition has, and for a partition, `kind` is the root's name. Foreign partitions and children, and those in other
 -- schemas, are read with their root.
 WITH RECURSIVE family (root, oid) AS (
@@ -9,6 +9,8 @@ WITH RECURSIVE family (root, oid) AS (
                SELECT FROM pg_class AS root WHERE root.oid = pg_partition_root(c.oid) AND root.relnamespace = c.relnamespace))
     UNION ALL
     SELECT f.root, i.inhrelid FROM family AS f JOIN pg_inherits AS i ON i.inhparent = f.oid
+), members (oid) AS (
+    SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype = 'e'
 ), children (oid) AS (
     SELECT c.oid FROM pg_class AS c
     WHERE c.relkind = 'r' AND c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
@@ -20,13 +22,12 @@ WITH RECURSIVE family (root, oid) AS (
 )
 SELECT 'relation' AS what,
        c.relname::text AS name,
-       CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
-                      ELSE 'table of an extension' END AS kind
+       CASE WHEN c.oid IN (SELECT oid FROM members) THEN 'member of an extension'
+            WHEN c.relkind = 'v' THEN 'view' WHEN c.relkind = 'm' THEN 'materialized view' ELSE 'foreign table' END AS kind
 FROM pg_class AS c
 WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = %(schema)s)
   AND (c.relkind IN ('v', 'm', 'f') AND c.oid NOT IN (SELECT oid FROM family UNION SELECT oid FROM children)
-       OR c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_class'::regclass
-                                              AND d.objid = c.oid AND d.deptype = 'e'))
+       OR c.relkind IN ('r', 'p') AND c.oid IN (SELECT oid FROM members))
 UNION ALL
 SELECT 'partition', c.relname::text, root.relname::text
 FROM family AS f
@@ -48,5 +49,5 @@ SELECT 'schema', n.nspname::text, 'schema'
 FROM pg_namespace AS n
 WHERE n.nspname <> %(schema)s AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
   AND EXISTS (SELECT FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p', 'm', 'f')
-              AND c.oid NOT IN (SELECT oid FROM family UNION SELECT oid FROM children))
+              AND c.oid NOT IN (SELECT oid FROM family UNION SELECT oid FROM children UNION SELECT oid FROM members))
 ORDER BY 1, 2

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from multischema.catalog.objects import EventTrigger, SchemaPrivilege
 from multischema.errors import CheckError, SnapshotLost, VerifyError
+from multischema.findings import problem
 from multischema.job import Job
 from multischema.plan import record
 from multischema.plan.plan import Plan
@@ -145,7 +146,13 @@ def copy_all(
 def _refuse_losses(dumped: Dumped | None, copied: Mapping[str, Copied]) -> None:
     """Raise VerifyError if raw tables hold other numbers of rows than the origin had when it was dumped."""
     losses = [
-        f"target: raw table {name} holds {copied[name].rows} rows; {rows} left the origin; start again"
+        problem(
+            "rows-lost",
+            f"raw table {name} holds {copied[name].rows} rows; {rows} left the origin",
+            "start again",
+            side="target",
+            table=name,
+        )
         for name, rows in (dumped.rows if dumped else {}).items()
         if copied[name].rows != rows
     ]

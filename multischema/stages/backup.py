@@ -27,6 +27,8 @@ from multischema.catalog.backup import (
 from multischema.catalog.objects import NotNull, Relation
 from multischema.catalog.tokens import Name, code_in
 from multischema.errors import DatabaseError
+from multischema.findings import Finding
+from multischema.plan.plan import no_collation
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import describe, translated
 from multischema.postgres.questions import ask
@@ -53,7 +55,7 @@ class Structure:
     that the backup has tables in.
     """
 
-    warnings: tuple[str, ...]
+    warnings: tuple[Finding, ...]
     relatives: tuple[Relative, ...]
     uncomputed: Mapping[tuple[str, str], str]
     schemas: tuple[str, ...] = ()
@@ -85,12 +87,12 @@ def create(connection: Connection, items: Sequence[Item], schema: str) -> Struct
     return Structure(warnings, tuple(relatives_of(items, schema)), making.uncomputed, tuple(sorted(schemas)))
 
 
-def _collations_of(items: Iterable[Item], schema: str) -> list[str]:
+def _collations_of(items: Iterable[Item], schema: str) -> list[Finding]:
     """Return a warning for each collation that columns of the schema lose."""
     tables = (item for item in items if isinstance(item, Table) and item.name.schema == schema)
     used = (column.collation for table in tables for column in table.columns)
     names = {collation.name for collation in used if collation and not is_brought(collation)}
-    return [f"collation {name} is not on the target: its columns get the default one" for name in sorted(names)]
+    return [no_collation(str(name)) for name in sorted(names)]
 
 
 def relatives_of(items: Iterable[Item], schema: str) -> Iterator[Relative]:
@@ -124,7 +126,7 @@ class _Making:
     unread: dict[Name, str] = field(default_factory=dict)
     uncomputed: dict[tuple[str, str], str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
     renames: bool = False
 
     def make(self, item: Item) -> None:
@@ -215,7 +217,9 @@ class _Making:
         else:
             reason = self._tried(statement)
         if reason:
-            self.warnings.append(f"of the backup, left out: {kind} {item.name} of {item.table.name}: {reason}")
+            what = f"of the backup, left out: {kind} {item.name} of {item.table.name}: {reason}"
+            named = f"{item.table.name}.{item.name}"
+            self.warnings.append(Finding("backup-key-left-out", what, table=item.table.name, object=named))
 
     def _reason(self, used: Iterable[TypeName | None], of: Name | None = None) -> str | None:
         """Return why types can't be used: only Postgres' own, a member of an extension, or one made here is safe."""

@@ -1,6 +1,6 @@
 """The check stage: everything that can be checked before reading a row or writing anything, and the plan."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +10,8 @@ from multischema.catalog.servers import Reader, Server, Target
 from multischema.catalog.tables import Catalog
 from multischema.dumps import archives
 from multischema.dumps.programs import run_command
-from multischema.errors import CheckError, EtlError
-from multischema.findings import Finding
+from multischema.errors import CheckError, EtlError, Snippet
+from multischema.findings import Finding, on, problem
 from multischema.job import illegal_raw
 from multischema.plan import record, values
 from multischema.plan.drops import unknown_problems
@@ -31,7 +31,7 @@ from multischema.postgres.questions import (
     read_target,
 )
 from multischema.postgres.sessions import refused_settings
-from multischema.rules import file
+from multischema.rules import expected, file
 from multischema.rules.file import Rules
 from multischema.rules.gaps import Gaps, compare
 from multischema.stages import documents, history, others, preconditions, raw_schema, reader
@@ -89,7 +89,7 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     """
     parsed = file.parse(rules_text)
     unusable = _check_servers(run)
-    notes: list[str] = []
+    notes: list[Finding] = []
     structure: Structure | None = None
     if lock and not unusable and not (run.lock and not run.lock.closed):
         run.lock = run.sessions.open(run.target)
@@ -108,7 +108,10 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     if standing and (problems or plan is None or isinstance(recall(run, plan), str)):
         problems += standing
     else:  # a refresh leaves what others built as it is
-        notes += [f"the next full run will be refused: {line}" for line in standing]
+        notes += [
+            Finding("next-full-run-refused", f"the next full run will be refused: {line}", object=line.object)
+            for line in standing
+        ]
     problems += preconditions.backup_problems(run.job.from_dump, plan, structure) if plan and structure else []
     if run.job.restores:
         problems = [*_check_dump(run, facts, plan, unusable), *problems]  # a snippet to paste comes last
@@ -125,15 +128,16 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
     if run.job.from_dump:
         raw_schema.strip(run.holder, run.job.raw_schema)
         raw_schema.take_documents(run.holder, plan, run.job.raw_schema)
+    notes += expected.past(plan.expected, [*plan.warnings, *notes], expected.OF_CHECK)
     return replace(plan, warnings=(*plan.warnings, *notes))
 
 
 def _of_rules(plan: Plan) -> list[Finding]:
     """Return the plan's warnings of the rules file."""
-    return [found for found in plan.warnings if isinstance(found, Finding) and found.side == "rules"]
+    return [found for found in plan.warnings if found.side == "rules"]
 
 
-def _of_servers(run: Run, facts: _Facts, plan: Plan) -> list[str]:
+def _of_servers(run: Run, facts: _Facts, plan: Plan) -> list[Finding]:
     """Return warnings of what may end a run midway: too few connections, a standby that cancels statements."""
     jobs, side = run.job.jobs, run.origin.side
     # One session holds the lock, or the snapshot. In the target, those that copied stay open while others build indexes; in
@@ -146,9 +150,9 @@ def _of_servers(run: Run, facts: _Facts, plan: Plan) -> list[str]:
     return [warning for warning in found if warning]
 
 
-def _unverified(run: Run) -> list[str]:
+def _unverified(run: Run) -> list[Finding]:
     """Return a warning for each side whose sessions do not verify who answers; a backup stands in the target."""
-    warnings = []
+    warnings: list[Finding] = []
     for database in [run.target] if run.job.from_dump else [run.origin, run.target]:
         with run.sessions.lend(database) as connection:
             warning = preconditions.unverified(database.side, *ways(connection))
@@ -156,12 +160,12 @@ def _unverified(run: Run) -> list[str]:
     return warnings
 
 
-def _check_servers(run: Run) -> dict[str, list[str]]:
+def _check_servers(run: Run) -> dict[str, list[Finding]]:
     """Return why a side can't be used at all, for each such side: no connection, a transaction pooler, a version.
 
     A backup is in the target, whose problems are reported once.
     """
-    unusable: dict[str, list[str]] = {}
+    unusable: dict[str, list[Finding]] = {}
     sides = {"origin": (run.origin, run.job.origin_schema), "target": (run.target, run.job.schema)}
     if run.job.from_dump:
         del sides["origin"]
@@ -172,20 +176,20 @@ def _check_servers(run: Run) -> dict[str, list[str]]:
                     server = read_server(connection, schema)
             problems = preconditions.server_problems(database.side, server)
         except EtlError as error:
-            problems = list(error.problems)
+            problems = error.found_on(database.side)
         if problems:
             unusable[side] = problems
     if not unusable:
         try:
             refuse_origin_as_target(run)
         except CheckError as error:
-            unusable["target"] = list(error.problems)
+            unusable["target"] = error.found_on("target")
     return {"origin": [], **unusable} if run.job.from_dump and unusable else unusable
 
 
 def _check_schemas(
-    run: Run, facts: _Facts, parsed: Rules, unusable: Mapping[str, list[str]], structure: Structure | None
-) -> tuple[Plan | None, list[str], list[str]]:
+    run: Run, facts: _Facts, parsed: Rules, unusable: Mapping[str, list[Finding]], structure: Structure | None
+) -> tuple[Plan | None, Sequence[Finding | Snippet], list[Finding]]:
     """Return the plan, all problems, of each side that can be used too, and what others built that a full run can't keep.
 
     The plan is None where a problem keeps it from us.
@@ -199,7 +203,7 @@ def _check_schemas(
         absent, unknown = _check_types(run, facts, found)
         problems += unknown
 
-    def standing(plan: Plan | None) -> list[str]:
+    def standing(plan: Plan | None) -> list[Finding]:
         return [] if "target" in unusable else _check_standing(run, plan)
 
     if not found or not gaps:
@@ -215,12 +219,12 @@ def _check_schemas(
             problems += documents.unreadable(connection, plan)
     plan = replace(plan, warnings=(*([] if "target" in unusable else _warnings_of_target(facts, plan)), *plan.warnings))
     problems += unknown_problems(run.job, plan.columns)
-    return plan, problems + [f"{run.origin.side}: {line}" for line in unfit_problems(plan)], standing(plan)
+    return plan, [*problems, *on(run.origin.side, unfit_problems(plan))], standing(plan)
 
 
 def _check_origin(
     run: Run, facts: _Facts, parsed: Rules, structure: Structure | None
-) -> tuple[Catalog | None, Gaps | None, list[str]]:
+) -> tuple[Catalog | None, Gaps | None, list[Finding]]:
     """Return the origin's catalog, if there is such a schema, how the rules fit it, and what the role may not read."""
     side = run.origin.side
     missing = preconditions.origin_problems(side, facts.origin, run.job.origin_schema)
@@ -234,7 +238,7 @@ def _check_origin(
     return found, gaps, preconditions.rights_problems(side, facts.origin, found, gaps.rules)
 
 
-def _check_target(run: Run, facts: _Facts) -> list[str]:
+def _check_target(run: Run, facts: _Facts) -> list[Finding]:
     """Return why the target can't be published to: the role, the schema, the readers."""
     problems = preconditions.target_problems(facts.target, run.job.schema)
     with run.sessions.lend(run.target) as connection:
@@ -247,26 +251,30 @@ def _check_target(run: Run, facts: _Facts) -> list[str]:
         return problems + reader.verify_unexposed(connection, run.job, left)
 
 
-def _warnings_of_target(facts: _Facts, plan: Plan) -> list[str]:
+def _warnings_of_target(facts: _Facts, plan: Plan) -> list[Finding]:
     """Return warnings of what readers could do besides, of who is none any more, and of masks and rows that end.
 
     The rules come from the internet.
     """
     job, before = facts.run.job, record.read(facts.published.published_comment)
     parted = [
-        f"role {role} is no reader of schema {job.schema} any more: this run takes its rights to it"
+        Finding(
+            "reader-dismissed",
+            f"role {role} is no reader of schema {job.schema} any more: this run takes its rights to it",
+            object=role,
+        )
         for role in record.dismissed(before, job.readers)
     ]
     return [*preconditions.reader_warnings(facts.readers), *parted, *record.warnings(before, plan)]
 
 
-def _check_standing(run: Run, plan: Plan | None) -> list[str]:
+def _check_standing(run: Run, plan: Plan | None) -> list[Finding]:
     """Return what others built on the published schema and a full run can't keep; only a plan shows missing columns."""
     with run.sessions.lend(run.target) as connection:
         return others.obstacles(connection, run.job, plan.columns if plan else None)
 
 
-def _check_types(run: Run, facts: _Facts, found: Catalog) -> tuple[set[str], list[str]]:
+def _check_types(run: Run, facts: _Facts, found: Catalog) -> tuple[set[str], list[Finding]]:
     """Return the collations that the target has not, and a problem for each type that it has not."""
     types = published_types(found) | (raw.field_types(found) if run.job.dumps else {})
     if unread := preconditions.spelling_problems(run.origin.side, types):
@@ -277,7 +285,7 @@ def _check_types(run: Run, facts: _Facts, found: Catalog) -> tuple[set[str], lis
     return collations, preconditions.lacking_problems(absent, types, facts.target.major)
 
 
-def _check_values(run: Run, facts: _Facts, plan: Plan) -> tuple[Plan, list[str]]:
+def _check_values(run: Run, facts: _Facts, plan: Plan) -> tuple[Plan, list[Finding]]:
     """Return the plan that keeps off values which the target can't hold, and a line for each column of another meaning."""
     side, major = run.origin.side, facts.target.major
     digits: int | None = values.MONEY_DIGITS
@@ -295,7 +303,7 @@ def _money_digits(run: Run) -> int:
         return read_money_digits(connection)
 
 
-def _check_constants(run: Run, plan: Plan, major: int) -> list[str]:
+def _check_constants(run: Run, plan: Plan, major: int) -> list[Finding]:
     """Return a line for each default used as a mask that the target can't read, or reads differently."""
     with (
         run.sessions.lend(run.origin) as origin,
@@ -305,8 +313,13 @@ def _check_constants(run: Run, plan: Plan, major: int) -> list[str]:
         constants = values.masked_constants(plan)
         absent = {row.name for row in lacking(target, [type_ for type_, _ in constants], [])}
         return [
-            f"target: Postgres {major} can't read the default of column {column}, which is its mask; drop the default, use "
-            "a newer target, or truncate the table in the rules"
+            problem(
+                "default-not-readable",
+                f"Postgres {major} can't read the default of column {column}, which is its mask",
+                "drop the default, use a newer target, or truncate the table in the rules",
+                side="target",
+                object=column,
+            )
             for (type_, constant), column in constants.items()
             if type_ not in absent  # the check names these types already
             and (read := read_constant(origin, type_, constant))
@@ -314,12 +327,13 @@ def _check_constants(run: Run, plan: Plan, major: int) -> list[str]:
         ]
 
 
-def _check_dump(run: Run, facts: _Facts, plan: Plan | None, unusable: Mapping[str, list[str]]) -> list[str]:
+def _check_dump(run: Run, facts: _Facts, plan: Plan | None, unusable: Mapping[str, list[Finding]]) -> list[Finding]:
     """Return why this machine can't dump or restore, and what stands in the way of raw data on the target."""
-    problems: list[str] = []
+    problems: list[Finding] = []
     reason = illegal_raw(run.job.raw_schema, run.job.schema)
     if reason:
-        return [*problems, f"target: schema {run.job.raw_schema} can't hold raw data: {reason}"]
+        illegal = f"schema {run.job.raw_schema} can't hold raw data: {reason}"
+        return [problem("illegal-raw-schema", illegal, side="target", object=run.job.raw_schema)]
     if not unusable and not run.job.from_dump:
         refused = refused_settings(run.sessions, run.origin)
         problems += [preconditions.settings_problem(run.origin.side, refused)] if refused else []
@@ -329,10 +343,10 @@ def _check_dump(run: Run, facts: _Facts, plan: Plan | None, unusable: Mapping[st
         problems += preconditions.dump_problems(run.origin.side, server, leaves)
         for program in ("pg_dump", "pg_restore"):
             said = run_command(archives.Command(program, ("--version",))).output
-            problem = archives.version_problem(program, archives.version_of(said), run.origin.side, server.major)
-            problems += [problem] if problem else []
+            too_old = archives.version_problem(program, archives.version_of(said), run.origin.side, server.major)
+            problems += [too_old] if too_old else []
         locales = [server.locale, facts.target.locale]
-        problems += [f"{run.origin.side}: {line}" for line in raw.problems(plan, locales)] if plan else []
+        problems += raw.problems(run.origin.side, plan, locales) if plan else []
         with run.sessions.lend(run.target) as connection:
             problems += raw_schema.rights_problems(connection, run.job.raw_schema)
             problems += raw_schema.strangers(connection, run.job, run.job.raw_schema)

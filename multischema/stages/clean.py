@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from multischema.catalog.objects import Holder
+from multischema.findings import Finding
 from multischema.postgres import dropping
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import translated
@@ -15,7 +16,7 @@ from multischema.stages.run import (
 from multischema.words import some
 
 
-def clean(run: Run) -> list[str]:
+def clean(run: Run) -> list[Finding]:
     """Drop raw data, the old schema and what killed runs left, patiently; return a warning for whatever is in use."""
     kept = []
     with naming_triggers(run):
@@ -32,11 +33,13 @@ def _holders(connection: Connection, schema: str) -> list[Holder]:
         return ask(connection, Holder, "holders", schema=schema)
 
 
-def _staying(schema: str, holders: Sequence[Holder], place: str) -> str:
+def _staying(schema: str, holders: Sequence[Holder], place: str) -> Finding:
     """Return the warning of a schema that could not be dropped, with who keeps it and how that is ended."""
     if not holders:
-        return f"schema {schema} stays: it is in use, or others made something in it; the next run tries again"
+        unknown = f"schema {schema} stays: it is in use, or others made something in it"
+        return Finding("schema-stays", unknown, "the next run tries again", object=schema)
     remedies = [holder.remedy for holder in holders if holder.remedy]
     ended = f", or end it {place}: {some(list(dict.fromkeys(remedies)))}" if remedies else ""
     keep = "keeps" if len(holders) == 1 else "keep"
-    return f"schema {schema} stays: {some([holder.title for holder in holders])} {keep} it; the next run tries again{ended}"
+    kept = f"schema {schema} stays: {some([holder.title for holder in holders])} {keep} it"
+    return Finding("schema-stays", kept, f"the next run tries again{ended}", object=schema)

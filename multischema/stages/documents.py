@@ -2,6 +2,7 @@
 
 from psycopg import errors
 
+from multischema.findings import Finding
 from multischema.plan.plan import Plan, xml_columns
 from multischema.postgres.connecting import Connection
 from multischema.postgres.failures import translated
@@ -9,7 +10,7 @@ from multischema.postgres.questions import query
 from multischema.stages.preconditions import xml_problems
 
 
-def unreadable(connection: Connection, plan: Plan) -> list[str]:
+def unreadable(connection: Connection, plan: Plan) -> list[Finding]:
     """Return a line for each column of documents that the target would fail on when the first of its rows arrives."""
     columns = xml_columns(plan)
     if not columns:

@@ -9,6 +9,7 @@ from multischema.catalog.objects import Leaf, Relation
 from multischema.dumps import archives
 from multischema.dumps.directory import kept_archive, kept_dump, size_of
 from multischema.errors import ConnectionLost, DumpError, SnapshotLost
+from multischema.findings import Finding
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
 from multischema.postgres.copying import Route, count_rows
@@ -33,7 +34,7 @@ class Dumped:
     archive: Path | None
     rows: Mapping[str, int]
     bytes: int = 0
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Finding, ...] = ()
 
 
 def dump(run: Run, plan: Plan) -> Dumped:
@@ -47,7 +48,8 @@ def dump(run: Run, plan: Plan) -> Dumped:
         archive = kept_archive(job.schema)
         if kept["structure"] != structure:
             raise DumpError(f"{side}: the kept dump {archive.parent} is of other tables than there are now; delete it")
-        warning = f"the dump {archive.parent} of an earlier run was restored"
+        restored = f"the dump {archive.parent} of an earlier run was restored"
+        warning = Finding("kept-dump-restored", restored, object=job.schema)
         taken_at = kept.get("taken_at")  # versions before wrote none
         run.snapshot_at = datetime.fromisoformat(taken_at) if taken_at else None
         return Dumped(archive, kept["rows"], size_of(archive), (warning,))
@@ -61,7 +63,8 @@ def dump(run: Run, plan: Plan) -> Dumped:
         return Dumped(run.directory.archive, rows, size)
     taken_at = run.snapshot_at and run.snapshot_at.isoformat()
     archive = run.directory.keep(job.schema, {"structure": structure, "rows": rows, "taken_at": taken_at})
-    return Dumped(archive, rows, size, (f"the dump with its personal data is kept in {archive.parent}; delete it",))
+    kept_in = f"the dump with its personal data is kept in {archive.parent}"
+    return Dumped(archive, rows, size, (Finding("dump-kept", kept_in, "delete it", object=job.schema),))
 
 
 def _dump_rows(run: Run, plan: Plan, archive: Path) -> dict[str, int]:

@@ -9,6 +9,7 @@ from psycopg import errors, sql
 
 from multischema.catalog.objects import HistoryPlace, Privilege, SchemaPrivilege
 from multischema.errors import CheckError, VerifyError
+from multischema.findings import Finding
 from multischema.job import Job
 from multischema.plan.history import COLUMNS, MARK, RUNS, TABLES, Before, Ran, Recorded
 from multischema.postgres.connecting import Connection
@@ -21,7 +22,7 @@ from multischema.statements import history as statements
 from multischema.version import VERSION
 
 
-def problems(connection: Connection, job: Job) -> list[str]:
+def problems(connection: Connection, job: Job) -> list[Finding]:
     """Return why no history can be kept in the schema that the job names, or nothing where there is none yet."""
     return history_problems(job, _place(connection, job))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import errors
 
+from multischema.findings import Finding
 from multischema.plan.keys import IndexPlan
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
@@ -38,10 +39,10 @@ def plain_indexes(connection: Connection, staging: str) -> frozenset[str]:
         return frozenset(ask_values(connection, str, "plain_indexes", schema=staging))
 
 
-def build_index(connection: Connection, staging: str, index: IndexPlan) -> str | None:
+def build_index(connection: Connection, staging: str, index: IndexPlan) -> Finding | None:
     """Build an index, a plain one where pseudonyms repeat; return why it was left out, or None."""
     doing = f"building index {index.name} of {index.table}"
-    with translated("target", doing), _left_out(f"index {index.name} of {index.table}") as reasons:
+    with translated("target", doing), _left_out("index-not-built", "index", index.table, index.name) as reasons:
         try:
             connection.execute(building.create_index(staging, index))
         except errors.UniqueViolation:
@@ -53,14 +54,14 @@ def build_index(connection: Connection, staging: str, index: IndexPlan) -> str |
 
 def build_keys(
     connection: Connection, staging: str, plan: Plan, built: frozenset[str], missing: frozenset[str]
-) -> list[str]:
+) -> list[Finding]:
     """Turn unique indexes into keys, add foreign keys and comments, drop helper domains; return what was left out."""
-    warnings: list[str] = []
+    warnings: list[Finding] = []
     for index in plan.keys.indexes:
         if index.constraint and index.name not in missing and f"{index.name} of {index.table}" not in built:
             with (
                 translated("target", f"adding key {index.name} of {index.table}"),
-                _left_out(f"key {index.name} of {index.table}") as reasons,
+                _left_out("key-not-built", "key", index.table, index.name) as reasons,
             ):
                 connection.execute(building.add_key(staging, index))
             warnings += reasons
@@ -68,7 +69,7 @@ def build_keys(
         if f"{key.name} of {key.table}" not in built:
             with (
                 translated("target", f"adding foreign key {key.name} of {key.table}"),
-                _left_out(f"foreign key {key.name} of {key.table}") as reasons,
+                _left_out("foreign-key-not-built", "foreign key", key.table, key.name) as reasons,
             ):
                 connection.execute(building.add_foreign_key(staging, key, connection.info.server_version // 10000))
             warnings += reasons
@@ -92,15 +93,16 @@ def analyze(connection: Connection, staging: str, table: TablePlan) -> None:
 
 
 @contextmanager
-def _left_out(what: str) -> Iterator[list[str]]:
-    """Collect the reason if the target can't build something; what was built before stays."""
-    reasons: list[str] = []
+def _left_out(code: str, kind: str, table: str, name: str) -> Iterator[list[Finding]]:
+    """Collect the warning if the target can't build something; what was built before stays."""
+    reasons: list[Finding] = []
     try:
         yield reasons
     except psycopg.Error as error:
         if (error.sqlstate or "")[:2] not in _LEFT_OUT or isinstance(error, errors.InsufficientPrivilege):
             raise
-        reasons.append(f"{what} left out: the target can't build it: {describe(error)}")
+        what = f"{kind} {name} of {table} left out: the target can't build it: {describe(error)}"
+        reasons.append(Finding(code, what, table=table, object=f"{table}.{name}"))
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Indexed:
 
     seconds: dict[str, float]
     indexes: int
-    warnings: tuple[str, ...]
+    warnings: tuple[Finding, ...]
     missing: frozenset[str] = frozenset()
 
 
@@ -127,7 +129,7 @@ def index(run: Run, plan: Plan) -> Indexed:
         built = already_built(connection, run.job.staging)
     wanted = sorted((i for i in plan.keys.indexes if i.name not in built), key=lambda i: place[i.table])
 
-    def build(number: int) -> str | None:
+    def build(number: int) -> Finding | None:
         started = time.monotonic()
         with run.sessions.lend(run.target, quoted_path(run.job.staging)) as connection:
             reason = build_index(connection, run.job.staging, wanted[number])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from multischema.catalog.servers import Server
 from multischema.catalog.tables import Catalog
 from multischema.errors import CheckError, Snippet
+from multischema.findings import Finding, on
 from multischema.plan.combinations import per_problems
 from multischema.plan.keys import unique_problems
 from multischema.plan.plan import Plan, collations_of, make_plan, width_problems
@@ -29,7 +30,7 @@ class Origin:
     server: Server
     catalog: Catalog
     gaps: Gaps
-    problems: tuple[str, ...]
+    problems: tuple[Finding | Snippet, ...]
     plan: Plan | None
 
     def planned(self) -> Plan:
@@ -59,10 +60,10 @@ def read_origin(connection: Connection, database: Database, schema: str, rules: 
     if gaps.problems:
         return Origin(server, catalog, gaps, (*rights, *gaps.problems_on(side), *gaps.snippet_lines), None)
     plan = make_plan(catalog, gaps.rules, gaps.warnings, frozenset(collations_of(catalog)))
-    unfit = [f"{side}: {line}" for line in unfit_problems(plan)]
+    unfit = on(side, unfit_problems(plan))
     return Origin(server, catalog, gaps, (*rights, *cast_problems(side, plan), *unfit), plan)
 
 
-def unfit_problems(plan: Plan) -> Sequence[str]:
+def unfit_problems(plan: Plan) -> Sequence[Finding]:
     """Return what is wrong with a plan whatever the target is: masked rows too wide, keys and counts that can't be."""
     return [*width_problems(plan), *unique_problems(plan.catalog, plan.tables), *per_problems(plan)]

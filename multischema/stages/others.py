@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from multischema.catalog.objects import Stranger, TableColumns
 from multischema.catalog.servers import Server, Target
+from multischema.findings import Finding
 from multischema.job import Job, illegal_schema
 from multischema.plan import record
 from multischema.postgres.connecting import Connection
@@ -25,7 +26,7 @@ class Standing:
     facts: Target
 
 
-def obstacles(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> list[str]:
+def obstacles(connection: Connection, job: Job, columns: Mapping[str, Collection[str]] | None) -> list[Finding]:
     """Return a line for each object of others that a run can neither leave as it is nor create again.
 
     `columns` has the columns of each table to publish, None if they are not known yet.
@@ -61,7 +62,7 @@ def published_columns(connection: Connection, schema: str) -> dict[str, tuple[st
     return {table.name: table.columns for table in ask(connection, TableColumns, "table_columns", schema=schema)}
 
 
-def obstacles_of(job: Job, standing: Standing, columns: Mapping[str, Collection[str]] | None) -> list[str]:
+def obstacles_of(job: Job, standing: Standing, columns: Mapping[str, Collection[str]] | None) -> list[Finding]:
     """Return a line for each object of others in `standing` that a run can neither leave as it is nor create again."""
     foreign = ownership_problems(standing.server, standing.facts, job.app, job.schema, adopt=job.adopt)
     if foreign:

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from multischema import core_files
 from multischema.errors import EtlError
+from multischema.findings import Finding, problem
 from multischema.masks import pseudonyms
 from multischema.plan.plan import Plan
 from multischema.postgres.sessions import refused_secrets
 from multischema.rules.file import Rules
 from multischema.stages import state
 from multischema.stages.run import Run
-from multischema.words import plural, some
+from multischema.words import plural
 
 _TRIED = " Self-Test +33 (0)1 23 45 67 89 "
 # A pooler may log the options that it refuses (PgBouncer before 1.20 does), so it gets those of this key first
@@ -26,7 +27,7 @@ def domains_of(plan: Plan | None, rules: Rules) -> Sequence[str]:
     return sorted({mask.domain for mask in masks if mask} - {""})
 
 
-def take_key(run: Run, domains: Sequence[str], unusable: Collection[str]) -> list[str]:
+def take_key(run: Run, domains: Sequence[str], unusable: Collection[str]) -> list[Finding]:
     """Load the key if there are domains, and have the sessions that mask rows compute with it; return the problems.
 
     It is not tried where one of these databases is `unusable`.
@@ -35,15 +36,20 @@ def take_key(run: Run, domains: Sequence[str], unusable: Collection[str]) -> lis
         return []
     if len(domains) > pseudonyms.MAX_DOMAINS:
         return [
-            f"rules: {len(domains)} pseudonym domains ({', '.join(domains)}); a run can have {pseudonyms.MAX_DOMAINS}: "
-            "name one domain where columns hold the same kind of value"
+            problem(
+                "too-many-domains",
+                f"{len(domains)} pseudonym domains ({', '.join(domains)})",
+                f"a run can have {pseudonyms.MAX_DOMAINS}: name one domain where columns hold the same kind of value",
+                side="rules",
+                object="domains",
+            )
         ]
     core_files.forbid()
     try:
         master = run.find_key()
     except EtlError as error:
         needed = f"the rules name the pseudonym {plural(len(domains), 'domain')} {', '.join(domains)}"
-        return [f"{needed}: {problem}" for problem in error.problems]
+        return [problem("no-pseudonym-key", f"{needed}: {line}", object="pseudonym-key") for line in error.problems]
     run.key_fingerprint = pseudonyms.fingerprint(master)
     run.secrets = tuple(pseudonyms.settings(master, domains).items())
     if unusable:
@@ -51,16 +57,21 @@ def take_key(run: Run, domains: Sequence[str], unusable: Collection[str]) -> lis
     try:
         refused = _refused(run, domains, _NO_SECRET) or _refused(run, domains, master)
     except EtlError as error:
-        return list(error.problems)
+        return error.found_on(run.source.side)
     if not refused:
         return []
     return [
-        f"{run.source.side}: the pseudonym keys, which a session gets as it starts (options), did not arrive: {refused}; if "
-        "the URL leads to a pooler (such as PgBouncer), use the server's own address and port"
+        problem(
+            "pseudonym-key-not-arrived",
+            f"the pseudonym keys, which a session gets as it starts (options), did not arrive: {refused}",
+            "if the URL leads to a pooler (such as PgBouncer), use the server's own address and port",
+            side=run.source.side,
+            object="pseudonym-key",
+        )
     ]
 
 
-def key_warnings(run: Run) -> list[str]:
+def key_warnings(run: Run) -> list[Finding]:
     """Return a warning if the key is not that of the last run, and one if it is not that of other schemas' last runs."""
     if not run.key_fingerprint:
         return []
@@ -69,14 +80,17 @@ def key_warnings(run: Run) -> list[str]:
     warnings = []
     if run.job.schema in others:
         others.remove(run.job.schema)
-        warnings.append("the pseudonym key is not that of the last run: a run makes every pseudonym anew")
-    if others:
-        names, their = some(others), "its" if len(others) == 1 else "their"
-        warnings.append(
-            f"pseudonyms of {plural(len(others), 'schema')} {names} were made with another key, and join none that this one "
-            f"makes: unless this key is the wrong one, run {plural(len(others), f'{their} app')} too"
+        anew = "the pseudonym key is not that of the last run: a run makes every pseudonym anew"
+        warnings.append(Finding("pseudonym-key-changed", anew, object=run.job.schema))
+    return warnings + [
+        Finding(
+            "other-pseudonym-key",
+            f"pseudonyms of schema {name} were made with another key, and join none that this one makes: unless this key is "
+            "the wrong one, run its app too",
+            object=name,
         )
-    return warnings
+        for name in others
+    ]
 
 
 def _refused(run: Run, domains: Sequence[str], master: bytes) -> str | None:

@@ -11,6 +11,7 @@ from psycopg import errors, sql
 
 from multischema.catalog.objects import DefaultPrivilege, Holder, Privilege, SchemaPrivilege, Stranger
 from multischema.errors import ConnectionLost, DatabaseError, VerifyError
+from multischema.findings import Finding
 from multischema.job import Job, old_name
 from multischema.plan import record
 from multischema.plan.history import Ran, Recorded
@@ -52,18 +53,18 @@ class Publication:
     """
 
     recreated: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Finding, ...]
     restructured: bool
     recorded: Recorded
 
 
 @dataclass(frozen=True)
 class Built:
-    """What is to be published: the rows of each copied table, the bytes of each table, and how many warnings there are."""
+    """What is to be published: the rows of each copied table, the bytes of each table, and warnings beside the plan's."""
 
     rows: Mapping[str, int]
     sizes: Mapping[str, int]
-    warnings: int
+    warnings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class _InUse(DatabaseError):
 def publish(run: Run, plan: Plan, why: str, built: Built) -> Publication:
     """Swap yesterday's schema for the staging schema, on the session that holds the app's lock; `why` is why it is full."""
 
-    def write_down(connection: Connection, warnings: int) -> Recorded:
+    def write_down(connection: Connection, warnings: Sequence[Finding]) -> Recorded:
         remember(run, plan, connection, why)
         ran = Ran.of(
             plan,
@@ -93,7 +94,7 @@ def publish(run: Run, plan: Plan, why: str, built: Built) -> Publication:
             built.sizes,
             snapshot_at=run.snapshot_at,
             seconds=run.seconds,
-            warnings=built.warnings + warnings,
+            warnings=len(plan.told([*built.warnings, *warnings]).warnings),
         )
         return history.record(connection, run.job, ran)
 
@@ -101,10 +102,12 @@ def publish(run: Run, plan: Plan, why: str, built: Built) -> Publication:
         return swap(run.holder, run.job, plan, write_down)
 
 
-def swap(connection: Connection, job: Job, plan: Plan, also: Callable[[Connection, int], Recorded]) -> Publication:
+def swap(
+    connection: Connection, job: Job, plan: Plan, also: Callable[[Connection, Sequence[Finding]], Recorded]
+) -> Publication:
     """Swap the schemas in one transaction, on the session that holds the app's lock, and do what else belongs to it.
 
-    `also` gets the number of warnings that came of it, and writes all of it down.
+    `also` gets the warnings that came of it, and writes all of it down.
 
     What others built, and what readers may do, is asked anew: hours may have passed since the check.
 
@@ -120,7 +123,7 @@ def swap(connection: Connection, job: Job, plan: Plan, also: Callable[[Connectio
                 structure = _structure(connection, job.schema)
                 recreated, warnings = _publish(connection, job, plan.columns)
                 restructured = _structure(connection, job.schema) != structure
-                recorded = also(connection, len(warnings))
+                recorded = also(connection, warnings)
             return Publication(tuple(recreated), tuple(warnings), restructured, recorded)
         except _InUse as in_use:
             if time.monotonic() >= deadline:
@@ -136,7 +139,7 @@ def _readers(connection: Connection, in_use: _InUse) -> str:
     return f": {some([f'{reader.title} ({place}: {reader.remedy})' for reader in readers])}" if readers else ""
 
 
-def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> tuple[list[str], list[str]]:
+def _publish(connection: Connection, job: Job, columns: Mapping[str, Collection[str]]) -> tuple[list[str], list[Finding]]:
     """Do what the publishing transaction does; return the names of what was created again, and warnings."""
     # its commit puts all commits of the run on disk, and on the standbys that the server waits for
     connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
@@ -189,11 +192,16 @@ def _structure(connection: Connection, schema: str) -> str | None:
     return cast("str | None", structure)
 
 
-def _still_reading(connection: Connection, schema: str, dismissed: Sequence[str]) -> list[str]:
+def _still_reading(connection: Connection, schema: str, dismissed: Sequence[str]) -> list[Finding]:
     """Return a warning for each role that is no reader any more, has no right of its own, and can read all the same."""
     return [
-        f"role {role} is no reader of schema {schema} any more, but may still read it as a member of another role, or by a "
-        "right of PUBLIC; revoke that"
+        Finding(
+            "still-readable",
+            f"role {role} is no reader of schema {schema} any more, but may still read it as a member of another role, or "
+            "by a right of PUBLIC",
+            "revoke that",
+            object=role,
+        )
         for role in ask_values(connection, str, "still_reading", schema=schema, roles=list(dismissed))
     ]
 
@@ -250,7 +258,7 @@ def _copies(connection: Connection, views: Sequence[Dependant]) -> list[_Copy]:
     ]
 
 
-def _drop(connection: Connection, job: Job, standing: Standing) -> list[str]:
+def _drop(connection: Connection, job: Job, standing: Standing) -> list[Finding]:
     """Drop what will be created again and what the run may drop for good; return a warning for each of the latter."""
     for stranger in standing.strangers:
         with _in_use(stranger.title, job.schema):
@@ -258,19 +266,23 @@ def _drop(connection: Connection, job: Job, standing: Standing) -> list[str]:
     for view in reversed(standing.dependants):
         with _in_use(view.title, job.schema, relation=view.oid):
             connection.execute(dependants.drop(view))
-    return [f"{row.title} was dropped: it depended on the old schema {job.schema}" for row in standing.strangers]
+    return [
+        Finding("stranger-dropped", f"{row.title} was dropped: it depended on the old schema {job.schema}", object=row.name)
+        for row in standing.strangers
+    ]
 
 
 def _recreate(
     connection: Connection, job: Job, copies: Sequence[_Copy], columns: Mapping[str, Collection[str]]
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[Finding]]:
     """Create views again, each after those it depends on; return their names, and a warning for each one given up."""
-    gone: dict[int, str] = {}
+    gone: dict[int, Finding] = {}
     for copy in copies:
         view = copy.view
         reason = dependants.without(view, gone.keys(), columns) or _recreated(connection, job, copy)
         if reason:
-            gone[view.oid] = f"{view.title} of role {view.owner} was dropped: {reason}"
+            what = f"{view.title} of role {view.owner} was dropped: {reason}"
+            gone[view.oid] = Finding("view-dropped", what, object=view.shown)
     return [copy.view.title for copy in copies if copy.view.oid not in gone], list(gone.values())
 
 

@@ -7,6 +7,7 @@ from psycopg import errors, sql
 
 from multischema.catalog.objects import Member, RawKey, RawSchema, RawTable, Readable, TableGrant
 from multischema.errors import CheckError, VerifyError
+from multischema.findings import Finding, problem
 from multischema.job import Job, hidden_pattern
 from multischema.plan.plan import Plan
 from multischema.postgres.connecting import Connection
@@ -20,8 +21,8 @@ from multischema.stages.preconditions import exposed_problems, raw_problems
 from multischema.statements import building, raw
 
 
-def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
-    """Return a line for each object in the raw schema that is not a run's, and that this run may not drop."""
+def strangers(connection: Connection, job: Job, schema: str) -> list[Finding]:
+    """Return a problem for each object in the raw schema that is not a run's, and that this run may not drop."""
     # what another run makes between two questions would be a stranger's
     with translated("target", f"reading the catalog of schema {schema}"), one_moment(connection):
         own = [row for row in ask(connection, RawSchema, "raw_schemas", marker=raw.MARKER) if row.schema == schema]
@@ -30,18 +31,28 @@ def strangers(connection: Connection, job: Job, schema: str) -> list[str]:
         rows = ask(connection, Member, "schema_members", schema=schema, marker=raw.MARKER, made=made)
         rows = [row for row in rows if not row.made]
     if schema != "public" and not own:
-        problem = f"target: schema {schema} is there, and mode dump would fill and drop it; rename it, or use mode stream"
-        return [problem] if exists else []
+        taken = f"schema {schema} is there, and mode dump would fill and drop it"
+        return (
+            [problem("raw-schema-taken", taken, "rename it, or use mode stream", side="target", object=schema)]
+            if exists
+            else []
+        )
     if job.clear_raw:
         return []
     return [
-        f"target: {row.kind} {row.name} of role {row.owner} stands in schema {schema}, which mode dump fills "
-        "with raw data and empties; move it to another schema, or drop it, or use clear_raw (--clear-raw), which drops it"
+        problem(
+            "stranger-in-raw-schema",
+            f"{row.kind} {row.name} of role {row.owner} stands in schema {schema}, which mode dump fills with raw data and "
+            "empties",
+            "move it to another schema, or drop it, or use clear_raw (--clear-raw), which drops it",
+            side="target",
+            object=row.name,
+        )
         for row in rows
     ]
 
 
-def rights_problems(connection: Connection, schema: str) -> list[str]:
+def rights_problems(connection: Connection, schema: str) -> list[Finding]:
     """Return why this role can't make raw tables in the schema."""
     with translated("target", f"reading the rights to schema {schema}"):
         return raw_problems(read_server(connection, schema), schema)
@@ -113,7 +124,7 @@ def hide(connection: Connection, schema: str) -> None:
             connection.execute(statement)
 
 
-def exposed(connection: Connection, job: Job, schema: str) -> list[str]:
+def exposed(connection: Connection, job: Job, schema: str) -> list[Finding]:
     """Return what readers could read of the raw schema."""
     with translated("target", "reading the reader's rights"):
         rows = ask(connection, Readable, "reader_rights", readers=job.readers, hidden=hidden_pattern(), raw=[schema])
@@ -155,13 +166,24 @@ def refuse_swapped(connection: Connection, schema: str, tables: Sequence[str], b
         name for name in {*tables, *before} if name not in found or found[name].oid != (before.get(name) or found[name]).oid
     ]
     problems = [
-        f"target: table {schema}.{name} is not the one that this run made: who owns the database or the schema put another "
-        "in its place, or took it away; see who that is, what has become of its rows, and use mode stream"
+        problem(
+            "raw-table-swapped",
+            f"table {schema}.{name} is not the one that this run made: who owns the database or the schema put another in "
+            "its place, or took it away",
+            "see who that is, what has become of its rows, and use mode stream",
+            side="target",
+            table=name,
+        )
         for name in sorted(swapped)
     ]
     problems += [
-        f"target: {row.guest} is on raw table {row.table}, and could copy or show its rows; see who made it, "
-        "and use mode stream"
+        problem(
+            "guest-on-table",
+            f"{row.guest} is on raw table {row.table}, and could copy or show its rows",
+            "see who made it, and use mode stream",
+            side="target",
+            table=row.name,
+        )
         for row in found.values()
         if row.guest
     ]
@@ -216,12 +238,18 @@ def leave(connection: Connection, schema: str, made: Sequence[str] | None) -> bo
     return True
 
 
-def _staying(connection: Connection, schema: str) -> list[str]:
-    """Return a line for each object but the marker that is still in the raw schema."""
+def _staying(connection: Connection, schema: str) -> list[Finding]:
+    """Return a problem for each object but the marker that is still in the raw schema."""
     with translated("target", f"reading the catalog of schema {schema}"):
         rows = ask(connection, Member, "schema_members", schema=schema, marker=raw.MARKER, made=None)
     return [
-        f"target: {row.kind} {row.name} of role {row.owner} stays in schema {schema}; drop it"
+        problem(
+            "stranger-in-raw-schema",
+            f"{row.kind} {row.name} of role {row.owner} stays in schema {schema}",
+            "drop it",
+            side="target",
+            object=row.name,
+        )
         for row in rows
         if not row.is_marker
     ]

@@ -13,6 +13,7 @@ from psycopg import errors
 
 from multischema.catalog.objects import MaterializedView, PublishedTable, Size
 from multischema.errors import ConnectionLost, EtlError, SnapshotLost, VerifyError
+from multischema.findings import Finding
 from multischema.job import Job
 from multischema.plan import record, refresh
 from multischema.plan.drops import drop_problems
@@ -80,7 +81,7 @@ class Refreshed:
     brought: Brought
     rows: Mapping[str, tuple[int, int]]
     sizes: Mapping[str, int]
-    warnings: tuple[str, ...]
+    warnings: tuple[Finding, ...]
     recorded: Recorded
 
     def changes(self, plan: Plan) -> dict[str, str]:
@@ -200,7 +201,7 @@ def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
         recorded = history.write(connection, run.job, _ran(run, plan, brought, sizes, ()))
         return Refreshed(brought, {}, sizes, (), recorded)
 
-    def look(change: Change) -> list[str]:
+    def look(change: Change) -> list[Finding]:
         with run.sessions.lend(run.target) as connection:
             return verify_table(connection, run.job.staging, change.table, change.incoming)
 
@@ -227,7 +228,7 @@ def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
     return Refreshed(brought, rows, sizes, tuple(warnings), recorded)
 
 
-def _ran(run: Run, plan: Plan, brought: Brought, sizes: Mapping[str, int], warnings: Sequence[str]) -> Ran:
+def _ran(run: Run, plan: Plan, brought: Brought, sizes: Mapping[str, int], warnings: Sequence[Finding]) -> Ran:
     """Return what the history says of the refresh."""
     return Ran.of(
         plan,
@@ -236,7 +237,7 @@ def _ran(run: Run, plan: Plan, brought: Brought, sizes: Mapping[str, int], warni
         sizes,
         snapshot_at=run.snapshot_at,
         seconds=run.seconds,
-        warnings=len(plan.warnings) + len(warnings),
+        warnings=len(plan.told(warnings).warnings),
         changed=bool(brought.choice.changes),
     )
 
@@ -388,7 +389,9 @@ def _refuse_searching(run: Run, plan: Plan, gone: Mapping[str, int]) -> None:
                 )
 
 
-def _publish(run: Run, connection: Connection, plan: Plan, brought: Brought) -> tuple[dict[str, tuple[int, int]], list[str]]:
+def _publish(
+    run: Run, connection: Connection, plan: Plan, brought: Brought
+) -> tuple[dict[str, tuple[int, int]], list[Finding]]:
     """Do what the publishing transaction does; return the rows that came in and that went, by table, and warnings."""
     schema, staging = run.job.schema, run.job.staging
     connection.execute("SET LOCAL synchronous_commit TO DEFAULT")
@@ -452,7 +455,7 @@ def _delete(connection: Connection, schema: str, staging: str, change: Change, b
 def _changed_by_others(run: Run, connection: Connection) -> str | None:
     """Return what others did to published tables that keeps a reader off, or that our statements would call; else None."""
     changed = verify_readable(connection, run.job.schema, run.job.readers, granted=True, since="")
-    return changed[0].removeprefix("target: ") if changed else None
+    return changed[0].what if changed else None
 
 
 def _refuse_replaced(known: State, published: Sequence[PublishedTable]) -> None:
@@ -463,7 +466,7 @@ def _refuse_replaced(known: State, published: Sequence[PublishedTable]) -> None:
             raise NotRefreshed(f"somebody changed the published table {name}")
 
 
-def _refresh_views(run: Run, connection: Connection, plan: Plan, changed: Collection[str]) -> list[str]:
+def _refresh_views(run: Run, connection: Connection, plan: Plan, changed: Collection[str]) -> list[Finding]:
     """Refresh the materialized views of others that read what changed; return a warning for each that only they can.
 
     Raises NotRefreshed for one whose readers would wait: a full run creates it again.
@@ -476,7 +479,7 @@ def _refresh_views(run: Run, connection: Connection, plan: Plan, changed: Collec
             stale.add(view.oid)
     found = {row.oid: row for row in ask(connection, MaterializedView, "materialized_views", views=sorted(stale))}
     warnings = [
-        f"{row.title} of role {row.owner} may show rows of before: have it stand in a schema of its own"
+        _stale(row.name, f"{row.title} of role {row.owner} may show rows of before: have it stand in a schema of its own")
         for row in standing.strangers
         if changed and row.place == "in" and row.kind == "materialized view"
     ]
@@ -494,14 +497,20 @@ def _refresh_views(run: Run, connection: Connection, plan: Plan, changed: Collec
                     raise failed from None
                 raise NotRefreshed(str(failed)) from None
         elif not row.may_refresh:
-            warnings.append(f"{view.title} of role {view.owner} shows rows of before: only that role can refresh it")
+            only = f"{view.title} of role {view.owner} shows rows of before: only that role can refresh it"
+            warnings.append(_stale(view.shown, only))
         elif may_be_full:
             raise NotRefreshed(
                 f"{view.title} of role {view.owner} has no unique index: give it one, so that its readers don't wait"
             )
         else:
-            warnings.append(f"{view.title} of role {view.owner} shows rows of before: give it a unique index")
+            unique = f"{view.title} of role {view.owner} shows rows of before: give it a unique index"
+            warnings.append(_stale(view.shown, unique))
     return warnings
+
+
+def _stale(view: str, what: str) -> Finding:
+    return Finding("stale-view", what, object=view)
 
 
 def _staged(change: Change, span: tuple[int, int]) -> TablePlan:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from multischema.catalog.objects import Frequencies, Size
 from multischema.errors import VerifyError
+from multischema.findings import Finding, problem
 from multischema.plan import combinations
 from multischema.plan.drops import drop_problems
 from multischema.plan.plan import Plan
@@ -28,23 +29,32 @@ class Verified:
     """What may be published: the tables' sizes in bytes, and what is to be warned of."""
 
     sizes: dict[str, int]
-    warnings: tuple[str, ...]
+    warnings: tuple[Finding, ...]
 
 
-def verify_table(connection: Connection, staging: str, table: TablePlan, rows: int) -> list[str]:
+def verify_table(connection: Connection, staging: str, table: TablePlan, rows: int) -> list[Finding]:
     """Return what is wrong with a staging table: its number of rows, or masked columns with other values than masks."""
     with translated("target", f"verifying table {table.name}"):
         found, *violations = value_of(connection, tuple[int, ...], building.verification(staging, table))
-    problems = [] if found == rows else [f"target: table {table.name} holds {found} rows; {rows} left the origin"]
+    problems = []
+    if found != rows:
+        told = f"table {table.name} holds {found} rows; {rows} left the origin"
+        problems.append(problem("rows-lost", told, side="target", table=table.name))
     problems += [
-        f"target: column {table.name}.{column.name} holds {violation} rows that are not masked"
+        problem(
+            "rows-not-masked",
+            f"column {table.name}.{column.name} holds {violation} rows that are not masked",
+            side="target",
+            table=table.name,
+            column=column.name,
+        )
         for column, violation in zip(table.masked, violations, strict=True)
         if violation
     ]
     return problems
 
 
-def find_rare(connection: Connection, schema: str, plan: Plan, table: TablePlan) -> tuple[list[str], list[str]]:
+def find_rare(connection: Connection, schema: str, plan: Plan, table: TablePlan) -> tuple[list[Finding], list[Finding]]:
     """Return what keeps a table from being published, and what is to be warned of: combinations that too few share."""
     if not table.k_anonymity or table.truncated:
         return [], []
@@ -61,7 +71,7 @@ def verify(run: Run, plan: Plan, rows: dict[str, int]) -> Verified:
     Raises VerifyError with every problem.
     """
 
-    def look(table: TablePlan) -> tuple[list[str], list[str]]:
+    def look(table: TablePlan) -> tuple[list[Finding], list[Finding]]:
         with run.sessions.lend(run.target) as connection:
             wrong = verify_table(connection, run.job.staging, table, rows.get(table.name, 0))
             refused, warned = find_rare(connection, run.job.staging, plan, table)
@@ -80,14 +90,16 @@ def verify(run: Run, plan: Plan, rows: dict[str, int]) -> Verified:
     # a run that has lost its lock may find its tables gone, under another run's hands
     sizes = {row.name: row.bytes for row in measured if row.bytes is not None}
     problems += [
-        f"target: table {t.name} is gone from {run.job.staging}; start again" for t in plan.tables if t.name not in sizes
+        problem("table-gone", f"table {t.name} is gone from {run.job.staging}", "start again", side="target", table=t.name)
+        for t in plan.tables
+        if t.name not in sizes
     ]
     if problems:
         raise VerifyError(*problems)
     return Verified(sizes, (*(line for _, lines in looked for line in lines), *betrayed))
 
 
-def _few_pseudonyms(connection: Connection, staging: str, plan: Plan) -> list[str]:
+def _few_pseudonyms(connection: Connection, staging: str, plan: Plan) -> list[Finding]:
     """Return a warning for each column with few different pseudonyms, as the index stage's statistics estimate them."""
     columns = [(t.name, column.name) for t in plan.copied for column in t.masked if column.mask and column.mask.domain]
     if not columns:
@@ -96,8 +108,14 @@ def _few_pseudonyms(connection: Connection, staging: str, plan: Plan) -> list[st
     with translated("target", "reading statistics"):
         found = ask(connection, Frequencies, "frequencies", schema=staging, tables=list(tables), columns=list(names))
     return [
-        f"{row.table}.{row.column} has about {count(row.number, 'pseudonym')}: of fewer than {_FEW:,}, how often each one "
-        "occurs may tell whose it is; mask it wholly unless somebody needs it"
+        Finding(
+            "few-pseudonyms",
+            f"{row.table}.{row.column} has about {count(row.number, 'pseudonym')}: of fewer than {_FEW:,}, how often each "
+            "one occurs may tell whose it is",
+            "mask it wholly unless somebody needs it",
+            table=row.table,
+            column=row.column,
+        )
         for row in found
         if 0 < row.number < _FEW
     ]

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from multischema.catalog.objects import Stranger
 from multischema.catalog.servers import Server
+from multischema.findings import Finding, problem
 from multischema.words import plural
 
 REMEDY = "change it, or use drop_dependants (--drop-dependants), which drops it"
@@ -103,8 +104,8 @@ def in_order(dependants: Sequence[Dependant]) -> tuple[Dependant, ...]:
     return tuple(ordered)
 
 
-def rights_problems(dependants: Sequence[Dependant], schema: str, server: Server) -> list[str]:
-    """Return a line for each dependant that this role can't drop or recreate, with the statement that fixes it."""
+def rights_problems(dependants: Sequence[Dependant], schema: str, server: Server) -> list[Finding]:
+    """Return a problem for each dependant that this role can't drop or recreate, with the statement that fixes it."""
     role = server.role
     options = sql.SQL(" WITH INHERIT TRUE, SET TRUE" if server.major >= 16 else "")
     lines = []
@@ -119,8 +120,14 @@ def rights_problems(dependants: Sequence[Dependant], schema: str, server: Server
         else:
             continue
         lines.append(
-            f"target: {dependant.title} of role {dependant.owner} depends on schema {schema}, and role {role} may not "
-            f"recreate it for that role; {server.place}: {remedy.as_string()}"
+            problem(
+                "view-not-recreatable",
+                f"{dependant.title} of role {dependant.owner} depends on schema {schema}, and role {role} may not recreate "
+                "it for that role",
+                f"{server.place}: {remedy.as_string()}",
+                side="target",
+                object=dependant.shown,
+            )
         )
     return lines
 
@@ -141,11 +148,17 @@ def missing(dependant: Dependant, columns: Mapping[str, Collection[str]]) -> str
     return gone or None
 
 
-def missing_problems(dependants: Sequence[Dependant], schema: str, columns: Mapping[str, Collection[str]]) -> list[str]:
-    """Return a line for each dependant that can't be recreated because something that it reads is no longer published."""
+def missing_problems(dependants: Sequence[Dependant], schema: str, columns: Mapping[str, Collection[str]]) -> list[Finding]:
+    """Return a problem for each dependant that can't be recreated because something that it reads is no longer published."""
     gone = [(dependant, missing(dependant, columns)) for dependant in dependants]
     return [
-        f"target: {dependant.title} of role {dependant.owner} reads {what} of schema {schema}, which is gone; {REMEDY}"
+        problem(
+            "view-reads-what-is-gone",
+            f"{dependant.title} of role {dependant.owner} reads {what} of schema {schema}, which is gone",
+            REMEDY,
+            side="target",
+            object=dependant.shown,
+        )
         for dependant, what in gone
         if what
     ]

@@ -7,6 +7,7 @@ from typing import TypeVar
 from psycopg import sql
 
 from multischema.catalog.objects import DefaultPrivilege, Privilege, SchemaPrivilege
+from multischema.findings import Finding
 
 
 def grantee(role: str | None) -> sql.Composable:
@@ -44,7 +45,7 @@ def to_tables(
     columns: Mapping[str, Collection[str]],
     defaults: Sequence[DefaultPrivilege],
     readers: Collection[str],
-) -> tuple[list[Grant], list[str]]:
+) -> tuple[list[Grant], list[Finding]]:
     """Return the grants for the new tables, and a warning for each that is lost because its table or column is gone.
 
     `columns` has the columns of each new table. A table gets exactly the grants of the old one of that name; one that was
@@ -61,13 +62,20 @@ def to_tables(
         if row.is_own and row.kind == "TABLES"
         for table in added
     ]
-    gone: dict[str, set[str]] = {}
+    gone: dict[tuple[str, str], set[str]] = {}
     for grant in held:
         if grant.role not in readers and not _is_there(grant, columns):
-            what = f"column {grant.relation}.{grant.column}" if grant.relation in columns else f"table {grant.relation}"
+            what = grant.relation, (grant.column or "") if grant.relation in columns else ""
             gone.setdefault(what, set()).add(grant.role or "PUBLIC")
     warnings = [
-        f"rights of {', '.join(sorted(roles))} to {what} ended: it is not published any more" for what, roles in gone.items()
+        Finding(
+            "rights-ended",
+            f"rights of {', '.join(sorted(roles))} to {f'column {table}.{column}' if column else f'table {table}'} ended: "
+            "it is not published any more",
+            table=table,
+            column=column,
+        )
+        for (table, column), roles in gone.items()
     ]
     return wanted, warnings
 
@@ -93,7 +101,7 @@ def to_schema(schema: str, rows: Iterable[SchemaPrivilege]) -> list[sql.Composed
     ]
 
 
-def to_future(schema: str, rows: Iterable[DefaultPrivilege]) -> tuple[list[sql.Composed], list[str]]:
+def to_future(schema: str, rows: Iterable[DefaultPrivilege]) -> tuple[list[sql.Composed], list[Finding]]:
     """Return the statements that restore a schema's default privileges, and a warning for those of other roles."""
     statements, lost = [], set()
     for row in rows:
@@ -111,7 +119,12 @@ def to_future(schema: str, rows: Iterable[DefaultPrivilege]) -> tuple[list[sql.C
             )
         )
     warnings = [
-        f"default privileges of role {role} in schema {schema} ended: only that role may set them" for role in sorted(lost)
+        Finding(
+            "default-privileges-ended",
+            f"default privileges of role {role} in schema {schema} ended: only that role may set them",
+            object=role,
+        )
+        for role in sorted(lost)
     ]
     return statements, warnings
 

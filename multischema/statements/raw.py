@@ -14,6 +14,7 @@ from psycopg import sql
 from multischema.catalog import foreign
 from multischema.catalog.flat import flatten, is_array_of_arrays, is_hstore
 from multischema.catalog.tables import Catalog, Column, Table, Type, fields_of, parts_of
+from multischema.findings import Finding, problem
 from multischema.masks.mask import Mask
 from multischema.plan.plan import Plan
 from multischema.plan.tables import TablePlan
@@ -25,36 +26,38 @@ MARKER = "etl_raw_data"
 _NO_STATISTICS = sql.SQL("autovacuum_enabled = false")
 
 
-def problems(plan: Plan, locales: Sequence[str]) -> list[str]:
-    """Return a line for each column that a dump can't bring over; `locales` are those of origin and target."""
+def problems(side: str, plan: Plan, locales: Sequence[str]) -> list[Finding]:
+    """Return a problem for each column that a dump can't bring over; `locales` are those of origin and target."""
     types = plan.catalog.types
     lines = []
+
+    def refuse(code: str, what: str, table: Table, column: str = "") -> None:
+        lines.append(problem(code, what, "use mode stream", side=side, table=table.name, column=column))
+
     for table, published in _copied(plan):
         if table.name == MARKER:
-            lines.append(f"table {MARKER} has the name of what marks raw data; use mode stream")
+            refuse("dump-of-marker", f"table {MARKER} has the name of what marks raw data", table)
         if table.is_partition:
             # what pg_dump has of it would go into its root
-            lines.append(f"table {table.name} is a partition of a table in another schema; use mode stream")
+            refuse("dump-of-partition", f"table {table.name} is a partition of a table in another schema", table)
         if table.children:
             child = table.children[0]
-            lines.append(
-                f"table {table.name} has rows in {child.schema}.{child.name}, which inherits from it; use mode stream"
-            )
+            elsewhere = f"table {table.name} has rows in {child.schema}.{child.name}, which inherits from it"
+            refuse("dump-of-children", elsewhere, table)
         for column in table.columns:
             fields = list(fields_of(column.type_oid, types))
             followed = next((type_.name for type_ in fields if type_.json_cast == "extension"), None)
             if followed:  # the origin's to_jsonb() asks the extension; there is none in the target
-                lines.append(
-                    f"column {table.name}.{column.name} is of a composite type with {followed} in it; use mode stream"
-                )
+                composite = f"column {table.name}.{column.name} is of a composite type with {followed} in it"
+                refuse("dump-of-composite", composite, table, column.name)
             if flatten(column.type_oid, column.type_text, types).conversion == "items":
-                lines.append(f"column {table.name}.{column.name} is an array whose items no comma parts; use mode stream")
+                unparted = f"column {table.name}.{column.name} is an array whose items no comma parts"
+                refuse("dump-of-array", unparted, table, column.name)
             if any(is_array_of_arrays(type_, types) for type_ in fields):
-                lines.append(
-                    f"column {table.name}.{column.name} is of a composite type with arrays of arrays; use mode stream"
-                )
+                nested = f"column {table.name}.{column.name} is of a composite type with arrays of arrays"
+                refuse("dump-of-array", nested, table, column.name)
             if _is_computed(column, published) and (reason := _is_computed_otherwise(column, table, types, locales)):
-                lines.append(f"{reason}; use mode stream")
+                refuse("dump-of-computed-column", reason, table, column.name)
     return lines
 
 

@@ -189,7 +189,7 @@ def test_of_the_keys_of_a_draft_the_check_has_nothing_to_tell_and_none_comes_thr
     _, draft, _ = run(rules_draft.main, [])
     published = place.run(draft)
     assert [line for line in published.plan.warnings if " left out: " not in line and " built as " not in line] == [
-        "not read: the origin's other schemas other"
+        "not read: the origin's other schema other"
     ]
     told = [
         str(place.read(f"SELECT coalesce(jsonb_agg(t), '[]')::text FROM shop.\"{table}\" AS t"))

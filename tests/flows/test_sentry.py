@@ -19,6 +19,7 @@ from prefect.flow_engine import run_flow
 from flows import apps, sentry, stages
 from flows.etl import etl
 from multischema.errors import CheckError
+from multischema.findings import problem
 from tests.conftest import OWN, PASSWORD, Place
 from tests.flows.conftest import Shop, variables
 from tests.flows.test_secrecy import ORIGIN, RULES, failing_row, found
@@ -88,7 +89,7 @@ def test_what_came_from_another_error_is_not_sent_either(box: Mailbox) -> None:
             try:
                 raise ValueError(f"{PLANTED}-cause")
             except ValueError as cause:
-                raise CheckError("origin shop: 2 columns without a rule") from cause
+                raise CheckError(problem("columns-without-rule", "2 columns without a rule", side="origin shop")) from cause
     (event,) = items(box)
     assert [told["value"] for told in event["exception"]["values"]] == ["origin shop: 2 columns without a rule"]
     assert PLANTED not in box.all()
@@ -136,7 +137,7 @@ def test_without_the_sdk_a_warning_says_so_and_the_run_goes_on(
     monkeypatch.setitem(sys.modules, "sentry_sdk", None)
     with pytest.raises(CheckError):
         with sentry.watched("shop"):
-            raise CheckError("wrong")
+            raise CheckError(problem("code", "wrong"))
     (warning,) = warnings(caplog)
     assert warning == "SENTRY_DSN is set, and sentry-sdk is not installed: install it, as requirements.txt has it"
 
@@ -148,7 +149,7 @@ def test_a_sentry_that_does_not_answer_holds_no_run_for_long(box: Mailbox, monke
     started = time.monotonic()
     with pytest.raises(CheckError):
         with sentry.watched("shop"):
-            raise CheckError("wrong")
+            raise CheckError(problem("code", "wrong"))
     assert time.monotonic() - started < 30  # the SDK would wait as long for an answer
 
 

@@ -169,7 +169,7 @@ def test_rows_of_a_foreign_partition_are_published_and_a_dump_that_would_lack_th
         (1, "[valeur unique anonymisée 1]"),
         (2, "[valeur unique anonymisée 2]"),
     ]
-    assert published.plan.warnings == ("not read: the origin's other schemas far", "not read: foreign table alone")
+    assert published.plan.warnings == ("not read: the origin's other schema far", "not read: foreign table alone")
     with pytest.raises(CheckError) as failed:
         place.run(VISITS, mode="dump")
     assert failed.value.problems == (

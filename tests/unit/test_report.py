@@ -8,6 +8,7 @@ import pytest
 
 from multischema import report
 from multischema.errors import EtlError
+from multischema.findings import Finding
 from multischema.job import Job
 from multischema.masks.pseudonyms import Pseudonym
 from multischema.plan.history import Before, Ran, Recorded
@@ -61,7 +62,7 @@ def made(
         copy_seconds={"users": 1.234, "rdvs": 0.1},
         index_seconds={"users": 0.5, "rdvs": 0.0},
         sizes={"users": 1_500_000, "rdvs": 8192, "versions": 16384},
-        warnings=warnings,
+        warnings=[Finding("code", warning, object="object") for warning in warnings],
         recreated=recreated,
         stages={"download rules": 0.26, "check": 1.0},
         stage_bytes=stage_bytes or {},
@@ -127,7 +128,7 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
         "",
         "## Warnings",
         "",
-        r"* a\|b \*c\* \`d\` \<e\>\\nf",
+        r"* a\|b \*c\* \`d\` \<e\>\\nf (`code` `object`)",
         "",
         "## Stages",
         "",

@@ -223,7 +223,7 @@ def test_schemas_of_which_all_tables_are_read_are_not_told_of_as_not_read(place:
         """
     )
     published = place.run(RULES % ", {table_name: visits, non_anonymized_column_names: [id]}")
-    assert published.plan.warnings[0] == "not read: the origin's other schemas other"
+    assert published.plan.warnings[0] == "not read: the origin's other schema other"
 
 
 @pytest.mark.slow

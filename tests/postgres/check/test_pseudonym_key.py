@@ -235,8 +235,9 @@ def test_a_key_that_another_schema_was_not_made_with_is_told_until_both_have_one
     shop.run(RULES, app="club", schema="club")
     assert warned(KEY) == []
     assert warned(other, app="depot", schema="depot") == [
-        "pseudonyms of schemas club, shop were made with another key, and join none that this one makes: unless this key is "
-        "the wrong one, run their apps too"
+        f"pseudonyms of schema {schema} were made with another key, and join none that this one makes: unless this key is "
+        "the wrong one, run its app too"
+        for schema in ("club", "shop")
     ]
     assert warned(other) == [
         "the pseudonym key is not that of the last run: a run makes every pseudonym anew",

@@ -34,8 +34,9 @@ def test_rules_that_mask_less_than_the_last_run_did_are_published_with_a_warning
     assert place.run(RULES, mode=mode).plan.warnings == ()
     assert place.run(RULES, mode=mode).plan.warnings == ()
     assert place.run(FEWER, mode=mode).plan.warnings == (
-        "published as they are, though the last run masked them: users.city, users.email",
-        "truncated, though the last run copied them: visits",
+        "published as it is, though the last run masked it: users.city",
+        "published as it is, though the last run masked it: users.email",
+        "truncated, though the last run copied it: visits",
     )
     assert place.run(FEWER, mode=mode).plan.warnings == ()
 

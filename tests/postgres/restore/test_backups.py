@@ -424,7 +424,7 @@ def test_a_backup_names_its_own_other_schemas_and_not_the_target_s(place: Place,
     file = backup(place, tmp_path / "backup", "--format=custom")
     for _ in range(2):
         warnings = place.run(RULES, mode="dump", from_dump=str(file)).plan.warnings
-        assert [line for line in warnings if "other schemas" in line] == ["not read: the origin's other schemas beside"]
+        assert [line for line in warnings if "other schema" in line] == ["not read: the origin's other schema beside"]
 
 
 def test_a_collation_of_the_origin_s_own_is_lost_with_a_warning_as_it_is_in_stream(

@@ -6,6 +6,7 @@ import pytest
 
 from flows.logs import one_line_errors
 from multischema.errors import CheckError
+from multischema.findings import problem
 
 
 @pytest.fixture
@@ -20,7 +21,10 @@ def test_an_error_is_told_once_and_without_a_traceback(logger: logging.Logger, c
     caplog.handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(caplog.handler)
     try:
-        raise CheckError("origin shop: missing rule for column users.name", "origin shop: missing rules for table visits")
+        raise CheckError(
+            problem("column-without-rule", "missing rule for column users.name", side="origin shop"),
+            problem("table-without-rules", "missing rules for table visits", side="origin shop"),
+        )
     except CheckError:
         logger.exception("Encountered exception during execution")
         logger.exception("Engine execution failed")

@@ -1,5 +1,6 @@
 """Which keys and indexes survive the masks, and what the report says of those that do not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -308,7 +309,7 @@ REFINED = replace(
 )
 
 
-def refined_index(*keys: str | None, **values: Any) -> tuple[tuple[bool, str] | None, list[str], list[str]]:
+def refined_index(*keys: str | None, **values: Any) -> tuple[tuple[bool, str] | None, Sequence[str], Sequence[str]]:
     """Return whether an index over `keys` of `people` is unique, and a key, with the notes, and the problems."""
     made = index("people", "x", *keys, **{"unique": True, **values})
     primary = () if made.constraint_kind == "p" else ("id",)

@@ -36,7 +36,7 @@ def test_the_warnings_say_all_that_was_not_published_or_changed() -> None:
     assert plan(origin, all_rules(masking("users", "email", "phone"), masking("gone"))).warnings == (
         "rules: users.phone is not in the origin",
         "rules: table gone is not in the origin",
-        "not read: the origin's other schemas archive",
+        "not read: the origin's other schema archive",
         "not read: view everyone",
         "indexes and foreign keys that only partitions of users have left out: x of p0, x of p1, x of p2 and 6 more",
         "indexes and foreign keys that only partitions of visits have left out: x of a, x of b, x of c",

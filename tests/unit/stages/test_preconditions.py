@@ -1,5 +1,6 @@
 """What must hold before a run: each thing that does not is one line, with its side, and what to do."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +39,7 @@ TEAM = replace(METABASE, name='Équipe "1"', is_first=False)
 HERE = "in database analytics on db.example.org:5432: "
 
 
-def is_said(lines: list[str], *words: str) -> bool:
+def is_said(lines: Sequence[str], *words: str) -> bool:
     """Tell whether there is one line, and it has all these words."""
     return len(lines) == 1 and "\n" not in lines[0] and all(word in lines[0] for word in words)
 
@@ -98,7 +99,7 @@ def test_a_right_to_a_column_is_suggested_only_once_the_rules_decide_on_it() -> 
         table("users", column("id", "integer"), column("city", **closed), column("birth_date", "date", **closed))
     )
 
-    def said(*columns: str) -> list[str]:
+    def said(*columns: str) -> Sequence[str]:
         own = TableRules("users", False, frozenset(), frozenset(columns))
         return preconditions.rights_problems("origin rdvs", SERVER, origin, all_rules(own))
 
