@@ -86,7 +86,10 @@ class Keys:
 
 
 def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: str, *, all_indexes: bool) -> Keys:
-    """Decide which of the origin's indexes and keys the published tables get: useful ones, or all that can be built."""
+    """Decide which of the origin's indexes and keys the published tables get: useful ones, or all that can be built.
+
+    What a table without rows has not is not told: nobody misses it.
+    """
     indexes: list[IndexPlan] = []
     notes: list[Finding] = []
     useless: list[Index] = []
@@ -97,7 +100,7 @@ def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: s
                 continue
             plan, note = _plan_index(index, table, plans[table.name])
             indexes += [plan] if plan else []
-            notes += [note] if note else []
+            notes += [note] if note and not plans[table.name].truncated else []
     unique = _unique(indexes)
     foreign_keys: list[ForeignKey] = []
     for table in tables:
@@ -105,7 +108,7 @@ def plan_keys(tables: Sequence[Table], plans: Mapping[str, TablePlan], schema: s
             note = _drops_foreign_key(key, plans, schema, unique)
             if not note:
                 foreign_keys.append(key)
-            elif not plans[key.table].truncated:  # without rows, nobody misses what they would refer to
+            elif not plans[key.table].truncated:
                 notes.append(note)
     return Keys(tuple(indexes), tuple(foreign_keys), tuple(notes), tuple(useless))
 
@@ -140,12 +143,16 @@ def unique_problems(catalog: Catalog, plans: Iterable[TablePlan]) -> list[Findin
 
 
 def _is_useless(index: Index, plan: TablePlan) -> bool:
-    """Tell whether an index without a constraint has masked keys only; an expression counts as all columns it depends on."""
+    """Tell whether an index without a constraint has only keys that are masked, or computed from what is.
+
+    An expression counts as all columns it depends on.
+    """
     if index.constraint_kind or not index.valid or plan.truncated:
         return False
     keys = [name for name in index.key_columns if name] + ([*index.columns] if None in index.key_columns else [])
-    masks = [plan.mask(name) for name in keys]
-    return bool(masks) and all(mask and not mask.is_searchable for mask in masks)
+    return bool(keys) and all(
+        name in plan.unpublished or ((mask := plan.mask(name)) and not mask.is_searchable) for name in keys
+    )
 
 
 def _plan_index(index: Index, table: Table, plan: TablePlan) -> tuple[IndexPlan | None, Finding | None]:

@@ -47,7 +47,7 @@ def test_rows_of_children_in_other_schemas_are_published_with_the_table_of_the_o
     published = place.run(RULES % "")
     assert place.read(COUNT) == [(151, 151, sum(range(151)))]
     assert published.plan.warnings == (
-        "metrics has the rows of chunks.c2, without the columns that only this child has: note",
+        "metrics has the rows of chunks.c2, without column note, which only this child has",
         "primary key metrics_pkey of metrics is built as a plain index: rows of children may repeat its keys",
     )
     assert place.read("SELECT indexname FROM pg_indexes WHERE schemaname = 'shop' ORDER BY 1") == [
