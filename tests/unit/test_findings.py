@@ -36,9 +36,7 @@ def _levels(function: ast.FunctionDef) -> set[str]:
 
 
 def _name(call: ast.Call) -> str:
-    return (
-        call.func.id if isinstance(call.func, ast.Name) else call.func.attr if isinstance(call.func, ast.Attribute) else ""
-    )
+    return str(getattr(call.func, "id", getattr(call.func, "attr", "")))
 
 
 def in_code() -> dict[str, set[str]]:
