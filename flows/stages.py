@@ -411,8 +411,8 @@ def found(run: Run, plan: Plan) -> report.Checked:
         log().info(line)
     told = plan.told()
     for warning in told.warnings:
-        log().warning("%s", escaped(warning))
-    for line in [*told.notes, *filter(None, [told.expected_line()])]:
+        log().warning("%s", escaped(warning.coded()))
+    for line in [*(note.coded() for note in told.notes), *filter(None, [told.expected_line()])]:
         log().info("%s", escaped(line))
     return report.Checked((report.checked(run.job.app, plan), *taken))
 

@@ -52,6 +52,10 @@ class Finding(str):
         """Return it as one about this side, which its text then begins with."""
         return Finding(self.code, self.what, self.todo, **{**{name: getattr(self, name) for name in _NAMED}, "side": side})
 
+    def coded(self) -> str:
+        """Return its text, then its code and object, as a rules file names a warning that is expected."""
+        return f"{self} [{self.code} {self.object}]" if self.code else str(self)
+
 
 _NAMED = ("level", "side", "table", "column", "object", "line")
 

@@ -197,7 +197,7 @@ def make_report(
 
 def said(told: Told) -> list[str]:
     """Return what a terminal shows of findings: each with its level, the expected ones in one line."""
-    lines = [f"{finding.level}: {finding}" for finding in (*told.warnings, *told.notes)]
+    lines = [f"{finding.level}: {finding.coded()}" for finding in (*told.warnings, *told.notes)]
     return [*lines, expected] if (expected := told.expected_line()) else lines
 
 
@@ -205,9 +205,7 @@ def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it, below the headline, which is its description."""
 
     def section(title: str, found: Sequence[Finding]) -> list[str]:
-        # with code and object, as `expected_warnings` takes them
-        lines = [f"* {_escape(finding)} ({_code(finding.code)} {_code(finding.object)})" for finding in found]
-        return [f"## {title}", "", *lines, ""] if lines else []
+        return [f"## {title}", "", *(f"* {_escape(finding.coded())}" for finding in found), ""] if found else []
 
     as_of = report.as_of()
     lines = [f"{as_of[0].upper()}{as_of[1:]}.", "", f"{_escape(report.choice)}; {report.age()}.", ""]
@@ -287,11 +285,6 @@ def _listed(names: Sequence[str], width: int) -> str:
         shown.pop()
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _code(text: str) -> str:
-    """Return a text as code; one that no code can hold, or that says nothing, stays text."""
-    return f"`{text}`" if text and "`" not in text else _escape(text)
 
 
 def _escape(text: str) -> str:

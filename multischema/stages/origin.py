@@ -15,6 +15,7 @@ from multischema.postgres.connecting import Connection
 from multischema.postgres.database import Database
 from multischema.postgres.failures import translated
 from multischema.postgres.questions import read_catalog, read_server
+from multischema.rules import expected
 from multischema.rules.file import Rules
 from multischema.rules.gaps import Gaps, compare
 from multischema.stages import preconditions
@@ -34,10 +35,11 @@ class Origin:
     plan: Plan | None
 
     def planned(self) -> Plan:
-        """Return the plan. Raises CheckError with every problem and warning."""
+        """Return the plan. Raises CheckError with every problem, and every warning that is not expected."""
         if self.problems or not self.plan:
             snippet = [line for line in self.problems if isinstance(line, Snippet)]
-            raise CheckError(*(line for line in self.problems if line not in snippet), *self.gaps.warnings, *snippet)
+            warnings = expected.told(self.gaps.warnings, self.gaps.rules.expected).warnings
+            raise CheckError(*(line for line in self.problems if line not in snippet), *warnings, *snippet)
         return self.plan
 
 

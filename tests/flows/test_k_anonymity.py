@@ -38,7 +38,7 @@ def test_a_warning_is_in_the_report_and_counted_in_the_history(shop: Shop) -> No
     shop.place.in_origin(ORIGIN)
     assert shop.run(RULES.format("warn")).is_completed()
     text = shop.server.artifact(f"{shop.app}-report")["data"].replace("\\", "")
-    assert f"* {WARNED}\n" in text
+    assert f"* {WARNED} [rare-combinations users]\n" in text
     assert "1923" not in text
     assert shop.place.read("SELECT warnings FROM etl_report.runs") == [(1,)]
     shop.place.in_origin("UPDATE users SET born = '1980-01-01', post_code = '75011'")

@@ -8,7 +8,7 @@ import pytest
 
 from multischema import report
 from multischema.errors import EtlError
-from multischema.findings import Finding
+from multischema.findings import Finding, note
 from multischema.job import Job
 from multischema.masks.pseudonyms import Pseudonym
 from multischema.plan.history import Before, Ran, Recorded
@@ -17,6 +17,7 @@ from multischema.plan.plan import Plan
 from multischema.plan.refresh import Change, Choice, Counted
 from multischema.plan.tables import TablePlan, plan_table
 from multischema.report import Report, make_report
+from multischema.rules.file import Expected
 from multischema.rules.masks import MaskRule, OnlyWhen
 from multischema.words import count, size
 from tests.support.origins import catalog, column, foreign_key, index, masking, table, truncating
@@ -48,13 +49,14 @@ def made(
     ago: timedelta = timedelta(),
     snapshot_at: datetime | None = SNAPSHOT,
     before: Before | None = None,
+    expected: Sequence[Expected] = (),
 ) -> Report:
     """Return the report of a run over ORIGIN."""
     ran = Ran("full", snapshot_at, 1205, 1_524_576, 1.04, 0, {}, {})
     keys: Keys = plan_keys(ORIGIN.tables, {plan.name: plan for plan in plans()}, "public", all_indexes=False)
     return make_report(
         job,
-        Plan(ORIGIN, tuple(plans()), keys, (), ()),
+        Plan(ORIGIN, tuple(plans()), keys, (), (), tuple(expected)),
         choice,
         datetime.now(UTC) - ago,
         changes=changes or {"users": "copied", "rdvs": "copied"},
@@ -85,7 +87,7 @@ def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() 
         "rdvs              1   8.2 kB    0.10     0.00  copied",
         "versions  truncated  16.4 kB    0.00     0.00",
         "",
-        "warning: users.fax: unknown",
+        "warning: users.fax: unknown [code object]",
         "",
         "left out 2 indexes of masked columns only, 1.5 MB in the origin: users_name of users, users_mail of users",
         "",
@@ -120,6 +122,16 @@ def test_what_was_created_again_is_a_line_and_no_warning() -> None:
     assert r'Recreated on the new tables: view board."a\*b", materialized view board.c.' in report.markdown(again)
 
 
+def test_an_expected_warning_is_named_below_the_others_in_both_forms() -> None:
+    found = made("users.fax: unknown", expected=[Expected("code", "object")])
+    assert "1 expected warning: code object" in report.plain(found).splitlines()
+    assert "1 expected warning: code object." in report.markdown(found).splitlines()
+    assert "unknown" not in report.plain(found) + report.markdown(found)
+    noted = replace(found, told=replace(found.told, notes=(note("worth", "worth knowing", object="it"),)))
+    assert "note: worth knowing [worth it]" in report.plain(noted).splitlines()
+    assert "\n## Notes\n\n* worth knowing \\[worth it\\]\n" in report.markdown(noted)
+
+
 def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_markdown() -> None:
     assert report.markdown(made("a|b *c* `d` <e>\nf")).splitlines() == [
         "Data as of 2026-03-01 04:30:59 UTC.",
@@ -128,7 +140,7 @@ def test_the_artifact_shows_warnings_stages_and_tables_with_names_that_are_no_ma
         "",
         "## Warnings",
         "",
-        r"* a\|b \*c\* \`d\` \<e\>\\nf (`code` `object`)",
+        r"* a\|b \*c\* \`d\` \<e\>\\nf \[code object\]",
         "",
         "## Stages",
         "",
@@ -273,5 +285,5 @@ def test_a_name_with_a_control_character_is_one_line_and_shows_it_escaped(contro
         assert not [character for character in CONTROLS[1:] if character in text]
         assert len(text.splitlines()) == len(text.split("\n")) - text.endswith("\n")
         assert text.count(shown) == times
-    assert f"warning: a{written}b: unknown" in report.plain(report_).splitlines()
+    assert f"warning: a{written}b: unknown [code object]" in report.plain(report_).splitlines()
     assert str(EtlError(f"{name}: missing", "x")).split("\n") == [f"a{written}b: missing", "x"]
