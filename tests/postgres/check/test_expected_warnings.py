@@ -77,7 +77,7 @@ def test_a_run_and_a_refresh_count_in_the_history_what_is_not_expected(place: Pl
 
 def test_what_an_extension_brings_is_no_warning(place: Place) -> None:
     place.in_origin(ORIGIN)
-    without = codes(check(place, RULES).warnings)
+    without = codes(check(place, RULES).told().warnings)
     place.in_origin(
         """
         CREATE VIEW statistics AS SELECT 1 AS one;
@@ -92,11 +92,11 @@ def test_what_an_extension_brings_is_no_warning(place: Place) -> None:
         """,
         superuser=True,
     )
-    assert codes(check(place, RULES).warnings) == without
+    assert codes(check(place, RULES).told().warnings) == without
     named = "\n  - {table_name: statistics, truncated: true}\n  - {table_name: systems, truncated: true}\n"
-    assert codes(check(place, RULES + named).warnings) == without  # its members are there all the same
+    assert codes(check(place, RULES + named).told().warnings) == without  # its members are there all the same
     place.in_origin("CREATE TABLE topology.own (id int)", superuser=True)
-    assert codes(check(place, RULES).warnings)[0] == ("schema-not-read", "topology")
+    assert codes(check(place, RULES).told().warnings)[0] == ("schema-not-read", "topology")
 
 
 @pytest.mark.parametrize("code", ["index-not-unique", "unverified-server"])
