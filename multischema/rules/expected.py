@@ -11,6 +11,8 @@ from multischema.words import count, cut, suggestion
 # catalog give in every check,
 OF_ORIGIN = frozenset(
     {
+        *("in-both-lists", "key-anonymized", "key-published", "key-without-rule", "mask-hides-nothing", "mask-left-out"),
+        *("unknown-column", "unknown-table", "unknown-value", "unused-reason"),
         *("column-of-child-not-read", "computed-column-left-out", "constraint-not-kept", "foreign-key-masked-otherwise"),
         *("foreign-key-of-masked-column", "foreign-key-of-unpublished-column", "foreign-key-to-no-key"),
         *("foreign-key-to-truncated-table", "foreign-key-to-unpublished-table", "index-by-order-of-enum"),

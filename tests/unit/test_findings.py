@@ -10,7 +10,10 @@ from tests.conftest import ROOT
 from tests.unit.test_imports import MODULES
 
 MAKERS = {"Finding": "warning", "problem": "error", "note": "note"}
-OF_NO_RUN = ("multischema.rules.changes", "flows.rules.diff")  # what a change of the file publishes or hides: no check says it
+OF_NO_RUN = (
+    "multischema.rules.changes",
+    "flows.rules.diff",
+)  # what a change of the file publishes or hides: no check says it
 _CODE = re.compile("[a-z]+(-[a-z0-9]+)*")
 _ROW = re.compile(r"^\| `([^`]+)` \| (warning|error|note|error or warning) \| .+ \| .+ \|$", re.MULTILINE)
 
