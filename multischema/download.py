@@ -67,10 +67,10 @@ def _inside(path: str, folders: Sequence[Path]) -> str:
         if any(resolved.is_relative_to(folder.resolve()) for folder in folders):
             return str(resolved)
     except (OSError, ValueError, RuntimeError):  # RuntimeError: a loop of links, before Python 3.13
-        raise _error("wrong-source", f"{_name(path)}: not a file name", _WANT_SOURCE) from None
+        raise _error("wrong-source", f"{name_of(path)}: not a file name", _WANT_SOURCE) from None
     what = "outside the folders that a deployment may read rules from"
     todo = "want an https URL, or a file in the code's folder or RULES_FOLDER"
-    raise _error("wrong-source", f"{_name(path)}: {what}", todo)
+    raise _error("wrong-source", f"{name_of(path)}: {what}", todo)
 
 
 def _read_file(path: str) -> bytes:
@@ -81,13 +81,13 @@ def _read_file(path: str) -> bytes:
         mode = Path(path).stat().st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "not a file"
-            raise _error("wrong-source", f"{_name(path)}: {what}", _WANT_SOURCE)
+            raise _error("wrong-source", f"{name_of(path)}: {what}", _WANT_SOURCE)
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise _error("unreadable", f"{_name(path)}: {reason_of(error)}", "want a readable file or an https URL") from None
+        raise _error("unreadable", f"{name_of(path)}: {reason_of(error)}", "want a readable file or an https URL") from None
     except ValueError:
-        raise _error("wrong-source", f"{_name(path)}: not a file name", _WANT_SOURCE) from None
+        raise _error("wrong-source", f"{name_of(path)}: not a file name", _WANT_SOURCE) from None
     if len(content) > MAX_BYTES:
         raise _too_big(path)
     return content
@@ -101,14 +101,14 @@ def _fetch_url(url: str) -> bytes:
 
     The timeouts of requests restart at each byte: a server that drips its headers would hold the run for ever.
     """
-    _check_url(url, _name(url))
+    _check_url(url, name_of(url))
     answers: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
     given_up = threading.Event()
     threading.Thread(target=_answer, args=(url, answers, given_up), name="download rules", daemon=True).start()
     try:
         answer = answers.get(timeout=TOTAL_TIMEOUT)
     except queue.Empty:
-        what = f"{_name(url)}: not complete after {TOTAL_TIMEOUT:g} s"
+        what = f"{name_of(url)}: not complete after {TOTAL_TIMEOUT:g} s"
         raise _error("unreadable", what, "try again later", RulesUnavailable) from None
     finally:
         given_up.set()
@@ -123,7 +123,7 @@ def _answer(url: str, answers: "queue.SimpleQueue[bytes | BaseException]", given
     except (OSError, ValueError) as error:
         # The messages of requests quote the whole URL, whose query may hold a token.
         kind = RulesUnavailable if _may_pass(error) else RulesError
-        answers.put(_error("unreadable", f"{_name(url)}: {reason_of(error)}", kind=kind))
+        answers.put(_error("unreadable", f"{name_of(url)}: {reason_of(error)}", kind=kind))
     except BaseException as error:
         answers.put(error)
 
@@ -159,27 +159,27 @@ def _follow(session: requests.Session, url: str) -> requests.Response:
         if location is None:
             return response
         response.close()
-        here = _redirected(here, location, f"{_name(url)}: redirected")
-    raise _error("wrong-source", f"{_name(url)}: more than {MAX_REDIRECTS} redirects", "want the final address")
+        here = _redirected(here, location, f"{name_of(url)}: redirected")
+    raise _error("wrong-source", f"{name_of(url)}: more than {MAX_REDIRECTS} redirects", "want the final address")
 
 
 def _redirected(here: str, location: str, place: str) -> str:
     try:
         there = urljoin(here, location)
     except ValueError:
-        raise _error("wrong-source", f"{place} to {_name(location)}: {_NOT_A_URL}", _WANT_URL) from None
-    _check_url(there, f"{place} to {_name(there)}")
+        raise _error("wrong-source", f"{place} to {name_of(location)}: {_NOT_A_URL}", _WANT_URL) from None
+    _check_url(there, f"{place} to {name_of(there)}")
     return there
 
 
 def _check_answer(response: requests.Response, url: str) -> None:
     if response.status_code != requests.codes.ok:
         kind = RulesUnavailable if response.status_code == 429 or response.status_code >= 500 else RulesError
-        raise _error("unreadable", f"{_name(url)}: the server answered {response.status_code}", "want 200", kind)
+        raise _error("unreadable", f"{name_of(url)}: the server answered {response.status_code}", "want 200", kind)
     if response.headers.get("Content-Type", "").split(";")[0].strip().lower() in WEB_PAGES:
         raise _web_page(url)
     if response.raw.length_remaining is None and not response.raw.chunked:
-        what = f"{_name(url)}: the server does not tell where its answer ends, and it may be cut short"
+        what = f"{name_of(url)}: the server does not tell where its answer ends, and it may be cut short"
         raise _error("unreadable", what, "want one with a Content-Length, or in chunks")
 
 
@@ -205,17 +205,17 @@ def _error(code: str, what: str, todo: str = "", kind: type[RulesError] = RulesE
 
 
 def _too_big(source: str) -> RulesError:
-    return _error("too-big", f"{_name(source)}: more than {MAX_BYTES} bytes", "want rules, which are far smaller")
+    return _error("too-big", f"{name_of(source)}: more than {MAX_BYTES} bytes", "want rules, which are far smaller")
 
 
 def _web_page(source: str) -> RulesError:
-    return _error("web-page", f"{_name(source)}: this is a web page, not rules", "want the address of the raw YAML file")
+    return _error("web-page", f"{name_of(source)}: this is a web page, not rules", "want the address of the raw YAML file")
 
 
 # What errors may say about a source.
 
 
-def _name(source: str) -> str:
+def name_of(source: str) -> str:
     """Return the name of a source for errors: no userinfo, no query, no fragment, one line."""
     anonymous = _without_userinfo(source)
     name = re.split("[?#]", anonymous)[0]

@@ -538,7 +538,7 @@ def test_no_error_holds_a_secret_of_the_source(source: str) -> None:
 def named(source: str) -> float:
     """Return the seconds of processor time that it takes to say what a source is called."""
     started = time.process_time()
-    download._name(source)
+    download.name_of(source)
     return time.process_time() - started
 
 
