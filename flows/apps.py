@@ -14,6 +14,8 @@ from multischema.job import role_names
 
 _FILE = Path(__file__).parent.parent / "prefect.yaml"
 
+READER_VARIABLE = "METABASE_USERNAME"
+
 # what applies to an app that prefect.yaml does not name in `definitions`
 SILENCE = 26
 TIME_LIMIT = 180

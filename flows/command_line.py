@@ -13,7 +13,7 @@ from rich.console import Console
 
 from blocks import metabase, pseudonym_key, urls
 from flows import progress, temporary, terminal
-from flows.apps import App, known_apps
+from flows.apps import READER_VARIABLE, App, known_apps
 from flows.stages import found, log
 from multischema import command, core_files, download, report
 from multischema.errors import UsageError
@@ -24,7 +24,6 @@ from multischema.stages.run import new_run_id, open_run, route
 from multischema.words import escaped
 
 _NOTHING_PUBLISHED = "nothing was published, the published schema is as it was"
-READER_VARIABLE = "METABASE_USERNAME"
 # defaults that the command adds to the flow's, or replaces
 _DEFAULTS = {
     "app": "APP",

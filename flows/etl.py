@@ -12,7 +12,7 @@ from flows.logs import one_line_errors
 from flows.origins import refuse_as_target
 from flows.stages import opened, unsearched
 from flows.states import run_name, told
-from multischema.job import Job
+from multischema.job import JOBS, Job
 from multischema.postgres.database import Database
 from multischema.report import Checked, Report
 from multischema.stages.publish import Built
@@ -47,7 +47,7 @@ def etl(
     origin_schema: Annotated[str, Field(min_length=1)] = "public",
     reader: Annotated[str, Field(min_length=1)] = "metabase",
     schema_reader: tuple[str, ...] = (),
-    jobs: Annotated[int, Field(ge=1, le=32)] = 4,
+    jobs: Annotated[int, Field(ge=1, le=32)] = JOBS,
     lock_wait: Annotated[int, Field(ge=0, le=86400)] = 3600,
     full_every: Annotated[int, Field(ge=1, le=365)] = 7,
     drop_rows: Annotated[int, Field(ge=1, le=1000000000)] = 100,

@@ -9,7 +9,7 @@ from multischema.errors import EtlError
 
 
 def ended(work: Callable[[], object], *, variables: bool = True) -> int:
-    """Do the work of a command; return its exit status: 0 done, 1 failed, 2 for a usage error.
+    """Do the work of a command; return its exit status: 0 done, 1 failed, 2 for a usage error, or what the work returns.
 
     Parse arguments first, so that `--help` does nothing but help.
 
@@ -22,8 +22,8 @@ def ended(work: Callable[[], object], *, variables: bool = True) -> int:
     try:
         if variables:
             environment.load()
-        work()
+        status = work()
     except EtlError as error:
         print("\n".join(error.lines()), file=sys.stderr)
         return error.exit_status
-    return 0
+    return status if isinstance(status, int) else 0

@@ -50,7 +50,14 @@ class Finding(str):
 
     def on(self, side: str) -> "Finding":
         """Return it as one about this side, which its text then begins with."""
-        return Finding(self.code, self.what, self.todo, **{**{name: getattr(self, name) for name in _NAMED}, "side": side})
+        return self._changed(side=side)
+
+    def at(self, level: Level) -> "Finding":
+        """Return it as one of this level."""
+        return self._changed(level=level)
+
+    def _changed(self, **changes: Any) -> "Finding":
+        return Finding(self.code, self.what, self.todo, **{**{name: getattr(self, name) for name in _NAMED}, **changes})
 
     def coded(self) -> str:
         """Return its text, then its code and object, as a rules file names a warning that is expected."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+JOBS = 4  # tables to copy at a time, unless jobs says otherwise
 REPORT = "etl_report"  # where the history of runs is, unless report_schema says otherwise
 
 

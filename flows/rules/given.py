@@ -58,9 +58,9 @@ def spelling(known_as: str) -> str | None:
     return f"This is an old spelling of `{known_as}`, and works as before." if known_as else None
 
 
-def given(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Given:
-    """Return what the options and the environment say. Raises UsageError for what is missing."""
-    origin = origins.origin_of(options.app, environment)
+def given(options: argparse.Namespace, environment: Mapping[str, str] = os.environ, *, named: bool = True) -> Given:
+    """Return what the options and the environment say. Raises UsageError for what is missing: the app too, if `named`."""
+    origin = origins.origin_of(options.app, environment, named=named)
     app = app_of(origin.app, environment)
     return Given(app, origin, options.origin_schema or app.origin_schema or "public", source_of(options.rules, app))
 
@@ -73,6 +73,8 @@ def app_of(name: str, environment: Mapping[str, str]) -> App:
 def source_of(rules: str | None, app: App) -> str:
     """Return the file or the URL of an app's rules. Raises UsageError."""
     source = rules or app.rules
+    if not source and not app.name:
+        raise UsageError("no rules: want --rules FILE_OR_URL, or CONFIG_PATH")
     if not source:
         raise UsageError(f"unknown app {app.name}: give it --rules, CONFIG_PATH or an entry in prefect.yaml")
     return source

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,15 @@ def said(
     return "\n".join([*told, *filter(None, [summary]), *map(escaped, snippet)])
 
 
+def show(text: str) -> None:
+    """Print a text; whoever reads it may stop before its end, which is no failure."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # what is left is written as the process ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def at_level(level: Level, lines: Iterable[str]) -> list[Finding]:
     """Return the findings among lines, those that are only text as ones of this level; lines to paste are none."""
     return [
@@ -49,7 +59,12 @@ def at_level(level: Level, lines: Iterable[str]) -> list[Finding]:
 
 def is_wrong(lines: Iterable[str]) -> bool:
     """Tell whether any of these is an error."""
-    return any(finding.level == "error" for finding in at_level("error", lines))
+    return number(lines, "error") > 0
+
+
+def number(lines: Iterable[str], level: Level) -> int:
+    """Return how many of these are of a level."""
+    return sum(finding.level == level for finding in at_level("error", lines))
 
 
 def _json(found: Sequence[Finding], snippet: Sequence[str], source: str, summary: str, facts: Mapping[str, object]) -> str:
@@ -76,9 +91,9 @@ def _json(found: Sequence[Finding], snippet: Sequence[str], source: str, summary
 def _annotated(found: Sequence[Finding], snippet: Sequence[str], source: str, summary: str) -> Iterable[str]:
     """Give workflow commands of GitHub, then lines of its log; a name in them is never read as another command."""
     file = _in_repository(source)
-    many = {level: sum(finding.level == level for finding in found) for level in _LEVELS}
+    many = {level: number(found, level) for level in _LEVELS}
     if max(many.values()) > _ANNOTATIONS:
-        told = ", ".join(count(number, level) for level, number in many.items() if number)
+        told = ", ".join(count(each, level) for level, each in many.items() if each)
         yield f"::notice::{_data(f'{told}: GitHub shows {_ANNOTATIONS} of each; the log of this step has all')}"
     for finding in found:
         place = {"file": file} if file and (finding.line or finding.table or finding.side == "rules") else {}

@@ -40,7 +40,7 @@ class Database:
     @property
     def side(self) -> str:
         """Return its name in messages."""
-        return f"{self.kind} {self.app}" if self.kind in ("origin", "backup") else "target"
+        return f"{self.kind} {self.app}".rstrip() if self.kind in ("origin", "backup") else "target"
 
     @property
     def place(self) -> tuple[str, str, str]:

@@ -36,7 +36,7 @@ from multischema.rules.file import Rules
 from multischema.rules.gaps import Gaps, compare
 from multischema.stages import documents, history, others, preconditions, raw_schema, reader
 from multischema.stages.backup import Structure
-from multischema.stages.origin import unfit_problems
+from multischema.stages.origin import server_warnings, unfit_problems
 from multischema.stages.pseudonyms import domains_of, key_warnings, take_key
 from multischema.stages.refresh import recall
 from multischema.stages.restore import restore_structure
@@ -123,8 +123,6 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
         with run.sessions.lend(run.target) as connection:
             notes += locks.runs_under_way(connection, run.job.schema)
     notes += _of_servers(run, facts, plan)
-    if run.job.refresh == "auto" and not run.job.restores:
-        notes += preconditions.refresh_warnings(run.origin.side, facts.origin, plan)
     if run.job.from_dump:
         raw_schema.strip(run.holder, run.job.raw_schema)
         raw_schema.take_documents(run.holder, plan, run.job.raw_schema)
@@ -138,16 +136,11 @@ def _of_rules(plan: Plan) -> list[Finding]:
 
 
 def _of_servers(run: Run, facts: _Facts, plan: Plan) -> list[Finding]:
-    """Return warnings of what may end a run midway: too few connections, a standby that cancels statements."""
-    jobs, side = run.job.jobs, run.origin.side
-    # One session holds the lock, or the snapshot. In the target, those that copied stay open while others build indexes; in
-    # the origin, pg_dump has one besides its jobs, while one that is idle is kept, as it is beside those with keys.
-    found = [preconditions.too_few_connections("target", facts.target, 2 * jobs + 1)]
-    if not run.job.from_dump:
-        kept = 3 if run.job.dumps else 2 if plan.pseudonym_domains else 1
-        found.append(preconditions.too_few_connections(side, facts.origin, jobs + kept))
-        found.append(preconditions.impatience(side, facts.origin))
-    return [warning for warning in found if warning]
+    """Return warnings of what may end a run midway, or keep each from being a refresh."""
+    # one session holds the lock, and those that copied stay open while others build indexes
+    found = preconditions.too_few_connections("target", facts.target, 2 * run.job.jobs + 1)
+    warnings = [found] if found else []
+    return warnings if run.job.from_dump else [*warnings, *server_warnings(run.origin.side, facts.origin, plan, run.job)]
 
 
 def _unverified(run: Run) -> list[Finding]:

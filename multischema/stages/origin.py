@@ -3,22 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from multischema.catalog.objects import Leaf
 from multischema.catalog.servers import Server
 from multischema.catalog.tables import Catalog
 from multischema.errors import CheckError, Snippet
 from multischema.findings import Finding, on
+from multischema.job import Job
 from multischema.plan.combinations import per_problems
 from multischema.plan.keys import unique_problems
-from multischema.plan.plan import Plan, collations_of, make_plan, width_problems
-from multischema.plan.values import cast_problems
+from multischema.plan.plan import Plan, collations_of, make_plan, published_types, width_problems
+from multischema.plan.values import MONEY_DIGITS, cast_problems, has_money, money_problems
 from multischema.postgres.connecting import Connection
 from multischema.postgres.database import Database
 from multischema.postgres.failures import translated
-from multischema.postgres.questions import read_catalog, read_server
+from multischema.postgres.questions import ask, read_catalog, read_money_digits, read_server
 from multischema.rules import expected
 from multischema.rules.file import Rules
 from multischema.rules.gaps import Gaps, compare
 from multischema.stages import preconditions
+from multischema.stages.pseudonyms import domain_problems, domains_of
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,19 @@ class Origin:
         return self.plan
 
 
-def read_origin(connection: Connection, database: Database, schema: str, rules: Rules) -> Origin:
+def read_origin(
+    connection: Connection,
+    database: Database,
+    schema: str,
+    rules: Rules,
+    *,
+    dumps: bool = False,
+    all_indexes: bool = False,
+) -> Origin:
     """Read the origin's catalog, and plan what the rules would publish on a target that has all it needs.
 
-    Raises CheckError where there is nothing to read: no such schema, an unsupported server.
+    With `dumps`, pg_dump is to read it. Raises CheckError where there is nothing to read: no such schema, an unsupported
+    server, types that are none.
     """
     side = database.side
     with translated(side, "reading the catalog"):
@@ -57,13 +69,35 @@ def read_origin(connection: Connection, database: Database, schema: str, rules: 
         ]:
             raise CheckError(*problems)
         catalog = read_catalog(connection, schema, all_labels=rules.has_masks)
+        digits = read_money_digits(connection) if has_money(catalog) else MONEY_DIGITS
+    if unread := preconditions.spelling_problems(side, published_types(catalog)):
+        raise CheckError(*unread)
     gaps = compare(rules, catalog)
-    rights = preconditions.rights_problems(side, server, catalog, gaps.rules)
+    problems = preconditions.rights_problems(side, server, catalog, gaps.rules)
     if gaps.problems:
-        return Origin(server, catalog, gaps, (*rights, *gaps.problems_on(side), *gaps.snippet_lines), None)
-    plan = make_plan(catalog, gaps.rules, gaps.warnings, frozenset(collations_of(catalog)))
-    unfit = on(side, unfit_problems(plan))
-    return Origin(server, catalog, gaps, (*rights, *cast_problems(side, plan), *unfit), plan)
+        return Origin(server, catalog, gaps, (*problems, *gaps.problems_on(side), *gaps.snippet_lines), None)
+    collations = frozenset(collations_of(catalog))
+    plan = make_plan(catalog, gaps.rules, gaps.warnings, collations, raw=dumps, all_indexes=all_indexes)
+    problems += domain_problems(domains_of(plan, gaps.rules))
+    problems += money_problems(side, plan, digits)
+    if dumps:
+        with translated(side, "reading the catalog"):
+            leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in plan.copied])
+        problems += preconditions.dump_problems(side, server, leaves)
+    else:
+        problems += cast_problems(side, plan)
+    problems += on(side, unfit_problems(plan))
+    return Origin(server, catalog, gaps, tuple(problems), plan)
+
+
+def server_warnings(side: str, server: Server, plan: Plan, job: Job) -> list[Finding]:
+    """Return what may end a run midway, or keep each from being a refresh, whatever the rules are."""
+    # One session holds the snapshot. pg_dump has one besides its jobs, while one that is idle is kept, as it is beside those
+    # with keys
+    kept = 3 if job.dumps else 2 if plan.pseudonym_domains else 1
+    found = [preconditions.too_few_connections(side, server, job.jobs + kept), preconditions.impatience(side, server)]
+    refreshes = job.refresh == "auto" and not job.restores
+    return [*filter(None, found), *(preconditions.refresh_warnings(side, server, plan) if refreshes else ())]
 
 
 def unfit_problems(plan: Plan) -> Sequence[Finding]:

@@ -27,6 +27,21 @@ def domains_of(plan: Plan | None, rules: Rules) -> Sequence[str]:
     return sorted({mask.domain for mask in masks if mask} - {""})
 
 
+def domain_problems(domains: Sequence[str]) -> list[Finding]:
+    """Return a problem if there are more domains than a session can have keys for."""
+    if len(domains) <= pseudonyms.MAX_DOMAINS:
+        return []
+    return [
+        problem(
+            "too-many-domains",
+            f"{len(domains)} pseudonym domains ({', '.join(domains)})",
+            f"a run can have {pseudonyms.MAX_DOMAINS}: name one domain where columns hold the same kind of value",
+            side="rules",
+            object="domains",
+        )
+    ]
+
+
 def take_key(run: Run, domains: Sequence[str], unusable: Collection[str]) -> list[Finding]:
     """Load the key if there are domains, and have the sessions that mask rows compute with it; return the problems.
 
@@ -34,16 +49,8 @@ def take_key(run: Run, domains: Sequence[str], unusable: Collection[str]) -> lis
     """
     if not domains:
         return []
-    if len(domains) > pseudonyms.MAX_DOMAINS:
-        return [
-            problem(
-                "too-many-domains",
-                f"{len(domains)} pseudonym domains ({', '.join(domains)})",
-                f"a run can have {pseudonyms.MAX_DOMAINS}: name one domain where columns hold the same kind of value",
-                side="rules",
-                object="domains",
-            )
-        ]
+    if too_many := domain_problems(domains):
+        return too_many
     core_files.forbid()
     try:
         master = run.find_key()

@@ -13,7 +13,10 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from multischema.errors import CheckError, EtlError
+from multischema.postgres.connecting import connect
 from multischema.postgres.questions import lacking
+from multischema.rules.file import parse
+from multischema.stages.origin import read_origin
 from tests.conftest import PROGRAMS, TEMPORARY, Place
 
 pytestmark = pytest.mark.slow
@@ -310,7 +313,12 @@ tables:
     anonymized_column_names: [name, hidden, preset, gone]
     non_anonymized_column_names: [%s]
 """
-    assert problems(place, rules % "paid, paids, price, bill, prices", mode=mode) == [
+    found = problems(place, rules % "paid, paids, price, bill, prices", mode=mode)
+    origin = place.databases()[0]
+    with connect(origin, "test") as connection:
+        parsed = parse(rules % "paid, paids, price, bill, prices")
+        assert list(read_origin(connection, origin, "public", parsed, dumps=mode == "dump").problems) == found
+    assert found == [
         f"origin shop: column users.{name} holds money with {digits} decimals by the database's lc_monetary; it would "
         "be published with 2; make it numeric in the origin, anonymize it, or truncate the table in the rules"
         for name in ("paid", "paids", "price", "bill", "prices", "preset")

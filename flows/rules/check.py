@@ -1,0 +1,155 @@
+"""Check an app's rules against its origin, for an app's CI: `python -m flows.rules check --rules anonymizer.yml`."""
+
+import argparse
+import os
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
+
+from blocks import pseudonym_key, urls
+from flows.apps import READER_VARIABLE
+from flows.rules import given as options
+from flows.rules import saying
+from flows.rules.given import Given
+from multischema import command, core_files, download, report
+from multischema.errors import EtlError, UsageError
+from multischema.job import JOBS, Job
+from multischema.plan.drops import unknown_problems
+from multischema.plan.plan import Plan
+from multischema.postgres.connecting import ways
+from multischema.postgres.database import Database
+from multischema.rules import file
+from multischema.stages import preconditions
+from multischema.stages.check import check
+from multischema.stages.estimate import estimate
+from multischema.stages.origin import read_origin, server_warnings
+from multischema.stages.run import new_run_id, open_run
+from multischema.words import count
+
+_WITHOUT_TARGET = f"no {urls.TARGET_VARIABLE}: what the target lacks, refuses or shows to its readers was not checked"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a check found: lines for each finding, and to paste; the plan where there is one; what a run would take."""
+
+    lines: Sequence[str]
+    plan: Plan | None = None
+    taken: Sequence[str] = ()
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.rules check", known_as: str = "") -> int:
+    """Run the command; return its exit status: 0 nothing is wrong, 1 something is, 2 a usage error."""
+    parser = options.parser(prog, "Check an app's rules against its origin. Nothing is written, and no row is read.")
+    parser.add_argument(
+        "--format",
+        choices=saying.FORMATS,
+        default="text",
+        help="how to say what is found: github makes annotations of it in GitHub Actions (default: text)",
+    )
+    parser.epilog = options.spelling(known_as) or (
+        f"ORIGIN_DB_URL, or the app's own variable, has the URL of the origin. With the target's in {urls.TARGET_VARIABLE}, "
+        f"and the reader in {READER_VARIABLE}, it checks all that a run does."
+    )
+    parsed = parser.parse_args(arguments)
+    return command.ended(lambda: _tell(parsed, os.environ))
+
+
+def _tell(parsed: argparse.Namespace, environment: MutableMapping[str, str]) -> int:
+    """Check, and say what was found; return the exit status. Raises UsageError."""
+    target_url = environment.get(urls.TARGET_VARIABLE, "")
+    given = options.given(parsed, environment, named=bool(target_url))
+    job = _job(given, environment, has_target=bool(target_url))
+    try:
+        text = download.fetch(given.source)
+        if target_url:
+            urls.give({urls.TARGET: target_url, **_key(environment)})
+            found = _with_target(given, job, text, Database("target", job.app, target_url))
+        else:
+            found = _origin_alone(given, job, text)
+    except UsageError:
+        raise
+    except EtlError as error:
+        found = _Found(error.problems)
+    summary = _summary(job.app, found, has_target=bool(target_url))
+    facts = {"app": job.app, "checked": {"target": bool(target_url), **_numbers(found.plan)}}
+    saying.show(saying.said(found.lines, parsed.format, given.source, summary=summary, facts=facts))
+    return int(saying.is_wrong(found.lines))
+
+
+def _job(given: Given, environment: Mapping[str, str], *, has_target: bool) -> Job:
+    """Return the job of a run of the app, by prefect.yaml and the environment. Raises UsageError for what is missing."""
+    app, reader = given.app, environment.get(READER_VARIABLE, "")
+    if has_target:
+        urls.origin_block(app.name)
+        if not reader:
+            raise UsageError(
+                f"missing variable {READER_VARIABLE}: want the role that Metabase reads with, as {urls.TARGET_VARIABLE} "
+                f"names a target; or set {urls.TARGET_VARIABLE} to nothing, to check against the origin alone"
+            )
+    parameters = {
+        "jobs": JOBS,
+        **app.other_parameters(environment),
+        "app": app.name,
+        "schema": app.schema or app.name,
+        "origin_schema": given.schema,
+        "reader": reader,
+        "schema_reader": app.schema_readers(environment) if has_target else [],
+        "lock_wait": 0,
+        "from_dump": "",
+    }
+    return Job.of(parameters, new_run_id(), new_run_id())
+
+
+def _key(environment: MutableMapping[str, str]) -> dict[str, str]:
+    """Return the block of the pseudonym key that the environment has; no program that is started from here on has it."""
+    key = environment.pop(pseudonym_key.VARIABLE, "")
+    if key:
+        core_files.forbid()
+    return {pseudonym_key.BLOCK: key} if key else {}
+
+
+def _with_target(given: Given, job: Job, text: bytes, target: Database) -> _Found:
+    """Check all that a run does. Raises EtlError."""
+    with open_run(job, given.origin, target, find_key=pseudonym_key.load) as run:
+        plan = check(run, text, lock=False)
+        return _Found(saying.at_level("warning", plan.warnings), plan, estimate(run, plan))
+
+
+def _origin_alone(given: Given, job: Job, text: bytes) -> _Found:
+    """Check what needs no target. Raises EtlError where the rules are none, or the origin can't be read."""
+    rules, side = file.parse(text), given.origin.side
+    with given.opened("check") as connection:
+        origin = read_origin(
+            connection, given.origin, given.schema, rules, dumps=job.dumps, all_indexes=job.indexes == "all"
+        )
+        unverified = preconditions.unverified(side, *ways(connection))
+    # a note, as a CI reaches its origin another way than a run does
+    notes = [finding.at("note") for finding in saying.at_level("note", filter(None, [unverified]))]
+    plan, problems = origin.plan, [*origin.problems]
+    if not plan:
+        return _Found([*problems, *saying.at_level("warning", origin.gaps.warnings), *notes])
+    problems += unknown_problems(job, plan.columns)
+    warnings = [*plan.warnings, *server_warnings(side, origin.server, plan, job)]
+    plan = replace(plan, warnings=tuple(warnings))
+    return _Found([*problems, *saying.at_level("warning", warnings), *notes], plan)
+
+
+def _summary(app: str, found: _Found, *, has_target: bool) -> str:
+    """Return what was checked, in one line."""
+    name = app or "the rules"
+    if found.plan and not saying.is_wrong(found.lines):
+        return "; ".join([report.checked(name, found.plan), *found.taken, *(() if has_target else [_WITHOUT_TARGET])])
+    errors, warnings = (saying.number(found.lines, level) for level in ("error", "warning"))
+    return f"checked {name}: {count(errors, 'error')}, {count(warnings, 'warning')}"
+
+
+def _numbers(plan: Plan | None) -> dict[str, int]:
+    """Return what a run would publish, in numbers; nothing without a plan."""
+    if not plan:
+        return {}
+    return {
+        "tables": len(plan.copied),
+        "truncated": len(plan.tables) - len(plan.copied),
+        "masked_columns": sum(len(table.masked) for table in plan.copied),
+        "indexes": len(plan.keys.indexes),
+    }
