@@ -151,7 +151,7 @@ def doubts(
         if bool(known.read) == table.truncated:
             return f"{table.name} is truncated now, or no longer"
     if unseen := hidden(plan):
-        return f"the origin's role may not read xmin of {some(unseen)}: grant it with `python -m flows.grants`"
+        return f"the origin's role may not read xmin of {some(unseen)}: grant it with `python -m flows.rules rights`"
     return None
 
 

@@ -106,7 +106,7 @@ def test_a_role_with_what_the_command_prints_runs_the_app_in_stream_mode_and_rea
     assert pipeline.run(job, rules, origin, target).choice.line() == "nothing changed in 4 rows of 6 tables"
     place.in_origin(f'REVOKE SELECT (xmin) ON users FROM "least_{place.number}"', superuser=True)
     assert pipeline.run(replace(job, id=new_run_id()), rules, origin, target).choice.line() == (
-        "full: the origin's role may not read xmin of users: grant it with `python -m flows.grants`"
+        "full: the origin's role may not read xmin of users: grant it with `python -m flows.rules rights`"
     )
     with psycopg.connect(origin.url, autocommit=True) as connection:
         for column in ("name", "born", "mood", "home", "loud"):

@@ -93,12 +93,12 @@ def machine(place: Place, tmp_path: Path) -> Machine:
     }
     (home / ".gitconfig").write_text(
         "[user]\nname = A developer\nemail = developer@example.org\n[init]\ndefaultBranch = main\n"
-        f'[url "file://{home / "tool"}"]\ninsteadOf = {TOOL}\n'
+        f'[url "file://{home / "published"}"]\ninsteadOf = {TOOL}\n'
     )
     for name in ("blocks", "flows", "multischema"):
-        shutil.copytree(ROOT / name, home / "tool" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, home / "published" / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "requirements.txt"):
-        shutil.copy(ROOT / name, home / "tool" / name)
+        shutil.copy(ROOT / name, home / "published" / name)
     app = tmp_path / "app"
     (app / "bin").mkdir(parents=True)
     (app / "config").mkdir()
@@ -106,7 +106,7 @@ def machine(place: Place, tmp_path: Path) -> Machine:
     (app / "bin" / "migrate").chmod(0o755)
     (app / "schema.sql").write_text(SCHEMA)
     (app / "config" / "anonymizer.yml").write_text(RULES)
-    for folder in (home / "tool", app):
+    for folder in (home / "published", app):
         git(folder, variables, "init", "--quiet")
         git(folder, variables, "add", ".")
         git(folder, variables, "commit", "--quiet", "--message", "Begin")

@@ -66,7 +66,7 @@ def test_every_make_command_is_a_target() -> None:
 
 def test_every_module_that_is_run_exists() -> None:
     modules = set(re.findall(r"python -m ([a-z_.]+)", README + FRENCH))
-    assert {"flows.etl", "flows.rules_draft", "blocks.register", "flows.grants", "flows.status"} <= modules
+    assert {"flows.etl", "flows.rules", "blocks.register", "flows.status"} <= modules
     for module in modules:
         assert importlib.util.find_spec(module), module
 
@@ -97,7 +97,7 @@ def test_every_variable_and_option_of_the_french_page_exists() -> None:
     assert {"ETL_DB_URL", "ALERT_WEBHOOK_URL"} <= named
     assert [name for name in sorted(named) if f'"{name}"' not in code] == []
     usage = README.split("-m flows.etl --help\n", 1)[1].split("```", 1)[0]
-    # Prefect's, and those of flows.grants and blocks.register: test_docs.py looks at those
+    # Prefect's, and those of flows.rules and blocks.register: test_docs.py looks at those
     others = {"--watch", "--role", "--new-pseudonym-key", "--rotate-pseudonym-key"}
     assert set(re.findall(r"--[a-z][a-z-]+", FRENCH)) - others <= set(re.findall(r"--[a-z][a-z-]+", usage))
 
@@ -122,7 +122,8 @@ def test_every_file_and_folder_that_is_named_exists() -> None:
 
 
 def test_every_variable_of_the_command_line_is_documented() -> None:
-    source = "".join((ROOT / path).read_text() for path in ("flows/command_line.py", "blocks/urls.py", "blocks/register.py"))
+    modules = ("flows/command_line.py", "flows/apps.py", "blocks/urls.py", "blocks/register.py")
+    source = "".join((ROOT / path).read_text() for path in modules)
     variables = set(re.findall(r'"([A-Z]+(?:_[A-Z]+)*_(?:DB_URL|USERNAME|PATH))"', source)) | {"APP"}
     variables |= set(re.findall(r"^ *schema_reader: .*\$([A-Z_]+)", (ROOT / "prefect.yaml").read_text(), re.MULTILINE))
     documented = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))

@@ -564,7 +564,7 @@ def test_a_role_that_may_not_read_xmin_has_full_runs_until_it_is_granted(
     )
     monkeypatch.setattr(Place, "origin_url", property(lambda self: self.origin_server.url(self.name, narrow, "x")))
     place.run(rules("note"))
-    refused = "full: the origin's role may not read xmin of things: grant it with `python -m flows.grants`"
+    refused = "full: the origin's role may not read xmin of things: grant it with `python -m flows.rules rights`"
     assert decided(place.run(rules("note"), refresh="auto")) == refused
     place.in_origin(f"GRANT SELECT (xmin) ON things TO {narrow}; " + CHANGED, superuser=True)
     assert decided(place.run(rules("note"), refresh="auto")) == "ledger: 1 in, 1 out"

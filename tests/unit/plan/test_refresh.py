@@ -180,7 +180,7 @@ def test_a_role_that_may_not_read_xmin_makes_a_run_full() -> None:
         replace(ORIGIN.tables[0], shows_xmin=False), *ORIGIN.tables[1:3], replace(ORIGIN.tables[3], shows_xmin=False)
     )
     assert doubt(recorded(), planned(hidden)) == (
-        "the origin's role may not read xmin of users: grant it with `python -m flows.grants`"
+        "the origin's role may not read xmin of users: grant it with `python -m flows.rules rights`"
     )
 
 
