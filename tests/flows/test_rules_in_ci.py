@@ -139,8 +139,8 @@ def test_a_pull_request_on_github_gets_what_is_wrong_at_its_line(place: Place, m
     )
     status, out, err = machine.run(check)
     assert (status, err) == (1, "")
-    assert re.search(r"^::error [^\n]*phone_number", out, re.MULTILINE)
-    assert re.search(r"^::warning [^\n]*phone_numbr", out, re.MULTILINE)
+    assert re.search("^::error.*phone_number", out, re.MULTILINE)
+    assert re.search("^::warning.*phone_numbr", out, re.MULTILINE)
     assert "file=config/anonymizer.yml,line=3" in out
     machine.change(
         "config/anonymizer.yml", RULES.replace("[email, phone_number]", "[email]").replace("[city", "[phone_number, city")
