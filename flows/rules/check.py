@@ -127,8 +127,7 @@ def _origin_alone(given: Given, job: Job, text: bytes) -> _Found:
     notes = [finding.at("note") for finding in saying.at_level("note", filter(None, [unverified]))]
     plan, problems = origin.plan, [*origin.problems]
     if not plan:
-        others = [warning for warning in origin.gaps.warnings if warning not in problems]
-        return _Found([*problems, *saying.at_level("warning", others), *notes])
+        return _Found([*problems, *saying.at_level("warning", origin.gaps.warnings), *notes])
     problems += unknown_problems(job, plan.columns)
     warnings = [*plan.warnings, *server_warnings(side, origin.server, plan, job)]
     plan = replace(plan, warnings=tuple(warnings))
