@@ -13,6 +13,7 @@ import yaml
 from blocks.metabase import VARIABLES
 from deployment.alerts import EMAIL, SMTP, WEBHOOK
 from deployment.scaleway.api import KEY_VARIABLE
+from flows.rules.__main__ import COMMANDS
 from flows.variables import declared_variables
 from multischema.masks.known import KINDS
 from tests.conftest import OWN, ROOT
@@ -53,6 +54,11 @@ def test_the_table_of_masks_names_every_mask() -> None:
     rows = re.split("\n\n", README.split("| Mask | For | Published |", 1)[1], maxsplit=1)[0].splitlines()[2:]
     named = {kind for row in rows for kind in re.findall(r"`\{?([a-z]+)", row.split("|")[1])}
     assert named == set(KINDS)
+
+
+def test_the_table_of_commands_for_rules_names_every_command() -> None:
+    rows = re.split("\n\n", README.split("| Command | What it does |", 1)[1], maxsplit=1)[0].splitlines()[2:]
+    assert [row.split("|")[1].strip(" `") for row in rows] == list(COMMANDS)
 
 
 def test_every_make_command_is_a_target() -> None:
