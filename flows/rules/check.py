@@ -39,7 +39,7 @@ class _Found:
 
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.rules check", known_as: str = "") -> int:
     """Run the command; return its exit status: 0 nothing is wrong, 1 something is, 2 a usage error."""
-    parser = options.parser(prog, "Check an app's rules against its origin. Nothing is written, and no row is read.")
+    parser = options.parser(prog, "Check an app's rules against its origin. Nothing is written.")
     parser.add_argument(
         "--format",
         choices=saying.FORMATS,
