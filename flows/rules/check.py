@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
 from blocks import pseudonym_key, urls
@@ -17,7 +17,8 @@ from multischema.plan.drops import unknown_problems
 from multischema.plan.plan import Plan
 from multischema.postgres.connecting import ways
 from multischema.postgres.database import Database
-from multischema.rules import file
+from multischema.rules import expected, file
+from multischema.rules.expected import Told
 from multischema.stages import preconditions
 from multischema.stages.check import check
 from multischema.stages.estimate import estimate
@@ -112,7 +113,7 @@ def _with_target(given: Given, job: Job, text: bytes, target: Database) -> _Foun
     """Check all that a run does. Raises EtlError."""
     with open_run(job, given.origin, target, find_key=pseudonym_key.load) as run:
         plan = check(run, text, lock=False)
-        return _Found(saying.at_level("warning", plan.warnings), plan, estimate(run, plan))
+        return _found((), plan.told(), plan, estimate(run, plan))
 
 
 def _origin_alone(given: Given, job: Job, text: bytes) -> _Found:
@@ -124,14 +125,17 @@ def _origin_alone(given: Given, job: Job, text: bytes) -> _Found:
         )
         unverified = preconditions.unverified(side, *ways(connection))
     # a note, as a CI reaches its origin another way than a run does
-    notes = [finding.at("note") for finding in saying.at_level("note", filter(None, [unverified]))]
-    plan, problems = origin.plan, [*origin.problems]
+    notes = [unverified.at("note")] if unverified else []
+    plan = origin.plan
     if not plan:
-        return _Found([*problems, *saying.at_level("warning", origin.gaps.warnings), *notes])
-    problems += unknown_problems(job, plan.columns)
-    warnings = [*plan.warnings, *server_warnings(side, origin.server, plan, job)]
-    plan = replace(plan, warnings=tuple(warnings))
-    return _Found([*problems, *saying.at_level("warning", warnings), *notes], plan)
+        return _found(origin.problems, expected.told([*origin.gaps.remarks, *notes], rules.expected))
+    plan = replace(plan, warnings=(*plan.warnings, *server_warnings(side, origin.server, plan, job), *notes))
+    return _found([*origin.problems, *unknown_problems(job, plan.columns)], plan.told(), plan)
+
+
+def _found(problems: Iterable[str], told: Told, plan: Plan | None = None, taken: Iterable[str] = ()) -> _Found:
+    """Return what was found, with the warnings that are expected in one line."""
+    return _Found([*problems, *told.warnings, *told.notes], plan, [*taken, *filter(None, [told.expected_line()])])
 
 
 def _summary(app: str, found: _Found, *, has_target: bool) -> str:
@@ -140,7 +144,7 @@ def _summary(app: str, found: _Found, *, has_target: bool) -> str:
     if found.plan and not saying.is_wrong(found.lines):
         return "; ".join([report.checked(name, found.plan), *found.taken, *(() if has_target else [_WITHOUT_TARGET])])
     errors, warnings = (saying.number(found.lines, level) for level in ("error", "warning"))
-    return f"checked {name}: {count(errors, 'error')}, {count(warnings, 'warning')}"
+    return "; ".join([f"checked {name}: {count(errors, 'error')}, {count(warnings, 'warning')}", *found.taken])
 
 
 def _numbers(plan: Plan | None) -> dict[str, int]:

@@ -29,6 +29,11 @@ class Gaps:
     rules: Rules
 
     @property
+    def remarks(self) -> tuple[Finding, ...]:
+        """Return what stops no run: warnings and notes."""
+        return (*self.warnings, *self.notes)
+
+    @property
     def snippet_lines(self) -> list[Snippet]:
         """Return the lines of the snippet."""
         return [Snippet(line) for line in self.snippet.removesuffix("\n").split("\n")] if self.snippet else []

@@ -204,7 +204,7 @@ def _check_schemas(
     if gaps.problems:
         return None, [*problems, *standing(None), *gaps.lines(run.origin.side)], []
     collations = frozenset(collations_of(found)) - absent
-    plan = make_plan(found, gaps.rules, gaps.warnings, collations, raw=run.job.dumps, all_indexes=run.job.indexes == "all")
+    plan = make_plan(found, gaps.rules, gaps.remarks, collations, raw=run.job.dumps, all_indexes=run.job.indexes == "all")
     if "target" not in unusable:
         plan, unlike = _check_values(run, facts, plan)
         problems += unlike

@@ -77,7 +77,7 @@ def read_origin(
     if gaps.problems:
         return Origin(server, catalog, gaps, (*problems, *gaps.problems_on(side), *gaps.snippet_lines), None)
     collations = frozenset(collations_of(catalog))
-    plan = make_plan(catalog, gaps.rules, gaps.warnings, collations, raw=dumps, all_indexes=all_indexes)
+    plan = make_plan(catalog, gaps.rules, gaps.remarks, collations, raw=dumps, all_indexes=all_indexes)
     problems += domain_problems(domains_of(plan, gaps.rules))
     problems += money_problems(side, plan, digits)
     if dumps:
