@@ -89,6 +89,11 @@ class Mask(ABC):
         return False
 
     @property
+    def hidden_where(self) -> sql.Composable | None:
+        """Return the condition of the rows whose values it hides, None if it hides those of all."""
+        return None
+
+    @property
     def domain(self) -> str:
         """Return the pseudonym domain whose key it needs, or nothing."""
         return ""

@@ -34,6 +34,11 @@ class OnlyWhen(Mask):
         return True
 
     @property
+    def hidden_where(self) -> sql.Composable:
+        """Return the condition of the rows whose values it hides."""
+        return self.condition
+
+    @property
     def domain(self) -> str:
         """Return the pseudonym domain whose key it needs, or nothing."""
         return self.mask.domain

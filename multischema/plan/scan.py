@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 class Counted:
     """What the scan counted in a table: names and numbers, never a value.
 
-    `rows` is how many it read, all of those wanted if `whole`, else a sample; `values` how many of them are not NULL, by
-    column; `hits` how many values each detector found, by column and detector. `unfinished` says why it gave up, if it did.
+    `rows` is how many it read, all of those wanted if `whole`, else a sample; `values` how many of them it looked at, by
+    column, none of them NULL or empty; `hits` how many values each detector found, by column and detector, where it found
+    any. `unfinished` says why it gave up, if it did. `named` has the word that makes a column's name or comment personal.
     """
 
     table: str
@@ -18,3 +19,4 @@ class Counted:
     values: Mapping[str, int] = field(default_factory=dict)
     hits: Mapping[tuple[str, str], int] = field(default_factory=dict)
     unfinished: str = ""
+    named: Mapping[str, str] = field(default_factory=dict)

@@ -20,24 +20,24 @@ def select(table: TablePlan, schema: str) -> sql.Composed:
     An inheritance parent includes the rows of children that are not tables of the origin schema.
     """
     return sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join(column.expression for column in table.columns), _rows(table, schema)
+        sql.SQL(", ").join(column.expression for column in table.columns), rows_of(table, schema)
     )
 
 
 def guarding(table: TablePlan, schema: str) -> sql.Composed:
     """Return the SELECT that counts, for each guard of a table, the rows with forbidden values."""
     counts = (sql.SQL("count(*) FILTER (WHERE {})").format(guard.predicate) for guard in table.guards)
-    return sql.SQL("SELECT ARRAY[{}] AS counts FROM {}").format(sql.SQL(", ").join(counts), _rows(table, schema))
+    return sql.SQL("SELECT ARRAY[{}] AS counts FROM {}").format(sql.SQL(", ").join(counts), rows_of(table, schema))
 
 
 def computing(table: TablePlan, column: ColumnPlan, schema: str) -> sql.Composed:
     """Return the SELECT that computes all published values of a column and returns none."""
-    return sql.SQL("SELECT count({}) FROM {}").format(column.expression, _rows(table, schema))
+    return sql.SQL("SELECT count({}) FROM {}").format(column.expression, rows_of(table, schema))
 
 
 def counting(table: TablePlan, schema: str) -> sql.Composed:
     """Return the SELECT that counts the rows of `select`."""
-    return sql.SQL("SELECT count(*) AS rows FROM {}").format(_rows(table, schema))
+    return sql.SQL("SELECT count(*) AS rows FROM {}").format(rows_of(table, schema))
 
 
 def counting_since(table: TablePlan, schema: str, span: tuple[int, int], *, places: bool) -> sql.Composed:
@@ -48,7 +48,7 @@ def counting_since(table: TablePlan, schema: str, span: tuple[int, int], *, plac
     place = "({}(ctid) FILTER (WHERE {}))::text" if places else "NULL::text"
     first, last = (sql.SQL(place).format(sql.SQL(name), window(span)) for name in ("min", "max"))
     return sql.SQL("SELECT count(*) AS rows, count(*) FILTER (WHERE {}) AS window, {} AS first, {} AS last FROM {}").format(
-        window(span), first, last, _rows(table, schema)
+        window(span), first, last, rows_of(table, schema)
     )
 
 
@@ -108,9 +108,11 @@ def _seen(name: sql.Composable, type_: str) -> sql.Composable:
     return sql.SQL("CASE WHEN {} IS NOT NULL THEN {} END").format(name, as_text(name))
 
 
-def _rows(table: TablePlan, schema: str) -> sql.Composed:
-    return sql.SQL("{}{}{}").format(
+def rows_of(table: TablePlan, schema: str, percent: float | None = None) -> sql.Composed:
+    """Compose what stands in FROM for the rows of a table, or for those on a share of its pages."""
+    return sql.SQL("{}{}{}{}").format(
         sql.SQL("" if table.whole else "ONLY "),
         sql.Identifier(schema, table.name),
+        sql.SQL("") if percent is None else sql.SQL(" TABLESAMPLE SYSTEM ({})").format(sql.Literal(percent)),
         sql.SQL(" WHERE {}").format(table.condition) if table.condition else sql.SQL(""),
     )

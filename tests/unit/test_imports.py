@@ -1,6 +1,6 @@
 """The boundaries of the design, kept by reading the code: each folder has one rule, and arrows run down only.
 
-flows, blocks -> pipeline -> stages -> postgres, dumps, download -> statements -> plan -> rules -> masks -> catalog
+flows, blocks -> pipeline -> stages -> postgres, dumps, download -> statements -> scan -> plan -> rules -> masks -> catalog
 -> words, findings, errors
 """
 
@@ -23,7 +23,8 @@ PURE = {
     "masks": ("catalog",),
     "rules": ("catalog", "masks"),
     "plan": ("catalog", "masks", "rules"),
-    "statements": ("catalog", "masks", "rules", "plan"),
+    "scan": ("catalog", "masks", "rules", "plan"),
+    "statements": ("catalog", "masks", "rules", "plan", "scan"),
 }
 # A door owns one outside thing: sessions know no program, programs no session, and neither knows a stage.
 DOORS = {
@@ -199,6 +200,8 @@ def test_the_flow_stands_at_the_top_and_nothing_but_the_demo_imports_it() -> Non
         ("multischema.plan.new", "import multischema.pipeline"),
         ("multischema.stages.new", "import multischema.pipeline"),
         ("multischema.plan.new", "import psycopg"),
+        ("multischema.plan.new", "from multischema.scan import detectors"),
+        ("multischema.scan.new", "from multischema.statements import scanning"),
         ("multischema.statements.new", "from psycopg import errors"),
         ("multischema.rules.new", "from pathlib import Path"),
         ("multischema.rules.new", "from .file import Rules"),
