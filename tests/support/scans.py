@@ -1,6 +1,6 @@
 """The scan of a table of an origin, as a run has it count."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from multischema.plan.plan import collations_of
@@ -37,10 +37,20 @@ def counted_by(
     connection: Connection, table: str, masked: Sequence[str] = (), *, rules: str | None = None, **options: Any
 ) -> Counted:
     """Count as `counted` does, on a session."""
-    schema = options.pop("schema", "public")
+    return prepared(connection, table, masked, rules=rules)(**options)
+
+
+def prepared(
+    connection: Connection, table: str, masked: Sequence[str] = (), *, rules: str | None = None
+) -> Callable[..., Counted]:
+    """Return what counts, once the catalog is read."""
     parsed = file.parse(rules or rules_of(table, masked))
-    catalog = read_catalog(connection, schema, all_labels=True)
+    catalog = read_catalog(connection, "public", all_labels=True)
     (its,) = (known for known in catalog.tables if known.name == table)
     plan = plan_table(its, parsed.tables.get(table), catalog, frozenset(collations_of(catalog)))
-    names = options.pop("columns", [column.name for column in plan.columns if not column.mask])
-    return count_personal(connection, plan, its, names, schema, **{"sample": None, "timeout": 60.0, **options})
+    clear = [column.name for column in plan.columns if not column.mask]
+
+    def count(columns: Sequence[str] = clear, **options: Any) -> Counted:
+        return count_personal(connection, plan, its, columns, "public", **{"sample": None, "timeout": 60.0, **options})
+
+    return count
