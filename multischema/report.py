@@ -9,6 +9,7 @@ from multischema.job import Job
 from multischema.plan.history import Recorded
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Choice
+from multischema.plan.scan import Scanned, reasons
 from multischema.rules.expected import Told
 from multischema.words import _NBSP, count, escaped, seconds, size, some
 
@@ -27,6 +28,16 @@ def checked(app: str, plan: Plan) -> str:
         f"checked {app}: {count(len(plan.copied), 'table')} to copy, {len(plan.tables) - len(plan.copied)} truncated, "
         f"{count(len(plan.keys.indexes), 'index', 'indexes')}, {count(len(plan.told().warnings), 'warning')}"
     )
+
+
+def scanned(plan: Plan, brought: Scanned | None = None) -> list[str]:
+    """Return what is said of the scan: of the check's, then of the one of the rows that a refresh brought.
+
+    The reasons why columns are clear come last.
+    """
+    its = plan.scanned.lines() if plan.scanned else []
+    its += [f"rows that changed: {line}" for line in brought.lines()] if brought else []
+    return [*its, *reasons(plan.copied)]
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,7 @@ class Report:
     useless_bytes: int
     told: Told
     recreated: tuple[str, ...]
+    scan: tuple[str, ...]  # what it looked into and what it found, and why columns are clear
     stages: Mapping[str, float]
     stage_bytes: Mapping[str, int]
     recorded: Recorded
@@ -158,10 +170,11 @@ def make_report(
     stages: Mapping[str, float],
     stage_bytes: Mapping[str, int],
     recorded: Recorded,
+    brought: Scanned | None = None,
 ) -> Report:
     """Build the report from what the stages measured; `stage_bytes` is what the dump and restore stages wrote.
 
-    `warnings` are those of the stages, beside the plan's.
+    `warnings` are those of the stages, beside the plan's; `brought` is what the scan found in the rows that a refresh brought.
     """
     return Report(
         app=job.app,
@@ -189,6 +202,7 @@ def make_report(
         useless_bytes=0 if job.from_dump else sum(index.bytes for index in plan.keys.useless),
         told=plan.told(warnings),
         recreated=tuple(recreated),
+        scan=tuple(scanned(plan, brought)),
         stages=stages,
         stage_bytes=stage_bytes,
         recorded=recorded,
@@ -213,6 +227,7 @@ def markdown(report: Report) -> str:
     lines += [f"Recreated on the new tables: {_escape(', '.join(report.recreated))}.", ""] if report.recreated else []
     lines += [*section("Warnings", report.told.warnings), *section("Notes", report.told.notes)]
     lines += [f"{_escape(expected)}.", ""] if (expected := report.told.expected_line()) else []
+    lines += ["## Scan", "", *(f"* {_escape(line)}" for line in report.scan), ""] if report.scan else []
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     sizes = {stage: f" ({size(bytes_).replace(' ', _NBSP)})" for stage, bytes_ in report.stage_bytes.items()}
     lines += [f"| {stage}{sizes.get(stage, '')} | {value:.1f} |" for stage, value in report.stages.items()]
@@ -247,6 +262,7 @@ def plain(report: Report) -> str:
     lines += ["", *masks] if masks else []
     told = said(report.told)
     lines += ["", *told] if told else []
+    lines += ["", *(f"scan: {line}" for line in report.scan)] if report.scan else []
     lines += ["", f"{report.saved()}: {_listed(report.useless, 80)}"] if report.useless else []
     lines += ["", f"recreated on the new tables: {', '.join(report.recreated)}"] if report.recreated else []
     lines += ["", *report.differences(), f"{report.choice}; {report.age()}", report.as_of(), report.headline()]

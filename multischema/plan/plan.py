@@ -7,6 +7,7 @@ from multischema.catalog.flat import flatten
 from multischema.catalog.tables import OF_AN_EXTENSION, Catalog
 from multischema.findings import Finding, problem
 from multischema.plan.keys import IndexPlan, Keys, plan_keys
+from multischema.plan.scan import Scanned
 from multischema.plan.tables import TablePlan, plan_table, too_wide
 from multischema.rules import expected
 from multischema.rules.expected import Told
@@ -18,7 +19,8 @@ from multischema.words import some
 class Plan:
     """The published tables, largest first, with their keys; `warnings`, notes among them, go into the report.
 
-    Those that the rules call `expected` are among them too: `told` parts them.
+    Those that the rules call `expected` are among them too: `told` parts them. `scanned` is what the check's scan found in
+    columns that are published as they are, None before it.
     """
 
     catalog: Catalog
@@ -27,6 +29,7 @@ class Plan:
     domains: tuple[str, ...]
     warnings: tuple[Finding, ...]
     expected: tuple[Expected, ...] = ()
+    scanned: Scanned | None = None
 
     @property
     def copied(self) -> tuple[TablePlan, ...]:

@@ -185,6 +185,23 @@ def newly_masked(before: Record | None, plan: Plan) -> list[str]:
     )
 
 
+def newly_clear(
+    before: Record | None, tables: Sequence[TablePlan], published: Mapping[str, Collection[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Return the columns, by table, that are published as they are and that the last run hid or did not publish.
+
+    `published` has the columns of each published table. What the tool before this one published counts as new: nobody knows
+    what it masked. A truncated table hides all of its columns.
+    """
+    found = {}
+    for table in tables:
+        is_known = before and not before.adopted and table.name in before.copied
+        seen = {*published.get(table.name, ())} - {*before.masked(table.name)} if before and is_known else set()
+        if columns := tuple(column.name for column in table.clear if column.name not in seen):
+            found[table.name] = columns
+    return found
+
+
 def masked_otherwise(before: Record | None, plan: Plan) -> list[str]:
     """Return the columns whose mask may hide something that the last run's showed."""
     return sorted(f"{table}.{column}" for table, column, was, now in _changed(before, plan) if not was.covers(now))

@@ -1,7 +1,7 @@
 """The published tables: their columns, each with its type, its mask and the expression that the origin computes for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
@@ -18,7 +18,8 @@ from multischema.rules.masks import KAnonymity, MaskRule
 class ColumnPlan:
     """A published column: its type, its mask, and the expression that the origin computes for it.
 
-    `rule` is what the rules' `masks` say of it, None where it is masked wholly or not at all.
+    `rule` is what the rules' `masks` say of it, None where it is masked wholly or not at all. `because` is the reason that
+    they give for publishing it as it is, `line` where in their file it is listed, or its table if it is not.
     """
 
     name: str
@@ -30,6 +31,8 @@ class ColumnPlan:
     expression: sql.Composable
     violation: sql.Composable | None
     rule: MaskRule | None = None
+    because: str = ""
+    line: int = field(default=0, compare=False)
 
     @property
     def is_converted(self) -> bool:
@@ -89,6 +92,11 @@ class TablePlan:
         return tuple(column for column in self.columns if column.mask)
 
     @property
+    def clear(self) -> tuple[ColumnPlan, ...]:
+        """Return the columns that are published as they are; a truncated table has none."""
+        return () if self.truncated else tuple(column for column in self.columns if not column.mask)
+
+    @property
     def read(self) -> tuple[str, ...]:
         """Return the columns that the SELECT reads, in order; if none, the first: it must name one."""
         key = self.key if any(column.mask and column.mask.is_keyed for column in self.columns) else ()
@@ -125,7 +133,11 @@ def plan_table(
         truncated=bool(rules and rules.truncated),
         key=key,
         columns=tuple(
-            _plan_column(column, flats, _mask(column, flats, rules, raw=raw), key, collations, raw=raw)
+            replace(
+                _plan_column(column, flats, _mask(column, flats, rules, raw=raw), key, collations, raw=raw),
+                because=rules.clear_because.get(column.name, "") if rules else "",
+                line=rules.lines.get(column.name, rules.line) if rules else 0,
+            )
             for column in table.columns
             if column.name not in unpublished
         ),
