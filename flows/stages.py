@@ -137,6 +137,8 @@ class Stages:
         """Check everything that can be checked before reading a row or writing anything; return the plan."""
         plan = checking.check(self.run, rules_text, lock=not self.job.check, on_wait=self._say_waiting)
         log().info(report.checked(self.job.app, plan))
+        if plan.scanned:
+            log().info(f"scanned {self.job.app}: {plan.scanned.headline()}")
         return plan
 
     def report_check(self, plan: Plan) -> report.Checked:
@@ -185,7 +187,10 @@ class Stages:
                 log().info(f"decided {self.job.app}: {choice.line()}")
                 shown.expect({change.table.name: change.bytes for change in choice.changes})
 
-            return refreshing.bring(self.run, plan, decided, shown.add)
+            brought = refreshing.bring(self.run, plan, decided, shown.add)
+        if isinstance(brought, Brought) and brought.scanned:
+            log().info(f"scanned {self.job.app}: rows that changed: {brought.scanned.headline()}")
+        return brought
 
     @as_task("publish", once)
     def publish_refresh(self, plan: Plan, brought: Brought) -> Refreshed | Choice:
@@ -348,6 +353,7 @@ class Stages:
             stages=self.seconds,
             stage_bytes=self.bytes,
             recorded=refreshed.recorded,
+            brought=brought.scanned,
         )
         return self._kept(made)
 
@@ -409,6 +415,8 @@ def found(run: Run, plan: Plan) -> report.Checked:
     taken = estimate(run, plan)
     for line in taken:
         log().info(line)
+    for line in report.scanned(plan):
+        log().info("scan: %s", escaped(line))
     told = plan.told()
     for warning in told.warnings:
         log().warning("%s", escaped(warning.coded()))

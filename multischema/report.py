@@ -174,7 +174,7 @@ def make_report(
 ) -> Report:
     """Build the report from what the stages measured; `stage_bytes` is what the dump and restore stages wrote.
 
-    `warnings` are those of the stages, beside the plan's; `brought` is what the scan found in the rows that a refresh brought.
+    `warnings` are those of the stages, beside the plan's; `brought` is what the scan found in rows that a refresh brought.
     """
     return Report(
         app=job.app,

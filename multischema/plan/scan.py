@@ -154,7 +154,7 @@ def proof(looked: Sequence[Counted]) -> str:
 def reasons(tables: Sequence[TablePlan]) -> list[str]:
     """Return the reasons why columns are published as they are, a line each."""
     return [
-        f"{table.name}.{column.name} is clear because: {column.because}"
+        f"reason for {table.name}.{column.name}: {column.because}"
         for table in sorted(tables, key=lambda table: table.name)
         for column in table.clear
         if column.because

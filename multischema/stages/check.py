@@ -34,7 +34,7 @@ from multischema.postgres.sessions import refused_settings
 from multischema.rules import expected, file
 from multischema.rules.file import Rules
 from multischema.rules.gaps import Gaps, compare
-from multischema.stages import documents, history, others, preconditions, raw_schema, reader
+from multischema.stages import clear_columns, documents, history, others, preconditions, raw_schema, reader
 from multischema.stages.backup import Structure
 from multischema.stages.origin import server_warnings, unfit_problems
 from multischema.stages.pseudonyms import domains_of, key_warnings, take_key
@@ -127,7 +127,8 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
         raw_schema.strip(run.holder, run.job.raw_schema)
         raw_schema.take_documents(run.holder, plan, run.job.raw_schema)
     notes += expected.past(plan.expected, [*plan.warnings, *notes], expected.OF_CHECK)
-    return replace(plan, warnings=(*plan.warnings, *notes))
+    scanned = clear_columns.scan(run, plan, facts.published.published_comment)
+    return replace(plan, warnings=(*plan.warnings, *notes, *scanned.warnings), scanned=scanned)
 
 
 def _of_rules(plan: Plan) -> list[Finding]:

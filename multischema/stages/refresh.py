@@ -20,6 +20,7 @@ from multischema.plan.drops import drop_problems
 from multischema.plan.history import Ran, Recorded
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Change, Choice, Counted, Part
+from multischema.plan.scan import Scanned
 from multischema.plan.state import Signatures, State, of_tables
 from multischema.plan.tables import TablePlan
 from multischema.postgres import dropping
@@ -29,6 +30,7 @@ from multischema.postgres.failures import describe, translate, translated
 from multischema.postgres.questions import ask, read_server, read_target, value_of
 from multischema.stages import history, others, state
 from multischema.stages.anonymize import SNAPSHOTS, build_staging, copy_all
+from multischema.stages.clear_columns import scan_window
 from multischema.stages.preconditions import ownership_problems
 from multischema.stages.reader import verify_readable, verify_rights
 from multischema.stages.run import (
@@ -61,6 +63,7 @@ class Brought:
     """What a refresh brought: what the last run recorded, what changed since, and where the origin stood.
 
     `gone` has the number of rows that the origin has no more, by table; schema `keys` has the keys of those that it has.
+    `scanned` is what the scan found in the rows that came, None where it looked into none.
     """
 
     known: State
@@ -69,6 +72,7 @@ class Brought:
     gone: Mapping[str, int] = field(default_factory=dict)
     keys: str = ""
     seen: Seen | None = None
+    scanned: Scanned | None = None
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def bring(
     """Bring what changed in the origin into staging schemas, from one snapshot; or return why the run is full.
 
     `on_choice` gets what is to be brought, `on_bytes` the table and the size of every chunk. If the snapshot is lost, all of
-    it starts again with a new one, a few times. Raises OriginChanged as a full run does.
+    it starts again with a new one, a few times. Raises OriginChanged as a full run does, and CheckError as the scan does.
     """
     known = recall(run, plan)
     if isinstance(known, str):
@@ -156,10 +160,11 @@ def bring(
                 on_choice(choice)
                 if not choice.written:
                     return Brought(known, choice)
+                scanned = scan_window(run, plan, choice, known.position.window(snapshot.position))
                 brought = _bring(run, plan, known, choice, snapshot, on_bytes)
                 refuse_changes(run, plan, snapshot, "compared")
                 seen = Seen(snapshot.position, snapshot.fingerprints, choice.rows)
-                return replace(brought, seen=seen)
+                return replace(brought, seen=seen, scanned=scanned)
         except NotRefreshed as reason:
             return _given_up(run, reason)
         except SnapshotLost:
@@ -213,6 +218,7 @@ def _verify_and_publish(run: Run, plan: Plan, brought: Brought) -> Refreshed:
     with naming_triggers(run), publishing(connection, run.job.schema, "refreshing"):
         try:
             rows, warnings = _publish(run, connection, plan, brought)
+            warnings += brought.scanned.warnings if brought.scanned else []
             connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what it refuses, it refuses here, not in the commit
         except psycopg.Error as error:
             if (error.sqlstate or "")[:2] not in _REFUSING or isinstance(error, errors.LockNotAvailable):

@@ -70,7 +70,7 @@ def test_a_postal_address_only_warns() -> None:
 
 def test_a_column_with_a_reason_has_no_finding_and_its_reason_is_listed() -> None:
     assert levels({("phone", "phone"): 50_000, ("notes", "phone"): 0}) == []
-    assert reasons([*plans().values()]) == ["users.phone is clear because: numéro public du territoire"]
+    assert reasons([*plans().values()]) == ["reason for users.phone: numéro public du territoire"]
 
 
 def test_each_detector_has_its_finding_and_the_worst_come_first() -> None:

@@ -1,0 +1,107 @@
+"""Count personal data in the columns that an app's rules publish as they are: `python -m flows.rules scan --app shop`."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from flows.rules import given as options
+from flows.rules.saying import FORMATS, said
+from multischema import command
+from multischema.errors import UsageError
+from multischema.plan.plan import Plan
+from multischema.plan.scan import Counted, Scanned, judge, proof, reasons
+from multischema.plan.tables import TablePlan
+from multischema.postgres.connecting import Connection
+from multischema.stages.scan import count_personal
+from multischema.words import count, escaped, suggestion
+
+ROWS = 50_000
+TIMEOUT = 60  # seconds for a table
+PATIENCE = 2.0  # seconds after which it says which table it is at
+
+
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.rules scan", known_as: str = "") -> int:
+    """Run the command; return its exit status: 1 where a column holds what it should not. `prog` may be an old spelling."""
+    parser = options.parser(
+        prog, "Count personal data in the columns that an app's rules publish as they are. It shows counts, never a value."
+    )
+    parser.epilog = options.spelling(known_as)
+    parser.add_argument("--table", action="append", metavar="NAME", help="look into this table alone, or into several")
+    rows = parser.add_mutually_exclusive_group()
+    rows.add_argument("--rows", type=_number, metavar="N", default=ROWS, help=f"rows of each table (default: {ROWS})")
+    rows.add_argument("--whole", action="store_true", help="all rows of each table")
+    parser.add_argument(
+        "--timeout", type=_number, metavar="SECONDS", default=TIMEOUT, help=f"time for each table (default: {TIMEOUT})"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="text", help="how to say what is found (default: text)")
+    parsed = parser.parse_args(arguments)
+    status = 0
+
+    def scan() -> None:
+        nonlocal status
+        status = _scan(parsed)
+
+    return command.ended(scan) or status
+
+
+def _number(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 10**9:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}: want a number from 1 to 1000000000")
+
+
+def _scan(parsed: argparse.Namespace) -> int:
+    """Print what the scan found; return 1 if any of it is an error. Raises UsageError, CheckError and other EtlErrors."""
+    given = options.given(parsed)
+    rules = given.rules()
+    with given.opened("scan") as connection:
+        plan = given.read(connection, rules).planned()
+        tables = _wanted(plan, parsed.table)
+        scanned = _look(connection, plan, tables, None if parsed.whole else parsed.rows, parsed.timeout)
+    told = list(filter(None, [scanned.headline(), proof(scanned.looked), *map(escaped, reasons(tables))]))
+    if parsed.format == "json":
+        facts = {"app": given.app.name, "tables": [_counts(counted) for counted in scanned.looked], "said": told[1:]}
+        print(said(scanned.findings, "json", given.source, summary=told[0], facts=facts))
+    else:
+        print(said(scanned.findings, parsed.format, given.source, summary="\n".join(told)))
+    return 1 if scanned.errors else 0
+
+
+def _wanted(plan: Plan, names: Sequence[str] | None) -> list[TablePlan]:
+    """Return the tables with these names, or all. Raises UsageError for one that is not published."""
+    known = {table.name: table for table in plan.tables}
+    if unknown := [name for name in names or () if name not in known]:
+        raise UsageError(*(f"--table {name}: no such table is published{suggestion(name, known)}" for name in unknown))
+    return [table for name, table in known.items() if not names or name in names]
+
+
+def _look(connection: Connection, plan: Plan, tables: Sequence[TablePlan], rows: int | None, timeout: float) -> Scanned:
+    """Look into all clear columns of tables, which are judged as if they were new; say where it is at if that takes long."""
+    origin = {table.name: table for table in plan.catalog.tables}
+    started = time.monotonic()
+    looked: list[Counted] = []
+    findings = []
+    clear = [(table, [column.name for column in table.clear]) for table in tables if table.clear]
+    for number, (table, columns) in enumerate(clear, start=1):
+        if time.monotonic() - started > PATIENCE:
+            at = f"scanning {table.name} ({number} of {count(len(clear), 'table')})"
+            print(escaped(at), file=sys.stderr, flush=True)
+        schema = plan.catalog.schema
+        looked.append(count_personal(connection, table, origin[table.name], columns, schema, sample=rows, timeout=timeout))
+        findings += judge(table, looked[-1], columns)
+    return Scanned(tuple(looked), tuple(findings), time.monotonic() - started, "" if looked else "no column is clear")
+
+
+def _counts(counted: Counted) -> dict[str, object]:
+    """Return what was counted in a table, as the JSON object has it."""
+    found: dict[str, dict[str, int]] = {name: {} for name in counted.values}
+    for (column, detector), hits in counted.hits.items():
+        found.setdefault(column, {})[detector] = hits
+    return {
+        "table": counted.table,
+        "rows": counted.rows,
+        "whole": counted.whole,
+        "unfinished": counted.unfinished,
+        "columns": [{"column": name, "values": counted.values.get(name, 0), "hits": hits} for name, hits in found.items()],
+    }

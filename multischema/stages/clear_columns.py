@@ -1,0 +1,103 @@
+"""The scan in a run: which of the columns published as they are it looks into, and for how long."""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from multischema.errors import CheckError
+from multischema.plan import record
+from multischema.plan.plan import Plan
+from multischema.plan.refresh import Choice
+from multischema.plan.scan import Counted, Scanned, judge
+from multischema.plan.tables import TablePlan
+from multischema.stages.others import published_columns
+from multischema.stages.run import Run, in_parallel
+from multischema.stages.scan import count_personal
+from multischema.statements import reading
+
+TABLE_TIMEOUT = 20.0  # seconds that a run gives a table
+TIMEOUT = 120.0  # seconds that it gives all of them: what is left then is told, and fails no run
+NO_TIME = f"the others took all of the {TIMEOUT:.0f} s that a run gives the scan"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be looked into: columns of a table, in the rows that meet the condition, if there is one."""
+
+    table: TablePlan
+    columns: Sequence[str]
+    condition: sql.Composable | None = None
+
+
+def scan(run: Run, plan: Plan, published_comment: str | None) -> Scanned:
+    """Look for personal data in columns that are published as they are: newly, or all of them if the run is asked to.
+
+    `published_comment` is that of the schema which is published now. Raises CheckError for what stops the run.
+    """
+    job = run.job
+    if job.scan == "off":
+        return Scanned(why="the scan is off")
+    if job.from_dump:
+        return Scanned(why="a backup is published without the scan, which asks the origin")
+    with run.sessions.lend(run.target) as connection:
+        published = published_columns(connection, job.schema)
+    new = record.newly_clear(record.read(published_comment), plan.copied, published)
+    clear = {table.name: tuple(column.name for column in table.clear) for table in plan.copied}
+    looked_into = clear if job.scan == "full" else new
+    wanted = [Wanted(table, columns) for table in plan.copied if (columns := looked_into.get(table.name))]
+    if not wanted:
+        return Scanned(why="no column is newly clear" if clear else "no column is clear")
+    return _scan(run, plan, wanted, clear if job.strict_scan else new)
+
+
+def scan_window(run: Run, plan: Plan, choice: Choice, span: tuple[int, int]) -> Scanned | None:
+    """Look for personal data in the rows that a refresh brings; return None where the run does not ask for it.
+
+    Their columns were clear before, so that what is found stops a strict run alone: it raises CheckError.
+    """
+    if run.job.scan != "changed":  # what is full has looked into all of them
+        return None
+    wanted = []
+    for change in choice.changes:
+        counted, columns = change.counted, tuple(column.name for column in change.table.clear)
+        if counted.window and columns:
+            is_part = counted.window < counted.rows
+            condition = reading.window(span, counted.first, counted.last) if is_part else None
+            wanted.append(Wanted(change.table, columns, condition))
+    if not wanted:
+        return None
+    return _scan(run, plan, wanted, {its.table.name: its.columns for its in wanted} if run.job.strict_scan else {})
+
+
+def _scan(run: Run, plan: Plan, wanted: Sequence[Wanted], new: Mapping[str, Collection[str]]) -> Scanned:
+    """Count in several tables at a time, the largest first, and judge what was counted."""
+    origin = {table.name: table for table in plan.catalog.tables}
+    started = time.monotonic()
+
+    def look(its: Wanted) -> Counted:
+        left = TIMEOUT - (time.monotonic() - started)
+        if left <= 0:
+            return Counted(its.table.name, unfinished=NO_TIME)
+        with run.sessions.lend(run.origin) as connection:
+            return count_personal(
+                connection,
+                its.table,
+                origin[its.table.name],
+                its.columns,
+                run.job.origin_schema,
+                condition=its.condition,
+                timeout=min(TABLE_TIMEOUT, left),
+            )
+
+    looked = in_parallel(run, look, wanted)
+    findings = [
+        finding
+        for its, counted in zip(wanted, looked, strict=True)
+        for finding in judge(its.table, counted, new.get(its.table.name, ()))
+    ]
+    scanned = Scanned(tuple(looked), tuple(findings), time.monotonic() - started)
+    if scanned.errors:
+        raise CheckError(*scanned.errors, *scanned.warnings)
+    return scanned

@@ -1,0 +1,198 @@
+"""The scan as a step of a run: what it looks into, what stops the run, and what the run says of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from multischema import report
+from multischema.errors import CheckError
+from multischema.pipeline import Published
+from multischema.plan.scan import Counted, Scanned
+from multischema.stages import clear_columns
+from tests.conftest import Place
+from tests.support.cases import seen
+from tests.support.checks import check
+
+ORIGIN = """
+CREATE TABLE users (id integer PRIMARY KEY, name text, notes text, city text);
+INSERT INTO users SELECT n, 'Nom ' || n, 'calm', 'Lyon' FROM generate_series(1, 2000) AS n;
+CREATE TABLE visits (id integer PRIMARY KEY, user_id integer REFERENCES users, place text);
+INSERT INTO visits SELECT n, n, 'Lille' FROM generate_series(1, 2000) AS n;
+"""
+RULES = """
+tables:
+  - table_name: users
+    anonymized_column_names: [name]
+    non_anonymized_column_names:
+      - city
+      - notes
+  - table_name: visits
+    non_anonymized_column_names: [place]
+"""
+HIDING = RULES.replace("[name]", "[name, notes]").replace("      - notes\n", "")
+EMAILS = "UPDATE users SET notes = 'write to paul.durand' || id || '@orange.fr' WHERE id <= {}"
+REFUSED = (
+    "rules: line 7: users.notes is published as it is, and 500 of 2,000 values hold an e-mail address; "
+    "anonymize it, or give the reason why it is clear in clear_because"
+)
+
+
+@pytest.fixture
+def shop(place: Place) -> Place:
+    """Return a place with an origin in which nothing is found."""
+    place.in_origin(ORIGIN)
+    return place
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...], bool]]:
+    """Return what the scan looks into: each table with its columns, and whether all rows are looked at."""
+    found: list[tuple[str, tuple[str, ...], bool]] = []
+    real: Callable[..., Counted] = clear_columns.count_personal
+
+    def count(connection: Any, plan: Any, table: Any, columns: Any, *arguments: Any, **named: Any) -> Counted:
+        found.append((plan.name, tuple(columns), named["condition"] is None))
+        return real(connection, plan, table, columns, *arguments, **named)
+
+    monkeypatch.setattr(clear_columns, "count_personal", count)
+    return found
+
+
+def scanned(published: Published) -> Scanned:
+    """Return what the check's scan found."""
+    assert published.plan.scanned
+    return published.plan.scanned
+
+
+def refused(place: Place, **changes: object) -> list[str]:
+    """Return the lines of a run that its check refuses."""
+    before = place.schemas()
+    with pytest.raises(CheckError) as caught:
+        place.run(RULES, **changes)
+    assert place.schemas() == before
+    return list(caught.value.problems)
+
+
+def test_a_newly_clear_column_with_e_mail_addresses_is_refused_by_name_before_anything_is_written(shop: Place) -> None:
+    shop.in_origin(EMAILS.format(500))
+    assert refused(shop) == [REFUSED]
+    place_of_state = "SELECT 1 FROM pg_namespace WHERE nspname IN ('shop', 'etl_state')"
+    assert shop.read(place_of_state, as_="etl") == []
+    with pytest.raises(CheckError, match=r"users\.notes is published as it is"):
+        check(shop, RULES)  # a check alone finds it too
+
+
+def test_a_column_that_was_masked_or_not_there_in_the_last_run_is_newly_clear(shop: Place, looked: list[Any]) -> None:
+    shop.run(HIDING)
+    shop.in_origin(EMAILS.format(500))
+    looked.clear()
+    assert refused(shop) == [REFUSED]
+    assert looked == [("users", ("notes",), True)]
+    shop.in_origin("ALTER TABLE visits ADD COLUMN who text; UPDATE visits SET who = 'a' || id || '@laposte.fr'")
+    looked.clear()
+    rules = HIDING.replace("[place]", "[place, who]")
+    with pytest.raises(CheckError, match=r"visits\.who is published as it is, and most of it is e-mail addresses"):
+        shop.run(rules)
+    assert looked == [("visits", ("who",), True)]
+
+
+def test_a_column_that_was_clear_before_never_stops_a_run_unless_it_is_asked_to_be_strict(shop: Place) -> None:
+    shop.run(RULES)
+    shop.in_origin(EMAILS.format(500))
+    assert scanned(shop.run(RULES)).headline() == "nothing looked into: no column is newly clear"
+    full = shop.run(RULES, scan="full")
+    assert [(found.level, str(found)) for found in scanned(full).findings] == [("warning", REFUSED)]
+    assert REFUSED in full.plan.warnings
+    assert refused(shop, scan="full", strict_scan=True) == [REFUSED]
+    assert scanned(shop.run(RULES, scan="off", strict_scan=True)).headline() == "nothing looked into: the scan is off"
+
+
+def test_a_schema_that_a_version_without_the_scan_published_had_its_columns_clear(shop: Place, looked: list[Any]) -> None:
+    shop.run(RULES, scan="off")
+    looked.clear()
+    shop.in_origin(EMAILS.format(500))
+    assert shop.run(RULES).plan.warnings == ()
+    assert looked == []
+
+
+def test_a_second_run_looks_into_nothing(shop: Place, looked: list[Any]) -> None:
+    first = scanned(shop.run(RULES))
+    assert sorted(looked) == [("users", ("id", "notes", "city"), True), ("visits", ("id", "user_id", "place"), True)]
+    assert first.findings == ()
+    assert first.headline().startswith("6 clear columns of 2 tables, 4,000 rows, ")
+    looked.clear()
+    shop.run(RULES)
+    shop.run(RULES, refresh="auto")
+    assert looked == []
+
+
+def test_a_refresh_looks_into_the_rows_that_changed_and_no_others(shop: Place, looked: list[Any]) -> None:
+    shop.in_origin(EMAILS.format(500))
+    shop.run(RULES, refresh="auto", scan="off")
+    shop.in_origin(
+        "UPDATE users SET notes = 'paul@orange.fr' WHERE id IN (1000, 1001); UPDATE users SET city = '' WHERE id = 3"
+    )
+    looked.clear()
+    refreshed = shop.run(RULES, refresh="auto")
+    assert refreshed.refreshed
+    assert looked == [("users", ("id", "notes", "city"), False)]
+    found = refreshed.refreshed.brought.scanned
+    assert found
+    (warning,) = found.findings
+    assert str(warning) == REFUSED.replace(
+        "500 of 2,000 values hold an e-mail address", "most of it is e-mail addresses (3 of 3 values)"
+    )
+    assert warning.level == "warning"
+    assert warning in refreshed.warnings
+    assert report.scanned(refreshed.plan, found)[1].startswith("rows that changed: 3 clear columns of 1 table, 3 rows, ")
+
+
+def test_a_strict_refresh_is_refused_and_leaves_what_is_published(shop: Place) -> None:
+    shop.run(RULES, refresh="auto")
+    published = seen(shop)
+    shop.in_origin(EMAILS.format(2))
+    (line,) = refused(shop, refresh="auto", strict_scan=True)
+    assert "most of it is e-mail addresses (2 of 2 values)" in line
+    assert seen(shop) == published
+    assert shop.run(RULES, refresh="auto").refreshed
+
+
+def test_a_refresh_of_nothing_changed_asks_nothing(shop: Place, looked: list[Any]) -> None:
+    shop.run(RULES, refresh="auto")
+    looked.clear()
+    refreshed = shop.run(RULES, refresh="auto", scan="changed").refreshed
+    assert refreshed
+    assert (refreshed.brought.scanned, looked) == (None, [])
+
+
+def test_a_reason_lets_a_column_pass_and_is_told(shop: Place) -> None:
+    shop.in_origin(EMAILS.format(2000))
+    rules = RULES.replace("      - notes\n", "      - notes\n    clear_because: {notes: 'written by the town halls'}\n")
+    published = shop.run(rules)
+    assert scanned(published).findings == ()
+    assert report.scanned(published.plan)[-1] == "reason for users.notes: written by the town halls"
+
+
+def test_mode_dump_looks_into_the_origin_too(shop: Place) -> None:
+    shop.in_origin(EMAILS.format(500))
+    assert refused(shop, mode="dump") == [REFUSED]
+
+
+def test_what_a_scan_did_not_finish_is_a_warning(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clear_columns, "TIMEOUT", 0.0)
+    published = shop.run(RULES)
+    assert [(found.code, found.table) for found in scanned(published).findings] == [
+        ("scan-unfinished", "users"),
+        ("scan-unfinished", "visits"),
+    ]
+    assert len(published.plan.warnings) == 2
+
+
+def test_a_table_that_is_locked_delays_no_run_for_long(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clear_columns, "TABLE_TIMEOUT", 0.3)
+    with psycopg.connect(shop.origin_url) as migration:
+        migration.execute("LOCK TABLE visits IN ACCESS EXCLUSIVE MODE")
+        (unfinished,) = check(shop, RULES).warnings
+    assert "the scan did not finish table visits: " in unfinished
