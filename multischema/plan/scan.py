@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from multischema.findings import Finding, Level
-from multischema.plan.tables import TablePlan
+from multischema.plan.tables import ColumnPlan, TablePlan
 from multischema.words import count, plural, seconds
 
 MOST = 0.5  # of a column's values, those that are not NULL: the column is that
@@ -35,24 +36,25 @@ class Counted:
 class Kind:
     """What a detector finds, in words: what a column's values hold, one of them or most of them.
 
-    `worst` is the level that its findings have at most.
+    `worst` is the level that its findings have at most, `alone` the one of a single value.
     """
 
     code: str
     one: str
     many: str
     worst: Level = "error"
+    alone: Level = "warning"
 
 
 KINDS: Mapping[str, Kind] = {
-    "own-data": Kind("scan-own-data", "a masked value of the same row", "masked values of the same row"),
+    "own-data": Kind("scan-own-data", "a masked value of the same row", "masked values of the same row", alone="note"),
     "email": Kind("scan-email", "an e-mail address", "e-mail addresses"),
     "phone": Kind("scan-phone", "a phone number", "phone numbers"),
     "nir": Kind("scan-nir", "a social security number (NIR)", "social security numbers (NIR)"),
     "iban": Kind("scan-iban", "an IBAN", "IBANs"),
     "card": Kind("scan-card", "a card number", "card numbers"),
     "ip-address": Kind("scan-ip-address", "an IP address", "IP addresses"),
-    "postal-address": Kind("scan-postal-address", "a postal address", "postal addresses", "warning"),
+    "postal-address": Kind("scan-postal-address", "a postal address", "postal addresses", "warning", "note"),
 }
 _ORDER: Mapping[Level, int] = {"error": 0, "warning": 1, "note": 2}
 
@@ -112,15 +114,35 @@ def judge(table: TablePlan, counted: Counted, new: Collection[str]) -> list[Find
             todo = "anonymize it, or give the reason why it is clear in clear_because"
             line = columns[name].line
             found.append(Finding(kind.code, what, todo, level=level, side="rules", table=table.name, column=name, line=line))
+    told = {finding.column for finding in found}
+    found += [
+        _named(table, columns[name], word)
+        for name, word in counted.named.items()
+        if name in columns and name not in told and not columns[name].because
+    ]
     if counted.unfinished:
         found.append(_unfinished(table, counted))
     return sorted(found, key=lambda finding: (_ORDER[finding.level], finding.object, finding.code))
 
 
+def _of_column(table: TablePlan, column: ColumnPlan, code: str, what: str, level: Level) -> Finding:
+    todo = "anonymize it, or give the reason why it is clear in clear_because"
+    where: dict[str, Any] = {"side": "rules", "table": table.name, "column": column.name, "line": column.line}
+    return Finding(code, what, todo, level=level, **where)
+
+
+def _named(table: TablePlan, column: ColumnPlan, word: str) -> Finding:
+    """Return the note about a name or a comment: words alone are wrong too often to warn of."""
+    what = f"{table.name}.{column.name} is published as it is, and its name or comment says {word}"
+    return _of_column(table, column, "scan-name", what, "note")
+
+
 def _level(kind: Kind, hits: int, values: int, *, is_new: bool) -> Level:
     if hits < MANY * values:
         return "note"
-    return kind.worst if is_new and hits >= FEW else "warning"
+    if hits < FEW:
+        return kind.alone
+    return kind.worst if is_new else "warning"
 
 
 def _said(kind: Kind, hits: int, values: int) -> str:

@@ -1,6 +1,7 @@
 """What the scan says of what it counted: errors, warnings and notes, reasons, and what a sample proves."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from multischema.plan.record import Record, newly_clear
 from multischema.plan.scan import KINDS, Counted, Scanned, judge, proof, reasons
 from multischema.plan.tables import TablePlan, plan_table
 from multischema.rules.file import parse
+from multischema.scan.detectors import DETECTORS, OWN_DATA
 from tests.support.origins import catalog, column, table
 
 RULES = """
@@ -61,6 +63,22 @@ def test_the_share_of_the_values_and_whether_the_column_is_newly_clear_make_the_
     found = {("notes", "email"): hits}
     assert levels(found, values) == [f"{newly} scan-email"]
     assert levels(found, values, new=()) == [f"{before} scan-email"]
+
+
+def test_one_masked_value_of_the_row_or_one_postal_address_may_be_chance() -> None:
+    assert levels({("notes", "own-data"): 1}, 1) == ["note scan-own-data"]
+    assert levels({("notes", "postal-address"): 1}, 1) == ["note scan-postal-address"]
+    assert levels({("notes", "own-data"): 2}, 2) == ["error scan-own-data"]
+
+
+def test_a_name_is_no_more_than_a_note_and_says_nothing_that_the_values_say() -> None:
+    counted = Counted("users", 9, named={"notes": "note", "phone": "phone", "name": "name"})
+    (found,) = judge(plans()["users"], counted, ["notes"])
+    todo = "anonymize it, or give the reason why it is clear in clear_because"
+    assert found == f"rules: line 7: users.notes is published as it is, and its name or comment says note; {todo}"
+    assert (found.level, found.code) == ("note", "scan-name")
+    both = replace(counted, values={"notes": 9}, hits={("notes", "email"): 9})
+    assert [its.code for its in judge(plans()["users"], both, ["notes"])] == ["scan-email"]
 
 
 def test_a_postal_address_only_warns() -> None:
@@ -146,7 +164,8 @@ def test_a_column_is_newly_clear_if_the_last_run_hid_it_or_did_not_publish_it(
     assert {name: list(columns) for name, columns in found.items()} == ({"users": new} if new else {})
 
 
-def test_every_finding_of_the_scan_has_a_code_of_its_own() -> None:
+def test_every_detector_has_its_words_and_a_code_of_its_own() -> None:
+    assert KINDS.keys() == {OWN_DATA, *(detector.name for detector in DETECTORS)}
     codes = [kind.code for kind in KINDS.values()]
     assert len(set(codes)) == len(codes)
     assert all(code.startswith("scan-") for code in codes)
