@@ -171,6 +171,8 @@ def _check(parameters: Mapping[str, Any]) -> None:
         with _shown("check"):
             plan = check(run, rules, lock=False)
         log().info(report.checked(job.app, plan))
+        if plan.scanned:
+            log().info(report.scanned(job.app, plan.scanned))
         found(run, plan)
 
 

@@ -138,7 +138,7 @@ class Stages:
         plan = checking.check(self.run, rules_text, lock=not self.job.check, on_wait=self._say_waiting)
         log().info(report.checked(self.job.app, plan))
         if plan.scanned:
-            log().info(f"scanned {self.job.app}: {plan.scanned.headline()}")
+            log().info(report.scanned(self.job.app, plan.scanned))
         return plan
 
     def report_check(self, plan: Plan) -> report.Checked:
@@ -189,7 +189,7 @@ class Stages:
 
             brought = refreshing.bring(self.run, plan, decided, shown.add)
         if isinstance(brought, Brought) and brought.scanned:
-            log().info(f"scanned {self.job.app}: rows that changed: {brought.scanned.headline()}")
+            log().info(report.scanned(f"{self.job.app}, rows that changed", brought.scanned))
         return brought
 
     @as_task("publish", once)
@@ -415,7 +415,7 @@ def found(run: Run, plan: Plan) -> report.Checked:
     taken = estimate(run, plan)
     for line in taken:
         log().info(line)
-    for line in report.scanned(plan):
+    for line in report.scan_details(plan):
         log().info("scan: %s", escaped(line))
     told = plan.told()
     for warning in told.warnings:

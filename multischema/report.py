@@ -30,14 +30,20 @@ def checked(app: str, plan: Plan) -> str:
     )
 
 
-def scanned(plan: Plan, brought: Scanned | None = None) -> list[str]:
-    """Return what is said of the scan: of the check's, then of the one of the rows that a refresh brought.
+def scanned(app: str, found: Scanned) -> str:
+    """Return the line about what the scan looked into."""
+    return f"scanned {app}: {found.headline()}"
 
-    The reasons why columns are clear come last.
-    """
-    its = plan.scanned.lines() if plan.scanned else []
-    its += [f"rows that changed: {line}" for line in brought.lines()] if brought else []
-    return [*its, *reasons(plan.copied)]
+
+def scan_details(plan: Plan) -> list[str]:
+    """Return what there is to say of a check's scan besides, and the reasons why columns are clear."""
+    return [*(plan.scanned.details() if plan.scanned else []), *reasons(plan.copied)]
+
+
+def _scan(plan: Plan, brought: Scanned | None) -> list[str]:
+    """Return what a report says of the check's scan, and of the one of the rows that a refresh brought."""
+    rows = [f"rows that changed: {line}" for line in (brought.headline(), *brought.details())] if brought else []
+    return [*([plan.scanned.headline()] if plan.scanned else []), *rows, *scan_details(plan)]
 
 
 @dataclass(frozen=True)
@@ -202,7 +208,7 @@ def make_report(
         useless_bytes=0 if job.from_dump else sum(index.bytes for index in plan.keys.useless),
         told=plan.told(warnings),
         recreated=tuple(recreated),
-        scan=tuple(scanned(plan, brought)),
+        scan=tuple(_scan(plan, brought)),
         stages=stages,
         stage_bytes=stage_bytes,
         recorded=recorded,

@@ -93,9 +93,9 @@ class Scanned:
             f"{seconds(self.seconds)}: {found or 'nothing found'}" + (f"; {self.why}" if self.why else "")
         )
 
-    def lines(self) -> list[str]:
-        """Return what a report says of it; its warnings are among those of the run."""
-        return [self.headline(), *self.of("note"), *([proven] if (proven := proof(self.looked)) else [])]
+    def details(self) -> list[str]:
+        """Return what there is to say besides: its notes, and what its samples prove; a run has its warnings."""
+        return [*self.of("note"), *([proven] if (proven := proof(self.looked)) else [])]
 
 
 def judge(table: TablePlan, counted: Counted, new: Collection[str]) -> list[Finding]:

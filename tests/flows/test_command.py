@@ -39,6 +39,7 @@ STEPS = [
     ROUTE,
     r"downloaded rules: \d+ B",
     r"checked {app}: 2 tables to copy, 0 truncated, 2 indexes, 0 warnings",
+    r"scanned {app}: 4 clear columns of 2 tables, 5 rows, \d\.\d s: nothing found",
     r"decided {app}: full: nothing is published yet",
     r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
     r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
@@ -135,6 +136,7 @@ def test_a_terminal_shows_a_bar_while_rows_are_copied_and_nothing_of_it_at_the_e
         "origin",
         "downloaded",
         "checked",
+        "scanned",
         "decided",
         "anonymized",
         "indexed",
@@ -154,7 +156,7 @@ def test_a_check_says_what_it_found_and_writes_nothing(shop: Shop, main: Main) -
     shop.place.in_origin(ORIGIN)
     status, out, err = main("--check", rules=RULES, PREFECT_API_URL="http://127.0.0.1:1/api")
     assert (status, err) == (0, "")
-    for wanted, line in zip([*STEPS[:3], *ESTIMATES], out.splitlines(), strict=True):
+    for wanted, line in zip([*STEPS[:4], *ESTIMATES], out.splitlines(), strict=True):
         assert re.fullmatch(wanted.format(app=shop.app), line[10:]), line
     assert shop.place.schemas() == set()
     assert shop.place.sessions() == {"origin": 0, "target": 0}

@@ -145,7 +145,7 @@ def test_a_refresh_looks_into_the_rows_that_changed_and_no_others(shop: Place, l
     )
     assert warning.level == "warning"
     assert warning in refreshed.warnings
-    assert report.scanned(refreshed.plan, found)[1].startswith("rows that changed: 3 clear columns of 1 table, 3 rows, ")
+    assert found.headline().startswith("3 clear columns of 1 table, 3 rows, ")
 
 
 def test_a_strict_refresh_is_refused_and_leaves_what_is_published(shop: Place) -> None:
@@ -171,7 +171,7 @@ def test_a_reason_lets_a_column_pass_and_is_told(shop: Place) -> None:
     rules = RULES.replace("      - notes\n", "      - notes\n    clear_because: {notes: 'written by the town halls'}\n")
     published = shop.run(rules)
     assert scanned(published).findings == ()
-    assert report.scanned(published.plan)[-1] == "reason for users.notes: written by the town halls"
+    assert report.scan_details(published.plan)[-1] == "reason for users.notes: written by the town halls"
 
 
 def test_mode_dump_looks_into_the_origin_too(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,8 +140,14 @@ def test_a_scan_is_summed_up_in_a_line() -> None:
     counted = Counted("users", 1_000, whole=True, values={"notes": 1_000, "id": 1_000}, hits={("notes", "email"): 1_000})
     found = tuple(judge(plans()["users"], counted, []))
     assert Scanned((counted,), found, 0.31).headline() == "2 clear columns of 1 table, 1,000 rows, 0.3 s: 1 warning"
-    assert Scanned((counted,), (), 0.31).lines() == ["2 clear columns of 1 table, 1,000 rows, 0.3 s: nothing found"]
-    assert Scanned(why="the scan is off").lines() == ["nothing looked into: the scan is off"]
+    assert Scanned((counted,), (), 0.31).headline() == "2 clear columns of 1 table, 1,000 rows, 0.3 s: nothing found"
+    assert Scanned(why="the scan is off").headline() == "nothing looked into: the scan is off"
+
+
+def test_the_details_of_a_scan_are_its_notes_and_what_its_samples_prove() -> None:
+    counted = Counted("users", 50_000, values={"notes": 50_000}, hits={("notes", "email"): 1, ("notes", "phone"): 50_000})
+    found = tuple(judge(plans()["users"], counted, []))
+    assert Scanned((counted,), found).details() == [found[1], proof([counted])]
 
 
 @pytest.mark.parametrize(
