@@ -15,6 +15,8 @@ from multischema.plan.history import Before, Ran, Recorded
 from multischema.plan.keys import Keys, plan_keys
 from multischema.plan.plan import Plan
 from multischema.plan.refresh import Change, Choice, Counted
+from multischema.plan.scan import Counted as Looked
+from multischema.plan.scan import Scanned
 from multischema.plan.tables import TablePlan, plan_table
 from multischema.report import Report, make_report
 from multischema.rules.file import Expected
@@ -50,13 +52,15 @@ def made(
     snapshot_at: datetime | None = SNAPSHOT,
     before: Before | None = None,
     expected: Sequence[Expected] = (),
+    scanned: Scanned | None = None,
+    brought: Scanned | None = None,
 ) -> Report:
     """Return the report of a run over ORIGIN."""
     ran = Ran("full", snapshot_at, 1205, 1_524_576, 1.04, 0, {}, {})
     keys: Keys = plan_keys(ORIGIN.tables, {plan.name: plan for plan in plans()}, "public", all_indexes=False)
     return make_report(
         job,
-        Plan(ORIGIN, tuple(plans()), keys, (), (), tuple(expected)),
+        Plan(ORIGIN, tuple(plans()), keys, (), (), tuple(expected), scanned),
         choice,
         datetime.now(UTC) - ago,
         changes=changes or {"users": "copied", "rdvs": "copied"},
@@ -69,6 +73,7 @@ def made(
         stages={"download rules": 0.26, "check": 1.0},
         stage_bytes=stage_bytes or {},
         recorded=Recorded(ran, before),
+        brought=brought,
     )
 
 
@@ -95,6 +100,25 @@ def test_the_terminal_shows_a_table_of_tables_then_warnings_then_the_headline() 
         "data as of 2026-03-01 04:30:59 UTC",
         made().headline(),
     ]
+
+
+def test_the_scan_has_a_section_of_its_own_in_terminal_and_artifact() -> None:
+    looked = Looked("users", 50_000, values={"e_mail": 50_000, "id": 50_000})
+    told = note(
+        "scan-email", "users.e_mail is published as it is, and 1 of 50,000 values holds an e-mail address", side="rules"
+    )
+    rows = Scanned((Looked("rdvs", 3, values={"user_id": 3}, whole=True),), (), 0.1)
+    found = made(scanned=Scanned((looked,), (told,), 1.5), brought=rows)
+    assert [line for line in report.plain(found).splitlines() if line.startswith("scan: ")] == [
+        "scan: 2 clear columns of 1 table, 50,000 rows, 1.5 s: 1 note",
+        "scan: rows that changed: 1 clear column of 1 table, 3 rows, 0.1 s: nothing found",
+        f"scan: {told}",
+        "scan: what a sample of 50,000 rows does not show is, with 95 % confidence, in at most 1 of 16,666 rows",
+    ]
+    section = report.markdown(found).split("## Scan\n\n", 1)[1].split("\n\n", 1)[0]
+    assert len(section.splitlines()) == 4
+    assert r"* rules: users.e\_mail is published as it is" in section
+    assert "## Scan" not in report.markdown(made())
 
 
 def test_a_refresh_says_what_came_of_each_table_and_when_the_last_full_run_was() -> None:
