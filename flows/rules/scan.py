@@ -13,10 +13,9 @@ from multischema.plan.plan import Plan
 from multischema.plan.scan import Counted, Scanned, judge, proof, reasons
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection
-from multischema.stages.scan import count_personal
+from multischema.stages.scan import SAMPLE, count_personal
 from multischema.words import count, escaped, suggestion
 
-ROWS = 50_000
 TIMEOUT = 60  # seconds for a table
 PATIENCE = 2.0  # seconds after which it says which table it is at
 
@@ -29,7 +28,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.ru
     parser.epilog = options.spelling(known_as)
     parser.add_argument("--table", action="append", metavar="NAME", help="look into this table alone, or into several")
     rows = parser.add_mutually_exclusive_group()
-    rows.add_argument("--rows", type=_number, metavar="N", default=ROWS, help=f"rows of each table (default: {ROWS})")
+    rows.add_argument("--rows", type=_number, metavar="N", default=SAMPLE, help=f"rows of each table (default: {SAMPLE})")
     rows.add_argument("--whole", action="store_true", help="all rows of each table")
     parser.add_argument(
         "--timeout", type=_number, metavar="SECONDS", default=TIMEOUT, help=f"time for each table (default: {TIMEOUT})"

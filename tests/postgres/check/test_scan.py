@@ -195,3 +195,22 @@ def test_a_table_that_takes_too_long_is_a_warning_too(shop: Place, monkeypatch: 
     warnings = shop.run(RULES).plan.warnings
     assert len(warnings) == 2
     assert all("it takes longer than 0.001 s" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(1, 50_000), (40, 50_000), (100, 20_000), (255, 7_843), (5_000, 5_000)])
+def test_where_all_columns_are_new_fewer_rows_of_each_are_read(
+    columns: int, rows: int, shop: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples: set[int] = set()
+    real: Callable[..., Counted] = clear_columns.count_personal
+
+    def count(*arguments: Any, **named: Any) -> Counted:
+        samples.add(named["sample"])
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(clear_columns, "count_personal", count)
+    monkeypatch.setattr(clear_columns, "VALUES", clear_columns.VALUES * 6 // columns)  # the shop has 6 columns
+    check(shop, RULES)
+    assert samples == {rows}
+    check(shop, RULES, scan="full")
+    assert samples == {rows, 50_000}
