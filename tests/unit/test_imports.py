@@ -34,7 +34,7 @@ DOORS = {
 ABOVE = {"stages": (*PURE, *DOORS)}
 FOLDERS = {**PURE, **DOORS, **ABOVE}
 PURE_MODULES = (*ROOT_MODULES, "multischema.job", "multischema.report")
-DOOR_MODULES = ("multischema.download", "multischema.metabase")
+DOOR_MODULES = ("multischema.download", "multischema.guesses", "multischema.metabase")
 OUTSIDE = ("prefect", "flows", "blocks", "demo", "tests")
 INPUT_AND_OUTPUT = (
     *("asyncio", "ctypes", "fileinput", "glob", "http", "importlib", "io", "logging", "multiprocessing", "os", "pathlib"),
