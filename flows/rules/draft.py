@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from flows import origins
 from flows.rules import given as options
 from multischema import command
+from multischema.guesses import read_guesses
 from multischema.postgres.connecting import connect
 from multischema.postgres.failures import translated
 from multischema.postgres.questions import read_catalog
@@ -29,4 +30,4 @@ def _print_draft(parsed: argparse.Namespace) -> None:
             catalog = read_catalog(connection, schema)
     if not catalog.tables:
         raise origins.no_table(origin, schema)
-    print(draft(catalog), end="")
+    print(draft(catalog, read_guesses()), end="")

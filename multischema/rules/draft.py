@@ -1,18 +1,20 @@
 """A first draft of a rules file: every text is personal until shown otherwise."""
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from multischema.catalog.flat import Flat, flatten, literal_default
 from multischema.catalog.tables import Catalog, Column, Table
 from multischema.masks.mask import type_name
 from multischema.rules.file import Rules, TableRules
 from multischema.rules.following import effective
+from multischema.rules.frameworks import Framework, framework_of
 from multischema.rules.gaps import missing_columns
 from multischema.rules.nodes import scalar
+from multischema.rules.words import Form, Words, snake
 from multischema.rules.writing import entry
 
 Referred = Mapping[tuple[str, str], Sequence[Column]]
@@ -20,44 +22,16 @@ _HEADER = """# A first draft, guessed from names and types: read every line. Mas
 tables:
 """
 _WHY = "suggested: without the marks in front, these keep a part that may be worth an analysis"
-_BOOKKEEPING = re.compile(
-    r"(schema_migrations|ar_internal_metadata|alembic_version|versions|audits|sessions|.*_jobs?|good_job.*|.*_tokens?)"
-)
-_MOMENTS = re.compile(r"(timestamp.*|interval)")
-_NUMBERS = re.compile(r"(smallint|integer|bigint|numeric.*|double precision|real)")
-
-
-def _any_of(*words: str) -> re.Pattern[str]:
-    """Return a pattern that finds one of these words in a name, not inside a longer word."""
-    return re.compile(rf"(?<![a-z])(?:{'|'.join(words)})(?![a-z])")
-
-
-# Words in names of personal columns, French and English: for columns of any type; for enums, booleans and numbers; for
-# numbers; for numbers whose name ends in `id` too.
-_PERSONAL = _any_of(
-    *("birth[a-z]*", "born", "dob", "naissance", "death", "died", "deceased", "deces", "ip", "log_?ins?", "sign_?ins?"),
-    *("incomes?", "salary", "salaries", "salaires?", "revenus?", "amounts?", "montants?"),
-    *("lat", "latitude", "lng", "lon", "longitude"),
-)
-_OF_LIFE = _any_of(
-    *("age", "sexe?", "gender", "genre", "child(?:ren)?", "enfants?", "family", "famille", "familiale?", "marital"),
-    *("matrimoniale?", "handicap[a-z]*", "disab[a-z]+", "health", "sante", "pregnan[a-z]+", "religion", "ethnic[a-z]*"),
-    *("nationalit[a-z]+", "caisse", "affiliation", "allocataires?"),
-)
-_OF_CONTACT = _any_of(
-    *("phone[a-z]*", "telephone", "tel", "mobile", "portable", "fax", "gsm", "msisdn", "mails?", "emails?", "courriel"),
-    *("address", "adresse", "zip", "zip_?code", "post_?code", "postal", "postale", "code_postal", "names?", "noms?"),
-    *("prenoms?", "tokens?", "secret", "password", "pin", "otp", "badge", "cards?", "cartes?", "licen[cs]es?"),
-)
-_OF_IDENTITY = _any_of(
-    *("nir", "ssn", "nss", "secu(?:rite)?", "social_(?:security|insurance)", "vitale", "cni", "insee", "siret", "siren"),
-    *("national", "passports?", "passeports?"),
-    *("tax_id", "fiscale?", "spi", "matricule", "iban", "rib"),
-)
-# A uuid that grants access to whoever has it.
-_OF_ACCESS = _any_of(
-    "sessions?", "secrets?", "tokens?", "passwords?", "otp", "api_?keys?", "cookies?", "nonces?", "invitations?"
-)
+_FORMS: Mapping[Form, re.Pattern[str]] = {
+    "number": re.compile(r"(?:smallint|integer|bigint|numeric.*|double precision|real)(?:\[\])?"),
+    "flag": re.compile(r"boolean(?:\[\])?"),
+    "moment": re.compile(r"(?:timestamp.*|time|time\(.*|time with.*|interval.*)"),
+    "date": re.compile("date"),
+    "uuid": re.compile(r"uuid(?:\[\])?"),
+}
+# columns in which a table of statuses, services or countries says what each of its rows is
+_LABELS = re.compile("(?:short_|long_)?(?:name|nom|label|libelle|code)")
+_ID = re.compile("(?<![a-z])ids?$")
 # Columns of which something can stay, with the types that they must have: whoever reads the draft decides.
 _SUGGESTED = (
     (
@@ -82,23 +56,37 @@ _SUGGESTED = (
         "{bands: [0, 1, 3]}",
     ),
 )
-_COUNTS = re.compile(r"(?:nb|nombre|number_of)_.*|.*_counts?")
-_ID = _any_of("id$")
 
 
-def draft(catalog: Catalog) -> str:
+@dataclass(frozen=True)
+class Guesses:
+    """What is known of names: words in those of columns, and the tables that frameworks make."""
+
+    words: Words
+    frameworks: Sequence[Framework]
+
+
+def draft(catalog: Catalog, guesses: Guesses) -> str:
     """Return a complete rules file for this catalog, all of it guesses."""
-    referred = _referred(catalog)
-    drafted = {table.name: _draft_table(table, catalog, referred) for table in catalog.tables}
+    drafted = draft_tables(catalog, guesses)
     # a key that refers to a masked one would be masked with a warning, so the draft lists it
     rules = effective(Rules(drafted), catalog).tables
-    return _HEADER + "".join(_written(table, rules[table.name], catalog, referred) for table in catalog.tables)
+    return _HEADER + "".join(draft_entry(table, rules[table.name], catalog, guesses) for table in catalog.tables)
 
 
-def _written(table: Table, rules: TableRules, catalog: Catalog, referred: Referred) -> str:
+def draft_tables(catalog: Catalog, guesses: Guesses) -> dict[str, TableRules]:
+    """Return guessed rules for every table, by its name."""
+    referred = _referred(catalog)
+    return {table.name: _draft_table(table, catalog, referred, guesses) for table in catalog.tables}
+
+
+def draft_entry(table: Table, rules: TableRules, catalog: Catalog, guesses: Guesses) -> str:
+    """Return the entry of a table, with comments: which framework makes it, and masks that would show a part."""
+    framework = framework_of(table, guesses.frameworks)
+    comment = f"  # made by {framework.framework}\n" if framework else ""
     if rules.truncated:
-        return f"  - table_name: {scalar(rules.table)}\n    truncated: true\n"
-    return entry(rules.table, rules, ()) + _suggestions(table, rules, catalog, referred)
+        return f"{comment}  - table_name: {scalar(rules.table)}\n    truncated: true\n"
+    return comment + entry(rules.table, rules, ()) + _suggestions(table, rules, catalog, _referred(catalog))
 
 
 def _suggestions(table: Table, rules: TableRules, catalog: Catalog, referred: Referred) -> str:
@@ -110,19 +98,21 @@ def _suggestions(table: Table, rules: TableRules, catalog: Catalog, referred: Re
         if column.name in rules.anonymized and column.name not in keys and (table.name, column.name) not in referred
         if not column.generated
         for names, types, mask in _SUGGESTED
-        if names.fullmatch(re.sub("[^a-z0-9]+", "_", _snake(column.name)))
-        and type_name(column.type_oid, catalog.types) in types
+        if names.fullmatch(snake(column.name)) and type_name(column.type_oid, catalog.types) in types
     ]
     return "".join([f"    # masks:  # {_WHY}\n", *found]) if found else ""
 
 
-def _draft_table(table: Table, catalog: Catalog, referred: Referred) -> TableRules:
-    if _BOOKKEEPING.fullmatch(table.name):
+def _draft_table(table: Table, catalog: Catalog, referred: Referred, guesses: Guesses) -> TableRules:
+    framework = framework_of(table, guesses.frameworks)
+    if framework and framework.truncates:
         return TableRules(table.name, True, frozenset(), frozenset())
     keys = table.key_columns.union(column.name for column in table.columns if (table.name, column.name) in referred)
-    harmless = frozenset(column.name for column in table.columns if _is_clear(column, table, keys, catalog, referred))
+    clear = (framework.clear if framework else frozenset[str]()).union(
+        column.name for column in table.columns if _is_clear(column, table, keys, catalog, referred, guesses.words)
+    )
     named = frozenset(missing_columns(table, None))
-    return TableRules(table.name, False, (named | keys) - harmless, named & harmless)
+    return TableRules(table.name, False, (named | keys) - clear, named & clear)
 
 
 def _referred(catalog: Catalog) -> Referred:
@@ -138,19 +128,23 @@ def _referred(catalog: Catalog) -> Referred:
     return dict(referred)
 
 
-def _is_clear(column: Column, table: Table, keys: AbstractSet[str], catalog: Catalog, referred: Referred) -> bool:
+def _is_clear(
+    column: Column, table: Table, keys: AbstractSet[str], catalog: Catalog, referred: Referred, words: Words
+) -> bool:
     flat = flatten(column.type_oid, column.type_text, catalog.types)
     if column.name not in keys:
-        return _is_harmless(column, flat, catalog)
+        form = _form(column, flat, catalog)
+        is_label = form == "text" and _LABELS.fullmatch(snake(column.name)) and words.are_technical(table.name, "table")
+        return bool(form and (is_label or _is_nobodys(column.name, form, words)))
     others = referred.get((table.name, column.name), ())
     if flat.spelling == "uuid":  # a uuid that refers to another follows it
-        return bool(others) or not _is_personal(_snake(column.name), _OF_ACCESS)
-    return flat.is_key and _is_surrogate(column, others)
+        return bool(others) or "access" not in words.kinds_of(column.name, "uuid")
+    return flat.is_key and _is_surrogate(column, others, words)
 
 
-def _is_surrogate(column: Column, referred: Sequence[Column]) -> bool:
+def _is_surrogate(column: Column, referred: Sequence[Column], words: Words) -> bool:
     """Tell whether an integer key is no number of a person's: by its origin, its name, or what it refers to."""
-    if _is_made(column) or _is_number_of_nobody(_snake(column.name)):
+    if _is_made(column) or _is_nobodys(column.name, "number", words) or not words.kinds_of(column.name, "number"):
         return True
     return any(_is_made(other) or other.name == "id" for other in referred)
 
@@ -160,38 +154,15 @@ def _is_made(column: Column) -> bool:
     return column.identity or (column.default is not None and literal_default(column.default) is None)
 
 
-def _is_harmless(column: Column, flat: Flat, catalog: Catalog) -> bool:
-    """Tell whether name and type together rule out a personal datum; neither does alone."""
-    name = _snake(column.name)
-    if _NUMBERS.fullmatch(flat.spelling):
-        return _is_number_of_nobody(name)
-    if _is_personal(name, _PERSONAL):
-        return False
-    if flat.family == "text":
-        return column.name.endswith("_type")
-    if catalog.types[column.type_oid].kind == "e" or flat.spelling == "boolean":
-        return not _is_personal(name, _OF_LIFE)
-    return bool(_MOMENTS.fullmatch(flat.spelling)) or (
-        flat.is_key and bool(_ID.search(name)) and not _is_personal(name, _OF_ACCESS)
-    )
+def _form(column: Column, flat: Flat, catalog: Catalog) -> Form | None:
+    """Return what a column holds as far as words go by it, None for what can hold anything: JSON, bytes, addresses."""
+    if flat.family in ("text", "text array") or type_name(column.type_oid, catalog.types) == "enum":
+        return "text"
+    return next((form for form, pattern in _FORMS.items() if pattern.fullmatch(flat.spelling)), None)
 
 
-def _is_number_of_nobody(name: str) -> bool:
-    """Tell whether a number's name makes it a surrogate or a count, or at least not personal."""
-    if _is_personal(name, _OF_IDENTITY):
-        return False
-    if _ID.search(name):
-        return True
-    return not _is_personal(name, _PERSONAL, _OF_LIFE) and (
-        bool(_COUNTS.fullmatch(name)) or not _is_personal(name, _OF_CONTACT)
-    )
-
-
-def _is_personal(name: str, *words: re.Pattern[str]) -> bool:
-    return any(pattern.search(name) for pattern in words)
-
-
-def _snake(name: str) -> str:
-    """Return a name in lowercase without accents, `_` between words, so that `dateNaissance` and `Âge` match too."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain).lower()
+def _is_nobodys(name: str, form: Form, words: Words) -> bool:
+    """Tell whether name and form together say that a column is no person's; what they do not say is masked."""
+    if form in ("number", "uuid") and _ID.search(snake(name)):  # it refers to something, whatever that is
+        return not {"identity", "access"}.intersection(words.kinds_of(name, form))
+    return words.are_technical(name, form)

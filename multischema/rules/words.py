@@ -5,25 +5,27 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-# what a column holds, as far as words tell personal from technical; an enum counts as text
-Form = Literal["text", "number", "flag", "moment", "date", "uuid"]
-FORMS: tuple[Form, ...] = ("text", "number", "flag", "moment", "date", "uuid")
+# what a column holds, as far as words go by it (an enum is a text); `table` is for names of tables
+Form = Literal["text", "number", "flag", "moment", "date", "uuid", "table"]
 ANY = "any"
+FIRST = "first"
+FORMS = (*get_args(Form), ANY, FIRST)
+# the kinds that are no kind of personal datum
 TECHNICAL = "technical"
+SETTING = "setting"
 FREE_TEXT = "text"
-# for words that a name does not hold: a pattern that never matches
-_NONE = re.compile(r"(?!)")
+_NOTHING = re.compile("(?!)")
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word of the list: its kind, and the forms of columns for which it counts, or `any`."""
+    """A word of the list: its kind, and the forms of columns for which it counts."""
 
     text: str
     kind: str
-    forms: tuple[str, ...]
+    forms: frozenset[str]
 
     @property
     def pattern(self) -> str:
@@ -31,52 +33,64 @@ class Word:
         return self.text.replace("*", "[a-z]*")
 
 
-@dataclass(frozen=True)
 class Words:
-    """Words by what they do: `always` count whatever else a name says; `personal` and `technical` by a column's form."""
+    """Words, ready to look names up."""
 
-    always: Mapping[str, re.Pattern[str]]
-    personal: Mapping[str, Mapping[str, re.Pattern[str]]]
-    first: Mapping[str, re.Pattern[str]]
-    last: Mapping[str, re.Pattern[str]]
-
-    @classmethod
-    def of(cls, words: Iterable[Word]) -> "Words":
-        """Return the words, ready to look names up."""
+    def __init__(self, words: Iterable[Word]) -> None:
+        """Group words by what they do: the head of `words.txt` says what that is."""
         always: defaultdict[str, list[str]] = defaultdict(list)
         personal: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-        technical: defaultdict[str, list[str]] = defaultdict(list)
+        last: defaultdict[str, list[str]] = defaultdict(list)
+        first: defaultdict[str, list[str]] = defaultdict(list)
+        settings: list[str] = []
         for word in words:
-            if word.forms == (ANY,):
+            if word.kind == SETTING:
+                settings.append(word.pattern)
+            elif ANY in word.forms:
                 always[word.kind].append(word.pattern)
-                continue
-            for form in word.forms:
-                found = technical[form] if word.kind == TECHNICAL else personal[form][word.kind]
-                found.append(word.pattern)
-        return cls(
-            {kind: _anywhere(patterns) for kind, patterns in always.items()},
-            {form: {kind: _anywhere(found) for kind, found in kinds.items()} for form, kinds in personal.items()},
-            {form: re.compile(rf"(?:{'|'.join(patterns)})(?![a-z])") for form, patterns in technical.items()},
-            {form: re.compile(rf"(?<![a-z])(?:{'|'.join(patterns)})[_0-9]*$") for form, patterns in technical.items()},
-        )
+            for form in word.forms - {ANY, FIRST}:
+                if word.kind == TECHNICAL:
+                    last[form].append(word.pattern)
+                    if FIRST in word.forms or form == "flag":
+                        first[form].append(word.pattern)
+                elif word.kind != SETTING:
+                    personal[form][word.kind].append(word.pattern)
+        self._always = {kind: _anywhere(patterns) for kind, patterns in always.items()}
+        self._personal = {
+            form: {kind: _anywhere(patterns) for kind, patterns in kinds.items()} for form, kinds in personal.items()
+        }
+        self._last = {form: re.compile(rf"(?<![a-z]){_one_of(patterns)}[_0-9]*$") for form, patterns in last.items()}
+        self._first: Mapping[str, re.Pattern[str]] = {
+            form: _anywhere(patterns) if form == "flag" else re.compile(rf"^{_one_of(patterns)}(?![a-z])")
+            for form, patterns in first.items()
+        }
+        self._settings = re.compile(rf"{_one_of(settings)}(?![a-z])") if settings else _NOTHING
 
     def kind_of(self, name: str, form: Form = "text") -> str | None:
         """Return what personal datum a name says a column of this form holds, such as `contact`; None if it says none."""
-        found = self._kind(snake(name), form)
-        return None if found == FREE_TEXT else found
+        return next(iter(self.kinds_of(name, form)), None)
+
+    def kinds_of(self, name: str, form: Form) -> tuple[str, ...]:
+        """Return every kind of personal datum that a name says a column of this form holds."""
+        return tuple(kind for kind in self._kinds(snake(name), form) if kind != FREE_TEXT)
 
     def are_technical(self, name: str, form: Form) -> bool:
-        """Tell whether a name says that a column of this form is no person's; one that says nothing does not."""
+        """Tell whether a name says that a column of this form is nobody's; one that says nothing does not."""
         name = snake(name)
-        if self._kind(name, form):
+        if form == "flag" and self._settings.match(name):
+            return True
+        if self._kinds(name, form):
             return False
-        return bool(self.last.get(form, _NONE).search(name) or self.first.get(form, _NONE).match(name))
+        return self._ends_technical(name, form) or bool(self._first.get(form, _NOTHING).search(name))
 
-    def _kind(self, name: str, form: Form) -> str | None:
-        kinds = [*self.always.items()]
-        if not self.last.get(form, _NONE).search(name):
-            kinds += self.personal.get(form, {}).items()
-        return next((kind for kind, pattern in kinds if pattern.search(name)), None)
+    def _ends_technical(self, name: str, form: Form) -> bool:
+        return bool(self._last.get(form, _NOTHING).search(name))
+
+    def _kinds(self, name: str, form: Form) -> list[str]:
+        kinds = [*self._always.items()]
+        if not self._ends_technical(name, form):
+            kinds += self._personal.get(form, {}).items()
+        return [kind for kind, pattern in kinds if pattern.search(name)]
 
 
 def read_words(text: str) -> tuple[Word, ...]:
@@ -85,11 +99,9 @@ def read_words(text: str) -> tuple[Word, ...]:
     for line in text.splitlines():
         if line and not line.startswith("#"):
             word, kind, *forms = line.split()
-            if not forms or not {*forms} <= {ANY, *FORMS}:
-                raise ValueError(
-                    f"words: {word} counts for {' '.join(forms) or 'nothing'}; want {ANY} or {', '.join(FORMS)}"
-                )
-            found.append(Word(word, kind, tuple(forms)))
+            if not forms or not {*forms} <= {*FORMS}:
+                raise ValueError(f"words: {word} counts for {' '.join(forms) or 'nothing'}; want of {', '.join(FORMS)}")
+            found.append(Word(word, kind, frozenset(forms)))
     return tuple(found)
 
 
@@ -102,4 +114,8 @@ def snake(name: str) -> str:
 
 def _anywhere(patterns: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern that finds one of these words in a name, not inside a longer word."""
-    return re.compile(rf"(?<![a-z])(?:{'|'.join(patterns)})(?![a-z])")
+    return re.compile(rf"(?<![a-z]){_one_of(patterns)}(?![a-z])")
+
+
+def _one_of(patterns: Iterable[str]) -> str:
+    return f"(?:{'|'.join(patterns)})"

@@ -80,7 +80,7 @@ def test_the_draft_masks_texts_and_what_its_name_makes_personal(place: Place, ru
     }
     assert set(tables["users"]["non_anonymized_column_names"]) == {"status", "created_at", "is_admin", "commentable_type"}
     assert tables["visits"]["anonymized_column_names"] == ["note"]
-    assert set(tables["Étrange table"]["anonymized_column_names"]) == {"select", "yes", "a: b"}
+    assert set(tables["Étrange table"]["anonymized_column_names"]) == {"select", "yes", "a: b", "#"}
     assert tables["schema_migrations"] == {"table_name": "schema_migrations", "truncated": True}
     assert "Marie" not in draft
 
@@ -155,7 +155,7 @@ INSERT INTO access_tokens VALUES ('s3cret');
 INSERT INTO logins (token) VALUES ('s3cret');
 """
 MASKED_KEYS = {
-    "django_session": {"session_key", "session_data"},
+    "access_tokens": {"token"},
     "people": {"email", "manager"},
     "letters": {"recipient", "sender"},
     "insured": {"nir"},
@@ -168,7 +168,7 @@ MASKED_KEYS = {
     "logins": {"token"},
     "addresses": {"alone"},
     "homes": set(),
-    "plain": {"phone", "nir", "code_postal", "handicap", "salaire", "âge", "passport_id"},
+    "plain": {"phone", "nir", "code_postal", "handicap", "salaire", "âge", "passport_id", "participants"},
     "faxes": {"fax"},
     "cures": {"numero_securite_sociale", "carteVitale", "session_id", "secret_id", "api_key"},
     "visits": {"token"},
@@ -180,7 +180,7 @@ def test_the_draft_masks_every_key_that_is_no_surrogate_and_what_refers_to_it(pl
     place.in_origin(KEYS)
     _, draft, _ = run(rules_draft.main, [])
     tables = {table["table_name"]: table for table in yaml.safe_load(draft)["tables"]}
-    assert tables.pop("access_tokens") == {"table_name": "access_tokens", "truncated": True}
+    assert tables.pop("django_session") == {"table_name": "django_session", "truncated": True}
     assert {name: set(table["anonymized_column_names"] or ()) for name, table in tables.items()} == MASKED_KEYS
 
 
@@ -193,7 +193,7 @@ def test_of_the_keys_of_a_draft_the_check_has_nothing_to_tell_and_none_comes_thr
     ]
     told = [
         str(place.read(f"SELECT coalesce(jsonb_agg(t), '[]')::text FROM shop.\"{table}\" AS t"))
-        for table in (*MASKED_KEYS, "access_tokens")
+        for table in (*MASKED_KEYS, "django_session")
     ]
     assert not [value for value in ("s3cret", "marie", "1830275", "336399849", "2024-02-29") if value in "".join(told)]
     assert place.read("SELECT id::text FROM shop.recordings") == [("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",)]

@@ -3,10 +3,17 @@
 import pytest
 import yaml
 
-from multischema.rules.draft import draft
+from multischema.catalog.tables import Catalog
+from multischema.guesses import read_guesses
+from multischema.rules import draft as drafting
 from multischema.rules.file import parse
 from multischema.rules.gaps import compare
 from tests.support.origins import catalog, column, foreign_key, index, table
+
+
+def draft(origin: Catalog) -> str:
+    """Return a draft, as the command makes it."""
+    return drafting.draft(origin, read_guesses())
 
 
 def suggested(text: str) -> dict[str, object]:
