@@ -130,7 +130,7 @@ class _File:
             except _NoPlace as error:
                 raise _refused(name, str(error)) from None
         try:
-            edits += self._entries(entries) if entries else []
+            edits += self._entries(entries, max((edit.start for edit in edits), default=0)) if entries else []
         except _NoPlace as error:
             raise RulesError(f"rules: tables: can't be added to, {error}; write the list out, or add by hand") from None
         return self._edited(edits)
@@ -194,7 +194,8 @@ class _File:
 
     # tables
 
-    def _entries(self, entries: Sequence[tuple[TableRules, str]]) -> list[_Edit]:
+    def _entries(self, entries: Sequence[tuple[TableRules, str]], edited: int) -> list[_Edit]:
+        """Add entries behind the last one, and behind what is added to it: the text is edited up to a place."""
         nodes = self.tables.value if kind_of(self.tables) == "a list" else []
         self._must_be_inside(self.tables, None)
         if nodes and _is_in_brackets(self.tables):
@@ -212,7 +213,7 @@ class _File:
         self._must_be_inside(nodes[-1], self.tables)
         gap = _GAP.search(self.text[: _start(nodes[-1])]) if len(nodes) > 1 else None
         indent = self._dash(nodes[-1]).partition("-")[0]
-        return self._lines(self._last(nodes[-1]), self._written(entries, indent, "" if gap else None))
+        return self._lines(max(self._last(nodes[-1]), edited), self._written(entries, indent, "" if gap else None))
 
     def _written(self, entries: Sequence[tuple[TableRules, str]], indent: str, gap: str | None) -> list[str]:
         """Return the lines of entries with the file's indentation, each after a line to tell that it is a guess."""

@@ -1,13 +1,18 @@
 """`python -m flows.rules_draft`: a first draft of an app's rules, complete for its database, texts masked."""
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
 
 from flows import command_line, grants, rules_draft
 from flows.etl import etl
-from tests.conftest import PASSWORD, Place
+from flows.rules import draft
+from multischema import download
+from tests.conftest import PASSWORD, ROOT, Place
 from tests.support.snippets import pasted
 
 ORIGIN = """
@@ -258,3 +263,111 @@ def test_all_commands_take_entries_with_a_name_and_nothing_else(place: Place, ru
     complete = pasted(of_users, "# " + err.partition("\n# ")[2])
     status, out, err = run(command_line.main, etl, ["--check", "--rules", place.rules(complete)])
     assert (status, err) == (0, "")
+
+
+HALF = """# the shop's rules, held since 2024
+tables:
+  - table_name: users  # people
+    anonymized_column_names: [name, phone, "Nom d'usage"]  # known
+    non_anonymized_column_names:
+      - status
+      # why not
+      - staus
+"""
+TOLD = "added 4 tables (events, schema_migrations, visits and 1 more) and 12 columns (users.uuid, users.mail, users.tags"
+
+
+@pytest.fixture
+def half(place: Place) -> Path:
+    """Return a rules file that lacks tables and columns of the origin."""
+    place.in_origin(ORIGIN)
+    path = place.path / "anonymizer.yml"
+    path.write_text(HALF)
+    path.chmod(0o640)
+    return path
+
+
+def test_what_a_file_lacks_is_printed_with_it_and_the_check_passes_then(half: Path, place: Place, run: Run) -> None:
+    status, out, err = run(draft.main, ["--add", str(half)])
+    assert (status, half.read_text()) == (0, HALF)
+    assert err.startswith(TOLD)
+    assert err.endswith(": look for # decide\n")
+    assert [line for line in HALF.splitlines() if line not in out.splitlines()] == [
+        """    anonymized_column_names: [name, phone, "Nom d'usage"]  # known"""
+    ]
+    status, out, err = run(command_line.main, etl, ["--check", "--rules", place.rules(out)])
+    assert status == 0, err
+    assert "checked invented-shop: 4 tables to copy, 1 truncated" in out
+
+
+def test_it_is_written_into_the_file_in_one_step_which_keeps_its_mode_and_a_link_to_it(half: Path, run: Run) -> None:
+    _, expected, _ = run(draft.main, ["--add", str(half)])
+    link = half.with_name("link.yml")
+    link.symlink_to(half)
+    assert run(draft.main, ["--add", str(link), "--write"])[:2] == (0, "")
+    assert (half.read_text(), half.stat().st_mode & 0o777, link.is_symlink()) == (expected, 0o640, True)
+    before = half.stat()
+    assert run(draft.main, ["--add", str(half), "--write"]) == (0, "", "nothing is missing\n")
+    assert (half.stat().st_ino, half.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert {path.name for path in half.parent.iterdir() if path.name.startswith(".anonymizer")} == set()
+
+
+def test_a_file_that_can_not_be_written_stays_whole_and_nothing_is_left_beside_it(
+    half: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    names = {path.name for path in half.parent.iterdir()}
+    status, out, err = run(draft.main, ["--add", str(half), "--write"])
+    assert (status, out, half.read_text()) == (1, "", HALF)
+    assert err == f"error: rules: {half}: can't be written: No space left on device; nothing was changed\n"
+    assert {path.name for path in half.parent.iterdir()} == names
+
+
+def test_a_file_that_changed_meanwhile_is_not_written_over(half: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = download.fetch
+
+    def fetch(source: str) -> bytes:
+        content = read(source)
+        half.write_text(f"{HALF}# mine\n")
+        return content
+
+    monkeypatch.setattr(download, "fetch", fetch)
+    status, _, err = run(draft.main, ["--add", str(half), "--write"])
+    assert (status, half.read_text()) == (1, f"{HALF}# mine\n")
+    assert err == f"error: rules: {half}: changed meanwhile, nothing was written; run it again\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"tables: [", "error: rules: line 2, column 1: not YAML: "),
+        (b"tables:\n\t- table_name: x\n", "error: rules: line 2, column 1: not YAML: "),
+        (b"tables:\n- table_name: \xe9", "error: rules: line 2: not UTF-8; save the file as UTF-8"),
+        (b"", "error: rules: empty; want the key tables"),
+    ],
+)
+def test_what_is_no_rules_file_is_told_and_not_written(content: bytes, message: str, half: Path, run: Run) -> None:
+    half.write_bytes(content)
+    status, out, err = run(draft.main, ["--add", str(half), "--write"])
+    assert (status, out, half.read_bytes()) == (1, "", content)
+    assert err.startswith(message)
+
+
+def test_a_file_that_is_not_there_is_told_by_name(half: Path, run: Run) -> None:
+    status, out, err = run(draft.main, ["--add", "gone.yml"])
+    assert (status, out) == (1, "")
+    assert err.startswith("error: rules: gone.yml: ")
+    with pytest.raises(SystemExit, match="2"):
+        run(draft.main, ["--write"])
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8"])
+def test_a_draft_in_a_file_is_utf_8_whatever_the_locale_is(encoding: str, place: Place) -> None:
+    place.in_origin(ORIGIN)
+    variables = {"APP": "shop", "ORIGIN_DB_URL": place.origin_url, "PATH": "/nowhere", "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "flows.rules", "draft"]
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, timeout=60, check=True)
+    assert "Étrange table" in [table["table_name"] for table in yaml.safe_load(done.stdout.decode())["tables"]]
