@@ -160,7 +160,7 @@ class _File:
         if kind_of(value) == "nothing":
             if _is_in_brackets(parent) or _start(value) != _end(value):
                 blank = "" if self.text[_start(value) - 1] == " " else " "
-                items = f"{blank}{in_brackets(list(names))}"
+                items = f"{blank}{in_brackets(names)}"
                 return [_Edit(_start(value), _end(value), items), *self._marked(_end(value), names)]
             return self._lines(_end(key), [f"{' ' * (_column(key) + 2)}- {scalar(name)}  {_DECIDE}" for name in names])
         last = value.value[-1] if value.value else None
@@ -184,7 +184,7 @@ class _File:
         at = self._last(value) if _start(key) <= _start(value) else _end(key)
         names = [name for listed in new.values() for name in listed]
         if _is_in_brackets(node):
-            added = "".join(f", {key}: {in_brackets(list(listed))}" for key, listed in new.items())
+            added = "".join(f", {key}: {in_brackets(listed)}" for key, listed in new.items())
             return [_Edit(at, at, added), *self._marked(_end(node), names)]
         indent = " " * _column(node.value[0][0])
         lines = []
@@ -275,14 +275,14 @@ def _is_in_brackets(node: yaml.Node) -> bool:
 def _flow_entry(rules: TableRules) -> str:
     """Return an entry in brackets."""
     if rules.truncated:
-        return f"{{table_name: {in_brackets(rules.table)}, truncated: true}}"
+        return f"{{table_name: {_items([rules.table])}, truncated: true}}"
     lists = (rules.anonymized, rules.non_anonymized)
     written = "".join(f", {key}: {in_brackets(sorted(names))}" for key, names in zip(_LISTS, lists, strict=True) if names)
-    return f"{{table_name: {in_brackets(rules.table)}{written}}}"
+    return f"{{table_name: {_items([rules.table])}{written}}}"
 
 
 def _items(names: Sequence[str]) -> str:
-    return in_brackets(list(names))[1:-1]
+    return in_brackets(names)[1:-1]
 
 
 def _name_of(node: yaml.MappingNode) -> str:

@@ -38,7 +38,7 @@ def _new_entries(rules: Rules, undecided: Mapping[str, Sequence[str]]) -> str:
     """Return the entries of tables that the file does not have."""
     if rules.slot and _in_brackets(rules):
         entries = (
-            in_brackets({"table_name": table, **({_MASKED: list(columns)} if columns else {})})
+            _flow({"table_name": table, **({_MASKED: list(columns)} if columns else {})})
             for table, columns in undecided.items()
         )
         return f"# after the [ of tables on line {rules.slot.line}, to decide:\n" + "".join(f"{each},\n" for each in entries)
@@ -53,7 +53,7 @@ def _more_columns(rules: Rules, own: TableRules, undecided: Sequence[str]) -> st
         heading = f"# in place of the entry of {escaped(own.table)} on line {own.line}:\n"
         return heading + _indented(entry(own.table, own, undecided), rules)
     if slot.bracket:
-        listed = in_brackets(list(undecided))
+        listed = _flow(list(undecided))
         of, pasted = ("", f"{slot.key}: {listed}") if slot.key else (f" of {_MASKED}", listed[1:-1])
         return f"{where}, after the {slot.bracket}{of} on line {slot.line}, to decide:\n{pasted},\n"
     key, items = " " * slot.indent, " " * (slot.indent + 2 if slot.key else slot.indent)
@@ -85,15 +85,15 @@ def entry(table: str, rules: TableRules | None, undecided: Sequence[str]) -> str
     lines += ["    non_anonymized_column_names:", *(f"      - {scalar(name)}" for name in kept)]
     masks = [name for name in rules.masks if cut(name) == name] if rules else []
     if rules and masks:
-        lines += ["    masks:", *(f"      {scalar(name)}: {in_brackets(_written(rules.masks[name]))}" for name in masks)]
+        lines += ["    masks:", *(f"      {scalar(name)}: {_flow(_written(rules.masks[name]))}" for name in masks)]
     reasons = [name for name in rules.clear_because if cut(name) == name] if rules else []
     if rules and reasons:
         lines += [
             "    clear_because:",
-            *(f"      {scalar(name)}: {in_brackets(rules.clear_because[name])}" for name in reasons),
+            *(f"      {scalar(name)}: {_flow(rules.clear_because[name])}" for name in reasons),
         ]
     if rules and rules.k_anonymity:
-        lines.append(f"    k_anonymity: {in_brackets(_gate(rules.k_anonymity))}")
+        lines.append(f"    k_anonymity: {_flow(_gate(rules.k_anonymity))}")
     return "\n".join(lines) + "\n"
 
 
@@ -113,13 +113,18 @@ def _gate(gate: KAnonymity) -> dict[str, object]:
     return {"columns": list(gate.columns)} | {key: value for key, value in found.items() if value != getattr(usual, key)}
 
 
-def in_brackets(value: object) -> str:
+def _flow(value: object) -> str:
     """Return a value as YAML writes it in one line, with brackets."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{in_brackets(key)}: {in_brackets(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(in_brackets, value)) + "]"
+        return "[" + ", ".join(map(_flow, value)) + "]"
     if isinstance(value, str):
         is_plain = re.fullmatch(r"\w[\w.-]*", value) or escaped(value) != value
         return scalar(value) if is_plain else json.dumps(value, ensure_ascii=False)
     return json.dumps(value)
+
+
+def in_brackets(names: Sequence[str]) -> str:
+    """Return names as a list in one line."""
+    return _flow([*names])

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -196,7 +195,7 @@ def quoted(name: str, style: str) -> str:
 
 
 @st.composite
-def listed(draw: Any, names: Sequence[str], key: str, indent: str) -> str:
+def listed(draw: st.DrawFn, names: Sequence[str], key: str, indent: str) -> str:
     """Return a list of columns in any style, with its key; nothing may be in none at all."""
     style = draw(st.sampled_from(["lines", "indented", "brackets", "brackets over lines"]))
     items = [quoted(name, draw(st.sampled_from("\"'"))) for name in names]
@@ -217,7 +216,7 @@ def listed(draw: Any, names: Sequence[str], key: str, indent: str) -> str:
 
 
 @st.composite
-def files(draw: Any) -> tuple[str, dict[str, list[str]]]:
+def files(draw: st.DrawFn) -> tuple[str, dict[str, list[str]]]:
     """Return a rules file in any style, and the columns of an origin's tables, of which it may lack some."""
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=4, unique=True))
     indent, gap = draw(st.sampled_from(["", "  ", "   "])), draw(st.sampled_from(["", "\n", "# next\n"]))
