@@ -79,7 +79,7 @@ def _lacks(table: Table, rules: Rules) -> list[str]:
 def _listed(drafted: TableRules, key: str, columns: Sequence[str]) -> list[str]:
     """Return which of these columns a draft puts into a list."""
     is_masked = key == _LISTS[0]
-    # a column that is only here because the rules truncate its table elsewhere is masked: nothing was said of it
+    # a draft that publishes no row of the table says nothing of its columns: masked
     return [column for column in columns if (column not in drafted.non_anonymized) is is_masked]
 
 
@@ -114,7 +114,10 @@ class _File:
     def __init__(self, text: str) -> None:
         self.text = text
         self.newline = "\r\n" if "\r\n" in text else "\n"
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, ValueError, OverflowError):  # libyaml takes a little more
+            raise RulesError("rules: can't be added to as they are written: not every YAML reader takes them") from None
         assert isinstance(root, yaml.MappingNode)
         self.key, self.tables = next((key, value) for key, value in root.value if key.value == "tables")
 

@@ -87,6 +87,64 @@ def test_nothing_is_suggested_for_others(name: str, type_: str) -> None:
     assert "masks" not in draft(catalog(table("users", column("id", "integer"), column(name, type_), key=["id"])))
 
 
+TYPES = (
+    *("smallint", "integer", "bigint", "numeric", "boolean", "text", "character varying", "name", "uuid", "date"),
+    *("timestamp with time zone", "json", "jsonb", "bit", "tsvector", "int4range", "status", "address", "citext", "hstore"),
+    *("positive", "postcode", "tags", "text[]", "integer[]", "boolean[]", "uuid[]", "status[]"),
+)
+
+
+@pytest.mark.parametrize("type_", TYPES)
+@pytest.mark.parametrize("name", ["whatever", "x", "été", "vie_privee", "nir", "patient_handicap"])
+def test_masked_until_decided_is_true_of_every_type(name: str, type_: str) -> None:
+    text = draft(catalog(table("people", column("id", "integer"), column(name, type_), key=["id"])))
+    assert "Masked until you decide otherwise." in text
+    assert parse(text).tables["people"].anonymized == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "type_"),
+    [
+        *(
+            ("phone", "bigint"),
+            ("nir", "bigint"),
+            ("code_postal", "integer"),
+            ("salaire", "numeric"),
+            ("handicap", "boolean"),
+        ),
+        *(("family_situation", "integer"), ("number_of_children", "integer"), ("caisse_affiliation", "integer")),
+        *(("passport_id", "bigint"), ("last_sign_in_at", "timestamp with time zone"), ("session_id", "uuid")),
+        *(
+            ("gender", "status"),
+            ("etat_civil", "text"),
+            ("eyeColor", "text"),
+            ("employment_status", "status"),
+            ("notes", "text"),
+            ("type_handicap", "status"),
+            ("status_message", "text"),
+        ),
+    ],
+)
+def test_a_personal_word_masks_whatever_the_type_is(name: str, type_: str) -> None:
+    rules = parse(draft(catalog(table("statuses", column("id", "integer"), column(name, type_), key=["id"]))))
+    assert rules.tables["statuses"].anonymized == {name}
+
+
+@pytest.mark.parametrize(
+    ("table_name", "name", "type_"),
+    [
+        *(("orders", "status", "text"), ("orders", "status", "status"), ("orders", "type_contrat", "postcode")),
+        *(("orders", "items_count", "positive"), ("orders", "user_id", "bigint"), ("orders", "userId", "uuid")),
+        *(("orders", "user_ids", "integer[]"), ("orders", "archived", "boolean"), ("orders", "allow_handicap", "boolean")),
+        *(("orders", "created_at", "timestamp with time zone"), ("orders", "ends_on", "date")),
+        *(("order_statuses", "name", "text"), ("motifs", "libelle", "text"), ("Services", "nom", "citext")),
+    ],
+)
+def test_what_a_name_makes_nobodys_is_clear(table_name: str, name: str, type_: str) -> None:
+    rules = parse(draft(catalog(table(table_name, column("id", "integer"), column(name, type_), key=["id"]))))
+    assert rules.tables[table_name].non_anonymized == {name}
+
+
 def test_nothing_is_suggested_for_keys_nor_for_what_is_computed() -> None:
     towns = table("towns", column("zip"), column("cp"), key=["zip"], indexes=[index("towns", "towns_cp", "cp", unique=True)])
     people = table(

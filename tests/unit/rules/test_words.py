@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 LIST = read_words((ROOT / "multischema" / "rules" / "words.txt").read_text())
 KINDS = {
     *("access", "address", "birth", "connection", "contact", "family", "health", "identity", "justice", "money", "name"),
-    *("origin", "sex", FREE_TEXT, SETTING, TECHNICAL),
+    *("origin", "sex", "work", FREE_TEXT, SETTING, TECHNICAL),
 }
 
 
