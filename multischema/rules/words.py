@@ -41,7 +41,7 @@ class Words:
         always: defaultdict[str, list[str]] = defaultdict(list)
         personal: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         last: defaultdict[str, list[str]] = defaultdict(list)
-        first: defaultdict[str, list[str]] = defaultdict(list)
+        elsewhere: defaultdict[str, list[str]] = defaultdict(list)
         settings: list[str] = []
         for word in words:
             if word.kind == SETTING:
@@ -52,7 +52,7 @@ class Words:
                 if word.kind == TECHNICAL:
                     last[form].append(word.pattern)
                     if FIRST in word.forms or form == "flag":
-                        first[form].append(word.pattern)
+                        elsewhere[form].append(word.pattern)
                 elif word.kind != SETTING:
                     personal[form][word.kind].append(word.pattern)
         self._always = {kind: _anywhere(patterns) for kind, patterns in always.items()}
@@ -60,9 +60,10 @@ class Words:
             form: {kind: _anywhere(patterns) for kind, patterns in kinds.items()} for form, kinds in personal.items()
         }
         self._last = {form: re.compile(rf"(?<![a-z]){_one_of(patterns)}[_0-9]*$") for form, patterns in last.items()}
-        self._first: Mapping[str, re.Pattern[str]] = {
+        # as the first word of a name, or wherever it is in that of a flag
+        self._elsewhere: Mapping[str, re.Pattern[str]] = {
             form: _anywhere(patterns) if form == "flag" else re.compile(rf"^{_one_of(patterns)}(?![a-z])")
-            for form, patterns in first.items()
+            for form, patterns in elsewhere.items()
         }
         self._settings = re.compile(rf"{_one_of(settings)}(?![a-z])") if settings else _NOTHING
 
@@ -81,7 +82,7 @@ class Words:
             return True
         if self._kinds(name, form):
             return False
-        return self._ends_technical(name, form) or bool(self._first.get(form, _NOTHING).search(name))
+        return self._ends_technical(name, form) or bool(self._elsewhere.get(form, _NOTHING).search(name))
 
     def _ends_technical(self, name: str, form: Form) -> bool:
         return bool(self._last.get(form, _NOTHING).search(name))

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +20,7 @@ ORIGIN = catalog(
     table("versions", column("item_type"), column("item_id", "integer"), column("event")),
     table("visits", column("id", "integer"), column("place"), key=["id"]),
 )
+LISTED = "  anonymized_column_names:\n  - email\n  - note, [x]\n"
 VISITS = "- table_name: visits\n  anonymized_column_names: [place]\n- table_name: versions\n  truncated: true\n"
 
 
@@ -126,13 +126,23 @@ def test_a_file_in_brackets_stays_on_its_line() -> None:
 
 
 def test_a_key_of_a_new_table_that_refers_to_a_masked_column_is_listed() -> None:
-    origin = catalog(
-        table("people", column("email"), key=["email"]),
-        table("letters", column("id", "integer"), column("sender"), key=["id"]),
+    lines = table("lines", column("number", "bigint"), key=["number"])
+    calls = table(
+        *("calls", column("id", "integer"), column("caller", "bigint")),
+        key=["id"],
+        foreign_keys=[foreign_key("calls", "caller", "lines", "number")],
     )
-    letters = replace(origin.tables[1], foreign_keys=(foreign_key("letters", "sender", "people", "email"),))
-    grown = added("tables: [{table_name: people, anonymized_column_names: [email]}]", catalog(origin.tables[0], letters))
-    assert "{table_name: letters, anonymized_column_names: [sender]}" in grown.text
+    grown = added("tables: [{table_name: lines, anonymized_column_names: [number]}]", catalog(lines, calls))
+    assert "{table_name: calls, anonymized_column_names: [caller]}" in grown.text
+
+
+def test_tables_go_behind_the_columns_that_the_last_one_gets_below_its_comments() -> None:
+    text = f"tables:\n- table_name: versions\n  truncated: true\n- table_name: users\n{LISTED}    # below\n# end\n"
+    assert added(text).text == text.replace(
+        "# end\n",
+        "  non_anonymized_column_names:\n    - status  # decide\n# decide: guessed from names and types\n"
+        "- table_name: visits\n  anonymized_column_names:\n    - place\n  non_anonymized_column_names:\n# end\n",
+    )
 
 
 def test_a_misspelt_column_stays_and_the_right_one_is_added() -> None:
