@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -16,7 +16,6 @@ FORMS = (*get_args(Form), ANY, FIRST)
 TECHNICAL = "technical"
 SETTING = "setting"
 FREE_TEXT = "text"
-_NOTHING = re.compile("(?!)")
 
 
 @dataclass(frozen=True)
@@ -38,34 +37,17 @@ class Words:
 
     def __init__(self, words: Iterable[Word]) -> None:
         """Group words by what they do: the head of `words.txt` says what that is."""
-        always: defaultdict[str, list[str]] = defaultdict(list)
-        personal: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-        last: defaultdict[str, list[str]] = defaultdict(list)
-        elsewhere: defaultdict[str, list[str]] = defaultdict(list)
-        settings: list[str] = []
-        for word in words:
-            if word.kind == SETTING:
-                settings.append(word.pattern)
-            elif ANY in word.forms:
-                always[word.kind].append(word.pattern)
-            for form in word.forms - {ANY, FIRST}:
-                if word.kind == TECHNICAL:
-                    last[form].append(word.pattern)
-                    if FIRST in word.forms or form == "flag":
-                        elsewhere[form].append(word.pattern)
-                elif word.kind != SETTING:
-                    personal[form][word.kind].append(word.pattern)
-        self._always = {kind: _anywhere(patterns) for kind, patterns in always.items()}
-        self._personal = {
-            form: {kind: _anywhere(patterns) for kind, patterns in kinds.items()} for form, kinds in personal.items()
+        words = tuple(words)
+        personal = [word for word in words if word.kind not in (TECHNICAL, SETTING)]
+        technical = {form: [w for w in words if w.kind == TECHNICAL and form in w.forms] for form in get_args(Form)}
+        self._always = _by_kind(word for word in personal if ANY in word.forms)
+        self._personal = {form: _by_kind(word for word in personal if form in word.forms) for form in technical}
+        self._last = {form: _one_of(found, end="[_0-9]*$") for form, found in technical.items()}
+        self._first = {
+            form: _one_of((word for word in found if FIRST in word.forms), start="^") for form, found in technical.items()
         }
-        self._last = {form: re.compile(rf"(?<![a-z]){_one_of(patterns)}[_0-9]*$") for form, patterns in last.items()}
-        # as the first word of a name, or wherever it is in that of a flag
-        self._elsewhere: Mapping[str, re.Pattern[str]] = {
-            form: _anywhere(patterns) if form == "flag" else re.compile(rf"^{_one_of(patterns)}(?![a-z])")
-            for form, patterns in elsewhere.items()
-        }
-        self._settings = re.compile(rf"{_one_of(settings)}(?![a-z])") if settings else _NOTHING
+        self._first["flag"] = _one_of(technical["flag"])  # wherever it is
+        self._settings = _one_of((word for word in words if word.kind == SETTING), start="^")
 
     def kind_of(self, name: str, form: Form = "text") -> str | None:
         """Return what personal datum a name says a column of this form holds, such as `contact`; None if it says none."""
@@ -78,19 +60,15 @@ class Words:
     def are_technical(self, name: str, form: Form) -> bool:
         """Tell whether a name says that a column of this form is nobody's; one that says nothing does not."""
         name = snake(name)
-        if form == "flag" and self._settings.match(name):
+        if form == "flag" and self._settings.search(name):
             return True
-        if self._kinds(name, form):
-            return False
-        return self._ends_technical(name, form) or bool(self._elsewhere.get(form, _NOTHING).search(name))
-
-    def _ends_technical(self, name: str, form: Form) -> bool:
-        return bool(self._last.get(form, _NOTHING).search(name))
+        said = self._last[form].search(name) or self._first[form].search(name)
+        return bool(said) and not self._kinds(name, form)
 
     def _kinds(self, name: str, form: Form) -> list[str]:
         kinds = [*self._always.items()]
-        if not self._ends_technical(name, form):
-            kinds += self._personal.get(form, {}).items()
+        if not self._last[form].search(name):
+            kinds += self._personal[form].items()
         return [kind for kind, pattern in kinds if pattern.search(name)]
 
 
@@ -113,10 +91,14 @@ def snake(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")
 
 
-def _anywhere(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern that finds one of these words in a name, not inside a longer word."""
-    return re.compile(rf"(?<![a-z]){_one_of(patterns)}(?![a-z])")
+def _by_kind(words: Iterable[Word]) -> dict[str, re.Pattern[str]]:
+    kinds: defaultdict[str, list[Word]] = defaultdict(list)
+    for word in words:
+        kinds[word.kind].append(word)
+    return {kind: _one_of(found) for kind, found in kinds.items()}
 
 
-def _one_of(patterns: Iterable[str]) -> str:
-    return f"(?:{'|'.join(patterns)})"
+def _one_of(words: Iterable[Word], start: str = "(?<![a-z])", end: str = "(?![a-z])") -> re.Pattern[str]:
+    """Return a pattern that finds one of these words in a name, none inside a longer word; of no words, it finds nothing."""
+    patterns = [word.pattern for word in words]
+    return re.compile(f"{start}(?:{'|'.join(patterns)}){end}" if patterns else "(?!)")
