@@ -13,7 +13,7 @@ import yaml
 
 from multischema.catalog.tables import Catalog, Table
 from multischema.errors import RulesError
-from multischema.rules.draft import Guesses, draft_entry, draft_tables
+from multischema.rules.draft import Guesses, draft_entries, draft_tables
 from multischema.rules.file import Rules, TableRules, parse
 from multischema.rules.following import effective
 from multischema.rules.gaps import missing_columns
@@ -63,9 +63,10 @@ def add_missing(content: bytes, catalog: Catalog, guesses: Guesses) -> Added:
     # a key that refers to a masked one would be masked with a warning, so a new entry lists it
     followed = effective(Rules(wanted), catalog).tables
     wanted |= {table.name: followed[table.name] for table in new}
+    entries = draft_entries(new, wanted, catalog, guesses)
     text = _File(content.decode()).with_missing(
         {table.name: {key: _listed(drafted[table.name], key, _lacks(table, rules)) for key in _LISTS} for table in grown},
-        [(wanted[table.name], draft_entry(table, wanted[table.name], catalog, guesses)) for table in new],
+        [(wanted[name], entry) for name, entry in entries.items()],
     )
     _compare(text, replace(rules, tables=wanted))
     columns = tuple(f"{table.name}.{column}" for table in grown for column in _lacks(table, rules))

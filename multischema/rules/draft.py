@@ -2,11 +2,11 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from multischema.catalog.flat import Flat, flatten, literal_default
+from multischema.catalog.flat import flatten, literal_default
 from multischema.catalog.tables import Catalog, Column, Table
 from multischema.masks.mask import type_name
 from multischema.rules.file import Rules, TableRules
@@ -14,7 +14,7 @@ from multischema.rules.following import effective
 from multischema.rules.frameworks import Framework, framework_of
 from multischema.rules.gaps import missing_columns
 from multischema.rules.nodes import scalar
-from multischema.rules.words import Form, Words, snake
+from multischema.rules.words import Form, Words, form_of, snake
 from multischema.rules.writing import entry
 
 Referred = Mapping[tuple[str, str], Sequence[Column]]
@@ -22,13 +22,6 @@ _HEADER = """# A first draft, guessed from names and types: read every line. Mas
 tables:
 """
 _WHY = "suggested: without the marks in front, these keep a part that may be worth an analysis"
-_FORMS: Mapping[Form, re.Pattern[str]] = {
-    "number": re.compile(r"(?:smallint|integer|bigint|numeric.*|double precision|real)(?:\[\])?"),
-    "flag": re.compile(r"boolean(?:\[\])?"),
-    "moment": re.compile(r"(?:timestamp.*|time|time\(.*|time with.*|interval.*)"),
-    "date": re.compile("date"),
-    "uuid": re.compile(r"uuid(?:\[\])?"),
-}
 # columns in which a table of statuses, services or countries says what each of its rows is
 _LABELS = re.compile("(?:short_|long_)?(?:name|nom|label|libelle|code)")
 _ID = re.compile("(?<![a-z])ids?$")
@@ -71,7 +64,7 @@ def draft(catalog: Catalog, guesses: Guesses) -> str:
     drafted = draft_tables(catalog, guesses)
     # a key that refers to a masked one would be masked with a warning, so the draft lists it
     rules = effective(Rules(drafted), catalog).tables
-    return _HEADER + "".join(draft_entry(table, rules[table.name], catalog, guesses) for table in catalog.tables)
+    return _HEADER + "".join(draft_entries(catalog.tables, rules, catalog, guesses).values())
 
 
 def draft_tables(catalog: Catalog, guesses: Guesses) -> dict[str, TableRules]:
@@ -80,13 +73,26 @@ def draft_tables(catalog: Catalog, guesses: Guesses) -> dict[str, TableRules]:
     return {table.name: _draft_table(table, catalog, referred, guesses) for table in catalog.tables}
 
 
-def draft_entry(table: Table, rules: TableRules, catalog: Catalog, guesses: Guesses) -> str:
-    """Return the entry of a table, with comments: which framework makes it, and masks that would show a part."""
-    framework = framework_of(table, guesses.frameworks)
-    comment = f"  # made by {framework.framework}\n" if framework else ""
+def draft_entries(
+    tables: Iterable[Table], rules: Mapping[str, TableRules], catalog: Catalog, guesses: Guesses
+) -> dict[str, str]:
+    """Return the entries of tables, with comments: which framework makes one, and masks that would show a part."""
+    referred = _referred(catalog)
+    return {
+        table.name: _comment(table, guesses.frameworks) + _written(table, rules[table.name], catalog, referred)
+        for table in tables
+    }
+
+
+def _comment(table: Table, frameworks: Sequence[Framework]) -> str:
+    framework = framework_of(table, frameworks)
+    return f"  # made by {framework.framework}\n" if framework else ""
+
+
+def _written(table: Table, rules: TableRules, catalog: Catalog, referred: Referred) -> str:
     if rules.truncated:
-        return f"{comment}  - table_name: {scalar(rules.table)}\n    truncated: true\n"
-    return comment + entry(rules.table, rules, ()) + _suggestions(table, rules, catalog, _referred(catalog))
+        return f"  - table_name: {scalar(rules.table)}\n    truncated: true\n"
+    return entry(rules.table, rules, ()) + _suggestions(table, rules, catalog, referred)
 
 
 def _suggestions(table: Table, rules: TableRules, catalog: Catalog, referred: Referred) -> str:
@@ -133,7 +139,7 @@ def _is_clear(
 ) -> bool:
     flat = flatten(column.type_oid, column.type_text, catalog.types)
     if column.name not in keys:
-        form = _form(column, flat, catalog)
+        form = form_of(column, catalog.types)
         is_label = form == "text" and _LABELS.fullmatch(snake(column.name)) and words.are_technical(table.name, "table")
         return bool(form and (is_label or _is_nobodys(column.name, form, words)))
     others = referred.get((table.name, column.name), ())
@@ -152,13 +158,6 @@ def _is_surrogate(column: Column, referred: Sequence[Column], words: Words) -> b
 def _is_made(column: Column) -> bool:
     """Tell whether the database generates a column's values, from a sequence or another function."""
     return column.identity or (column.default is not None and literal_default(column.default) is None)
-
-
-def _form(column: Column, flat: Flat, catalog: Catalog) -> Form | None:
-    """Return what a column holds as far as words go by it, None for what can hold anything: JSON, bytes, addresses."""
-    if flat.family in ("text", "text array") or type_name(column.type_oid, catalog.types) == "enum":
-        return "text"
-    return next((form for form, pattern in _FORMS.items() if pattern.fullmatch(flat.spelling)), None)
 
 
 def _is_nobodys(name: str, form: Form, words: Words) -> bool:

@@ -3,9 +3,13 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from multischema.catalog.flat import flatten
+from multischema.catalog.tables import Column, Type
+from multischema.masks.mask import type_name
 
 # what a column holds, as far as words go by it (an enum is a text); `table` is for names of tables
 Form = Literal["text", "number", "flag", "moment", "date", "uuid", "table"]
@@ -16,6 +20,13 @@ FORMS = (*get_args(Form), ANY, FIRST)
 TECHNICAL = "technical"
 SETTING = "setting"
 FREE_TEXT = "text"
+_FORMS: Mapping[Form, re.Pattern[str]] = {
+    "number": re.compile(r"(?:smallint|integer|bigint|numeric.*|double precision|real)(?:\[\])?"),
+    "flag": re.compile(r"boolean(?:\[\])?"),
+    "moment": re.compile(r"(?:timestamp.*|time|time\(.*|time with.*|interval.*)"),
+    "date": re.compile("date"),
+    "uuid": re.compile(r"uuid(?:\[\])?"),
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,14 @@ def read_words(text: str) -> tuple[Word, ...]:
                 raise ValueError(f"words: {word} counts for {' '.join(forms) or 'nothing'}; want of {', '.join(FORMS)}")
             found.append(Word(word, kind, frozenset(forms)))
     return tuple(found)
+
+
+def form_of(column: Column, types: Mapping[int, Type]) -> Form | None:
+    """Return what a column holds as far as words go by it, None for what can hold anything: JSON, bytes, addresses."""
+    flat = flatten(column.type_oid, column.type_text, types)
+    if flat.family in ("text", "text array") or type_name(column.type_oid, types) == "enum":
+        return "text"
+    return next((form for form, pattern in _FORMS.items() if pattern.fullmatch(flat.spelling)), None)
 
 
 def snake(name: str) -> str:
