@@ -41,6 +41,7 @@ class App:
     schema: str | None = None
     origin_schema: str | None = None
     schema_reader: tuple[str, ...] = ()  # with the variables that are filled in
+    work_pool: str | None = None  # where its runs are
     silence: int = SILENCE  # hours after which something is wrong if nothing new was published
     time_limit: int = TIME_LIMIT  # minutes that a run may take
     schedules: tuple[Schedule, ...] = ()
@@ -83,6 +84,7 @@ def _app(definitions: Mapping[str, Any], deployment: Mapping[str, Any]) -> App:
         schema=parameters.get("schema"),
         origin_schema=parameters.get("origin_schema"),
         schema_reader=tuple(parameters.get("schema_reader") or ()),
+        work_pool=(deployment.get("work_pool") or {}).get("name"),
         silence=(definitions.get("silence") or {}).get(name, SILENCE),
         time_limit=(definitions.get("time_limit") or {}).get(name, TIME_LIMIT),
         schedules=tuple(

@@ -12,6 +12,7 @@ from multischema.plan.refresh import Choice
 from multischema.plan.scan import Scanned, reasons
 from multischema.rules.expected import Told
 from multischema.words import _NBSP, count, escaped, seconds, size, some
+from multischema.words import in_markdown as _escape
 
 _CHANGED_MOST = 5  # tables whose rows are compared by name
 _HEAD = ("table", "rows", "size", "copy s", "index s", "change", "masked columns")
@@ -307,10 +308,3 @@ def _listed(names: Sequence[str], width: int) -> str:
         shown.pop()
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _escape(text: str) -> str:
-    text = escaped(text)
-    for character in "\\|*_`<>[]":
-        text = text.replace(character, f"\\{character}")
-    return text

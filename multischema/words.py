@@ -21,6 +21,14 @@ def escaped(text: str) -> str:
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def in_markdown(text: str) -> str:
+    """Return a text as one line that Markdown shows as it is, in a cell of a table too."""
+    text = escaped(text)
+    for character in "\\|*_`<>[]":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
 _SHOWN = 3  # names in a warning: there may be a thousand partitions
 
 

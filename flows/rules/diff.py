@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.rules import given as options
 from flows.rules import revisions
-from flows.rules.saying import FORMATS, said
+from flows.rules.saying import FORMATS, said, show
 from multischema import command, download
 from multischema.errors import EtlError, RulesError, UsageError
 from multischema.findings import Finding
@@ -53,10 +53,10 @@ def _compare(parsed: argparse.Namespace) -> None:
     found = changes(old, new)
     weaker = [change for change in found if is_weaker(change)]
     if parsed.format == "text":
-        print("\n".join(_lines(warnings, found)))
+        show("\n".join(_lines(warnings, found)))
     else:
         facts = {"old": name, "weaker": len(weaker)}
-        print(said([*warnings, *found], parsed.format, source, summary=summary(found), facts=facts))
+        show(said([*warnings, *found], parsed.format, source, summary=summary(found), facts=facts))
     if weaker and parsed.fail_on:
         raise EtlError(
             f"{count(len(weaker), 'change')} {plural(len(weaker), 'publishes', 'publish')} more than {name} does, or may; "
@@ -103,7 +103,7 @@ def _parsed(source: str, form: str) -> Rules:
         return file.parse(content)
     except RulesError as error:
         if form != "text":
-            print(said(error.problems, form, source))
+            show(said(error.problems, form, source))
         problems = error.problems if form == "text" else ()
         raise RulesError(
             *problems, f"rules: {download.name_of(source)}: nothing is compared; mend this file first"
