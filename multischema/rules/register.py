@@ -57,8 +57,9 @@ def _treated(rules: TableRules, columns: Iterator[TreatedColumn]) -> TreatedTabl
 
 
 def _listed(rules: TableRules) -> Iterator[TreatedColumn]:
-    """Give the columns that the rules list, in the order of their lines."""
-    for name in sorted(rules.anonymized | rules.non_anonymized, key=lambda name: (rules.lines.get(name, 0), name)):
+    """Give the columns that the rules list, in the file's order."""
+    places = {name: place for place, name in enumerate(rules.lines)}
+    for name in sorted(rules.anonymized | rules.non_anonymized, key=lambda name: (places.get(name, 0), name)):
         yield _column(name, rules)
 
 

@@ -196,6 +196,9 @@ def test_without_any_database_it_says_what_is_unknown(run: Register) -> None:
         assert "Made from the rules alone" in chapter
         assert "| column | treatment | detail |" in chapter
         assert "`id`" not in chapter
+        assert re.findall("^(?:#### |[|] )`(.*?)`", chapter.partition("### What")[2], re.MULTILINE) == [
+            *("visits", "note", "users", "name", "email", "born", "search", "status"),
+        ]
     assert "readers of this schema only unknown: a variable of prefect.yaml is not given" in shop
     assert "| Destination | schema `elsewhere` of the analytics database |" in other
     assert "mode dump: raw data passes through the ETL's disk" in other

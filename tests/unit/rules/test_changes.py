@@ -46,6 +46,13 @@ def test_a_column_that_was_anonymized_and_becomes_clear_is_found_with_its_line()
     assert found(OLD, new) == ["warning: rules: line 5: published as it is now: users.city (was anonymized)"]
 
 
+def test_a_column_that_was_clear_and_shows_a_part_is_no_longer_clear() -> None:
+    new = OLD.replace("[name,", "[name, created_at,").replace("born: ", "created_at: {period: month}, born: ")
+    assert found(OLD, new) == [
+        "note: rules: line 4: anonymized now: users.created_at (period: month; was published as it is)"
+    ]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "wanted"),
     [
@@ -131,6 +138,12 @@ def test_reasons_and_expected_warnings_are_told_and_are_not_weaker() -> None:
         "note: rules: line 5: clear without a reason now: users.status (was 'a code')",
         "note: rules: a warning shows again: unused-rule of users.old",
     ]
+
+
+def test_a_reason_that_goes_with_its_column_is_no_change_of_its_own() -> None:
+    old = OLD.replace("    masks:", "    clear_because: {status: a code}\n    masks:")
+    hidden = OLD.replace("[name,", "[name, status,").replace("[status, created_at]", "[created_at]")
+    assert [change.code for change in changes(parse(old), parse(hidden))] == ["column-hidden"]
 
 
 def test_order_comments_and_style_are_no_difference() -> None:
