@@ -17,8 +17,8 @@ TEXTS = {
     "title": Text("Registre des traitements : base d'analyse", "Register of processing: analytics database"),
     "made": Text("Établi le {}.", "Made on {}."),
     "purpose of the sheet": Text(
-        "Annexe au registre des activités de traitement (RGPD, article 30) : ce que les règles de chaque app publient dans "
-        "la base d'analyse. Elle ne contient que des noms et des règles, aucune donnée. Ce que l'outil ne peut pas savoir "
+        "Annexe au registre des activités de traitement (RGPD, article 30) : ce que les règles de chaque produit publient "
+        "dans la base d'analyse. Elle ne contient que des noms et des règles, aucune donnée. Ce que l'outil ne peut pas savoir "
         "est à compléter.",
         "Annex to the records of processing activities (GDPR, article 30): what the rules of each app publish in the "
         "analytics database. It holds names and rules only, no data. What the tool can't know is to be filled in.",
@@ -26,7 +26,7 @@ TEXTS = {
     # the rubrics of an app, each with what is generic of it
     "processing": Text("Traitement", "Processing"),
     "the processing": Text(
-        "publication des données de l'app {} dans la base d'analyse",
+        "publication des données du produit {} dans la base d'analyse",
         "publishing the data of app {} in the analytics database",
     ),
     "controller": Text("Responsable du traitement", "Controller"),
@@ -42,16 +42,16 @@ TEXTS = {
     "transfers": Text("Transferts hors de l'Union européenne", "Transfers outside the European Union"),
     "to fill in": Text("à compléter", "to be filled in"),
     "source": Text("Source", "Source"),
-    "the source": Text("base de production de l'app, schéma {}", "the app's production database, schema {}"),
+    "the source": Text("base d'origine du produit, schéma {}", "the app's production database (origin), schema {}"),
     "destination": Text("Destination", "Destination"),
     "the destination": Text("schéma {} de la base d'analyse", "schema {} of the analytics database"),
     "recipients": Text("Destinataires", "Recipients"),
     "this schema only": Text("{} (ce schéma seul)", "{} (this schema only)"),
     "unknown reader": Text(
-        "lecteur inconnu : METABASE_USERNAME n'est pas donnée", "reader unknown: METABASE_USERNAME is not given"
+        "rôle lecteur inconnu : METABASE_USERNAME n'est pas donnée", "reader unknown: METABASE_USERNAME is not given"
     ),
     "unknown schema readers": Text(
-        "lecteurs de ce schéma seul inconnus : une variable de prefect.yaml n'est pas donnée",
+        "rôles lecteurs de ce schéma seul inconnus : une variable de prefect.yaml n'est pas donnée",
         "readers of this schema only unknown: a variable of prefect.yaml is not given",
     ),
     "retention": Text("Durée de conservation", "Retention"),
@@ -61,9 +61,9 @@ TEXTS = {
     ),
     "security": Text("Mesures de sécurité", "Security measures"),
     "security of stream": Text(
-        "les colonnes sont masquées dans la base de production, avant toute copie ; chaque exécution vérifie, avant de "
+        "les colonnes sont masquées dans la base d'origine, avant toute copie ; chaque exécution vérifie, avant de "
         "publier, les valeurs masquées et les droits de lecture",
-        "columns are masked in the production database, before anything is copied; each run verifies the masked values and "
+        "columns are masked in the origin, before anything is copied; each run verifies the masked values and "
         "the rights to read before it publishes",
     ),
     "security of dump": Text(
@@ -75,7 +75,7 @@ TEXTS = {
         "before it publishes",
     ),
     "host": Text("Hébergement des exécutions", "Where it runs"),
-    "unknown app": Text("inconnu : prefect.yaml n'a pas cette app", "unknown: prefect.yaml does not have this app"),
+    "unknown app": Text("inconnu : prefect.yaml n'a pas ce produit", "unknown: prefect.yaml does not have this app"),
     "schedule": Text("Planification", "Schedule"),
     "no schedule": Text("aucune", "none"),
     "last run": Text("Dernière exécution", "Last run"),
@@ -91,6 +91,10 @@ TEXTS = {
         "pseudonymisées : {}, publiées telles quelles : {}).",
         "Tables: {} (without rows: {}). Columns: {} (anonymized wholly: {}, in part: {}, pseudonymized: {}, "
         "published as they are: {}).",
+    ),
+    "what stays": Text(
+        "Une colonne anonymisée entièrement ne dit plus qu'une chose : si elle était vide.",
+        "A column that is anonymized wholly only shows whether it was empty.",
     ),
     "no origin": Text(
         "Établi à partir des règles seules, sans la base d'origine : les clés que les règles ne nomment pas, publiées "
@@ -108,7 +112,7 @@ TEXTS = {
         "personnel (RGPD, article 4, 5).",
         "A pseudonym is no anonymization: as long as the key exists, the column remains personal data (GDPR, article 4(5)).",
     ),
-    "app": Text("app", "app"),
+    "app": Text("produit", "app"),
     "schema": Text("schéma", "schema"),
     "table": Text("table", "table"),
     "column": Text("colonne", "column"),
@@ -150,7 +154,7 @@ TEXTS = {
     "mask values": Text("seules ces valeurs restent : {}", "only these values stay: {}"),
     "mask keys": Text("seules ces clés du document restent : {}", "only these keys of the document stay: {}"),
     "mask pseudonym": Text(
-        "un pseudonyme, le même dans toutes les apps (domaine {})",
+        "un pseudonyme, le même dans tous les produits (domaine {})",
         "a pseudonym, the same in all apps (domain {})",
     ),
     "mask of some rows": Text("anonymisée entièrement", "anonymized wholly"),

@@ -108,16 +108,16 @@ def test_a_chapter_says_who_reads_what_and_when_it_last_ran(published: Register,
     assert (exit_status, err) == (0, "")
     assert "Établi le 2026-11-30." in out
     for line in (
-        "| Traitement | publication des données de l'app `shop` dans la base d'analyse |",
+        "| Traitement | publication des données du produit `shop` dans la base d'analyse |",
         f"| Destinataires | `{place.reader}`; `shop_reading` (ce schéma seul) |",
-        "| Source | base de production de l'app, schéma `public` |",
+        "| Source | base d'origine du produit, schéma `public` |",
         "| Destination | schéma `shop` de la base d'analyse |",
         "| Hébergement des exécutions | `scalingo` |",
         "| Planification | `30 5 * * *` (Europe/Paris) |",
     ):
         assert line in out.splitlines()
     assert re.search(r"\| Dernière exécution \| \d{4}-\d\d-\d\d \d\d:\d\d UTC : 1\xa0234 lignes publiées \|", out)
-    assert "les colonnes sont masquées dans la base de production" in out
+    assert "les colonnes sont masquées dans la base d'origine" in out
     assert "Un pseudonyme n'est pas une anonymisation" in out
 
 
@@ -129,6 +129,8 @@ def test_every_column_of_the_origin_is_there_with_what_is_done_to_it(published: 
         "",
         "Tables : 3 (sans aucune ligne : 1). Colonnes : 9 (anonymisées entièrement : 2, en partie : 1, pseudonymisées : 1, "
         "publiées telles quelles : 4).",
+        "",
+        "Une colonne anonymisée entièrement ne dit plus qu'une chose : si elle était vide.",
         "",
         "Un pseudonyme n'est pas une anonymisation : tant que la clé existe, la colonne reste une donnée à caractère "
         "personnel (RGPD, article 4, 5).",
@@ -147,7 +149,7 @@ def test_every_column_of_the_origin_is_there_with_what_is_done_to_it(published: 
         "| --- | --- | --- | --- |",
         "| `id` | `integer` | clé, publiée telle quelle |  |",
         "| `name` | `text` | anonymisée entièrement |  |",
-        r"| `email` | `text` | pseudonymisée | un pseudonyme, le même dans toutes les apps (domaine person\_email) |",
+        r"| `email` | `text` | pseudonymisée | un pseudonyme, le même dans tous les produits (domaine person\_email) |",
         "| `born` | `date` | anonymisée en partie | seul le début de la période reste (année) |",
         "| `status` | `text` | publiée telle quelle | un code |",
         "| `search` | `text` | non publiée : calculée à partir de colonnes anonymisées |  |",
@@ -170,8 +172,8 @@ def test_no_value_and_no_secret_is_ever_in_it(published: Register, place: Place,
 def test_the_csv_has_a_row_for_each_column(published: Register, place: Place) -> None:
     found = rows(published("--app", "shop", "--format", "csv")[1])
     (born,) = [row for row in found if (row["table"], row["colonne"], row["type"]) == ("users", "born", "date")]
-    assert {name: born[name] for name in ("app", "schéma", "traitement", "précision", "destinataires")} == {
-        "app": "shop",
+    assert {name: born[name] for name in ("produit", "schéma", "traitement", "précision", "destinataires")} == {
+        "produit": "shop",
         "schéma": "shop",
         "traitement": "anonymisée en partie",
         "précision": "seul le début de la période reste (année)",
