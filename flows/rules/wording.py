@@ -18,8 +18,8 @@ TEXTS = {
     "made": Text("Établi le {}.", "Made on {}."),
     "purpose of the sheet": Text(
         "Annexe au registre des activités de traitement (RGPD, article 30) : ce que les règles de chaque produit publient "
-        "dans la base d'analyse. Elle ne contient que des noms et des règles, aucune donnée. Ce que l'outil ne peut pas savoir "
-        "est à compléter.",
+        "dans la base d'analyse. Elle ne contient que des noms et des règles, aucune donnée. Ce que l'outil ne peut pas "
+        "savoir est à compléter.",
         "Annex to the records of processing activities (GDPR, article 30): what the rules of each app publish in the "
         "analytics database. It holds names and rules only, no data. What the tool can't know is to be filled in.",
     ),

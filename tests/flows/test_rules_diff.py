@@ -131,7 +131,8 @@ def test_old_rules_that_no_longer_can_be_read_are_a_warning(run: Diff, repositor
     (repository / NAME).write_text(NEW)
     exit_status, out, err = run("HEAD", repository / NAME)
     assert (exit_status, err) == (0, "")
-    assert out.startswith("warning: rules: HEAD:./anonymizer.yml: can't be read (no key tables;")
+    assert out.startswith("warning: rules: HEAD:./anonymizer.yml: can't be read (")
+    assert "no key tables" in out.splitlines()[0]
 
 
 @pytest.mark.parametrize("form", ["text", "json", "github"])
@@ -140,7 +141,7 @@ def test_new_rules_that_can_not_be_read_are_an_error_that_names_the_file(run: Di
     new.write_text(NEW.replace("anonymized_column_names", "anonymised_column_names", 1))
     exit_status, out, err = run("HEAD", new, "--format", form)
     assert exit_status == 1
-    assert "unknown key 'anonymised_column_names'" in (err if form == "text" else out)
+    assert "anonymised_column_names" in (err if form == "text" else out)
     assert f"{new}: nothing is compared" in err
     if form == "json":
         assert json.loads(out)["ok"] is False
