@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from blocks import metabase, pseudonym_key, urls
 from flows import progress, temporary, terminal
 from flows.apps import READER_VARIABLE, App, known_apps
+from flows.rules.given import number
 from flows.stages import found, log
 from multischema import command, core_files, download, report
 from multischema.errors import UsageError
@@ -210,16 +211,5 @@ def _kind(name: str, shown: Mapping[str, Any]) -> dict[str, Any]:
     if "enum" in shown:
         return {"choices": shown["enum"]}
     if shown["type"] == "integer":
-        return {"metavar": "N", "type": _number(shown["minimum"], shown["maximum"])}
+        return {"metavar": "N", "type": number(shown["minimum"], shown["maximum"])}
     return {"metavar": _METAVARS.get(name, "NAME")}
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
-    """Return a reader of numbers within these bounds."""
-
-    def read(text: str) -> int:
-        if text.isdecimal() and least <= int(text) <= most:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"{text!r}: want a number from {least} to {most}")
-
-    return read

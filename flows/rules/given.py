@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,6 +42,17 @@ class Given:
         if not found.catalog.tables:
             raise origins.no_table(self.origin, self.schema)
         return found
+
+
+def number(least: int, most: int) -> Callable[[str], int]:
+    """Return a reader of numbers within these bounds, for an option."""
+
+    def read(text: str) -> int:
+        if text.isdecimal() and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r}: want a number from {least} to {most}")
+
+    return read
 
 
 def parser(prog: str, description: str) -> argparse.ArgumentParser:

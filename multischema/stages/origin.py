@@ -1,12 +1,12 @@
 """The origin alone: what can be said of its catalog and the rules without a target, for a check in an app's CI too."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from multischema.catalog.objects import Leaf
 from multischema.catalog.servers import Server
-from multischema.catalog.tables import Catalog
-from multischema.errors import CheckError, Snippet
+from multischema.catalog.tables import Catalog, Table
+from multischema.errors import CheckError, Snippet, UsageError
 from multischema.findings import Finding, on
 from multischema.job import Job
 from multischema.plan.combinations import per_problems
@@ -19,9 +19,11 @@ from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_catalog, read_money_digits, read_server
 from multischema.rules import expected
 from multischema.rules.file import Rules
+from multischema.rules.following import effective
 from multischema.rules.gaps import Gaps, compare
 from multischema.stages import preconditions
 from multischema.stages.pseudonyms import domain_problems, domains_of
+from multischema.words import cut, suggestion
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,40 @@ def read_origin(
     server, types that are none.
     """
     side = database.side
+    read = _read(connection, side, schema, rules)
+    origin = _fitted(side, read, rules, dumps=dumps, all_indexes=all_indexes)
+    if not dumps or not origin.plan:
+        return origin
+    with translated(side, "reading the catalog"):
+        leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in origin.plan.copied])
+    problems = preconditions.dump_problems(side, read.server, leaves)
+    return replace(origin, problems=(*origin.problems, *problems))
+
+
+def read_table(connection: Connection, database: Database, schema: str, rules: Rules, name: str) -> Origin:
+    """Read the origin's catalog, and plan one table as the rules would publish it, whatever they lack for the others.
+
+    A partition stands for its root. Raises CheckError as `read_origin` does, UsageError where there is no such table.
+    """
+    read = _read(connection, database.side, schema, rules)
+    table = _named(database.side, read.catalog, name)
+    # its keys follow the rules of the tables that they refer to
+    tables = effective(rules, read.catalog).tables
+    own = {name: its for name, its in tables.items() if read.catalog.partitions.get(name, name) == table.name}
+    alone = replace(read, catalog=replace(read.catalog, tables=(table,)))
+    return _fitted(database.side, alone, replace(rules, tables=own))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What an origin's server says of itself: its settings, its catalog, how many decimals an amount of money has."""
+
+    server: Server
+    catalog: Catalog
+    digits: int
+
+
+def _read(connection: Connection, side: str, schema: str, rules: Rules) -> _Read:
     with translated(side, "reading the catalog"):
         server = read_server(connection, schema)
         if problems := [
@@ -72,6 +108,12 @@ def read_origin(
         digits = read_money_digits(connection) if has_money(catalog) else MONEY_DIGITS
     if unread := preconditions.spelling_problems(side, published_types(catalog)):
         raise CheckError(*unread)
+    return _Read(server, catalog, digits)
+
+
+def _fitted(side: str, read: _Read, rules: Rules, *, dumps: bool = False, all_indexes: bool = False) -> Origin:
+    """Return how the rules fit what was read."""
+    server, catalog = read.server, read.catalog
     gaps = compare(rules, catalog)
     problems = preconditions.rights_problems(side, server, catalog, gaps.rules)
     if gaps.problems:
@@ -79,15 +121,25 @@ def read_origin(
     collations = frozenset(collations_of(catalog))
     plan = make_plan(catalog, gaps.rules, gaps.remarks, collations, raw=dumps, all_indexes=all_indexes)
     problems += domain_problems(domains_of(plan, gaps.rules))
-    problems += money_problems(side, plan, digits)
-    if dumps:
-        with translated(side, "reading the catalog"):
-            leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in plan.copied])
-        problems += preconditions.dump_problems(side, server, leaves)
-    else:
-        problems += cast_problems(side, plan)
+    problems += money_problems(side, plan, read.digits)
+    problems += [] if dumps else cast_problems(side, plan)
     problems += on(side, unfit_problems(plan))
     return Origin(server, catalog, gaps, tuple(problems), plan)
+
+
+def _named(side: str, catalog: Catalog, name: str) -> Table:
+    """Return the table of that name, with or without its schema, or the root of that partition. Raises UsageError."""
+    tables = {table.name: table for table in catalog.tables}
+    names = {**{known: known for known in tables}, **catalog.partitions}
+    for spelling in (name, name.removeprefix(f"{catalog.schema}.")):
+        if spelling in names:
+            return tables[names[spelling]]
+        if spelling in catalog.others:
+            raise UsageError(
+                f"{side}: {cut(spelling)} is a {catalog.others[spelling]}, which no run publishes; want a table"
+            )
+    where = f"{side}: schema {catalog.schema} holds no table {cut(name)}"
+    raise UsageError(f"{where}{suggestion(name, names)}; want the name of one, or --origin-schema")
 
 
 def server_warnings(side: str, server: Server, plan: Plan, job: Job) -> list[Finding]:

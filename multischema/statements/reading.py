@@ -1,5 +1,7 @@
 """The statements that read tables: masked by the origin, counted, or searched for values that must not be there."""
 
+from dataclasses import replace
+
 from psycopg import sql
 
 from multischema.catalog.flat import as_text
@@ -22,6 +24,22 @@ def select(table: TablePlan, schema: str) -> sql.Composed:
     return sql.SQL("SELECT {} FROM {}").format(
         sql.SQL(", ").join(column.expression for column in table.columns), rows_of(table, schema)
     )
+
+
+def first_rows(table: TablePlan, schema: str, rows: int, longest: int) -> sql.Composed:
+    """Return the COPY of the first rows that the origin finds, as they would be published: texts, cut to so many characters.
+
+    Nothing is sorted, and a long value stays in the origin.
+    """
+    start = sql.SQL("CASE WHEN {value} IS NOT NULL THEN left({text}, {longest}) END")
+    columns = tuple(
+        replace(
+            column,
+            expression=start.format(value=column.expression, text=as_text(column.expression), longest=sql.Literal(longest)),
+        )
+        for column in table.columns
+    )
+    return sql.SQL("COPY ({} LIMIT {}) TO STDOUT").format(select(replace(table, columns=columns), schema), sql.Literal(rows))
 
 
 def guarding(table: TablePlan, schema: str) -> sql.Composed:
