@@ -20,8 +20,8 @@ ENV PYTHONPATH=/app \
 COPY requirements.txt .
 RUN pip install --no-cache-dir --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.txt
 
-# the command as people type it: docker run … etl --app rdvs
-RUN printf '#!/bin/sh\nexec python -m flows.etl "$@"\n' > /usr/local/bin/etl && chmod 755 /usr/local/bin/etl
+# the command as people type it: docker run … etl --app rdvs, docker run … etl rules check --app rdvs
+RUN printf '#!/bin/sh\nexec python -m flows.installed "$@"\n' > /usr/local/bin/etl && chmod 755 /usr/local/bin/etl
 
 # .dockerignore lets through only what runs
 COPY . .

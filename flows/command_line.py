@@ -54,14 +54,12 @@ def main(etl: Flow[..., Any], arguments: Sequence[str] | None = None, prog: str 
             with terminal.shown(Console(highlight=False)) as display, temporary.settled():
                 etl(**parameters)
 
-    try:
-        with _terminable():
-            return command.ended(run)
-    except KeyboardInterrupt:
+    def interrupted() -> str:
         published = display.published if display else ""
-        done = f"schema {published} was published before" if published else _NOTHING_PUBLISHED
-        print(f"interrupted: {done}", file=sys.stderr)
-        return 1
+        return f"interrupted: {f'schema {published} was published before' if published else _NOTHING_PUBLISHED}"
+
+    with _terminable():
+        return command.ended(run, interrupted=interrupted)
 
 
 def resolve(etl: Flow[..., Any], given: argparse.Namespace, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -192,14 +190,22 @@ def parser(etl: Flow[..., Any], prog: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=prog,
         description="Copy an app's database into its schema of the analytics database, with every personal datum masked.",
-        epilog="Databases and reader come from the environment or .env: see .env.example.",
+        epilog="Databases and reader come from the environment or .env: see .env.example. "
+        f"`{rules_of(prog)}` checks, drafts and compares rules: `{rules_of(prog)} --help`.",
         argument_default=argparse.SUPPRESS,
     )
     for name, shown in etl.parameters.properties.items():
         default = _DEFAULTS.get(name) or shown["default"]
         said = shown["description"] + (f" (default: {default})" if default not in ("", False, []) else "")
+        if name == "check":
+            said += f"; an old spelling of `{rules_of(prog)} check`, which works as before"
         made.add_argument(f"--{name.replace('_', '-')}", help=said.replace("%", "%%"), **_kind(name, shown))
     return made
+
+
+def rules_of(prog: str) -> str:
+    """Return how the commands for rules are called where the flow's command is called so."""
+    return prog.replace("flows.etl", "flows.rules") if prog.endswith("flows.etl") else f"{prog} rules"
 
 
 def _kind(name: str, shown: Mapping[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def etl(
         return stages.make_report(plan, copied, indexed, verified.sizes, notes, published)
 
 
-def main(prog: str = "multischema-etl") -> int:
+def main(prog: str) -> int:
     """Run the command line; return its exit status."""
     from flows import command_line
 

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from multischema.words import escaped, suggestion
+
 # each is a module of this folder with a `main(arguments, prog)`, imported once it is asked for
 COMMANDS = {
     "check": "check the rules against the origin, and against the target if there is one",
@@ -21,17 +23,23 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.ru
     """Run one of the commands; return its exit status: 0, 1 if something is wrong, 2 for a usage error."""
     parser = argparse.ArgumentParser(
         prog=prog,
+        usage="%(prog)s [-h] COMMAND ...",
         description="Check, draft, compare and look into the rules of an app.",
         epilog="commands:\n"
         + "".join(f"  {name:<10}{what}\n" for name, what in COMMANDS.items())
         + f"\n{prog} COMMAND --help says more of each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its options")
-    given = parser.parse_args(arguments)
-    module = import_module(f"flows.rules.{given.command}")
-    status: int = module.main(given.arguments, f"{prog} {given.command}")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given:
+        parser.print_help(sys.stderr)
+        return 2
+    name, *options = given
+    parser.parse_known_args([name])  # asked for help, it ends here
+    if name not in COMMANDS:
+        parser.error(f"unknown command '{escaped(name)}'{suggestion(name, COMMANDS)}; want {', '.join(COMMANDS)}")
+    module = import_module(f"flows.rules.{name}")
+    status: int = module.main(options, f"{prog} {name}")
     return status
 
 

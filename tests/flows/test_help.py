@@ -4,14 +4,19 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from flows.command_line import parser
+from flows.etl import etl
+from flows.rules import __main__ as rules
 from tests.conftest import ROOT
 from tests.support.foreign import Foreign, listening
 
+OWN_ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 FOLDERS = ("bench", "blocks", "demo", "deployment", "flows", "multischema")
 
 
@@ -77,6 +82,60 @@ def test_a_command_that_is_asked_for_help_or_misspelt_does_nothing(command: str,
         assert "hush" not in told
     assert foreign.calls == []
     assert files(checkout.parent) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [name for name in modules() if name.startswith("flows.")])
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_help_fits_into_a_terminal(command: str, width: int) -> None:
+    asked = [[sys.executable, "-m", command, "--help"]]
+    if command == "flows.rules":
+        asked += [[sys.executable, "-m", command, name, "--help"] for name in there(rules.COMMANDS)]
+    for start in asked:
+        said = subprocess.run(
+            start, cwd=ROOT, env={**OWN_ENVIRONMENT, "COLUMNS": str(width)}, capture_output=True, text=True, check=True
+        )
+        assert [line for line in said.stdout.splitlines() if len(line) > width] == [], start
+
+
+def test_no_command_for_rules_imports_prefect() -> None:
+    code = f"""import sys
+from contextlib import suppress
+from flows.rules.__main__ import main
+from flows.installed import main as installed
+for name in {there(rules.COMMANDS)}:
+    with suppress(SystemExit):
+        main([name, "--help"])
+    sys.argv = ["multischema-etl", "rules", name, "--help"]
+    with suppress(SystemExit):
+        installed()
+print([name for name in sys.modules if name.partition(".")[0] == "prefect"])"""
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=OWN_ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "known_as"),
+    [("flows.rules_draft", "python -m flows.rules draft"), ("flows.grants", "python -m flows.rules rights")],
+)
+def test_an_old_spelling_says_the_new_one(module: str, known_as: str) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", module, "--help"], cwd=ROOT, env=OWN_ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    assert f"This is an old spelling of `{known_as}`, and works as before." in " ".join(said.stdout.split())
+
+
+def test_the_old_spelling_of_a_check_says_the_new_one_for_whoever_asks_and_not_in_the_form() -> None:
+    for prog, known_as in (("python -m flows.etl", "python -m flows.rules check"), ("etl", "etl rules check")):
+        assert f"an old spelling of `{known_as}`, which works as before" in " ".join(parser(etl, prog).format_help().split())
+    assert "old spelling" not in etl.parameters.properties["check"]["description"]
+
+
+def there(names: Iterable[str]) -> list[str]:
+    """Return the commands for rules that have a module."""
+    return [name for name in names if find_spec(f"flows.rules.{name}")]
 
 
 def files(folder: Path) -> set[Path]:

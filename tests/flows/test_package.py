@@ -39,7 +39,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "venv" / "bin" / "multischema-etl"
 
 
-def run(command: Path, shop: Shop, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(command: Path, shop: Shop, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
     """Run the command in an empty folder, without a Prefect server; Python finds no checkout."""
     home = shop.directory / "home"
     if not home.exists():
@@ -51,7 +51,7 @@ def run(command: Path, shop: Shop, *arguments: str) -> subprocess.CompletedProce
     return subprocess.run(
         [command, *arguments],
         cwd=shop.directory / "empty",
-        env={**given, "HOME": str(home), "PREFECT_HOME": str(home), **shop.environment},
+        env={**given, "HOME": str(home), "PREFECT_HOME": str(home), **shop.environment, **changed},
         capture_output=True,
         text=True,
         timeout=5 * PATIENCE,
@@ -83,3 +83,28 @@ def test_the_command_says_its_own_name_and_knows_no_app_by_itself(command: Path,
     assert unknown.stderr == (
         f"error: unknown app {shop.app}: known apps: none; give another --rules, CONFIG_PATH or an entry in prefect.yaml\n"
     )
+
+
+def test_the_command_looks_into_rules_from_an_empty_folder_without_target_and_reader(command: Path, shop: Shop) -> None:
+    shop.place.in_origin(ORIGIN)
+    alone = dict.fromkeys(("ETL_DB_URL", "METABASE_USERNAME"), "")
+    rules = ("--app", shop.app, "--rules", shop.place.rules(RULES))
+    shown = run(command, shop, "rules", "preview", "users", *rules, **alone)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "[valeur unique anonymisée 1]" in shown.stdout
+    drafted = run(command, shop, "rules", "draft", "--app", shop.app, **alone)
+    assert (drafted.returncode, drafted.stderr) == (0, "")
+    assert "table_name: users" in drafted.stdout
+    assert run(command, shop, "rules", "rights", *rules, **alone).stdout.startswith("-- in database ")
+    misspelt = run(command, shop, "rules", "chek", **alone)
+    assert (misspelt.returncode, misspelt.stdout) == (2, "")
+    assert misspelt.stderr.startswith("usage: multischema-etl rules [-h] COMMAND")
+    assert "(did you mean check?)" in misspelt.stderr
+    assert list((shop.directory / "empty").iterdir()) == []
+
+
+def test_all_files_that_the_code_reads_are_in_the_package(command: Path) -> None:
+    (installed,) = command.parent.parent.glob("lib/python*/site-packages/multischema")
+    wanted = {path.relative_to(ROOT / "multischema") for path in (ROOT / "multischema").rglob("*") if path.is_file()}
+    found = {path.relative_to(installed) for path in installed.rglob("*") if path.is_file()}
+    assert {path for path in wanted - found if "__pycache__" not in path.parts} == set()

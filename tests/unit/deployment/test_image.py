@@ -146,16 +146,18 @@ def test_its_command_etl_is_the_command_line(app: Path, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
     subprocess.run(["sh", "-c", made.replace("/usr/local/bin", str(tmp_path / "bin"))], check=True)
-    run = subprocess.run(
-        ["etl", "--app", "of two words", "--rules"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": f"{app}:{sysconfig.get_path('purelib')}", "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.endswith("error: argument --rules: expected one argument\n")
+    for command in ("etl", "etl rules preview"):
+        run = subprocess.run(
+            [*command.split(), "--app", "of two words", "--rules"],
+            cwd=tmp_path,
+            env={"PYTHONPATH": f"{app}:{sysconfig.get_path('purelib')}", "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (run.returncode, run.stdout) == (2, "")
+        assert run.stderr.startswith(f"usage: {command} [-h] [--app ")
+        assert run.stderr.endswith("error: argument --rules: expected one argument\n")
 
 
 def test_a_stop_reaches_its_command() -> None:
