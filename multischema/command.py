@@ -12,7 +12,7 @@ from multischema.errors import EtlError
 def ended(
     work: Callable[[], object], *, variables: bool = True, interrupted: Callable[[], str] = lambda: "interrupted"
 ) -> int:
-    """Do the work of a command; return its exit status: 0 done, 1 failed or interrupted, 2 for a usage error.
+    """Do the work of a command; return its exit status: 0 done or what the work returns, 1 failed, 2 for a usage error.
 
     Work that returns a number has that one.
 

@@ -9,7 +9,7 @@ from multischema.words import escaped, suggestion
 
 # each is a module of this folder with a `main(arguments, prog)`, imported once it is asked for
 COMMANDS = {
-    "check": "check the rules against the origin, and against the target if there is one",
+    "check": "check the rules against the origin, and the target if there is one",
     "draft": "write a first rules file, or add to a file what it lacks",
     "diff": "say what a change of the rules publishes or hides",
     "scan": "count personal data in the columns that are published as they are",

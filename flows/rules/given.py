@@ -36,9 +36,12 @@ class Given:
         with connect(self.origin, f"multi-schema-postgres-etl {purpose}") as connection:
             yield connection
 
-    def read(self, connection: Connection, rules: Rules) -> Origin:
-        """Read the origin, and how the rules fit it. Raises CheckError, and UsageError for a schema without a table."""
-        found = read_origin(connection, self.origin, self.schema, rules)
+    def read(self, connection: Connection, rules: Rules, *, table: str = "") -> Origin:
+        """Read the origin, or one table of it, and how the rules fit it.
+
+        Raises CheckError, and UsageError for a schema without a table, or without that table.
+        """
+        found = read_origin(connection, self.origin, self.schema, rules, table=table)
         if not found.catalog.tables:
             raise origins.no_table(self.origin, self.schema)
         return found

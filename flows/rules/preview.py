@@ -7,7 +7,6 @@ from dataclasses import replace
 from flows.rules import given as options
 from multischema import command
 from multischema.plan.tables import ColumnPlan, TablePlan
-from multischema.stages.origin import read_table
 from multischema.stages.preview import Rows, read_rows, with_other_key
 from multischema.words import count, escaped
 
@@ -39,7 +38,7 @@ def _print_preview(parsed: argparse.Namespace) -> None:
     given = options.given(parsed)
     rules = given.rules()
     with given.opened("preview") as connection:
-        read = read_table(connection, given.origin, given.schema, rules, parsed.table)
+        read = given.read(connection, rules, table=parsed.table)
     plan = read.planned()
     (table,) = plan.tables
     for warning in read.gaps.warnings:

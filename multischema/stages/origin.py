@@ -54,49 +54,17 @@ def read_origin(
     schema: str,
     rules: Rules,
     *,
+    table: str = "",
     dumps: bool = False,
     all_indexes: bool = False,
 ) -> Origin:
     """Read the origin's catalog, and plan what the rules would publish on a target that has all it needs.
 
-    With `dumps`, pg_dump is to read it. Raises CheckError where there is nothing to read: no such schema, an unsupported
-    server, types that are none.
+    With `table` it is about that one alone, whatever the rules lack for the others; with `dumps`, pg_dump is to read it.
+    Raises CheckError where there is nothing to read: no such schema, an unsupported server, types that are none; and
+    UsageError for a table that is not there.
     """
     side = database.side
-    read = _read(connection, side, schema, rules)
-    origin = _fitted(side, read, rules, dumps=dumps, all_indexes=all_indexes)
-    if not dumps or not origin.plan:
-        return origin
-    with translated(side, "reading the catalog"):
-        leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in origin.plan.copied])
-    problems = preconditions.dump_problems(side, read.server, leaves)
-    return replace(origin, problems=(*origin.problems, *problems))
-
-
-def read_table(connection: Connection, database: Database, schema: str, rules: Rules, name: str) -> Origin:
-    """Read the origin's catalog, and plan one table as the rules would publish it, whatever they lack for the others.
-
-    A partition stands for its root. Raises CheckError as `read_origin` does, UsageError where there is no such table.
-    """
-    read = _read(connection, database.side, schema, rules)
-    table = _named(database.side, read.catalog, name)
-    # its keys follow the rules of the tables that they refer to
-    tables = effective(rules, read.catalog).tables
-    own = {name: its for name, its in tables.items() if read.catalog.partitions.get(name, name) == table.name}
-    alone = replace(read, catalog=replace(read.catalog, tables=(table,)))
-    return _fitted(database.side, alone, replace(rules, tables=own))
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What an origin's server says of itself: its settings, its catalog, how many decimals an amount of money has."""
-
-    server: Server
-    catalog: Catalog
-    digits: int
-
-
-def _read(connection: Connection, side: str, schema: str, rules: Rules) -> _Read:
     with translated(side, "reading the catalog"):
         server = read_server(connection, schema)
         if problems := [
@@ -108,12 +76,8 @@ def _read(connection: Connection, side: str, schema: str, rules: Rules) -> _Read
         digits = read_money_digits(connection) if has_money(catalog) else MONEY_DIGITS
     if unread := preconditions.spelling_problems(side, published_types(catalog)):
         raise CheckError(*unread)
-    return _Read(server, catalog, digits)
-
-
-def _fitted(side: str, read: _Read, rules: Rules, *, dumps: bool = False, all_indexes: bool = False) -> Origin:
-    """Return how the rules fit what was read."""
-    server, catalog = read.server, read.catalog
+    if table:
+        rules, catalog = _narrowed(side, rules, catalog, table)
     gaps = compare(rules, catalog)
     problems = preconditions.rights_problems(side, server, catalog, gaps.rules)
     if gaps.problems:
@@ -121,25 +85,15 @@ def _fitted(side: str, read: _Read, rules: Rules, *, dumps: bool = False, all_in
     collations = frozenset(collations_of(catalog))
     plan = make_plan(catalog, gaps.rules, gaps.remarks, collations, raw=dumps, all_indexes=all_indexes)
     problems += domain_problems(domains_of(plan, gaps.rules))
-    problems += money_problems(side, plan, read.digits)
-    problems += [] if dumps else cast_problems(side, plan)
+    problems += money_problems(side, plan, digits)
+    if dumps:
+        with translated(side, "reading the catalog"):
+            leaves = ask(connection, Leaf, "leaves", tables=[copied.oid for copied in plan.copied])
+        problems += preconditions.dump_problems(side, server, leaves)
+    else:
+        problems += cast_problems(side, plan)
     problems += on(side, unfit_problems(plan))
     return Origin(server, catalog, gaps, tuple(problems), plan)
-
-
-def _named(side: str, catalog: Catalog, name: str) -> Table:
-    """Return the table of that name, with or without its schema, or the root of that partition. Raises UsageError."""
-    tables = {table.name: table for table in catalog.tables}
-    names = {**{known: known for known in tables}, **catalog.partitions}
-    for spelling in (name, name.removeprefix(f"{catalog.schema}.")):
-        if spelling in names:
-            return tables[names[spelling]]
-        if spelling in catalog.others:
-            raise UsageError(
-                f"{side}: {cut(spelling)} is a {catalog.others[spelling]}, which no run publishes; want a table"
-            )
-    where = f"{side}: schema {catalog.schema} holds no table {cut(name)}"
-    raise UsageError(f"{where}{suggestion(name, names)}; want the name of one, or --origin-schema")
 
 
 def server_warnings(side: str, server: Server, plan: Plan, job: Job) -> list[Finding]:
@@ -155,3 +109,25 @@ def server_warnings(side: str, server: Server, plan: Plan, job: Job) -> list[Fin
 def unfit_problems(plan: Plan) -> Sequence[Finding]:
     """Return what is wrong with a plan whatever the target is: masked rows too wide, keys and counts that can't be."""
     return [*width_problems(plan), *unique_problems(plan.catalog, plan.tables), *per_problems(plan)]
+
+
+def _narrowed(side: str, rules: Rules, catalog: Catalog, name: str) -> tuple[Rules, Catalog]:
+    """Return rules and catalog with one table alone. Its keys follow what the rules say of the tables that they refer to."""
+    table = _named(side, catalog, name)
+    tables = effective(rules, catalog).tables
+    own = {name: its for name, its in tables.items() if catalog.partitions.get(name, name) == table.name}
+    return replace(rules, tables=own), replace(catalog, tables=(table,))
+
+
+def _named(side: str, catalog: Catalog, name: str) -> Table:
+    """Return the table of that name, with or without its schema, or the root of that partition. Raises UsageError."""
+    tables = {table.name: table for table in catalog.tables}
+    names = {**{known: known for known in tables}, **catalog.partitions}
+    for spelling in (name, name.removeprefix(f"{catalog.schema}.")):
+        if spelling in names:
+            return tables[names[spelling]]
+        if spelling in catalog.others:
+            kind = catalog.others[spelling]
+            raise UsageError(f"{side}: {cut(spelling)} is a {kind}, which no run publishes; want a table")
+    where = f"{side}: schema {catalog.schema} holds no table {cut(name)}"
+    raise UsageError(f"{where}{suggestion(name, names)}; want the name of one, or --origin-schema")

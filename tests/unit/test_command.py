@@ -9,6 +9,7 @@ import pytest
 from flows.rules import __main__ as rules
 from multischema import command
 from multischema.errors import CheckError, UsageError
+from multischema.findings import problem
 from multischema.words import suggestion
 from tests.conftest import ROOT
 
@@ -26,7 +27,7 @@ def raising(error: BaseException) -> int:
 
 
 def test_an_error_is_its_lines_and_its_status(capsys: pytest.CaptureFixture[str]) -> None:
-    assert [raising(CheckError("one", "two")), raising(UsageError("three"))] == [1, 2]
+    assert [raising(CheckError(problem("a", "one"), problem("b", "two"))), raising(UsageError("three"))] == [1, 2]
     assert capsys.readouterr().err == "error: one\nerror: two\nerror: three\n"
 
 
