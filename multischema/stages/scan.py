@@ -1,13 +1,13 @@
 """The scan: counts the personal data in columns of the origin that are published as they are, and reads no value."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import psycopg
 from psycopg import sql
 
-from multischema.catalog.tables import Table
+from multischema.catalog.tables import Column, Table
 from multischema.plan.scan import Counted
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection
@@ -38,18 +38,21 @@ def count_personal(
     sample: int | None = SAMPLE,
     condition: sql.Composable | None = None,
     timeout: float,
+    named: Callable[[Column], str | None] = lambda column: None,
 ) -> Counted:
     """Count what these clear columns of a table hold of personal data, in one read-only transaction of the origin.
 
     A `sample` of so many rows is read, all of them with None; with a `condition` only those that meet it. Past `timeout`
-    seconds, or where the server refuses, the result says so: nothing is raised.
+    seconds, or where the server refuses, the result says so: nothing is raised. `named` tells the word that makes a column's
+    name or comment personal, whatever its type.
     """
+    words = {name: word for name in columns if (word := named(table.column(name)))}
     if condition:
         both = [plan_table.condition, condition] if plan_table.condition else [condition]
         plan_table = replace(plan_table, condition=sql.SQL("({})").format(sql.SQL(") AND (").join(both)))
     looked = scanning.looked(plan_table, columns)
     if not looked or plan_table.truncated:
-        return Counted(plan_table.name, whole=True)
+        return Counted(plan_table.name, whole=True, named=words)
     ends = time.monotonic() + timeout
     try:
         with one_moment(connection):
@@ -60,7 +63,7 @@ def count_personal(
                 for its in (looked[start : start + _COLUMNS] for start in range(0, len(looked), _COLUMNS))
             ]
     except psycopg.Error as error:
-        return Counted(plan_table.name, unfinished=_reason(error, timeout, ends))
+        return Counted(plan_table.name, unfinished=_reason(error, timeout, ends), named=words)
     rows = min(number for _, (number, _) in found)
     is_whole = size.percent is None and (size.limit is None or rows < size.limit)
     values: dict[str, int] = {}
@@ -70,7 +73,7 @@ def count_personal(
         for each in its:
             values[each.column.name] = next(numbers)
             hits |= {(each.column.name, name): number for name, number in _hits(each, numbers) if number}
-    return Counted(plan_table.name, rows=rows, whole=is_whole, values=values, hits=hits)
+    return Counted(plan_table.name, rows=rows, whole=is_whole, values=values, hits=hits, named=words)
 
 
 def _hits(its: Looked, counts: Iterator[int]) -> list[tuple[str, int]]:
