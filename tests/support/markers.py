@@ -66,12 +66,13 @@ class Markers:
             noise || '{m["long"]}' || reverse(noise), '\\x{m["file"].encode().hex()}', {self.number["personal"]},
             '{self.uuid["personal"]}', {self.numeric("personal")},
             '{m["plain"]}' || n, ARRAY['{m["plain_tag"]}' || n, 'x'], jsonb_build_object('{m["plain_details"]}', n),
-            ROW('{m["plain_home"]}', n)::address, '{m["plain_mood"]}', noise || '{m["plain_long"]}' || reverse(noise),
+            ROW('{m["plain_home"]}', n)::address, '{m["plain_mood"]}', other || '{m["plain_long"]}' || reverse(other),
             '\\x{m["plain_file"].encode().hex()}', {self.number["plain"]}, '{self.uuid["plain"]}',
             {self.numeric("plain")}, n::text
         FROM generate_series(1, 300) AS n,
             LATERAL (SELECT string_agg(encode(sha256((random()::text || n || i)::bytea), 'base64'), '') AS noise
-                     FROM generate_series(1, 60) AS i) AS noise;
+                     FROM generate_series(1, 60) AS i) AS noise,
+            translate(noise, 'abcde', 'fghij') AS other;  -- another text: the scan would find long in it
         {also}
         CREATE INDEX ON people (lower(first));
         CREATE INDEX ON people ((details ->> '{m["plain"]}'));
