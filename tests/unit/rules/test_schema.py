@@ -82,6 +82,19 @@ def test_rules_of_ours_fit(rules: Any) -> None:
     assert unfit(text) == []
 
 
+def test_rules_that_the_pages_show_fit() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    shown = [block for page in pages for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)]
+    whole = [block for block in shown if re.search("^tables:", block, re.MULTILINE)]
+    assert len(whole) >= 2
+    for block in whole:
+        assert problems(block) == []
+        assert unfit(block) == []
+    url = re.search(r"^# yaml-language-server: \$schema=https://\S+/main/(\S+)$", "\n".join(whole), re.MULTILINE)
+    assert url
+    assert ROOT / url[1] == FILE
+
+
 def test_its_examples_fit_where_they_stand_and_each_description_is_short() -> None:
     for part in parts(SCHEMA):
         validator = VALIDATOR.evolve(schema=part)
