@@ -1,12 +1,12 @@
 """The origin alone: what can be said of its catalog and the rules without a target, for a check in an app's CI too."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from multischema.catalog.objects import Leaf
 from multischema.catalog.servers import Server
-from multischema.catalog.tables import Catalog, Table
-from multischema.errors import CheckError, Snippet, UsageError
+from multischema.catalog.tables import Catalog
+from multischema.errors import CheckError, Snippet
 from multischema.findings import Finding, on
 from multischema.job import Job
 from multischema.plan.combinations import per_problems
@@ -19,11 +19,10 @@ from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_catalog, read_money_digits, read_server
 from multischema.rules import expected
 from multischema.rules.file import Rules
-from multischema.rules.following import effective
 from multischema.rules.gaps import Gaps, compare
+from multischema.rules.one_table import narrowed
 from multischema.stages import preconditions
 from multischema.stages.pseudonyms import domain_problems, domains_of
-from multischema.words import cut, suggestion
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,10 @@ def read_origin(
             raise CheckError(*problems)
         catalog = read_catalog(connection, schema, all_labels=rules.has_masks)
         digits = read_money_digits(connection) if has_money(catalog) else MONEY_DIGITS
+    if table:
+        rules, catalog = narrowed(side, rules, catalog, table)
     if unread := preconditions.spelling_problems(side, published_types(catalog)):
         raise CheckError(*unread)
-    if table:
-        rules, catalog = _narrowed(side, rules, catalog, table)
     gaps = compare(rules, catalog)
     problems = preconditions.rights_problems(side, server, catalog, gaps.rules)
     if gaps.problems:
@@ -109,25 +108,3 @@ def server_warnings(side: str, server: Server, plan: Plan, job: Job) -> list[Fin
 def unfit_problems(plan: Plan) -> Sequence[Finding]:
     """Return what is wrong with a plan whatever the target is: masked rows too wide, keys and counts that can't be."""
     return [*width_problems(plan), *unique_problems(plan.catalog, plan.tables), *per_problems(plan)]
-
-
-def _narrowed(side: str, rules: Rules, catalog: Catalog, name: str) -> tuple[Rules, Catalog]:
-    """Return rules and catalog with one table alone. Its keys follow what the rules say of the tables that they refer to."""
-    table = _named(side, catalog, name)
-    tables = effective(rules, catalog).tables
-    own = {name: its for name, its in tables.items() if catalog.partitions.get(name, name) == table.name}
-    return replace(rules, tables=own), replace(catalog, tables=(table,))
-
-
-def _named(side: str, catalog: Catalog, name: str) -> Table:
-    """Return the table of that name, with or without its schema, or the root of that partition. Raises UsageError."""
-    tables = {table.name: table for table in catalog.tables}
-    names = {**{known: known for known in tables}, **catalog.partitions}
-    for spelling in (name, name.removeprefix(f"{catalog.schema}.")):
-        if spelling in names:
-            return tables[names[spelling]]
-        if spelling in catalog.others:
-            kind = catalog.others[spelling]
-            raise UsageError(f"{side}: {cut(spelling)} is a {kind}, which no run publishes; want a table")
-    where = f"{side}: schema {catalog.schema} holds no table {cut(name)}"
-    raise UsageError(f"{where}{suggestion(name, names)}; want the name of one, or --origin-schema")

@@ -29,9 +29,12 @@ def select(table: TablePlan, schema: str) -> sql.Composed:
 def first_rows(table: TablePlan, schema: str, rows: int, longest: int) -> sql.Composed:
     """Return the COPY of the first rows that the origin finds, as they would be published: texts, cut to so many characters.
 
-    Nothing is sorted, and a long value stays in the origin.
+    Nothing is sorted, and a long value stays in the origin, unless it counts bytes: a cut may be within a character there.
     """
-    start = sql.SQL("CASE WHEN {value} IS NOT NULL THEN left({text}, {longest}) END")
+    start = sql.SQL(
+        "CASE WHEN {value} IS NOT NULL "
+        "THEN CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN {text} ELSE left({text}, {longest}) END END"
+    )
     columns = tuple(
         replace(
             column,

@@ -14,8 +14,10 @@ from multischema.postgres.connecting import connect
 from multischema.postgres.questions import read_catalog
 from multischema.rules.file import parse
 from multischema.rules.gaps import compare
+from multischema.stages import preview as stage
 from multischema.statements import reading
 from tests.conftest import KEY, PASSWORD, Place
+from tests.support.pooler import pooled
 
 ORIGIN = r"""
 CREATE TYPE mood AS ENUM ('calm', 'odd');
@@ -227,6 +229,47 @@ def test_a_missing_right_names_its_grant(place: Place, previewed: Previewed, mon
         finally:
             connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
             connection.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_of_another_encoding_has_its_values_cut_between_characters(
+    encoding: str, place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.recode_origin(encoding)
+    place.in_origin("CREATE TABLE notes (id integer, note text)")
+    with psycopg.connect(place.origin_url, client_encoding="utf8") as connection:
+        connection.execute("INSERT INTO notes VALUES (1, %s)", [f"x{'é' * 200}"])
+    for name, value in {"APP": "invented-shop", "ORIGIN_DB_URL": place.origin_url}.items():
+        monkeypatch.setenv(name, value)
+    rules = place.rules("tables: [{table_name: notes, non_anonymized_column_names: [id, note]}]")
+    assert preview.main(["notes", "--rules", rules]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"  x{'é' * 118}…")
+
+
+def test_a_pooler_that_drops_the_keys_of_pseudonyms_is_named(
+    place: Place, previewed: Previewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pooled(place.origin_url, "session", ignored=["options"]) as origin:
+        monkeypatch.setenv("ORIGIN_DB_URL", origin)
+        status, out, err = previewed("users")
+        assert (status, out) == (1, "")
+        assert err.startswith(
+            "error: origin invented-shop: reading 5 rows of table users failed: unrecognized configuration"
+        )
+        assert err.endswith(
+            "(42704); if the URL leads to a pooler (such as PgBouncer), use the server's own address and port\n"
+        )
+        assert previewed("visits")[0] == 0
+
+
+def test_a_preview_that_takes_too_long_gives_up(place: Place, previewed: Previewed, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.in_origin("INSERT INTO users (name, mail) SELECT n, n || '@exemple.example' FROM generate_series(10, 2000) AS n")
+    monkeypatch.setattr(stage, "TIMEOUT", 0.001)
+    status, out, err = previewed("users", "--rows", "1000")
+    assert (status, out) == (1, "")
+    assert (
+        "reading 1000 rows of table users failed: canceling statement due to statement timeout (57014); it took more" in err
+    )
 
 
 def test_a_preview_of_a_huge_table_reads_its_first_rows_alone(place: Place) -> None:
