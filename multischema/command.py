@@ -37,7 +37,7 @@ def ended(
         print(interrupted(), file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # the reader has enough, as `| head` does; without another place for the rest, Python would complain as it exits
+        # the reader has enough, as `| head` does; Python flushes the rest as it exits, and may complain once more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status if isinstance(status, int) else 0

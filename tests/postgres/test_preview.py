@@ -147,11 +147,21 @@ def test_no_raw_value_of_a_masked_column_leaves_the_origin(previewed: Previewed)
     assert [raw for raw in ("Marie", "MARIE", "Paul", "marie@", "02-03", "secret") if raw in out] == []
 
 
-def test_a_long_value_is_cut_in_the_origin_and_a_table_without_a_key_says_so(previewed: Previewed) -> None:
+def test_a_long_value_is_cut_in_the_origin_and_a_table_without_a_key_says_so(
+    previewed: Previewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[stage.Rows] = []
+
+    def receiving(*arguments: Any, **named: Any) -> stage.Rows:
+        received.append(stage.read_rows(*arguments, **named))
+        return received[-1]
+
+    monkeypatch.setattr(preview, "read_rows", receiving)
     status, out, _ = previewed('Odd " näme')
     assert status == 0
     assert "the table has no key that masks can show" in out
     assert out.splitlines()[-1] == f"  long  as it is  {'é' * 119}…"
+    assert received == [[("[valeur unique anonymisée 1]", "é" * 121)]]
 
 
 @pytest.mark.parametrize("name", ["visits_2026", "visits", "public.visits"])
