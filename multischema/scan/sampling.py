@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import sqrt
 
-MOST_BYTES = 50_000_000  # of rows, with what is stored out of line: wide rows tell with fewer
+MOST_BYTES = 20_000_000  # of rows, with what is stored out of line: wide rows tell with fewer
 FEWEST = 1_000
 _ROWS_OF_A_PAGE = 291  # the most that 8 kB take
 

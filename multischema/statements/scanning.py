@@ -21,7 +21,12 @@ _FEWEST_DIGITS = 6  # of a masked number that is searched for
 _APART = 97  # rows between two whose masked values are compared: those that follow each other are often of one person
 _OTHERS = "others"
 _BY_BYTES = sql.SQL('{} COLLATE "C"')
-_LOWER = sql.SQL('lower({} COLLATE "default") COLLATE "C"')
+# by bytes it takes a twentieth of the time that the locale's takes; of letters with accents, masked values have each case
+_LOWER = sql.SQL('lower({} COLLATE "C")')
+_CASES = sql.SQL(
+    "LATERAL (SELECT masked.value UNION ALL SELECT unnest(ARRAY[upper(masked.value), lower(masked.value), "
+    "initcap(masked.value)]) WHERE octet_length(masked.value) > length(masked.value)) AS cased (value)"
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ def _counts(its: Looked) -> list[sql.Composable]:
     ]
     lower = _LOWER.format(its.text)
     for masked in ("own", "others"):
-        conditions.append(_holds_any(lower, sql.Identifier(masked)))
+        there = sql.SQL("CASE WHEN {masked} IS NOT NULL THEN {holds} END")
+        conditions.append(there.format(masked=sql.Identifier(masked), holds=_holds_any(lower, sql.Identifier(masked))))
     return [
         sql.SQL("count({})").format(its.text),
         *(sql.SQL("count(*) FILTER (WHERE {})").format(condition) for condition in conditions),
@@ -154,12 +160,14 @@ def _masked(table: TablePlan, known: Table) -> sql.Composable:
         return sql.SQL("'{{}}'::text[]").format()
     values = sql.SQL(" || ").join([sql.SQL("ARRAY[{}]::text[]").format(sql.SQL(", ").join(scalars)), *arrays])
     return sql.SQL(
-        "ARRAY(SELECT {lower} FROM unnest({values}) AS masked (value) "
-        "WHERE length(btrim(left(masked.value, {most}))) >= {least})"
+        "ARRAY(SELECT DISTINCT {lower} FROM unnest({values}) AS given (value), "
+        'LATERAL (SELECT btrim(left(given.value, {most})) COLLATE "default" AS value) AS masked, {cases} '
+        "WHERE length(cased.value) >= {least})"
     ).format(
-        lower=_LOWER.format(sql.SQL("btrim(left(masked.value, {}))").format(sql.Literal(_LONGEST_MASKED))),
+        lower=_LOWER.format(sql.SQL("cased.value")),
         values=values,
         most=sql.Literal(_LONGEST_MASKED),
+        cases=_CASES,
         least=sql.Literal(SHORTEST),
     )
 

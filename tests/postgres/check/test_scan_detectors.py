@@ -146,6 +146,17 @@ def test_a_masked_value_of_the_same_row_is_found_in_clear_columns(place: Place) 
     }
 
 
+def test_letters_with_accents_are_found_in_any_case(place: Place) -> None:
+    place.in_origin(
+        """
+        CREATE TABLE people (name text, note text);
+        INSERT INTO people VALUES ('Élodée', 'ÉLODÉE'), ('ÉLODÉE', 'vu élodée'), ('élodée', 'vu Élodée'), ('JOSÉ', 'José.'),
+                                  ('MARIE', 'marie'), ('Zoëline', 'rien')
+        """
+    )
+    assert counted(place, masked=["name"]).hits == {("note", "own-data"): 5}
+
+
 def test_what_another_row_s_masked_values_would_be_found_in_too_is_chance(place: Place) -> None:
     place.in_origin(
         """
