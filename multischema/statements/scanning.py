@@ -181,7 +181,9 @@ def _searched(name: sql.Identifier, type_: str, kind: str) -> list[sql.Composabl
             )
         ]
     if kind == "moment":
-        return [as_text(name), sql.SQL("to_char({}, 'DD/MM/YYYY')").format(name)] if type_ == "date" else []
+        # a date past the year 294276 is no timestamp, which to_char() takes
+        dated = sql.SQL("CASE WHEN {0} BETWEEN date '0001-01-01' AND date '9999-12-31' THEN to_char({0}, 'DD/MM/YYYY') END")
+        return [as_text(name), dated.format(name)] if type_ == "date" else []
     if kind != "text":
         return [as_text(name)]
     text = (
