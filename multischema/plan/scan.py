@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from multischema.findings import Finding, Level
+from multischema.findings import Finding, Level, note
 from multischema.plan.tables import ColumnPlan, TablePlan
 from multischema.words import count, plural, seconds
 
@@ -12,6 +12,7 @@ MOST = 0.5  # of a column's values, those that are not NULL: the column is that
 MANY = 0.001  # of them: its texts hold it
 FEW = 2  # values: one alone may be chance, and stops no run
 RULE_OF_THREE = 3  # what n rows do not show is, with 95 % confidence, in at most 3/n of all
+_TODO = "anonymize it, or give the reason why it is clear in clear_because"
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,7 @@ def judge(table: TablePlan, counted: Counted, new: Collection[str]) -> list[Find
             kind, values = KINDS[detector], max(counted.values.get(name, 0), hits)
             what = f"{table.name}.{name} is published as it is, and {_said(kind, hits, values)}"
             level = _level(kind, hits, values, is_new=name in new)
-            todo = "anonymize it, or give the reason why it is clear in clear_because"
-            line = columns[name].line
-            found.append(Finding(kind.code, what, todo, level=level, side="rules", table=table.name, column=name, line=line))
+            found.append(Finding(kind.code, what, _TODO, level=level, **_where(table, columns[name])))
     told = {finding.column for finding in found}
     found += [
         _named(table, columns[name], word)
@@ -125,16 +124,14 @@ def judge(table: TablePlan, counted: Counted, new: Collection[str]) -> list[Find
     return sorted(found, key=lambda finding: (_ORDER[finding.level], finding.object, finding.code))
 
 
-def _of_column(table: TablePlan, column: ColumnPlan, code: str, what: str, level: Level) -> Finding:
-    todo = "anonymize it, or give the reason why it is clear in clear_because"
-    where: dict[str, Any] = {"side": "rules", "table": table.name, "column": column.name, "line": column.line}
-    return Finding(code, what, todo, level=level, **where)
+def _where(table: TablePlan, column: ColumnPlan) -> dict[str, Any]:
+    return {"side": "rules", "table": table.name, "column": column.name, "line": column.line}
 
 
 def _named(table: TablePlan, column: ColumnPlan, word: str) -> Finding:
     """Return the note about a name or a comment: words alone are wrong too often to warn of."""
     what = f"{table.name}.{column.name} is published as it is, and its name or comment says {word}"
-    return _of_column(table, column, "scan-name", what, "note")
+    return note("scan-name", what, _TODO, **_where(table, column))
 
 
 def _level(kind: Kind, hits: int, values: int, *, is_new: bool) -> Level:

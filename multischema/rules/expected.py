@@ -44,6 +44,8 @@ EVENTS = frozenset(
         *("expected-warning-is-an-event", "expected-warning-unknown", "metabase-not-told", "other-pseudonym-key"),
         *("pseudonym-key-changed", "rare-combinations", "reader-dismissed", "rights-ended", "run-under-way", "schema-stays"),
         *("still-readable", "stranger-dropped", "table-truncated", "view-dropped"),
+        *("scan-card", "scan-email", "scan-iban", "scan-ip-address", "scan-nir", "scan-own-data", "scan-phone"),
+        *("scan-postal-address", "scan-unfinished"),
     }
 )
 

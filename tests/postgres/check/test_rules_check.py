@@ -178,7 +178,7 @@ def test_a_few_connections_are_a_warning_and_who_answers_elsewhere_a_note(
     status, out, _ = run("--format", "json")
     found = json.loads(out)
     assert (status, found["ok"]) == (0, True)
-    levels = {finding["text"].split()[1]: finding["level"] for finding in found["findings"]}
+    levels = {finding["text"].split()[0]: finding["level"] for finding in found["findings"]}
     assert levels["role"] == "warning"
     assert levels["sslmode=prefer"] == "note"
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from multischema.catalog.tables import Catalog, ForeignKey
@@ -704,7 +704,7 @@ ENTRIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ENTRIES, max_size=4), st.booleans())
 def test_whatever_the_rules_are_each_finding_is_a_line_with_a_code_and_a_line_of_the_file(
     entries: list[object], in_brackets: bool
