@@ -79,7 +79,8 @@ def compare(rules: Rules, catalog: Catalog) -> Gaps:
             tables[table.name] = fitted.rules
             stricter, found = _stricter_partitions(table, rules, followed.tables[table.name], catalog)
             problems += found
-            columns = [*columns, *(column for column in stricter if column not in columns)]
+            # one with a reason why it is clear can't be anonymized: a warning says where to list it
+            columns = [column for column in dict.fromkeys([*columns, *stricter]) if column not in own.clear_because]
         if own is None or columns:
             undecided[table.name] = columns
     snippet = additions(rules, undecided)

@@ -134,11 +134,12 @@ STYLES = {
     "null in braces": "tables:\n- {table_name: users, anonymized_column_names: }\n",
     "null": "tables:\n- table_name: users\n  anonymized_column_names: ~\n",
     "all in brackets": "tables: [{table_name: rdvs}, {table_name: users, anonymized_column_names: [name]}]\n",
+    "one in brackets": "tables: [{table_name: users, anonymized_column_names: [name]}]\n",
     "JSON": """{"tables": [\n  {"table_name": "users",\n   "anonymized_column_names": ["name"]}\n]}\n""",
     "comments": "# a\ntables:\n\n# b\n- table_name: users\n  # c\n  anonymized_column_names:\n  # d\n\n  - name # e\n",
     "anchor": "tables:\n- &a\n  table_name: users\n  anonymized_column_names: &n\n  - name\n",
     "anchored item": "tables:\n- table_name: users\n  anonymized_column_names:\n  - &n name\n",
-    "alias": "tables:\n- table_name: rdvs\n  anonymized_column_names: &n [notes]\n"
+    "alias": "tables:\n- table_name: rdvs\n  anonymized_column_names: &n []\n"
     "- table_name: users\n  anonymized_column_names: *n\n",
     "empty lines at the end": "tables:\n  - table_name: users\n    anonymized_column_names:\n      - name\n\n\n",
     "windows": "tables:\r\n- table_name: users\r\n  anonymized_column_names:\r\n  - name\r\n",
@@ -158,6 +159,7 @@ def test_the_snippet_pasted_where_it_says_closes_every_gap_of_a_file_in_any_styl
 
     assert gaps.problems
     assert told(found(closed))[::2] == ((), "")
+    assert not [each for each in found(closed).warnings if each.code == "unknown-column"]  # no other table's list has it
     before, after = parse(text).tables["users"], parse(closed).tables["users"]
     assert (before.anonymized <= after.anonymized, before.non_anonymized) == (True, after.non_anonymized)
 
@@ -552,9 +554,13 @@ tables:
 
 
 def test_what_a_check_that_fails_says_ends_with_warnings_and_the_snippet() -> None:
-    lines = found("tables:\n- table_name: users\n  anonymized_column_names: [name, emial, city]\n").lines("origin shop")
-    assert lines[:4] == [
+    text = "tables:\n- table_name: users\n  anonymized_column_names: [name, emial, city]\n  masks: {name: {period: day}}\n"
+    missing, unfit, *lines = found(text).lines("origin shop")
+    assert (missing, unfit.partition(",")[0]) == (
         "origin shop: missing rule for column users.email",
+        "rules: line 4: users.name is of type text",
+    )
+    assert lines[:3] == [
         "origin shop: missing rules for table rdvs",
         "origin shop: missing rules for table versions",
         "rules: line 3: users.emial is not in the origin; did you mean email?",
@@ -707,14 +713,15 @@ ENTRIES = st.fixed_dictionaries(
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(ENTRIES, max_size=4), st.booleans())
 def test_whatever_the_rules_are_each_finding_is_a_line_with_a_code_and_a_line_of_the_file(
-    entries: list[object], in_brackets: bool
+    entries: list[dict[str, object]], in_brackets: bool
 ) -> None:
-    text = yaml.safe_dump({"tables": entries}, allow_unicode=True, default_flow_style=in_brackets, sort_keys=False)
+    named_first = [{"table_name": entry["table_name"], **entry} for entry in entries]
+    text = yaml.safe_dump({"tables": named_first}, allow_unicode=True, default_flow_style=in_brackets, sort_keys=False)
     told: tuple[str, ...] = ()
     try:
         gaps = found(text)
         told = (*gaps.problems, *gaps.warnings, *gaps.notes)
-        if not any(each.side for each in gaps.problems):
+        if not any(each.side for each in gaps.problems) and not any("clear_because" in entry for entry in entries):
             assert found(pasted(text, gaps.snippet)).problems == ()
     except RulesError as error:
         told = tuple(error.problems)
@@ -723,6 +730,17 @@ def test_whatever_the_rules_are_each_finding_is_a_line_with_a_code_and_a_line_of
         assert re.fullmatch("[a-z]+(-[a-z]+)*", each.code)
         assert each.line in range(len(text.split("\n")) + 1)
         assert "\n" not in escaped(each)
+
+
+def test_a_column_with_a_reason_and_no_rule_is_not_pasted_among_the_anonymized_where_it_would_be_refused() -> None:
+    text = "tables:\n- table_name: users\n  clear_because: {city: public}\n  anonymized_column_names:\n  - name\n"
+    findings = found(text)
+    pasted_in = found(pasted(text, findings.snippet))
+    assert "missing rule for column users.city" in findings.problems
+    assert pasted_in.problems == ("missing rule for column users.city",)
+    assert texts(pasted_in.warnings) == (
+        "users.city has a reason in clear_because, but no rule; list it in non_anonymized_column_names",
+    )
 
 
 def test_names_that_a_hostile_file_has_by_the_thousand_are_compared_with_few(monkeypatch: pytest.MonkeyPatch) -> None:
