@@ -191,19 +191,19 @@ def parser(etl: Flow[..., Any], prog: str) -> argparse.ArgumentParser:
         prog=prog,
         description="Copy an app's database into its schema of the analytics database, with every personal datum masked.",
         epilog="Databases and reader come from the environment or .env: see .env.example. "
-        f"`{rules_of(prog)}` checks, drafts and compares rules: `{rules_of(prog)} --help`.",
+        f"`{_rules_of(prog)}` checks, drafts and compares rules: `{_rules_of(prog)} --help`.",
         argument_default=argparse.SUPPRESS,
     )
     for name, shown in etl.parameters.properties.items():
         default = _DEFAULTS.get(name) or shown["default"]
         said = shown["description"] + (f" (default: {default})" if default not in ("", False, []) else "")
         if name == "check":
-            said += f"; an old spelling of `{rules_of(prog)} check`, which works as before"
+            said += f"; an old spelling of `{_rules_of(prog)} check`, which works as before"
         made.add_argument(f"--{name.replace('_', '-')}", help=said.replace("%", "%%"), **_kind(name, shown))
     return made
 
 
-def rules_of(prog: str) -> str:
+def _rules_of(prog: str) -> str:
     """Return how the commands for rules are called where the flow's command is called so."""
     return prog.replace("flows.etl", "flows.rules") if prog.endswith("flows.etl") else f"{prog} rules"
 
