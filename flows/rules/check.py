@@ -38,16 +38,11 @@ class _Found:
     taken: Sequence[str] = ()
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.rules check", known_as: str = "") -> int:
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.rules check") -> int:
     """Run the command; return its exit status: 0 nothing is wrong, 1 something is, 2 a usage error."""
     parser = options.parser(prog, "Check an app's rules against its origin. Nothing is written.")
-    parser.add_argument(
-        "--format",
-        choices=saying.FORMATS,
-        default="text",
-        help="how to say what is found: github makes annotations of it in GitHub Actions (default: text)",
-    )
-    parser.epilog = options.spelling(known_as) or (
+    saying.add_format(parser)
+    parser.epilog = (
         f"ORIGIN_DB_URL, or the app's own variable, has the URL of the origin. With the target's in {urls.TARGET_VARIABLE}, "
         f"and the reader in {READER_VARIABLE}, it checks all that a run does."
     )

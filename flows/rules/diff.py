@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.rules import given as options
 from flows.rules import revisions
-from flows.rules.saying import FORMATS, said, show
+from flows.rules.saying import add_format, said, show
 from multischema import command, download
 from multischema.errors import EtlError, RulesError, UsageError
 from multischema.findings import Finding
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.ru
         metavar="FILE_OR_URL",
         help="another spelling of NEW (default: the app's in prefect.yaml, else CONFIG_PATH)",
     )
-    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"how to say it (default: {FORMATS[0]})")
+    add_format(parser)
     parser.add_argument("--fail-on", choices=("weaker",), help="exit with 1 if more is published than before, or may be")
     parsed = parser.parse_intermixed_args(arguments)  # NEW may follow an option
     return command.ended(lambda: _compare(parsed))

@@ -1,5 +1,6 @@
 """Findings as text, as JSON, or as annotations of GitHub: three ways of saying the same."""
 
+import argparse
 import json
 import os
 import secrets
@@ -10,7 +11,7 @@ from typing import Any
 
 from multischema import download
 from multischema.errors import Snippet
-from multischema.findings import Finding, Level
+from multischema.findings import Finding, Level, problem
 from multischema.version import VERSION
 from multischema.words import count, escaped
 
@@ -21,16 +22,26 @@ _FIELDS = ("code", "level", "side", "table", "column", "object", "line")
 _ANNOTATIONS = 10  # of each kind in a step: GitHub drops the others from its pages without a word
 
 
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names one of FORMATS."""
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        default=FORMATS[0],
+        help=f"how to say what is found: github makes annotations of it in GitHub Actions (default: {FORMATS[0]})",
+    )
+
+
 def said(
     lines: Sequence[str], form: str, source: str = "", *, summary: str = "", facts: Mapping[str, object] | None = None
 ) -> str:
     """Return findings in one of FORMATS, the worst first, with a summary and what is there to paste.
 
-    Lines that are no finding are problems without a code. `source` is the rules file or URL that they are about; `facts` are
-    what the JSON object says besides. The text ends without a line break, and is empty where there is nothing to say.
+    `source` is the rules file or URL that they are about; `facts` are what the JSON object says besides.
+    The text ends without a line break, and is empty where there is nothing to say.
     """
     snippet = [line for line in lines if isinstance(line, Snippet)]
-    found = sorted(at_level("error", lines), key=lambda finding: _LEVELS.index(finding.level))
+    found = sorted(findings(lines), key=lambda finding: _LEVELS.index(finding.level))
     if form == "json":
         return _json(found, snippet, source, summary, facts or {})
     if form == "github":
@@ -48,13 +59,9 @@ def show(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def at_level(level: Level, lines: Iterable[str]) -> list[Finding]:
-    """Return the findings among lines, those that are only text as ones of this level; lines to paste are none."""
-    return [
-        line if isinstance(line, Finding) else Finding("", line, level=level)
-        for line in lines
-        if not isinstance(line, Snippet)
-    ]
+def findings(lines: Iterable[str]) -> list[Finding]:
+    """Return the findings among lines, and those that are only text as problems without a code; lines to paste are none."""
+    return [line if isinstance(line, Finding) else problem("", line) for line in lines if not isinstance(line, Snippet)]
 
 
 def is_wrong(lines: Iterable[str]) -> bool:
@@ -64,7 +71,7 @@ def is_wrong(lines: Iterable[str]) -> bool:
 
 def number(lines: Iterable[str], level: Level) -> int:
     """Return how many of these are of a level."""
-    return sum(finding.level == level for finding in at_level("error", lines))
+    return sum(finding.level == level for finding in findings(lines))
 
 
 def _json(found: Sequence[Finding], snippet: Sequence[str], source: str, summary: str, facts: Mapping[str, object]) -> str:

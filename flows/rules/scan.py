@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from flows.rules import given as options
-from flows.rules.saying import FORMATS, said
+from flows.rules.saying import add_format, said, show
 from multischema import command
 from multischema.errors import UsageError
 from multischema.plan.plan import Plan
@@ -20,34 +20,22 @@ TIMEOUT = 60  # seconds for a table
 PATIENCE = 2.0  # seconds after which it says which table it is at
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.rules scan", known_as: str = "") -> int:
-    """Run the command; return its exit status: 1 where a column holds what it should not. `prog` may be an old spelling."""
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.rules scan") -> int:
+    """Run the command; return its exit status: 1 where a column holds what it should not."""
     parser = options.parser(
         prog, "Count personal data in the columns that an app's rules publish as they are. It shows counts, never a value."
     )
-    parser.epilog = options.spelling(known_as)
     parser.add_argument("--table", action="append", metavar="NAME", help="look into this table alone, or into several")
     rows = parser.add_mutually_exclusive_group()
-    rows.add_argument("--rows", type=_number, metavar="N", default=SAMPLE, help=f"rows of each table (default: {SAMPLE})")
+    number = options.number(1, 10**9)
+    rows.add_argument("--rows", type=number, metavar="N", default=SAMPLE, help=f"rows of each table (default: {SAMPLE})")
     rows.add_argument("--whole", action="store_true", help="all rows of each table")
     parser.add_argument(
-        "--timeout", type=_number, metavar="SECONDS", default=TIMEOUT, help=f"time for each table (default: {TIMEOUT})"
+        "--timeout", type=number, metavar="SECONDS", default=TIMEOUT, help=f"time for each table (default: {TIMEOUT})"
     )
-    parser.add_argument("--format", choices=FORMATS, default="text", help="how to say what is found (default: text)")
+    add_format(parser)
     parsed = parser.parse_args(arguments)
-    status = 0
-
-    def scan() -> None:
-        nonlocal status
-        status = _scan(parsed)
-
-    return command.ended(scan) or status
-
-
-def _number(text: str) -> int:
-    if text.isdecimal() and 1 <= int(text) <= 10**9:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r}: want a number from 1 to 1000000000")
+    return command.ended(lambda: _scan(parsed))
 
 
 def _scan(parsed: argparse.Namespace) -> int:
@@ -59,12 +47,10 @@ def _scan(parsed: argparse.Namespace) -> int:
         tables = _wanted(plan, parsed.table)
         scanned = _look(connection, plan, tables, None if parsed.whole else parsed.rows, parsed.timeout)
     told = list(filter(None, [scanned.headline(), proof(scanned.looked), *map(escaped, reasons(tables))]))
-    if parsed.format == "json":
-        facts = {"app": given.app.name, "tables": [_counts(counted) for counted in scanned.looked], "said": told[1:]}
-        print(said(scanned.findings, "json", given.source, summary=told[0], facts=facts))
-    else:
-        print(said(scanned.findings, parsed.format, given.source, summary="\n".join(told)))
-    return 1 if scanned.errors else 0
+    facts = {"app": given.app.name, "tables": [_counts(counted) for counted in scanned.looked], "said": told[1:]}
+    summary = told[0] if parsed.format == "json" else "\n".join(told)
+    show(said(scanned.findings, parsed.format, given.source, summary=summary, facts=facts))
+    return int(bool(scanned.errors))
 
 
 def _wanted(plan: Plan, names: Sequence[str] | None) -> list[TablePlan]:
