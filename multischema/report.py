@@ -11,8 +11,7 @@ from multischema.plan.plan import Plan
 from multischema.plan.refresh import Choice
 from multischema.plan.scan import Scanned, reasons
 from multischema.rules.expected import Told
-from multischema.words import _NBSP, count, escaped, seconds, size, some
-from multischema.words import in_markdown as _escape
+from multischema.words import _NBSP, count, escaped, in_markdown, seconds, size, some
 
 _CHANGED_MOST = 5  # tables whose rows are compared by name
 _HEAD = ("table", "rows", "size", "copy s", "index s", "change", "masked columns")
@@ -226,15 +225,15 @@ def markdown(report: Report) -> str:
     """Return the report as Prefect's artifact shows it, below the headline, which is its description."""
 
     def section(title: str, found: Sequence[Finding]) -> list[str]:
-        return [f"## {title}", "", *(f"* {_escape(finding.coded())}" for finding in found), ""] if found else []
+        return [f"## {title}", "", *(f"* {in_markdown(finding.coded())}" for finding in found), ""] if found else []
 
     as_of = report.as_of()
-    lines = [f"{as_of[0].upper()}{as_of[1:]}.", "", f"{_escape(report.choice)}; {report.age()}.", ""]
-    lines += [*(f"* {_escape(line)}" for line in report.differences()), ""] if report.differences() else []
-    lines += [f"Recreated on the new tables: {_escape(', '.join(report.recreated))}.", ""] if report.recreated else []
+    lines = [f"{as_of[0].upper()}{as_of[1:]}.", "", f"{in_markdown(report.choice)}; {report.age()}.", ""]
+    lines += [*(f"* {in_markdown(line)}" for line in report.differences()), ""] if report.differences() else []
+    lines += [f"Recreated on the new tables: {in_markdown(', '.join(report.recreated))}.", ""] if report.recreated else []
     lines += [*section("Warnings", report.told.warnings), *section("Notes", report.told.notes)]
-    lines += [f"{_escape(expected)}.", ""] if (expected := report.told.expected_line()) else []
-    lines += ["## Scan", "", *(f"* {_escape(line)}" for line in report.scan), ""] if report.scan else []
+    lines += [f"{in_markdown(expected)}.", ""] if (expected := report.told.expected_line()) else []
+    lines += ["## Scan", "", *(f"* {in_markdown(line)}" for line in report.scan), ""] if report.scan else []
     lines += ["## Stages", "", "| stage | seconds |", "| --- | ---: |"]
     sizes = {stage: f" ({size(bytes_).replace(' ', _NBSP)})" for stage, bytes_ in report.stage_bytes.items()}
     lines += [f"| {stage}{sizes.get(stage, '')} | {value:.1f} |" for stage, value in report.stages.items()]
@@ -244,13 +243,20 @@ def markdown(report: Report) -> str:
     for table in report.tables:
         name, *numbers, change, masked = _cells(table, f"{len(table.masked):,}")
         # a size that wraps would make every row two lines high
-        cells = [_escape(name), *(cell.replace(" ", _NBSP) for cell in numbers), _escape(change), _escape(masked)]
+        cells = [
+            in_markdown(name),
+            *(cell.replace(" ", _NBSP) for cell in numbers),
+            in_markdown(change),
+            in_markdown(masked),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     # lists of names, not a column of the table: Prefect's UI cuts a wide table at its right
-    lists = [f"* **{_escape(table.name)}**: {_escape(', '.join(table.masked))}" for table in report.tables if table.masked]
+    lists = [
+        f"* **{in_markdown(table.name)}**: {in_markdown(', '.join(table.masked))}" for table in report.tables if table.masked
+    ]
     lines += ["", "## Masked columns", "", *lists] if lists else []
     if report.useless:
-        lines += ["", "## Indexes left out", "", f"L{report.saved()[1:]}: {_escape(', '.join(report.useless))}."]
+        lines += ["", "## Indexes left out", "", f"L{report.saved()[1:]}: {in_markdown(', '.join(report.useless))}."]
     return "\n".join(map(escaped, lines)) + "\n"
 
 
