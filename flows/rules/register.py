@@ -16,7 +16,7 @@ from flows.rules.sheets import Sheet, markdown, table_of_cells
 from flows.rules.wording import LANGUAGES
 from multischema import command, download
 from multischema.catalog.objects import RecordedRun
-from multischema.errors import CheckError, RulesError, UsageError
+from multischema.errors import RulesError, UsageError
 from multischema.job import Job
 from multischema.postgres.database import Database
 from multischema.postgres.history import last_runs
@@ -132,9 +132,7 @@ def _tables(given: Given) -> tuple[TreatedTable, ...]:
     rules = _rules(given)
     with given.opened("register") as connection:
         origin = given.read(connection, rules)
-    if origin.gaps.problems:
-        raise CheckError(*origin.gaps.lines(given.origin.side))
-    return treated(origin.gaps.rules, origin.catalog)
+    return treated(origin.gaps.rules, origin.fitted(given.origin.side).catalog)
 
 
 def _schema_readers(app: App, environment: Mapping[str, str]) -> Sequence[str] | None:

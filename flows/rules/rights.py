@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from flows.rules import given as options
 from multischema import command
 from multischema.catalog.objects import Leaf
-from multischema.errors import CheckError
-from multischema.plan.plan import make_plan
 from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask
 from multischema.statements import rights
@@ -32,9 +30,7 @@ def _print_grants(parsed: argparse.Namespace) -> None:
     rules = given.rules()
     with given.opened("rights") as connection:
         origin = given.read(connection, rules)
-        if origin.gaps.problems:
-            raise CheckError(*origin.gaps.lines(given.origin.side))
-        plan = make_plan(origin.catalog, origin.gaps.rules, (), frozenset())
+        plan = origin.fitted(given.origin.side)
         with translated(given.origin.side, "reading the catalog"):
             leaves = ask(connection, Leaf, "leaves", tables=[table.oid for table in plan.copied])
     where, role = (origin.server.database, given.schema), parsed.role or origin.server.role

@@ -38,6 +38,12 @@ class Origin:
     problems: tuple[Finding | Snippet, ...]
     plan: Plan | None
 
+    def fitted(self, side: str) -> Plan:
+        """Return the plan of rules that fit, whatever else keeps a run from it. Raises CheckError where they don't."""
+        if not self.plan:
+            raise CheckError(*self.gaps.lines(side))
+        return self.plan
+
     def planned(self) -> Plan:
         """Return the plan. Raises CheckError with every problem, and every warning that is not expected."""
         if self.problems or not self.plan:

@@ -19,7 +19,7 @@ from flows.rules.wording import LANGUAGES, TEXTS
 from multischema.masks.known import KINDS
 from multischema.masks.periods import UNITS
 from multischema.rules.masks import KAnonymity
-from multischema.rules.register import TREATMENTS
+from multischema.rules.register import Treatment
 from tests.conftest import PASSWORD, ROOT, Place
 from tests.flows.conftest import variables
 
@@ -301,7 +301,7 @@ def test_every_text_is_in_every_language_and_takes_the_same(name: str) -> None:
 
 def test_every_treatment_mask_and_word_has_a_text() -> None:
     wanted = {
-        *(f"treated {treatment}" for treatment in TREATMENTS),
+        *(f"treated {treatment}" for treatment in get_args(Treatment)),
         *(f"mask {kind}" for kind in KINDS),
         *(f"word {unit}" for unit in UNITS),
         *(f"combination {breach}" for breach in get_args(KAnonymity.__annotations__["on_breach"])),
