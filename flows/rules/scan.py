@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from flows.rules import given as options
 from flows.rules.saying import add_format, said, show
 from multischema import command
-from multischema.errors import UsageError
 from multischema.plan.plan import Plan
 from multischema.plan.scan import Counted, Scanned, judge, proof, reasons
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection
+from multischema.rules.one_table import named
 from multischema.stages.scan import SAMPLE, count_personal
-from multischema.words import count, escaped, suggestion
+from multischema.words import count, escaped
 
 TIMEOUT = 60  # seconds for a table
 PATIENCE = 2.0  # seconds after which it says which table it is at
@@ -25,7 +25,9 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.ru
     parser = options.parser(
         prog, "Count personal data in the columns that an app's rules publish as they are. It shows counts, never a value."
     )
-    parser.add_argument("--table", action="append", metavar="NAME", help="look into this table alone, or into several")
+    parser.add_argument(
+        "--table", action="append", default=[], metavar="NAME", help="look into this table alone, or into several"
+    )
     rows = parser.add_mutually_exclusive_group()
     number = options.number(1, 10**9)
     rows.add_argument("--rows", type=number, metavar="N", default=SAMPLE, help=f"rows of each table (default: {SAMPLE})")
@@ -44,7 +46,7 @@ def _scan(parsed: argparse.Namespace) -> int:
     rules = given.rules()
     with given.opened("scan") as connection:
         plan = given.read(connection, rules).planned()
-        tables = _wanted(plan, parsed.table)
+        tables = _wanted(given.origin.side, plan, parsed.table)
         scanned = _look(connection, plan, tables, None if parsed.whole else parsed.rows, parsed.timeout)
     told = list(filter(None, [scanned.headline(), proof(scanned.looked), *map(escaped, reasons(tables))]))
     facts = {"app": given.app.name, "tables": [_counts(counted) for counted in scanned.looked], "said": told[1:]}
@@ -53,12 +55,10 @@ def _scan(parsed: argparse.Namespace) -> int:
     return int(bool(scanned.errors))
 
 
-def _wanted(plan: Plan, names: Sequence[str] | None) -> list[TablePlan]:
-    """Return the tables with these names, or all. Raises UsageError for one that is not published."""
-    known = {table.name: table for table in plan.tables}
-    if unknown := [name for name in names or () if name not in known]:
-        raise UsageError(*(f"--table {name}: no such table is published{suggestion(name, known)}" for name in unknown))
-    return [table for name, table in known.items() if not names or name in names]
+def _wanted(side: str, plan: Plan, names: Sequence[str]) -> Sequence[TablePlan]:
+    """Return the tables with these names, or all if there is none. Raises UsageError for one that is not there."""
+    wanted = {named(side, plan.catalog, name).name for name in names}
+    return [table for table in plan.tables if table.name in wanted] if names else plan.tables
 
 
 def _look(connection: Connection, plan: Plan, tables: Sequence[TablePlan], rows: int | None, timeout: float) -> Scanned:

@@ -14,13 +14,13 @@ def narrowed(side: str, rules: Rules, catalog: Catalog, name: str) -> tuple[Rule
 
     Its keys follow what the rules say of the tables that they refer to. `side` is the origin's name in messages.
     """
-    table = _named(side, catalog, name)
+    table = named(side, catalog, name)
     tables = effective(rules, catalog).tables
     own = {name: its for name, its in tables.items() if catalog.partitions.get(name, name) == table.name}
     return replace(rules, tables=own), replace(catalog, tables=(table,))
 
 
-def _named(side: str, catalog: Catalog, name: str) -> Table:
+def named(side: str, catalog: Catalog, name: str) -> Table:
     """Return the table of that name, with or without its schema, or the root of that partition. Raises UsageError."""
     tables = {table.name: table for table in catalog.tables}
     names = {**{known: known for known in tables}, **catalog.partitions}

@@ -92,7 +92,12 @@ def test_a_table_alone_is_looked_into_and_one_that_is_accepted_is_good(run: Run)
     assert (status, out) == (0, "nothing looked into: no column is clear\n")
     status, out, err = run("--table", "usres")
     assert (status, out) == (2, "")
-    assert err == "error: --table usres: no such table is published (did you mean users?)\n"
+    assert err.startswith("error: origin invented-shop: schema public holds no table usres (did you mean users?); want")
+
+
+def test_a_table_is_named_with_its_schema_or_without(run: Run) -> None:
+    status, out, _ = run("--table", "public.users")
+    assert (status, out.splitlines()[0]) == (1, NOTES)
 
 
 def test_a_sample_says_what_it_proves(place: Place, run: Run) -> None:
