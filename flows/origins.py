@@ -9,11 +9,13 @@ from multischema.errors import DatabaseError, UsageError
 from multischema.postgres.database import Database
 
 
-def parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+def parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that name an origin."""
     made = argparse.ArgumentParser(prog=prog, description=description)
     made.add_argument("--app", help="the app (default: APP)")
-    made.add_argument("--origin-schema", metavar="NAME", help="the schema of the origin (default: public)")
+    made.add_argument(
+        "--origin-schema", metavar="NAME", help="the schema of the origin (default: the app's in prefect.yaml, else public)"
+    )
     return made
 
 

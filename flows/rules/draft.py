@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.ru
 
 def _draft(parsed: argparse.Namespace) -> None:
     """Print a draft, or what --add asks for. Raises UsageError, RulesError, DatabaseError."""
-    origin, schema = origins.origin_of(parsed.app, os.environ), parsed.origin_schema or "public"
+    origin = origins.origin_of(parsed.app, os.environ)
+    schema = options.schema_of(parsed.origin_schema, options.app_of(origin.app, os.environ))
     content = download.fetch(parsed.add) if parsed.add is not None else None
     with connect(origin, "multi-schema-postgres-etl draft") as connection:
         with translated(origin.side, "reading the catalog"):

@@ -76,12 +76,17 @@ def given(options: argparse.Namespace, environment: Mapping[str, str] = os.envir
     """Return what the options and the environment say. Raises UsageError for what is missing: the app too, if `named`."""
     origin = origins.origin_of(options.app, environment, named=named)
     app = app_of(origin.app, environment)
-    return Given(app, origin, options.origin_schema or app.origin_schema or "public", source_of(options.rules, app))
+    return Given(app, origin, schema_of(options.origin_schema, app), source_of(options.rules, app))
 
 
 def app_of(name: str, environment: Mapping[str, str]) -> App:
     """Return what is known of an app, by prefect.yaml or else by the environment. Raises UsageError."""
     return known_apps().get(name) or App(name, environment.get("CONFIG_PATH", ""))
+
+
+def schema_of(schema: str | None, app: App) -> str:
+    """Return the schema of an app's origin."""
+    return schema or app.origin_schema or "public"
 
 
 def source_of(rules: str | None, app: App) -> str:

@@ -81,7 +81,7 @@ def _sheet(name: str, parsed: argparse.Namespace, environment: Mapping[str, str]
     declared = known_apps().get(name)
     app = options.app_of(name, environment)
     source = options.source_of(parsed.rules, app)
-    origin_schema = parsed.origin_schema or app.origin_schema or "public"
+    origin_schema = options.schema_of(parsed.origin_schema, app)
     origin = _origin(name, environment, alone=alone)
     given = Given(app, origin or Database("origin", name, ""), origin_schema, source)
     others = app.other_parameters(environment)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import command_line, grants, rules_draft
+from flows import apps, command_line, grants, rules_draft
 from flows.etl import etl
 from flows.rules import draft
 from multischema import download
@@ -53,6 +53,18 @@ def run(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         return status, *capsys.readouterr()
 
     return run
+
+
+def test_a_draft_reads_the_schema_that_prefect_yaml_names(
+    place: Place, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.in_origin("CREATE SCHEMA app; CREATE TABLE app.orders (id serial PRIMARY KEY)")
+    file = tmp_path / "prefect.yaml"
+    file.write_text("deployments: [{parameters: {app: invented-shop, rules: a.yml, origin_schema: app}}]\n")
+    monkeypatch.setattr(apps, "_FILE", file)
+    status, out, err = run(draft.main, [])
+    assert (status, err) == (0, "")
+    assert "table_name: orders" in out
 
 
 def test_the_draft_of_an_origin_passes_the_check_unchanged(place: Place, run: Run) -> None:
