@@ -16,6 +16,8 @@ _OF_ANOTHER_REPOSITORY = (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE"),
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
 )
+# a folder that a pull request adds may be made like a bare repository, whose settings would run what they name
+_OWN_REPOSITORY = ("-c", "safe.bareRepository=explicit")
 _REVISION = re.compile(r"(?P<revision>(?:[^:{]|\{[^}]*\})+)(?::(?P<path>.+))?", re.DOTALL)
 _SHALLOW = (
     "this clone is shallow: fetch its history first, with fetch-depth: 0 for actions/checkout, GIT_DEPTH: 0 in GitLab, or "
@@ -78,7 +80,7 @@ def _git(folder: Path, given: str, *arguments: str, asked: str = "") -> bytes:
     environment = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     try:
         done = subprocess.run(
-            ["git", *arguments],
+            ["git", *_OWN_REPOSITORY, *arguments],
             cwd=folder,
             env={**environment, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
             input=asked.encode(errors="surrogateescape"),

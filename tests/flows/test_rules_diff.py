@@ -238,6 +238,28 @@ def test_a_hook_of_another_repository_does_not_mislead_it(
     assert VISIBLE in run("HEAD", repository / NAME)[1]
 
 
+def test_a_folder_made_like_a_bare_repository_runs_nothing_and_is_compared_with_nothing(
+    run: Diff, repository: Path, tmp_path: Path
+) -> None:
+    folder, ran = repository / "config", tmp_path / "ran"
+    git(folder, "init", "--bare", ".")
+    for name, value in {
+        "core.bare": "false",
+        "core.worktree": "..",
+        "core.sshCommand": f"touch {ran};",
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "its",
+        "remote.its.url": "ssh://nowhere/its",
+        "remote.its.promisor": "true",
+    }.items():
+        git(folder, "config", "--file", "config", name, value)
+    (folder / "refs" / "heads" / "main").write_text(f"{40 * '1'}\n")  # an object that git would fetch
+    with chdir(repository):
+        status, out, err = run("main", NAME)
+    assert (status, out, ran.exists()) == (2, "", False)
+    assert "cannot use bare repository" in err
+
+
 def test_a_url_has_no_repository(run: Diff, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "fetch", lambda _source: NEW.encode())
     exit_status, _, err = run("HEAD", "https://example.org/rules.yml?token=secret")
