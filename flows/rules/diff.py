@@ -79,7 +79,7 @@ def _old(given: str, new: str) -> tuple[str, Rules, list[Finding]]:
 
     A file that no longer is in a form that we read must not keep anybody from mending it. Raises UsageError, RulesError.
     """
-    if _is_url(given) or Path(given).exists():
+    if _is_url(given) or os.path.exists(given):  # Path.exists() raises for what can't be a name
         name, content = download.name_of(given), download.fetch(given)
     else:
         revision = revisions.read(given, None if _is_url(new) else Path(new))

@@ -182,6 +182,7 @@ def test_a_shallow_clone_says_what_to_fetch(run: Diff, repository: Path, tmp_pat
         ("HEAD\nHEAD", "want a file, an https URL, or a git revision"),
         ("$(touch owned)", "no file, and no revision"),
         ("HEAD^{tree}", "no file, and no revision"),
+        (5000 * "a", "no file, and no revision"),
     ],
 )
 def test_what_is_no_revision_is_a_usage_error(run: Diff, repository: Path, old: str, said: str) -> None:
