@@ -24,7 +24,7 @@ from multischema.stages.check import check
 from multischema.stages.estimate import estimate
 from multischema.stages.origin import read_origin, server_warnings
 from multischema.stages.run import new_run_id, open_run
-from multischema.words import count
+from multischema.words import count, escaped
 
 _WITHOUT_TARGET = f"no {urls.TARGET_VARIABLE}: what the target lacks, refuses or shows to its readers was not checked"
 
@@ -134,12 +134,14 @@ def _found(problems: Iterable[str], told: Told, plan: Plan | None = None, taken:
 
 
 def _summary(app: str, found: _Found, *, has_target: bool) -> str:
-    """Return what was checked, in one line."""
+    """Return what was checked, in one line that no name in it can break."""
     name = app or "the rules"
     if found.plan and not saying.is_wrong(found.lines):
-        return "; ".join([report.checked(name, found.plan), *found.taken, *(() if has_target else [_WITHOUT_TARGET])])
+        return escaped(
+            "; ".join([report.checked(name, found.plan), *found.taken, *(() if has_target else [_WITHOUT_TARGET])])
+        )
     errors, warnings = (saying.number(found.lines, level) for level in ("error", "warning"))
-    return "; ".join([f"checked {name}: {count(errors, 'error')}, {count(warnings, 'warning')}", *found.taken])
+    return escaped("; ".join([f"checked {name}: {count(errors, 'error')}, {count(warnings, 'warning')}", *found.taken]))
 
 
 def _numbers(plan: Plan | None) -> dict[str, int]:

@@ -37,8 +37,9 @@ def said(
 ) -> str:
     """Return findings in one of FORMATS, the worst first, with a summary and what is there to paste.
 
-    `source` is the rules file or URL that they are about; `facts` are what the JSON object says besides.
-    The text ends without a line break, and is empty where there is nothing to say.
+    `source` is the rules file or URL that they are about; `facts` are what the JSON object says besides. The lines of `summary`
+    are shown as they are: the names in them are escaped. The text ends without a line break, and is empty where there is nothing
+    to say.
     """
     snippet = [line for line in lines if isinstance(line, Snippet)]
     found = sorted(findings(lines), key=lambda finding: _LEVELS.index(finding.level))
@@ -108,7 +109,8 @@ def _annotated(found: Sequence[Finding], snippet: Sequence[str], source: str, su
         place |= {"title": finding.code} if finding.code else {}
         properties = ",".join(f"{name}={_property(value)}" for name, value in place.items())
         yield f"::{_COMMANDS[finding.level]}{' ' if properties else ''}{properties}::{_data(finding)}"
-    yield from filter(None, [summary])
+    # GitHub reads the older spelling of a command, ##[error], wherever it is in a line
+    yield from filter(None, [summary.replace("##[", "# #[")])
     if snippet:
         token = secrets.token_hex(8)
         yield from (f"::stop-commands::{token}", *map(escaped, snippet), f"::{token}::")

@@ -287,6 +287,18 @@ def test_names_of_the_origin_s_that_are_no_text_for_a_terminal_are_escaped(place
         assert not [line for line in out.splitlines() if line.startswith("::error::dd")]
 
 
+@pytest.mark.parametrize("form", ["text", "github"])
+def test_the_name_of_an_expected_warning_is_no_line_of_its_own_and_no_command(form: str, place: Place, run: Run) -> None:
+    place.in_origin('CREATE TABLE "a\n::error::b ##[error]c" (id text PRIMARY KEY)')
+    name = '"a\\n::error::b ##[error]c'
+    expecting = f'tables: [{{table_name: {name}"}}]\nexpected_warnings: [{{code: key-without-rule, object: {name}.id"}}]\n'
+    status, out, _ = run("--format", form, rules=expecting)
+    summary = out.splitlines()[-1]
+    assert (status, summary.startswith("checked ")) == (0, True)
+    shown = "##[error]" if form == "text" else "# #[error]"
+    assert rf"1 expected warning: key-without-rule a\n::error::b {shown}c.id; " in summary
+
+
 @pytest.mark.parametrize("form", ["text", "json", "github"])
 def test_a_reader_that_stops_early_and_an_odd_terminal_change_no_status(form: str, place: Place) -> None:
     place.in_origin('CREATE TABLE "été €" (id int, name text)')
