@@ -45,13 +45,15 @@ def value_of(connection: Connection, answer: Callable[[Any], Answer], statement:
 
 
 @contextmanager
-def one_moment(connection: Connection) -> Iterator[None]:
-    """Have all answers be of one moment.
+def one_moment(connection: Connection, snapshot: str = "") -> Iterator[None]:
+    """Have all answers be of one moment: that of an exported `snapshot`, if one is given.
 
     One statement begins the transaction and sets its mode: between two, a kept-alive session could run a query.
     """
     connection.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
+        if snapshot:
+            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
         yield
     except BaseException:
         with suppress(psycopg.Error):

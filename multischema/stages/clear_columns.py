@@ -28,11 +28,15 @@ NO_TIME = f"the others took all of the {TIMEOUT:.0f} s that a run gives the scan
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be looked into: columns of a table, in the rows that meet the condition, if there is one."""
+    """What is to be looked into: columns of a table.
+
+    Of its rows, those that meet the condition, if there is one; as the snapshot shows them, if there is one.
+    """
 
     table: TablePlan
     columns: Sequence[str]
     condition: sql.Composable | None = None
+    snapshot: str = ""
 
 
 def scan(run: Run, plan: Plan, published_comment: str | None) -> Scanned:
@@ -61,20 +65,25 @@ def _sample(wanted: Sequence[Wanted]) -> int:
     return min(SAMPLE, max(FEWEST_ROWS, VALUES // sum(len(its.columns) for its in wanted)))
 
 
-def scan_window(run: Run, plan: Plan, choice: Choice, span: tuple[int, int]) -> Scanned | None:
-    """Look for personal data in the rows that a refresh brings; return None where the run does not ask for it.
+def scan_window(run: Run, plan: Plan, choice: Choice, span: tuple[int, int], snapshot: str) -> Scanned | None:
+    """Look for personal data in the rows that a refresh brings, in its snapshot; return None where no run asks for it.
 
-    Their columns were clear before, so that what is found stops a strict run alone: it raises CheckError.
+    Their columns were clear before, so that what is found stops a strict run alone: it raises CheckError. The check has told
+    of columns that were not.
     """
     if run.job.scan != "changed":  # what is full has looked into all of them
         return None
+    told = {its.table: its for its in plan.scanned.looked} if plan.scanned else {}
     wanted = []
     for change in choice.changes:
-        counted, columns = change.counted, tuple(column.name for column in change.table.clear)
+        counted, checked = change.counted, told.get(change.table.name)
+        if checked and checked.unfinished:
+            continue
+        columns = tuple(column.name for column in change.table.clear if not checked or column.name not in checked.values)
         if counted.window and columns:
             is_part = counted.window < counted.rows
             condition = reading.window(span, counted.first, counted.last) if is_part else None
-            wanted.append(Wanted(change.table, columns, condition))
+            wanted.append(Wanted(change.table, columns, condition, snapshot))
     if not wanted:
         return None
     clear = {its.table.name: its.columns for its in wanted}
@@ -99,6 +108,7 @@ def _scan(run: Run, plan: Plan, wanted: Sequence[Wanted], new: Mapping[str, Coll
                 run.job.origin_schema,
                 sample=sample,
                 condition=its.condition,
+                snapshot=its.snapshot,
                 timeout=min(TABLE_TIMEOUT, left),
             )
 

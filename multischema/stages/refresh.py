@@ -160,7 +160,8 @@ def bring(
                 on_choice(choice)
                 if not choice.written:
                     return Brought(known, choice)
-                scanned = scan_window(run, plan, choice, known.position.window(snapshot.position))
+                span = known.position.window(snapshot.position)
+                scanned = scan_window(run, plan, choice, span, snapshot.identifier)
                 brought = _bring(run, plan, known, choice, snapshot, on_bytes)
                 refuse_changes(run, plan, snapshot, "compared")
                 seen = Seen(snapshot.position, snapshot.fingerprints, choice.rows)

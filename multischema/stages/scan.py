@@ -37,14 +37,15 @@ def count_personal(
     *,
     sample: int | None = SAMPLE,
     condition: sql.Composable | None = None,
+    snapshot: str = "",
     timeout: float,
     named: Callable[[Column], str | None] = lambda column: None,
 ) -> Counted:
     """Count what these clear columns of a table hold of personal data, in one read-only transaction of the origin.
 
-    A `sample` of so many rows is read, all of them with None; with a `condition` only those that meet it. Past `timeout`
-    seconds, or where the server refuses, the result says so: nothing is raised. `named` tells the word that makes a column's
-    name or comment personal, whatever its type.
+    A `sample` of so many rows is read, all of them with None; with a `condition` only those that meet it, with a
+    `snapshot` as it shows them. Past `timeout` seconds, or where the server refuses, the result says so: nothing is raised.
+    `named` tells the word that makes a column's name or comment personal, whatever its type.
     """
     words = {name: word for name in columns if (word := named(table.column(name)))}
     if condition:
@@ -55,7 +56,7 @@ def count_personal(
         return Counted(plan_table.name, whole=True, named=words)
     ends = time.monotonic() + timeout
     try:
-        with one_moment(connection):
+        with one_moment(connection, snapshot):
             _set_limits(connection, ends)
             size = _sample(connection, plan_table, table, schema, sample, ends)
             found = [

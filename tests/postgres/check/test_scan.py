@@ -148,6 +148,40 @@ def test_a_refresh_looks_into_the_rows_that_changed_and_no_others(shop: Place, l
     assert found.headline().startswith("3 clear columns of 1 table, 3 rows, ")
 
 
+def test_a_refresh_looks_at_rows_as_it_publishes_them_whatever_became_of_them_since(
+    shop: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.run(RULES, refresh="auto")
+    shop.in_origin(EMAILS.format(2))
+    real: Callable[..., Counted] = clear_columns.count_personal
+
+    def count(*arguments: Any, **named: Any) -> Counted:
+        shop.in_origin("UPDATE users SET notes = 'calm' WHERE id <= 2")
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(clear_columns, "count_personal", count)
+    refreshed = shop.run(RULES, refresh="auto")
+    assert refreshed.refreshed
+    assert [found.code for found in refreshed.warnings] == ["scan-email"]
+    assert shop.read("SELECT count(*) FROM shop.users WHERE notes LIKE '%@orange.fr'") == [(2,)]
+
+
+def test_a_newly_clear_column_of_a_table_that_a_refresh_brings_whole_is_looked_into_once(
+    shop: Place, looked: list[Any]
+) -> None:
+    shop.in_origin("INSERT INTO visits SELECT n, NULL, 'Lille' FROM generate_series(2001, 60000) AS n")
+    shop.in_origin("UPDATE users SET notes = CASE id WHEN 1 THEN 'paul@orange.fr' END")
+    shop.in_origin("VACUUM FULL")
+    shop.run(HIDING, refresh="auto")
+    looked.clear()
+    run = shop.run(RULES, refresh="auto")
+    assert run.choice.line() == "refresh: 2,000 of 62,000 rows in 1 of 2 tables"
+    assert looked == [("users", ("notes",), True), ("users", ("id", "city"), True)]
+    warnings = run.plan.told(run.warnings).warnings
+    assert [found.code for found in warnings] == ["column-published-as-it-is", "scan-email"]
+    assert shop.read("SELECT warnings FROM etl_report.runs ORDER BY id") == [(0,), (2,)]
+
+
 def test_a_strict_refresh_is_refused_and_leaves_what_is_published(shop: Place) -> None:
     shop.run(RULES, refresh="auto")
     published = seen(shop)
