@@ -150,6 +150,7 @@ def bring(
     if isinstance(known, str):
         return Choice(full=known)
     refuse_origin_as_target(run)
+    scanned = None
     for attempt in range(1, SNAPSHOTS + 1):
         try:
             with held_snapshot(run, run.origin, plan) as snapshot:
@@ -167,7 +168,7 @@ def bring(
                 seen = Seen(snapshot.position, snapshot.fingerprints, choice.rows)
                 return replace(brought, seen=seen, scanned=scanned)
         except NotRefreshed as reason:
-            return _given_up(run, reason)
+            return _given_up(run, reason, scanned)
         except SnapshotLost:
             if attempt == SNAPSHOTS:
                 raise
@@ -183,13 +184,13 @@ def publish(run: Run, plan: Plan, brought: Brought) -> Refreshed | Choice:
     try:
         return _verify_and_publish(run, plan, brought)
     except NotRefreshed as reason:
-        return _given_up(run, reason)
+        return _given_up(run, reason, brought.scanned)
 
 
-def _given_up(run: Run, reason: NotRefreshed) -> Choice:
-    """Return the choice of a full run, which is to build elsewhere."""
+def _given_up(run: Run, reason: NotRefreshed, scanned: Scanned | None) -> Choice:
+    """Return the choice of a full run, which is to build elsewhere; it tells what the scan found, and scans no such rows."""
     _build_elsewhere(run)
-    return Choice(full=str(reason))
+    return Choice(full=str(reason), warnings=tuple(scanned.warnings) if scanned else ())
 
 
 def _build_elsewhere(run: Run) -> None:

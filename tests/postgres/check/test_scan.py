@@ -166,6 +166,18 @@ def test_a_refresh_looks_at_rows_as_it_publishes_them_whatever_became_of_them_si
     assert shop.read("SELECT count(*) FROM shop.users WHERE notes LIKE '%@orange.fr'") == [(2,)]
 
 
+@pytest.mark.parametrize("refused", [False, True], ids=["a refresh", "a run that is full after all"])
+def test_what_is_found_in_rows_that_changed_is_told_and_counted_in_the_history_once(refused: bool, shop: Place) -> None:
+    shop.run(RULES, refresh="auto")
+    shop.in_origin("UPDATE users SET notes = 'paul@orange.fr' WHERE id <= 2")
+    if refused:
+        shop.in_target("CREATE UNIQUE INDEX ON shop.users (notes) WHERE notes LIKE 'paul%'", superuser=True)
+    run = shop.run(RULES, refresh="auto")
+    assert run.choice.line().startswith("full: the target refused what came in" if refused else "refresh: ")
+    assert [found.code for found in run.plan.told(run.warnings).warnings] == ["scan-email"]
+    assert shop.read("SELECT warnings FROM etl_report.runs ORDER BY id") == [(0,), (1,)]
+
+
 def test_a_newly_clear_column_of_a_table_that_a_refresh_brings_whole_is_looked_into_once(
     shop: Place, looked: list[Any]
 ) -> None:
