@@ -60,8 +60,11 @@ class Finding(str):
         return Finding(self.code, self.what, self.todo, **{**{name: getattr(self, name) for name in _NAMED}, **changes})
 
     def coded(self) -> str:
-        """Return its text, then its code and object, as a rules file names a warning that is expected."""
-        return f"{self} [{self.code} {self.object}]" if self.code else str(self)
+        """Return its text, then its code and object, as a rules file names a warning that is expected.
+
+        Without an object, as what counts others has none, it can't be named there.
+        """
+        return f"{self} [{self.code} {self.object}]" if self.code and self.object else str(self)
 
 
 _NAMED = ("level", "side", "table", "column", "object", "line")
