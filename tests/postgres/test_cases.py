@@ -14,7 +14,7 @@ import pytest
 
 from multischema.errors import CheckError
 from tests.conftest import Place
-from tests.support.cases import Case, runs, seen
+from tests.support.cases import Case, runs, seen, warned
 from tests.support.changes import change_rows
 
 NO_REFRESHES = {
@@ -35,8 +35,7 @@ def test_the_reader_sees_what_the_case_expects_a_second_run_changes_nothing_and_
     for _ in range(2):
         published = place.run(case.text("rules.yml"), origin_schema=case.origin_schema)
         assert seen(place) == case.text("expected.txt").splitlines()
-        warnings = [*published.plan.warnings, *published.indexed.warnings, *published.warnings]
-        assert warnings == case.text("warnings.txt").splitlines()
+        assert warned(published) == case.text("warnings.txt").splitlines()
     assert place.schemas() == {"shop"}
     change_rows(place)
     published = place.run(case.text("rules.yml"), origin_schema=case.origin_schema, refresh="auto")

@@ -10,7 +10,7 @@ from psycopg import sql
 from demo import origins
 from multischema.errors import CheckError
 from tests.conftest import ROOT, Place
-from tests.support.cases import Case, runs, seen, whatever_the_order
+from tests.support.cases import Case, runs, seen, warned, whatever_the_order
 from tests.support.clients import left_in
 from tests.support.dumps import MEMBERS, backup, nothing_left
 
@@ -92,9 +92,7 @@ def test_a_dump_publishes_what_a_stream_does(
     published = place.run(case.text("rules.yml"), origin_schema=case.origin_schema, mode="dump")
     found, expected = lines(place, case)
     assert found == expected
-    assert [*published.plan.warnings, *published.indexed.warnings, *published.warnings] == case.text(
-        "warnings.txt"
-    ).splitlines()
+    assert warned(published) == case.text("warnings.txt").splitlines()
     assert place.schemas() == {"shop"}
     assert place.read(MEMBERS, as_="superuser") == []
     assert left_in(private) == []

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from multischema.pipeline import Published
 from tests.conftest import PAIRS, PROGRAMS, ROOT, Place
 
 RELATIONS = """
@@ -142,6 +143,11 @@ def values(connection: psycopg.Connection[Any], table: str, columns: list[str]) 
     with connection.cursor() as cursor, cursor.copy(query) as copy:
         text = b"".join(bytes(data) for data in copy).decode()
     return [[shown(value) for value in line.split("\t")] for line in text.split("\n")[:-1]]
+
+
+def warned(published: Published) -> list[str]:
+    """Return what the report of a run warns of, and nothing that it only notes."""
+    return [*published.plan.told((*published.indexed.warnings, *published.warnings)).warnings]
 
 
 def shown(value: str) -> str:
