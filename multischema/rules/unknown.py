@@ -18,8 +18,10 @@ def unknown_names(rules: Rules, catalog: Catalog, missing: Mapping[str, Sequence
     """Return a warning for each column and table of the rules that the origin does not have, with the name that was meant.
 
     Of an entry they are at most MOST_TOLD, and one more that counts the others; of the tables too. `missing` are the columns
-    without a rule, by table.
+    without a rule, by table. A catalog without a table shows no name to be wrong: the check says that it has none.
     """
+    if not catalog.tables:
+        return []
     tables = {table.name: table for table in catalog.tables}
     neighbours = _Neighbours(rules, catalog, missing)
     absent = [name for name in rules.tables if name not in tables.keys() | catalog.partitions.keys() | catalog.others.keys()]
