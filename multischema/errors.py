@@ -59,11 +59,14 @@ class Snippet(str):
     """A line ready to paste: it follows the problems and has no prefix."""
 
 
+_ERROR = "error: "
+
+
 def _label(line: str) -> str:
     """Return what stands before a line: an error may come with warnings, and with a snippet to paste."""
     if isinstance(line, Snippet):
         return ""
-    return f"{line.level}: " if isinstance(line, Finding) else "error: "
+    return f"{line.level}: " if isinstance(line, Finding) else _ERROR
 
 
 class EtlError(Exception):
@@ -77,7 +80,7 @@ class EtlError(Exception):
         self.problems: Sequence[str] = problems
 
     def __str__(self) -> str:
-        return "\n".join(map(escaped, self.problems))
+        return "\n".join(f"{_label(line).removeprefix(_ERROR)}{escaped(line)}" for line in self.problems)
 
     def found_on(self, side: str) -> list[Finding]:
         """Return its lines as problems of a check: if not said otherwise, what failed on this side."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from multischema.catalog.tables import Catalog, Table
 from multischema.errors import Snippet
 from multischema.findings import Finding, note, problem
+from multischema.rules import expected
 from multischema.rules.file import Rules, TableRules
 from multischema.rules.fitting import fit
 from multischema.rules.following import Reference, effective, hidden_columns, is_number, referring
@@ -34,6 +35,11 @@ class Gaps:
         return (*self.warnings, *self.notes)
 
     @property
+    def unexpected(self) -> tuple[Finding, ...]:
+        """Return the warnings that the rules do not expect."""
+        return expected.told(self.warnings, self.rules.expected).warnings
+
+    @property
     def snippet_lines(self) -> list[Snippet]:
         """Return the lines of the snippet."""
         return [Snippet(line) for line in self.snippet.removesuffix("\n").split("\n")] if self.snippet else []
@@ -43,8 +49,8 @@ class Gaps:
         return [found if found.side else found.on(side) for found in self.problems]
 
     def lines(self, side: str) -> list[Finding | Snippet]:
-        """Return all that a check that fails says of the rules: problems, warnings, and last the lines to paste."""
-        return [*self.problems_on(side), *self.warnings, *self.snippet_lines]
+        """Return all that a check that fails says of the rules: problems, new warnings, and last the lines to paste."""
+        return [*self.problems_on(side), *self.unexpected, *self.snippet_lines]
 
 
 def compare(rules: Rules, catalog: Catalog) -> Gaps:

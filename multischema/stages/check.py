@@ -132,8 +132,8 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
 
 
 def _of_rules(plan: Plan) -> list[Finding]:
-    """Return the plan's warnings of the rules file."""
-    return [found for found in plan.warnings if found.side == "rules"]
+    """Return the plan's warnings of the rules file, as they are told."""
+    return [found for found in plan.told().warnings if found.side == "rules"]
 
 
 def _of_servers(run: Run, facts: _Facts, plan: Plan) -> list[Finding]:

@@ -17,7 +17,6 @@ from multischema.postgres.connecting import Connection
 from multischema.postgres.database import Database
 from multischema.postgres.failures import translated
 from multischema.postgres.questions import ask, read_catalog, read_money_digits, read_server
-from multischema.rules import expected
 from multischema.rules.file import Rules
 from multischema.rules.gaps import Gaps, compare
 from multischema.rules.one_table import narrowed
@@ -48,8 +47,8 @@ class Origin:
         """Return the plan. Raises CheckError with every problem, and every warning that is not expected."""
         if self.problems or not self.plan:
             snippet = [line for line in self.problems if isinstance(line, Snippet)]
-            warnings = expected.told(self.gaps.warnings, self.gaps.rules.expected).warnings
-            raise CheckError(*(line for line in self.problems if line not in snippet), *warnings, *snippet)
+            problems = (line for line in self.problems if not isinstance(line, Snippet))
+            raise CheckError(*problems, *self.gaps.unexpected, *snippet)
         return self.plan
 
 

@@ -812,13 +812,16 @@ def test_gaps_of_the_rules_come_with_a_snippet_that_closes_them(shop: Place) -> 
 def test_a_misspelt_name_is_told_whatever_else_makes_the_check_fail(shop: Place) -> None:
     rules = RULES.replace("[name]", "[name, citty]") + "  - {table_name: token, truncated: true}\n"
     misspelt = [
-        "rules: line 4: users.citty is not in the origin; did you mean city?",
-        "rules: line 8: table token is not in the origin; did you mean tokens?",
+        "warning: rules: line 4: users.citty is not in the origin; did you mean city?",
+        "warning: rules: line 8: table token is not in the origin; did you mean tokens?",
     ]
     assert problems(shop, rules, reader="nobody")[1:] == misspelt
+    known = "expected_warnings: [{code: unknown-column, object: users.citty}]\n"
+    assert problems(shop, rules + known, reader="nobody")[1:] == misspelt[1:]
     gone = rules.replace("non_anonymized_column_names: [city]", "non_anonymized_column_names:")
     missing, *lines, snippet = problems(shop, gone)
     assert (missing, lines) == ("origin shop: missing rule for column users.city", misspelt)
+    assert problems(shop, gone + known)[:-1] == [missing, *misspelt[1:]]
     assert snippet == "# in the entry of users, after the [ of anonymized_column_names on line 4, to decide:\ncity,\n"
 
 
