@@ -37,9 +37,9 @@ def said(
 ) -> str:
     """Return findings in one of FORMATS, the worst first, with a summary and what is there to paste.
 
-    `source` is the rules file or URL that they are about; `facts` are what the JSON object says besides. The lines of `summary`
-    are shown as they are: the names in them are escaped. The text ends without a line break, and is empty where there is nothing
-    to say.
+    `source` is the rules file or URL that they are about; `facts` are what the JSON object says besides. The lines of
+    `summary` are shown as they are: the names in them are escaped. The text ends without a line break, and is empty where
+    there is nothing to say.
     """
     snippet = [line for line in lines if isinstance(line, Snippet)]
     found = sorted(findings(lines), key=lambda finding: _LEVELS.index(finding.level))

@@ -72,9 +72,11 @@ def _look(connection: Connection, plan: Plan, tables: Sequence[TablePlan], rows:
         if time.monotonic() - started > PATIENCE:
             at = f"scanning {table.name} ({number} of {count(len(clear), 'table')})"
             print(escaped(at), file=sys.stderr, flush=True)
-        schema = plan.catalog.schema
-        looked.append(count_personal(connection, table, origin[table.name], columns, schema, sample=rows, timeout=timeout))
-        findings += judge(table, looked[-1], columns)
+        schema, types = plan.catalog.schema, plan.catalog.types
+        its = origin[table.name]
+        counted = count_personal(connection, table, its, columns, schema, types=types, sample=rows, timeout=timeout)
+        looked.append(counted)
+        findings += judge(table, counted, columns)
     return Scanned(tuple(looked), tuple(findings), time.monotonic() - started, "" if looked else "no column is clear")
 
 

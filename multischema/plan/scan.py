@@ -21,7 +21,7 @@ class Counted:
 
     `rows` is how many it read, all of those wanted if `whole`, else a sample; `values` how many of them it looked at, by
     column, none of them NULL or empty; `hits` how many values each detector found, by column and detector, where it found
-    any. `unfinished` says why it gave up, if it did. `named` has the word that makes a column's name or comment personal.
+    any. `unfinished` says why it gave up, if it did. `named` has the personal datum that a column's name or comment hints at.
     """
 
     table: str
@@ -103,7 +103,7 @@ def judge(table: TablePlan, counted: Counted, new: Collection[str]) -> list[Find
     """Return what the counts of a table's columns mean, the worst first; `new` are the columns that were not clear before.
 
     A column that the rules give a reason for has no finding. One that was clear before is no error: a gate that stops
-    tonight's run for what was published yesterday is soon switched off.
+    tonight's run for what was published yesterday is soon switched off. Nor is its name told again.
     """
     columns = {column.name: column for column in table.clear}
     found = []
@@ -115,9 +115,9 @@ def judge(table: TablePlan, counted: Counted, new: Collection[str]) -> list[Find
             found.append(Finding(kind.code, what, _TODO, level=level, **_where(table, columns[name])))
     told = {finding.column for finding in found}
     found += [
-        _named(table, columns[name], word)
-        for name, word in counted.named.items()
-        if name in columns and name not in told and not columns[name].because
+        _named(table, columns[name], datum)
+        for name, datum in counted.named.items()
+        if name in columns and name in new and name not in told and not columns[name].because
     ]
     if counted.unfinished:
         found.append(_unfinished(table, counted))
@@ -128,9 +128,9 @@ def _where(table: TablePlan, column: ColumnPlan) -> dict[str, Any]:
     return {"side": "rules", "table": table.name, "column": column.name, "line": column.line}
 
 
-def _named(table: TablePlan, column: ColumnPlan, word: str) -> Finding:
+def _named(table: TablePlan, column: ColumnPlan, datum: str) -> Finding:
     """Return the note about a name or a comment: words alone are wrong too often to warn of."""
-    what = f"{table.name}.{column.name} is published as it is, and its name or comment says {word}"
+    what = f"{table.name}.{column.name} is published as it is, and its name or comment hints at {datum}"
     return note("scan-name", what, _TODO, **_where(table, column))
 
 

@@ -106,6 +106,7 @@ def _scan(run: Run, plan: Plan, wanted: Sequence[Wanted], new: Mapping[str, Coll
                 origin[its.table.name],
                 its.columns,
                 run.job.origin_schema,
+                types=plan.catalog.types,
                 sample=sample,
                 condition=its.condition,
                 snapshot=its.snapshot,

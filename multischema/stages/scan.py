@@ -1,17 +1,19 @@
 """The scan: counts the personal data in columns of the origin that are published as they are, and reads no value."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import psycopg
 from psycopg import sql
 
-from multischema.catalog.tables import Column, Table
+from multischema.catalog.tables import Table, Type
+from multischema.guesses import read_guesses
 from multischema.plan.scan import Counted
 from multischema.plan.tables import TablePlan
 from multischema.postgres.connecting import Connection
 from multischema.postgres.questions import ask, one_moment, query, value_of
+from multischema.rules.words import form_of
 from multischema.scan.detectors import OWN_DATA
 from multischema.scan.sampling import Extent, Sample, beyond_chance, is_small, share
 from multischema.statements import scanning
@@ -35,19 +37,19 @@ def count_personal(
     columns: Sequence[str],
     schema: str,
     *,
+    types: Mapping[int, Type],
     sample: int | None = SAMPLE,
     condition: sql.Composable | None = None,
     snapshot: str = "",
     timeout: float,
-    named: Callable[[Column], str | None] = lambda column: None,
 ) -> Counted:
     """Count what these clear columns of a table hold of personal data, in one read-only transaction of the origin.
 
     A `sample` of so many rows is read, all of them with None; with a `condition` only those that meet it, with a
     `snapshot` as it shows them. Past `timeout` seconds, or where the server refuses, the result says so: nothing is raised.
-    `named` tells the word that makes a column's name or comment personal, whatever its type.
+    `types` are the catalog's.
     """
-    words = {name: word for name in columns if (word := named(table.column(name)))}
+    words = _named(table, columns, types)
     if condition:
         both = [plan_table.condition, condition] if plan_table.condition else [condition]
         plan_table = replace(plan_table, condition=sql.SQL("({})").format(sql.SQL(") AND (").join(both)))
@@ -75,6 +77,17 @@ def count_personal(
             values[each.column.name] = next(numbers)
             hits |= {(each.column.name, name): number for name, number in _hits(each, numbers) if number}
     return Counted(plan_table.name, rows=rows, whole=is_whole, values=values, hits=hits, named=words)
+
+
+def _named(table: Table, columns: Sequence[str], types: Mapping[int, Type]) -> dict[str, str]:
+    """Return what personal datum the name of a column, or its comment, says that it holds, by column; keys hold none."""
+    words = read_guesses().words
+    found = {}
+    for column in (table.column(name) for name in columns if name not in table.key_columns):
+        form = form_of(column, types) or "text"
+        if kind := words.kind_of(column.name, form) or words.kind_of(column.comment or "", form):
+            found[column.name] = kind
+    return found
 
 
 def _hits(its: Looked, counts: Iterator[int]) -> list[tuple[str, int]]:

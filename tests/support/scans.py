@@ -51,6 +51,7 @@ def prepared(
     clear = [column.name for column in plan.columns if not column.mask]
 
     def count(columns: Sequence[str] = clear, **options: Any) -> Counted:
-        return count_personal(connection, plan, its, columns, "public", **{"sample": None, "timeout": 60.0, **options})
+        wanted = {"types": catalog.types, "sample": None, "timeout": 60.0, **options}
+        return count_personal(connection, plan, its, columns, "public", **wanted)
 
     return count

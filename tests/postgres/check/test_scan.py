@@ -15,7 +15,7 @@ from tests.support.cases import seen
 from tests.support.checks import check
 
 ORIGIN = """
-CREATE TABLE users (id integer PRIMARY KEY, name text, notes text, city text);
+CREATE TABLE users (id integer PRIMARY KEY, name text, notes text, kind text);
 INSERT INTO users SELECT n, 'Nom ' || n, 'calm', 'Lyon' FROM generate_series(1, 2000) AS n;
 CREATE TABLE visits (id integer PRIMARY KEY, user_id integer REFERENCES users, place text);
 INSERT INTO visits SELECT n, n, 'Lille' FROM generate_series(1, 2000) AS n;
@@ -25,7 +25,7 @@ tables:
   - table_name: users
     anonymized_column_names: [name]
     non_anonymized_column_names:
-      - city
+      - kind
       - notes
   - table_name: visits
     non_anonymized_column_names: [place]
@@ -118,7 +118,7 @@ def test_a_schema_that_a_version_without_the_scan_published_had_its_columns_clea
 
 def test_a_second_run_looks_into_nothing(shop: Place, looked: list[Any]) -> None:
     first = scanned(shop.run(RULES))
-    assert sorted(looked) == [("users", ("id", "notes", "city"), True), ("visits", ("id", "user_id", "place"), True)]
+    assert sorted(looked) == [("users", ("id", "notes", "kind"), True), ("visits", ("id", "user_id", "place"), True)]
     assert first.findings == ()
     assert first.headline().startswith("6 clear columns of 2 tables, 4,000 rows, ")
     looked.clear()
@@ -131,12 +131,12 @@ def test_a_refresh_looks_into_the_rows_that_changed_and_no_others(shop: Place, l
     shop.in_origin(EMAILS.format(500))
     shop.run(RULES, refresh="auto", scan="off")
     shop.in_origin(
-        "UPDATE users SET notes = 'paul@orange.fr' WHERE id IN (1000, 1001); UPDATE users SET city = '' WHERE id = 3"
+        "UPDATE users SET notes = 'paul@orange.fr' WHERE id IN (1000, 1001); UPDATE users SET kind = '' WHERE id = 3"
     )
     looked.clear()
     refreshed = shop.run(RULES, refresh="auto")
     assert refreshed.refreshed
-    assert looked == [("users", ("id", "notes", "city"), False)]
+    assert looked == [("users", ("id", "notes", "kind"), False)]
     found = refreshed.refreshed.brought.scanned
     assert found
     (warning,) = found.findings
@@ -260,3 +260,25 @@ def test_where_all_columns_are_new_fewer_rows_of_each_are_read(
     assert samples == {rows}
     check(shop, RULES, scan="full")
     assert samples == {rows, 50_000}
+
+
+def test_a_newly_clear_column_whose_name_or_comment_says_that_it_is_personal_is_a_note(shop: Place) -> None:
+    shop.in_origin(
+        """
+        ALTER TABLE users ADD COLUMN phone_number text, ADD COLUMN ref integer, ADD COLUMN login text, ADD COLUMN tel text,
+                          ADD COLUMN participants integer;
+        COMMENT ON COLUMN users.ref IS 'numéro de sécurité sociale';
+        COMMENT ON COLUMN users.notes IS 'what the desk needs to know';
+        CREATE TABLE addresses (address text PRIMARY KEY);
+        """
+    )
+    rules = RULES.replace("- kind\n", "- kind\n      - phone_number\n      - ref\n      - tel\n      - participants\n")
+    rules = rules.replace("[name]", "[name, login]") + "  - table_name: addresses\n"
+    rules = rules.replace("      - notes\n", "      - notes\n    clear_because: {tel: 'the town halls'}\n")
+    first = shop.run(rules)
+    assert [(found.level, found.code, found.column) for found in scanned(first).findings] == [
+        ("note", "scan-name", "phone_number"),
+        ("note", "scan-name", "ref"),
+    ]
+    assert "scan-name" not in str(first.plan.warnings)
+    assert scanned(shop.run(rules, scan="full")).findings == ()

@@ -72,11 +72,12 @@ def test_one_masked_value_of_the_row_or_one_postal_address_may_be_chance() -> No
 
 
 def test_a_name_is_no_more_than_a_note_and_says_nothing_that_the_values_say() -> None:
-    counted = Counted("users", 9, named={"notes": "note", "phone": "phone", "name": "name"})
+    counted = Counted("users", 9, named={"notes": "health", "phone": "contact", "name": "name"})
     (found,) = judge(plans()["users"], counted, ["notes"])
     todo = "anonymize it, or give the reason why it is clear in clear_because"
-    assert found == f"rules: line 7: users.notes is published as it is, and its name or comment says note; {todo}"
+    assert found == f"rules: line 7: users.notes is published as it is, and its name or comment hints at health; {todo}"
     assert (found.level, found.code) == ("note", "scan-name")
+    assert judge(plans()["users"], counted, []) == []  # it was clear before
     both = replace(counted, values={"notes": 9}, hits={("notes", "email"): 9})
     assert [its.code for its in judge(plans()["users"], both, ["notes"])] == ["scan-email"]
 
