@@ -12,7 +12,7 @@ from multischema.postgres.database import Database
 def parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that name an origin."""
     made = argparse.ArgumentParser(prog=prog, description=description)
-    made.add_argument("--app", help="the app (default: APP)")
+    made.add_argument("--app", metavar="NAME", help="the app (default: APP)")
     made.add_argument(
         "--origin-schema", metavar="NAME", help="the schema of the origin (default: the app's in prefect.yaml, else public)"
     )

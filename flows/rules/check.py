@@ -42,9 +42,10 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.ru
     """Run the command; return its exit status: 0 nothing is wrong, 1 something is, 2 a usage error."""
     parser = options.parser(prog, "Check an app's rules against its origin. Nothing is written.")
     saying.add_format(parser)
-    parser.epilog = (
-        f"ORIGIN_DB_URL, or the app's own variable, has the URL of the origin. With the target's in {urls.TARGET_VARIABLE}, "
-        f"and the reader in {READER_VARIABLE}, it checks all that a run does."
+    parser.epilog = options.epilog(
+        said="ORIGIN_DB_URL, or the app's own variable, has the URL of the origin. With the target's in "
+        f"{urls.TARGET_VARIABLE}, and the reader in {READER_VARIABLE}, it checks all that a run does.",
+        failed="anything is wrong",
     )
     parsed = parser.parse_args(arguments)
     return command.ended(lambda: _tell(parsed, os.environ))

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.ru
     )
     parser.add_argument("old", metavar="OLD", help="the rules before: a file, an https URL or a git revision")
     parser.add_argument("new", metavar="NEW", nargs="?", help="the rules after: a file or an https URL (default: --rules)")
-    parser.add_argument("--app", help="the app whose rules are NEW (default: APP)")
+    parser.add_argument("--app", metavar="NAME", help="the app whose rules are NEW (default: APP)")
     parser.add_argument(
         "--rules",
         metavar="FILE_OR_URL",

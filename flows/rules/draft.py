@@ -26,7 +26,7 @@ from multischema.words import count, escaped, some
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.rules draft", known_as: str = "") -> int:
     """Run the command; return its exit status. `prog` may be an old spelling of what is `known_as` this."""
     parser = origins.parser(prog, "Write a first draft of an app's rules from its database, or add to a file what it lacks.")
-    parser.epilog = options.spelling(known_as)
+    parser.epilog = options.epilog(known_as)
     parser.add_argument(
         "--add",
         metavar="FILE_OR_URL",
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.ru
 def _draft(parsed: argparse.Namespace) -> None:
     """Print a draft, or what --add asks for. Raises UsageError, RulesError, DatabaseError."""
     origin = origins.origin_of(parsed.app, os.environ)
-    schema = options.schema_of(parsed.origin_schema, options.app_of(origin.app, os.environ))
+    schema = options.schema_of(parsed, options.app_of(origin.app, os.environ))
     content = download.fetch(parsed.add) if parsed.add is not None else None
     with connect(origin, "multi-schema-postgres-etl draft") as connection:
         with translated(origin.side, "reading the catalog"):

@@ -67,26 +67,28 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
     return made
 
 
-def spelling(known_as: str) -> str | None:
-    """Return what the help of an old spelling says besides; None for the command itself."""
-    return f"This is an old spelling of `{known_as}`, and works as before." if known_as else None
+def epilog(known_as: str = "", said: str = "", failed: str = "it fails") -> str:
+    """Return what the help of a command ends with; `known_as` is the command that it is an old spelling of."""
+    old = f"This is an old spelling of `{known_as}`, and works as before." if known_as else ""
+    status = f"Exit status: 0, 1 if {failed}, 2 for a usage error."
+    return " ".join(filter(None, [said, status, old]))
+
+
+def schema_of(options: argparse.Namespace, app: App) -> str:
+    """Return the schema of an app's origin."""
+    return options.origin_schema or app.origin_schema or "public"
 
 
 def given(options: argparse.Namespace, environment: Mapping[str, str] = os.environ, *, named: bool = True) -> Given:
     """Return what the options and the environment say. Raises UsageError for what is missing: the app too, if `named`."""
     origin = origins.origin_of(options.app, environment, named=named)
     app = app_of(origin.app, environment)
-    return Given(app, origin, schema_of(options.origin_schema, app), source_of(options.rules, app))
+    return Given(app, origin, schema_of(options, app), source_of(options.rules, app))
 
 
 def app_of(name: str, environment: Mapping[str, str]) -> App:
     """Return what is known of an app, by prefect.yaml or else by the environment. Raises UsageError."""
     return known_apps().get(name) or App(name, environment.get("CONFIG_PATH", ""))
-
-
-def schema_of(schema: str | None, app: App) -> str:
-    """Return the schema of an app's origin."""
-    return schema or app.origin_schema or "public"
 
 
 def source_of(rules: str | None, app: App) -> str:

@@ -17,8 +17,8 @@ LONGEST = 120  # characters of a value
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.rules preview") -> int:
     """Run the command; return its exit status."""
     parser = options.parser(prog, "Show rows of a table as they would be published. Nothing is written.")
-    parser.epilog = (
-        "What is published as it is, is shown as it is: run this where you may see that. "
+    parser.epilog = options.epilog(
+        said="What is published as it is, is shown as it is: run this where you may see that. "
         "Values that the rules mask do not leave the origin."
     )
     parser.add_argument("table", metavar="TABLE", help="the table; a partition stands for its root")

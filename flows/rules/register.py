@@ -34,8 +34,11 @@ def main(
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Write the sheet for the register of processing: what is done to each column, why, and for whom.",
-        epilog="It holds names and rules, no data. An origin, where its variable is set, adds keys and types; the target of "
-        "ETL_DB_URL adds when each app last ran. Exit status: 0, 1 if rules or a database can't be read, 2 if misused.",
+        epilog=options.epilog(
+            said="It holds names and rules, no data. An origin, where its variable is set, adds keys and types; the target "
+            "of ETL_DB_URL adds when each app last ran.",
+            failed="rules or a database can't be read",
+        ),
     )
     parser.add_argument(
         "--app",
@@ -81,7 +84,7 @@ def _sheet(name: str, parsed: argparse.Namespace, environment: Mapping[str, str]
     declared = known_apps().get(name)
     app = options.app_of(name, environment)
     source = options.source_of(parsed.rules, app)
-    origin_schema = options.schema_of(parsed.origin_schema, app)
+    origin_schema = options.schema_of(parsed, app)
     origin = _origin(name, environment, alone=alone)
     given = Given(app, origin or Database("origin", name, ""), origin_schema, source)
     others = app.other_parameters(environment)

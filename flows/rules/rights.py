@@ -15,7 +15,7 @@ from multischema.words import escaped
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.rules rights", known_as: str = "") -> int:
     """Run the command; return its exit status. `prog` may be an old spelling of what is `known_as` this."""
     parser = options.parser(prog, "Print the grants that a role needs to read an app's origin, and no more.")
-    parser.epilog = options.spelling(known_as)
+    parser.epilog = options.epilog(known_as)
     parser.add_argument(
         "--mode", choices=("stream", "dump"), default="stream", help="dump reads whole tables (default: stream)"
     )

@@ -23,12 +23,12 @@ _ANNOTATIONS = 10  # of each kind in a step: GitHub drops the others from its pa
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names one of FORMATS."""
+    """Add the option that takes one of FORMATS."""
     parser.add_argument(
         "--format",
         choices=FORMATS,
         default=FORMATS[0],
-        help=f"how to say what is found: github makes annotations of it in GitHub Actions (default: {FORMATS[0]})",
+        help=f"how to say what is found: github makes annotations for GitHub Actions (default: {FORMATS[0]})",
     )
 
 

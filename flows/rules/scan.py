@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.ru
     parser = options.parser(
         prog, "Count personal data in the columns that an app's rules publish as they are. It shows counts, never a value."
     )
+    parser.epilog = options.epilog(failed="a column holds what it should not, or the scan fails")
     parser.add_argument(
         "--table", action="append", default=[], metavar="NAME", help="look into this table alone, or into several"
     )

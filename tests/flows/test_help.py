@@ -133,6 +133,19 @@ def test_the_old_spelling_of_a_check_says_the_new_one_for_whoever_asks_and_not_i
     assert "old spelling" not in etl.parameters.properties["check"]["description"]
 
 
+def test_the_commands_for_rules_name_options_alike_and_say_their_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    metavars: dict[str, set[str]] = {}
+    for name in rules.COMMANDS:
+        with pytest.raises(SystemExit):
+            rules.main([name, "--help"])
+        said = " ".join(capsys.readouterr().out.split())
+        assert re.search(r"Exit status: 0, (or )?1 if .* 2 for a usage error\.", said), name
+        for option, metavar in re.findall(r"\[(--[a-z-]+) ([A-Z_]+)\]", said):
+            metavars.setdefault(option, set()).add(metavar)
+    assert metavars["--app"] == metavars["--origin-schema"] == {"NAME"}
+    assert {option: of_it for option, of_it in metavars.items() if len(of_it) > 1} == {}
+
+
 def there(names: Iterable[str]) -> list[str]:
     """Return the commands for rules that have a module."""
     return [name for name in names if find_spec(f"flows.rules.{name}")]
