@@ -24,7 +24,9 @@ def unknown_names(rules: Rules, catalog: Catalog, missing: Mapping[str, Sequence
         return []
     tables = {table.name: table for table in catalog.tables}
     neighbours = _Neighbours(rules, catalog, missing)
-    absent = [name for name in rules.tables if name not in tables.keys() | catalog.partitions.keys() | catalog.others.keys()]
+    known = tables.keys() | catalog.partitions.keys() | catalog.others.keys()
+    # a database without a table lacks all of them, which is one problem and not many
+    absent = [name for name in rules.tables if name not in known] if tables else []
     found: list[Finding] = []
     few = min(len(absent), MOST_COMPARED // (len(tables) or 1))
     left = MOST_COMPARED - few * len(tables)

@@ -167,7 +167,7 @@ def rights_problems(side: str, server: Server, catalog: Catalog, rules: Rules) -
             problems.append(problem("unlogged-table-of-standby", lacking, primary, side=side, table=table.name))
     if not catalog.tables:
         empty = f"schema {catalog.schema} of database {server.database} holds no table"
-        swapped = "name another origin schema, or check whether the two URLs are swapped"
+        swapped = "migrate it first, name another origin schema, or check whether the two URLs are swapped"
         problems.append(problem("no-table", empty, swapped, side=side, object=catalog.schema))
     return problems
 

@@ -345,16 +345,16 @@ def test_an_origin_schema_that_does_not_exist_is_named(shop: Place) -> None:
 def test_an_origin_schema_without_a_table_is_named(shop: Place) -> None:
     shop.in_origin("CREATE SCHEMA nothing")
     assert problems(shop, origin_schema="nothing") == [
-        f"origin shop: schema nothing of database {shop.name} holds no table; name another origin schema, or check whether "
-        "the two URLs are swapped"
+        f"origin shop: schema nothing of database {shop.name} holds no table; migrate it first, name another origin schema, "
+        "or check whether the two URLs are swapped"
     ]
 
 
 def test_swapped_urls_are_told_where_the_origin_holds_nothing(shop: Place) -> None:
     lines = problems(shop, origin=shop.target_url, target=shop.origin_url)
     assert (
-        f"origin shop: schema public of database {shop.name} holds no table; name another origin schema, or check whether "
-        "the two URLs are swapped"
+        f"origin shop: schema public of database {shop.name} holds no table; migrate it first, name another origin schema, "
+        "or check whether the two URLs are swapped"
     ) in lines
 
 

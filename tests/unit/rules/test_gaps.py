@@ -600,6 +600,10 @@ def test_a_misspelt_name_is_told_with_its_neighbour(rules: str, expected: str) -
     assert texts(unknown) == (expected,)
 
 
+def test_a_database_without_a_table_is_not_told_as_many_misspelt_names() -> None:
+    assert compare(parse("tables: [{table_name: users, truncated: true}]"), catalog()).warnings == ()
+
+
 def test_a_column_that_waits_for_a_rule_is_the_neighbour_before_one_that_has_a_rule_and_comes_closer() -> None:
     users = catalog(table("users", column("phone_number"), column("phone_numbers")))
     rules = "tables: [{table_name: users, anonymized_column_names: [%s, phone_numbrs]}]"
