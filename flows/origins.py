@@ -19,17 +19,18 @@ def parser(prog: str, description: str) -> argparse.ArgumentParser:
     return made
 
 
-def origin_of(app: str | None, environment: Mapping[str, str], *, named: bool = True) -> Database:
+def origin_of(app: str | None, environment: Mapping[str, str], *, named: bool = False) -> Database:
     """Return the origin of the app, by default APP, from the environment. Raises UsageError.
 
-    One that need not be `named` is the one of ORIGIN_DB_URL.
+    Where no app is named, and none must be, it is the one of ORIGIN_DB_URL.
     """
     name = app or environment.get("APP", "")
     if named and not name:
         raise UsageError("no app: want --app, or APP in the environment")
     variable = urls.origin_variable(name)
     if not environment.get(variable):
-        raise UsageError(f"missing variable {variable}: want the URL of the origin {name}".rstrip())
+        whose = name or "or --app, for an app with a variable of its own"
+        raise UsageError(f"missing variable {variable}: want the URL of the origin{' ' if name else ', '}{whose}")
     if foreign := urls.foreign_origin(name, environment.get("APP")):
         raise UsageError(foreign)
     return Database("origin", name, environment[variable])

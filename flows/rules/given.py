@@ -79,7 +79,7 @@ def schema_of(options: argparse.Namespace, app: App) -> str:
     return options.origin_schema or app.origin_schema or "public"
 
 
-def given(options: argparse.Namespace, environment: Mapping[str, str] = os.environ, *, named: bool = True) -> Given:
+def given(options: argparse.Namespace, environment: Mapping[str, str] = os.environ, *, named: bool = False) -> Given:
     """Return what the options and the environment say. Raises UsageError for what is missing: the app too, if `named`."""
     origin = origins.origin_of(options.app, environment, named=named)
     app = app_of(origin.app, environment)

@@ -76,6 +76,20 @@ def test_the_draft_of_an_origin_passes_the_check_unchanged(place: Place, run: Ru
     assert "checked invented-shop: 4 tables to copy, 1 truncated" in out
 
 
+def test_an_app_s_own_schema_is_drafted_from_and_no_app_need_be_named(
+    place: Place, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.in_origin("CREATE TABLE users (id integer); CREATE SCHEMA other; CREATE TABLE other.visits (id integer)")
+    (place.path / "prefect.yaml").write_text(
+        "deployments: [{name: shop, parameters: {app: shop, rules: rules.yml, origin_schema: other}}]"
+    )
+    monkeypatch.setattr(apps, "_FILE", place.path / "prefect.yaml")
+    for name, table in (("shop", "visits"), ("", "users")):
+        status, draft, err = run(rules_draft.main, [], APP=name)
+        assert (status, err) == (0, "")
+        assert [each["table_name"] for each in yaml.safe_load(draft)["tables"]] == [table]
+
+
 def test_the_draft_masks_texts_and_what_its_name_makes_personal(place: Place, run: Run) -> None:
     place.in_origin(ORIGIN)
     _, draft, _ = run(rules_draft.main, [])
@@ -219,7 +233,13 @@ def test_of_the_keys_of_a_draft_the_check_has_nothing_to_tell_and_none_comes_thr
 @pytest.mark.parametrize(
     ("arguments", "changed", "status", "message"),
     [
-        ([], {"APP": ""}, 2, "error: no app: want --app, or APP in the environment\n"),
+        (
+            [],
+            {"APP": "", "ORIGIN_DB_URL": ""},
+            2,
+            "error: missing variable ORIGIN_DB_URL: want the URL of the origin, or --app, for an app with a variable of its "
+            "own\n",
+        ),
         ([], {"ORIGIN_DB_URL": ""}, 2, "error: missing variable ORIGIN_DB_URL: want the URL of the origin invented-shop\n"),
         (["--app", "rdvi"], {}, 2, "error: missing variable RDV_INSERTION_DB_URL: want the URL of the origin rdvi\n"),
         (

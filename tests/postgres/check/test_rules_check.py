@@ -224,7 +224,11 @@ def test_with_a_target_pseudonyms_need_a_key(place: Place, run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "changed", "message"),
     [
-        ([], {"ORIGIN_DB_URL": ""}, "missing variable ORIGIN_DB_URL: want the URL of the origin"),
+        (
+            [],
+            {"ORIGIN_DB_URL": ""},
+            "missing variable ORIGIN_DB_URL: want the URL of the origin, or --app, for an app with a variable of its own",
+        ),
         (["--app", "rdvi"], {}, "missing variable RDV_INSERTION_DB_URL: want the URL of the origin rdvi"),
         (["--app", "shop"], {"APP": "garage"}, "ORIGIN_DB_URL belongs to APP=garage, not to shop"),
         (["--rules", ""], {}, "no rules: want --rules FILE_OR_URL, or CONFIG_PATH"),
