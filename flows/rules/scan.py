@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from flows.rules import given as options
 from flows.rules.saying import add_format, said, show
 from multischema import command
+from multischema.errors import EtlError, UsageError
 from multischema.plan.plan import Plan
 from multischema.plan.scan import Counted, Scanned, judge, proof, reasons
 from multischema.plan.tables import TablePlan
@@ -42,13 +43,20 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m flows.ru
 
 
 def _scan(parsed: argparse.Namespace) -> int:
-    """Print what the scan found; return 1 if any of it is an error. Raises UsageError, CheckError and other EtlErrors."""
+    """Print what the scan found; return 1 if any of it is an error. Raises UsageError, and EtlError in a text."""
     given = options.given(parsed)
-    rules = given.rules()
-    with given.opened("scan") as connection:
-        plan = given.read(connection, rules).planned()
-        tables = _wanted(given.origin.side, plan, parsed.table)
-        scanned = _look(connection, plan, tables, None if parsed.whole else parsed.rows, parsed.timeout)
+    try:
+        rules = given.rules()
+        with given.opened("scan") as connection:
+            plan = given.read(connection, rules).planned()
+            tables = _wanted(given.origin.side, plan, parsed.table)
+            scanned = _look(connection, plan, tables, None if parsed.whole else parsed.rows, parsed.timeout)
+    except EtlError as error:
+        if parsed.format == "text" or isinstance(error, UsageError):
+            raise
+        nothing: dict[str, object] = {"app": given.app.name, "tables": [], "said": []}
+        show(said(error.problems, parsed.format, given.source, summary="nothing was looked into", facts=nothing))
+        return error.exit_status
     told = list(filter(None, [scanned.headline(), proof(scanned.looked), *map(escaped, reasons(tables))]))
     facts = {"app": given.app.name, "tables": [_counts(counted) for counted in scanned.looked], "said": told[1:]}
     summary = told[0] if parsed.format == "json" else "\n".join(told)

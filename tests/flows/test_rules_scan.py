@@ -123,6 +123,14 @@ def test_rules_that_do_not_fit_are_told_first_and_a_wrong_url_without_its_passwo
     status, out, err = run()
     assert (status, out) == (1, "")
     assert "missing rule for column users.city" in err
+    status, out, err = run("--format", "json")
+    found = json.loads(out)
+    assert (status, err, found["ok"], found["tables"]) == (1, "", False, [])
+    assert [finding["object"] for finding in found["findings"]] == ["users.city"]
+    assert found["snippet"].endswith("\ncity,\n")
+    status, out, err = run("--format", "github")
+    assert (status, err) == (1, "")
+    assert "title=column-without-rule::" in out
     monkeypatch.setenv("ORIGIN_DB_URL", place.origin_url.replace(place.name, "nowhere"))
     place.rules(RULES)
     status, out, err = run()
