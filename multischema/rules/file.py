@@ -136,7 +136,7 @@ def _decode(text: str | bytes) -> str:
     if found := _UNPRINTABLE.search(decoded):
         line = decoded.count("\n", 0, found.start()) + 1
         character = found.start() - decoded.rfind("\n", 0, found.start())
-        raise _refused("not-yaml", f"character {character}: a control character", "want YAML, which allows none", line)
+        raise _refused("not-yaml", f"character {character} is a control character", "want YAML, which allows none", line)
     return decoded
 
 
@@ -145,7 +145,7 @@ def _compose(text: str) -> yaml.Node:
         _refuse_bombs(text)
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
-        raise _misread(error, len(_BREAKS.findall(text)) + 1) from None
+        raise _misread(error, text) from None
     except (ValueError, OverflowError):
         # The pure Python loader raises them, for example for "\UFFFFFFFF".
         raise _refused("not-yaml", "not YAML: an escape or a version that no YAML reader takes") from None
@@ -185,16 +185,24 @@ def _refused(code: str, what: str, todo: str = "", line: int = 0) -> RulesError:
     return RulesError(findings.problem(code, what, todo, side="rules", line=line))
 
 
-def _misread(error: yaml.YAMLError, lines: int) -> RulesError:
-    """Return the error of a text that is not YAML, in so many lines."""
+def _misread(error: yaml.YAMLError, text: str) -> RulesError:
+    """Return the error of a text that is not YAML."""
     mark = getattr(error, "problem_mark", None)
-    where = f"character {mark.column + 1}: " if mark else ""
+    line, character = _place(mark, text) if mark else (0, 0)
+    where = f" at character {character}" if mark else ""
     said = [getattr(error, name, None) or "" for name in ("context", "problem", "reason")]
     parts = (_QUOTED.sub("", part) for part in said)
     cure = next((cure for words, cure in _CURES.items() if any(words in part for part in said)), "")
-    what = f"{where}not YAML: {shortened(', '.join(part for part in parts if part), 100)}"
-    line = min(mark.line + 1, lines) if mark else 0  # libyaml takes the end for a line of its own
+    what = f"not YAML{where}: {shortened(', '.join(part for part in parts if part), 100)}"
     return _refused("not-yaml", what, cure, line)
+
+
+def _place(mark: yaml.Mark, text: str) -> tuple[int, int]:
+    """Return the line and the character of a mark, from 1; libyaml takes the end of the text for a line of its own."""
+    starts = [0, *(found.end() for found in _BREAKS.finditer(text))]
+    if mark.line >= len(starts):
+        return len(starts), len(text) - starts[-1] + 1
+    return mark.line + 1, mark.column + 1
 
 
 # From nodes to rules.

@@ -375,8 +375,8 @@ def test_a_file_that_changed_meanwhile_is_not_written_over(half: Path, run: Run,
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"tables: [", "error: rules: line 2, column 1: not YAML: "),
-        (b"tables:\n\t- table_name: x\n", "error: rules: line 2, column 1: not YAML: "),
+        (b"tables: [", "error: rules: line 1: not YAML at character 10: "),
+        (b"tables:\n\t- table_name: x\n", "error: rules: line 2: not YAML at character 1: "),
         (b"tables:\n- table_name: \xe9", "error: rules: line 2: not UTF-8; save the file as UTF-8"),
         (b"", "error: rules: empty; want the key tables"),
     ],

@@ -194,7 +194,7 @@ def test_rules_that_are_none_end_the_command_with_a_line(shop: Place) -> None:
     result = check(shop, environment(shop))
     assert (result.status, result.err) == (
         1,
-        "error: rules: line 1: character 14: not YAML: mapping values are not allowed in this context\n",
+        "error: rules: line 1: not YAML at character 14: mapping values are not allowed in this context\n",
     )
 
 

@@ -170,15 +170,16 @@ def test_a_web_page_is_an_error(page: str | bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("tables: [\n", "line 2: character 1"),
-        ("tables:\n\t- a\n", "line 2: character 1"),
-        ("tables:\n  - a\n b: c\n", "line 3: character 2"),
-        ("tables: *lists\n", "line 1: character 9"),
-        ("tables: []\n---\ntables: []\n", "line 2: character 1"),
+        ("tables: [", "line 1: not YAML at character 10"),
+        ("tables: [\n", "line 2: not YAML at character 1"),
+        ("tables:\n\t- a\n", "line 2: not YAML at character 1"),
+        ("tables:\n  - a\n b: c\n", "line 3: not YAML at character 2"),
+        ("tables: *lists\n", "line 1: not YAML at character 9"),
+        ("tables: []\n---\ntables: []\n", "line 2: not YAML at character 1"),
     ],
 )
 def test_what_is_not_yaml_is_an_error_that_names_the_place(text: str, place: str) -> None:
-    assert problem(text).startswith(f"rules: {place}: not YAML: ")
+    assert problem(text).startswith(f"rules: {place}: ")
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_an_escape_that_is_no_character_is_an_error() -> None:
 @pytest.mark.parametrize("character", ["\0", "\x1b", "\x7f", "\ufffe"])
 def test_a_control_character_is_an_error_that_names_the_place(character: str) -> None:
     assert problem(f"tables:\n- table_name: a{character}") == (
-        "rules: line 2: character 16: a control character; want YAML, which allows none"
+        "rules: line 2: character 16 is a control character; want YAML, which allows none"
     )
 
 
