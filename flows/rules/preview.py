@@ -7,6 +7,7 @@ from dataclasses import replace
 from flows.rules import given as options
 from multischema import command
 from multischema.plan.tables import ColumnPlan, TablePlan
+from multischema.rules.expected import told
 from multischema.stages.preview import Rows, read_rows, with_other_key
 from multischema.words import count, escaped
 
@@ -41,7 +42,7 @@ def _print_preview(parsed: argparse.Namespace) -> None:
         read = given.read(connection, rules, table=parsed.table)
     plan = read.planned()
     (table,) = plan.tables
-    for warning in read.gaps.warnings:
+    for warning in told(read.gaps.warnings, rules.expected).warnings:
         print(f"warning: {escaped(warning)}")
     if table.truncated:
         print(f"table {escaped(table.name)} is truncated: it is published without rows")

@@ -73,6 +73,20 @@ def previewed(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return run
 
 
+def test_a_warning_that_the_rules_expect_is_not_shown(
+    place: Place, previewed: Previewed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = RULES.replace("[city, mood,", "[name, city, mood,")
+    monkeypatch.setenv("CONFIG_PATH", place.rules(both))
+    _, out, _ = previewed("users")
+    assert out.startswith("warning: rules: line 4: users.name is in both lists: anonymized\ntable users: ")
+    monkeypatch.setenv(
+        "CONFIG_PATH", place.rules(f"{both}expected_warnings: [{{code: in-both-lists, object: users.name}}]\n")
+    )
+    _, out, _ = previewed("users")
+    assert out.startswith("table users: ")
+
+
 def test_rows_are_shown_as_they_would_be_published_with_what_is_done_to_each_column(previewed: Previewed) -> None:
     status, out, err = previewed("users", "--rows", "2")
     assert (status, err) == (0, "")
