@@ -15,6 +15,7 @@ from multischema.errors import EtlError, UsageError
 from multischema.job import JOBS, Job
 from multischema.plan.drops import unknown_problems
 from multischema.plan.plan import Plan
+from multischema.plan.scan import proof
 from multischema.postgres.connecting import ways
 from multischema.postgres.database import Database
 from multischema.rules import expected, file
@@ -109,7 +110,9 @@ def _with_target(given: Given, job: Job, text: bytes, target: Database) -> _Foun
     """Check all that a run does. Raises EtlError."""
     with open_run(job, given.origin, target, find_key=pseudonym_key.load) as run:
         plan = check(run, text, lock=False)
-        return _found((), plan.told(), plan, estimate(run, plan))
+        assert plan.scanned  # by the check
+        said = [*estimate(run, plan), report.scanned(job.app, plan.scanned), proof(plan.scanned.looked)]
+        return _found((), plan.told(plan.scanned.of("note")), plan, filter(None, said))
 
 
 def _origin_alone(given: Given, job: Job, text: bytes) -> _Found:

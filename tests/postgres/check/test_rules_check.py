@@ -204,6 +204,7 @@ def test_with_a_target_it_checks_all_that_a_run_does(place: Place, run: Run) -> 
     status, out, err = run(**with_target(place))
     assert (status, err) == (0, "")
     assert out.startswith("checked shop: 1 table to copy, 1 truncated, 2 indexes, 0 warnings; to read: about ")
+    assert "; scanned shop: " in out
     assert NO_TARGET not in out
     status, out, err = run(**{**with_target(place), "METABASE_USERNAME": "nobody"})
     assert (status, err) == (1, "")
