@@ -15,7 +15,7 @@ from blocks import metabase, pseudonym_key, urls
 from flows import progress, temporary, terminal
 from flows.apps import READER_VARIABLE, App, known_apps
 from flows.rules.given import number
-from flows.stages import found, log
+from flows.stages import found, log, say_checked
 from multischema import command, core_files, download, report
 from multischema.errors import UsageError
 from multischema.job import Job, illegal_check
@@ -158,7 +158,10 @@ def _terminable() -> Iterator[None]:
 
 
 def _check(parameters: Mapping[str, Any]) -> None:
-    """Do the work of the stages up to check, without Prefect and without the app's lock: nothing is written."""
+    """Do the work of the stages up to check, without Prefect and without the app's lock: nothing is written.
+
+    It says what a run's log would; `flows.rules check` says the same findings for people and programs in an app's CI.
+    """
     job = Job.of({**parameters, "lock_wait": 0}, new_run_id(), new_run_id())
     origin = Database("origin", job.app, urls.load(urls.origin_block(job.app)))
     target = Database("target", job.app, urls.load(urls.TARGET))
@@ -169,9 +172,7 @@ def _check(parameters: Mapping[str, Any]) -> None:
         log().info(report.downloaded(rules))
         with _shown("check"):
             plan = check(run, rules, lock=False)
-        log().info(report.checked(job.app, plan))
-        if plan.scanned:
-            log().info(report.scanned(job.app, plan.scanned))
+        say_checked(job, plan)
         found(run, plan)
 
 

@@ -136,9 +136,7 @@ class Stages:
     def check(self, rules_text: bytes) -> Plan:
         """Check everything that can be checked before reading a row or writing anything; return the plan."""
         plan = checking.check(self.run, rules_text, lock=not self.job.check, on_wait=self._say_waiting)
-        log().info(report.checked(self.job.app, plan))
-        if plan.scanned:
-            log().info(report.scanned(self.job.app, plan.scanned))
+        say_checked(self.job, plan)
         return plan
 
     def report_check(self, plan: Plan) -> report.Checked:
@@ -408,6 +406,13 @@ def opened(job: Job, origin: Database, target: Database, find_key: Callable[[], 
     stages = Stages(job)
     with open_run(job, origin, target, stages.execute, find_key) as stages.run:
         yield stages
+
+
+def say_checked(job: Job, plan: Plan) -> None:
+    """Say in the log that a check found no problem, and what its scan looked into."""
+    log().info(report.checked(job.app, plan))
+    if plan.scanned:
+        log().info(report.scanned(job.app, plan.scanned))
 
 
 def found(run: Run, plan: Plan) -> report.Checked:
