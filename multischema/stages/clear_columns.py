@@ -56,7 +56,7 @@ def scan(run: Run, plan: Plan, published_comment: str | None) -> Scanned:
     looked_into = clear if job.scan == "full" else new
     wanted = [Wanted(table, columns) for table in plan.copied if (columns := looked_into.get(table.name))]
     if not wanted:
-        return Scanned(why="no column is newly clear" if clear else "no column is clear")
+        return Scanned(why="no column is newly clear" if any(clear.values()) else "no column is clear")
     return _scan(run, plan, wanted, clear if job.strict_scan else new, _sample(wanted) if job.scan == "changed" else SAMPLE)
 
 

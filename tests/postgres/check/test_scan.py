@@ -116,6 +116,14 @@ def test_a_schema_that_a_version_without_the_scan_published_had_its_columns_clea
     assert looked == []
 
 
+def test_tables_without_a_clear_column_are_told_as_such(place: Place) -> None:
+    place.in_origin("CREATE TABLE users (name text)")
+    masked = "tables: [{table_name: users, anonymized_column_names: [name]}]"
+    plan = check(place, masked, scan="full")
+    assert plan.scanned
+    assert plan.scanned.headline() == "nothing looked into: no column is clear"
+
+
 def test_a_second_run_looks_into_nothing(shop: Place, looked: list[Any]) -> None:
     first = scanned(shop.run(RULES))
     assert sorted(looked) == [("users", ("id", "notes", "kind"), True), ("visits", ("id", "user_id", "place"), True)]
