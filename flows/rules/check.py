@@ -128,7 +128,11 @@ def _origin_alone(given: Given, job: Job, text: bytes) -> _Found:
     plan = origin.plan
     if not plan:
         return _found(origin.problems, expected.told([*origin.gaps.remarks, *notes], rules.expected))
-    plan = replace(plan, warnings=(*plan.warnings, *server_warnings(side, origin.server, plan, job), *notes))
+    notes += [
+        *server_warnings(side, origin.server, plan, job),
+        *expected.past(plan.expected, plan.warnings, expected.OF_ORIGIN),
+    ]
+    plan = replace(plan, warnings=(*plan.warnings, *notes))
     return _found([*origin.problems, *unknown_problems(job, plan.columns)], plan.told(), plan)
 
 

@@ -1,11 +1,14 @@
 """Warnings that the rules expect, and what is none: members of extensions."""
 
+from pathlib import Path
+
 import pytest
 
 from multischema.findings import Finding
 from multischema.report import checked
 from tests.conftest import Place
 from tests.support.checks import check
+from tests.support.dumps import backup
 
 ORIGIN = """
 CREATE TABLE logs (id int PRIMARY KEY, parent_id int REFERENCES logs, at date);
@@ -63,6 +66,14 @@ def test_a_check_notes_what_nothing_warns_of_any_more_and_warns_of_a_code_that_t
         "rules: line 11: expected_warnings: no warning has the code no-such-code; take the code from the warning, or take "
         "it out"
     ]
+
+
+def test_a_backup_lacks_what_is_expected_and_says_nothing_of_that(place: Place, tmp_path: Path, private: Path) -> None:
+    place.in_origin(ORIGIN)
+    file = backup(place, tmp_path / "backup", "--format=custom")
+    told = place.run(RULES + KNOWN, mode="dump", from_dump=str(file)).plan.told()
+    assert [finding.object for finding in told.expected] == ["users.users_log_id_fkey"]
+    assert told.notes == ()
 
 
 def test_a_run_and_a_refresh_count_in_the_history_what_is_not_expected(place: Place) -> None:

@@ -161,6 +161,19 @@ def test_rules_that_are_none_are_said_without_contacting_anything(run: Run) -> N
     assert "hush" not in out
 
 
+def test_what_nothing_warns_of_any_more_is_noted_as_far_as_the_origin_alone_shows_it(place: Place, run: Run) -> None:
+    place.in_origin(ORIGIN)
+    past = "expected_warnings: [{code: relation-not-read, object: gone}, {code: no-collation, object: french}]\n"
+    status, out, _ = run(rules=RULES + past)
+    notes = [line for line in out.splitlines() if line.startswith("note: ")]
+    assert (status, notes) == (
+        0,
+        [
+            "note: rules: line 8: expected_warnings: nothing warns of gone with relation-not-read any more; take it out",
+        ],
+    )
+
+
 def test_another_schema_is_checked_on_demand(place: Place, run: Run) -> None:
     place.in_origin(f"CREATE SCHEMA garage; SET search_path = garage; {ORIGIN}")
     assert run("--origin-schema", "garage")[0] == 0
