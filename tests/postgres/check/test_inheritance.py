@@ -72,7 +72,7 @@ def test_keys_of_a_parent_that_its_children_do_not_have_are_built_as_plain_index
     )
     people = "{table_name: people, anonymized_column_names: [email], non_anonymized_column_names: [city]}"
     published = place.run(f"tables: [{people}, {{table_name: pets}}]")
-    assert published.plan.warnings == (
+    assert published.plan.told().warnings == (
         *(
             f"{kind} {name} of people is built as a plain index: rows of children may repeat its keys"
             for kind, name in (
