@@ -153,7 +153,7 @@ def _masked(table: TablePlan, known: Table) -> sql.Composable:
         hidden = [] if not column.mask else [where for where in [column.mask.hidden_where] if where]
         if type_.endswith("[]"):
             items = _if_small(name, sql.SQL("array_to_string(({})[1:{}], chr(1))").format(name, sql.Literal(_ITEMS)))
-            arrays.append(sql.SQL("string_to_array({}, chr(1))").format(_only(hidden, items)))
+            arrays.append(sql.SQL("string_to_array({}, chr(1))").format(_only(hidden, _BY_BYTES.format(items))))
         else:
             scalars += [_only(hidden, value) for value in _searched(name, type_, kind)]
     if not scalars and not arrays:
@@ -191,7 +191,9 @@ def _searched(name: sql.Identifier, type_: str, kind: str) -> list[sql.Composabl
         if columns.is_sliced(type_)
         else _if_small(name, as_text(name))
     )
-    local = sql.SQL("CASE WHEN strpos({text}, '@') > 0 THEN split_part({text}, '@', 1) END").format(text=text)
+    local = sql.SQL("CASE WHEN strpos({text}, '@') > 0 THEN split_part({text}, '@', 1) END").format(
+        text=_BY_BYTES.format(text)  # a collation may not let a text be searched, before Postgres 18
+    )
     return [text, local]
 
 
