@@ -540,7 +540,10 @@ def test_the_last_full_run_is_not_longer_ago_than_allowed(place: Place, tiny: No
     long_ago = datetime.now(UTC) - timedelta(days=7)
     keep(place, {**found, "full_at": long_ago.isoformat()})
     assert place.run(rules("note"), refresh="auto", full_every=8).refreshed
-    assert kept(place) == {**found, "full_at": long_ago.isoformat()}  # a refresh is no full run
+    after = kept(place)
+    assert after
+    found["position"] = after["position"]  # the server's own vacuum may have taken a transaction
+    assert after == {**found, "full_at": long_ago.isoformat()}  # a refresh is no full run
     assert decided(place.run(rules("note"), refresh="auto")) == "full: the last full run was 7 days ago"
 
 
