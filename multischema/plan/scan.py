@@ -21,8 +21,7 @@ class Counted:
 
     `rows` is how many it read, all of those wanted if `whole`, else a sample; `values` how many of them it looked at, by
     column, none of them NULL or empty; `hits` how many values each detector found, by column and detector, where it found
-    any. `unfinished` says why it gave up, if it did. `named` has the personal datum that a column's name or comment hints
-    at.
+    any. `unfinished` says why it gave up, if it did. `named` has the datum that a column's name or comment hints at.
     """
 
     table: str

@@ -12,6 +12,7 @@ from psycopg import sql
 
 OWN_DATA = "own-data"
 SHORTEST = 4  # of a masked value that is searched for, in characters; a shorter one is in any text
+SHORTEST_NUMBER = 9  # digits of a column's number in which anything is found
 
 # Where a number begins: not inside a word, another number or a decimal fraction, but after "tel." and "ref-".
 _START = r"(?:^|[^0-9A-Za-z+.,-]|(?:^|[^0-9])[.,-])"
@@ -46,10 +47,14 @@ _IBANS = (
 
 # One pass over a text tells whether it holds any number that others look for, then a pass for each kind: a gate reads
 # several times as fast as the patterns proper.
-_DIGITS = r"[0-9](?:[ .()-]{0,2}[0-9]){8}|2[ABab](?:[ .-]?[0-9]){8}"  # more than a date has
-_FIVE_DIGITS = r"(?:^|[^0-9A-Za-z])[0-9]{5}(?:[^0-9A-Za-z]|$)"
+DIGITS = r"[0-9](?:[ .()-]{0,2}[0-9]){8}|2[ABab](?:[ .-]?[0-9]){8}"  # more than a date has
+_PLACE = (  # what a postal address has besides its street
+    r"[0-9](?: ?(?:[Bb][Ii][Ss]|[Tt][Ee][Rr]|[Qq][A-Za-z]{5}|[A-Da-d]))?,? +[^ 0-9].*[^0-9A-Za-z][0-9]{5}(?:[^0-9A-Za-z]|$)"
+)
 _HOST = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[23][0-9A-Fa-f]{3}:[0-9A-Fa-f]{0,4}:"
-NUMBERED = f"{_DIGITS}|{_FIVE_DIGITS}|{_HOST}"
+AT = "@"
+HOLDS_AT = sql.SQL("strpos({text}, '@') > 0 OR strpos({text}, '%40') > 0")
+NUMBERED = f"{DIGITS}|{_PLACE}|{_HOST}"
 _NIR = sql.SQL(
     "97 - replace(replace(upper(left({found}, 13)), '2A', '19'), '2B', '18')::bigint % 97 = right({found}, 2)::bigint"
 )
@@ -77,18 +82,17 @@ class Detector:
 
     name: str
     patterns: Mapping[str, str]
-    gate: str = _DIGITS
+    gate: str = DIGITS
     proof: sql.SQL | None = None
     any_case: bool = False
 
-    def condition(self, kind: str, text: sql.Composable, numbered: sql.Composable) -> sql.Composed:
-        """Compose the condition that a text of such a column holds it; `numbered` tells whether NUMBERED matches."""
+    def condition(self, kind: str, text: sql.Composable, gates: Mapping[str, sql.Composable]) -> sql.Composed:
+        """Compose the condition that a text of such a column holds it; `gates` tell whether AT, NUMBERED and DIGITS do."""
         pattern = sql.Literal(self.patterns[kind])
         matches = sql.SQL("{} {} {}").format(text, sql.SQL("~*" if self.any_case else "~"), pattern)
-        if self.gate == "@":
-            first = sql.SQL("strpos({text}, '@') > 0 OR strpos({text}, '%40') > 0").format(text=text)
-        else:
-            first = sql.SQL("{} AND {} ~ {}").format(numbered, text, sql.Literal(self.gate))
+        first = gates.get(self.gate)
+        if not first:
+            first = sql.SQL("{} AND {} ~ {}").format(gates[NUMBERED], text, sql.Literal(self.gate))
         if not self.proof:
             return sql.SQL("CASE WHEN {} THEN {} END").format(first, matches)
         return sql.SQL(
@@ -126,7 +130,7 @@ DETECTORS = (
             r"[a-z0-9](?:[a-z0-9-]*\.)+[a-z]{2,}",
             "text",
         ),
-        gate="@",
+        gate=AT,
         any_case=True,
     ),
     Detector(
@@ -170,7 +174,7 @@ DETECTORS = (
             r"[0-9]{5}(?![0-9])",
             "text",
         ),
-        gate=_FIVE_DIGITS,
+        gate=_PLACE,
         any_case=True,
     ),
 )

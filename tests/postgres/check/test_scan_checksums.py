@@ -16,7 +16,7 @@ from psycopg import sql
 from multischema.postgres.connecting import connect
 from multischema.postgres.database import Database
 from multischema.postgres.questions import value_of
-from multischema.scan.detectors import DETECTORS, NUMBERED
+from multischema.scan.detectors import AT, DETECTORS, DIGITS, NUMBERED
 
 DETECTOR = {detector.name: detector for detector in DETECTORS}
 
@@ -31,12 +31,12 @@ def session(request: pytest.FixtureRequest, start_server: Callable[..., Any]) ->
 def finds(session: psycopg.Connection[Any], name: str, *texts: str) -> int:
     """Return in how many texts a detector finds what it looks for."""
     text = sql.SQL('its.value COLLATE "C"')
-    numbered = sql.SQL("{} ~ {}").format(text, sql.Literal(NUMBERED))
+    gates = {gate: sql.SQL("{} ~ {}").format(text, sql.Literal(gate)) for gate in (AT, NUMBERED, DIGITS)}
     return value_of(
         session,
         int,
         sql.SQL("SELECT count(*) FILTER (WHERE {}) FROM unnest({}::text[]) AS its (value)").format(
-            DETECTOR[name].condition("text", text, numbered), sql.Literal(list(texts))
+            DETECTOR[name].condition("text", text, gates), sql.Literal(list(texts))
         ),
     )
 
