@@ -195,5 +195,6 @@ def test_the_command_says_the_line_and_its_status_says_that_it_failed(
 
     assert (status, capsys.readouterr().err) == (
         1,
-        "error: rules: table users: masks: born: period: found text ('yera'); want year, quarter, month, week or day\n",
+        "error: rules: line 6: table users: masks: born: period: found text ('yera'); want year, quarter, month, week or "
+        "day\n",
     )
