@@ -60,9 +60,9 @@ def _write(parsed: argparse.Namespace, environment: Mapping[str, str], made: dat
     """Print the sheet, once all of it is known. Raises EtlError."""
     names = _names(parsed, environment)
     sheets = [_sheet(name, parsed, environment, alone=len(names) == 1) for name in names]
+    if isinstance(sys.stdout, io.TextIOWrapper) and (parsed.format == "csv" or not sys.stdout.isatty()):
+        sys.stdout.reconfigure(encoding="utf-8", newline="")  # whatever the locale is: it becomes a file
     if parsed.format == "csv":
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8", newline="")  # whatever the terminal has
         show(table_of_cells(sheets, parsed.lang))
     else:
         show(markdown(sheets, made, parsed.lang))
@@ -96,6 +96,7 @@ def _sheet(name: str, parsed: argparse.Namespace, environment: Mapping[str, str]
         schema=schema,
         origin_schema=origin_schema,
         mode=others.get("mode") or Job.mode,
+        scan=others.get("scan") or Job.scan,
         reader=environment.get(READER_VARIABLE),
         schema_readers=_schema_readers(app, environment) if declared else (),
         host=declared.work_pool if declared else None,

@@ -12,7 +12,7 @@ from flows.apps import Schedule
 from flows.rules.wording import TEXTS, Language, text
 from multischema.catalog.objects import RecordedRun
 from multischema.rules.masks import KAnonymity, MaskRule
-from multischema.rules.register import TreatedColumn, TreatedTable
+from multischema.rules.register import TREATMENTS, TreatedColumn, TreatedTable
 from multischema.words import escaped, in_markdown
 
 # what a French spreadsheet takes for the sign between cells, and an English one
@@ -35,6 +35,7 @@ class Sheet:
     schema: str
     origin_schema: str
     mode: str
+    scan: str
     reader: str | None
     schema_readers: Sequence[str] | None
     host: str | None
@@ -84,6 +85,7 @@ def _rubrics(sheet: Sheet, language: Language) -> Iterator[tuple[str, str]]:
     to_fill_in = text("to fill in", language)
     yield "processing", text("the processing", language, _code(sheet.app))
     yield "controller", to_fill_in
+    yield "officer", to_fill_in
     yield "purpose", text("the purpose", language)
     yield "legal basis", to_fill_in
     yield "people", to_fill_in
@@ -91,9 +93,10 @@ def _rubrics(sheet: Sheet, language: Language) -> Iterator[tuple[str, str]]:
     yield "source", text("the source", language, _code(sheet.origin_schema))
     yield "destination", text("the destination", language, _code(sheet.schema))
     yield "recipients", "; ".join(_recipients(sheet, language, _code))
+    yield "processors", to_fill_in
     yield "transfers", to_fill_in
     yield "retention", text("the retention", language)
-    yield "security", text(f"security of {sheet.mode}", language)
+    yield "security", text(f"security of {sheet.mode}", language) + text(f"scan {sheet.scan}", language)
     yield "host", text("unknown app", language) if sheet.host is None else _code(sheet.host)
     yield "schedule", _schedule(sheet, language)
     yield "last run", in_markdown(_last_run(sheet, language))
@@ -109,10 +112,9 @@ def _schedule(sheet: Sheet, language: Language) -> str:
 
 def _counts(sheet: Sheet, language: Language) -> str:
     numbers = Counter(column.treatment for table in sheet.tables for column in table.columns)
-    clear = numbers["clear"] + numbers["key"]
     truncated = sum(table.truncated for table in sheet.tables)
-    masked = (numbers[treatment] for treatment in ("anonymized", "partly", "pseudonymized"))
-    return text("counts", language, len(sheet.tables), truncated, numbers.total(), *masked, clear)
+    each = (numbers[treatment] for treatment in TREATMENTS)
+    return text("counts", language, len(sheet.tables), truncated, numbers.total(), *each)
 
 
 def _table(table: TreatedTable, language: Language, *, with_types: bool) -> Iterator[str]:

@@ -30,6 +30,7 @@ TEXTS = {
         "publishing the data of app {} in the analytics database",
     ),
     "controller": Text("Responsable du traitement", "Controller"),
+    "officer": Text("Délégué à la protection des données", "Data protection officer"),
     "purpose": Text("Finalité", "Purpose"),
     "the purpose": Text(
         "statistiques et pilotage, à partir de données anonymisées ; à compléter",
@@ -38,7 +39,14 @@ TEXTS = {
     "legal basis": Text("Base légale", "Legal basis"),
     "people": Text("Catégories de personnes concernées", "Categories of data subjects"),
     "data": Text("Catégories de données", "Categories of data"),
-    "the data": Text("les tables et colonnes ci-dessous", "the tables and columns below"),
+    "the data": Text(
+        "les tables et colonnes ci-dessous ; données sensibles (RGPD, article 9) : à compléter",
+        "the tables and columns below; special categories (GDPR, article 9): to be filled in",
+    ),
+    "processors": Text(
+        "Sous-traitants (hébergeurs de la base d'analyse, des exécutions, de Metabase)",
+        "Processors (hosts of the analytics database, of the runs, of Metabase)",
+    ),
     "transfers": Text("Transferts hors de l'Union européenne", "Transfers outside the European Union"),
     "to fill in": Text("à compléter", "to be filled in"),
     "source": Text("Source", "Source"),
@@ -48,7 +56,8 @@ TEXTS = {
     "recipients": Text("Destinataires", "Recipients"),
     "this schema only": Text("{} (ce schéma seul)", "{} (this schema only)"),
     "unknown reader": Text(
-        "rôle lecteur inconnu : METABASE_USERNAME n'est pas donnée", "reader unknown: METABASE_USERNAME is not given"
+        "rôle lecteur inconnu : la variable METABASE_USERNAME n'est pas donnée",
+        "reader unknown: METABASE_USERNAME is not given",
     ),
     "unknown schema readers": Text(
         "rôles lecteurs de ce schéma seul inconnus : une variable de prefect.yaml n'est pas donnée",
@@ -74,8 +83,20 @@ TEXTS = {
         "reader can't see, where it is masked, then deleted; each run verifies the masked values and the rights to read "
         "before it publishes",
     ),
+    "scan changed": Text(
+        " ; elle cherche des données personnelles dans ce qui est nouvellement publié tel quel",
+        "; it looks for personal data in what is newly published as it is",
+    ),
+    "scan full": Text(
+        " ; elle cherche des données personnelles dans toutes les colonnes publiées telles quelles",
+        "; it looks for personal data in all columns that are published as they are",
+    ),
+    "scan off": Text(
+        " ; elle ne cherche pas de données personnelles dans les colonnes publiées telles quelles",
+        "; it does not look for personal data in the columns that are published as they are",
+    ),
     "host": Text("Hébergement des exécutions", "Where it runs"),
-    "unknown app": Text("inconnu : prefect.yaml n'a pas ce produit", "unknown: prefect.yaml does not have this app"),
+    "unknown app": Text("à compléter : prefect.yaml n'a pas ce produit", "to be filled in: prefect.yaml lacks this app"),
     "schedule": Text("Planification", "Schedule"),
     "no schedule": Text("aucune", "none"),
     "last run": Text("Dernière exécution", "Last run"),
@@ -88,9 +109,9 @@ TEXTS = {
     "published": Text("Ce qui est publié", "What is published"),
     "counts": Text(
         "Tables : {} (sans aucune ligne : {}). Colonnes : {} (anonymisées entièrement : {}, en partie : {}, "
-        "pseudonymisées : {}, publiées telles quelles : {}).",
+        "pseudonymisées : {}, publiées telles quelles : {}, clés publiées telles quelles : {}, non publiées : {}).",
         "Tables: {} (without rows: {}). Columns: {} (anonymized wholly: {}, in part: {}, pseudonymized: {}, "
-        "published as they are: {}).",
+        "published as they are: {}, keys published as they are: {}, not published: {}).",
     ),
     "what stays": Text(
         "Une colonne anonymisée entièrement ne dit plus qu'une chose : si elle était vide.",

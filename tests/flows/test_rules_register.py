@@ -16,6 +16,7 @@ import pytest
 from flows import apps
 from flows.rules import register
 from flows.rules.wording import LANGUAGES, TEXTS
+from multischema.job import Job
 from multischema.masks.known import KINDS
 from multischema.masks.periods import UNITS
 from multischema.rules.masks import KAnonymity
@@ -114,10 +115,13 @@ def test_a_chapter_says_who_reads_what_and_when_it_last_ran(published: Register,
         "| Destination | schéma `shop` de la base d'analyse |",
         "| Hébergement des exécutions | `scalingo` |",
         "| Planification | `30 5 * * *` (Europe/Paris) |",
+        "| Délégué à la protection des données | à compléter |",
+        "| Sous-traitants (hébergeurs de la base d'analyse, des exécutions, de Metabase) | à compléter |",
     ):
         assert line in out.splitlines()
     assert re.search(r"\| Dernière exécution \| \d{4}-\d\d-\d\d \d\d:\d\d UTC : 1\xa0234 lignes publiées \|", out)
     assert "les colonnes sont masquées dans la base d'origine" in out
+    assert "elle cherche des données personnelles dans ce qui est nouvellement publié tel quel |" in out
     assert "Un pseudonyme n'est pas une anonymisation" in out
 
 
@@ -128,7 +132,7 @@ def test_every_column_of_the_origin_is_there_with_what_is_done_to_it(published: 
         "",
         "",
         "Tables : 3 (sans aucune ligne : 1). Colonnes : 9 (anonymisées entièrement : 2, en partie : 1, pseudonymisées : 1, "
-        "publiées telles quelles : 4).",
+        "publiées telles quelles : 1, clés publiées telles quelles : 3, non publiées : 1).",
         "",
         "Une colonne anonymisée entièrement ne dit plus qu'une chose : si elle était vide.",
         "",
@@ -273,10 +277,11 @@ def _rules_of(names: list[str]) -> str:
     return "\n".join(["tables:", *lines]) + "\n"
 
 
-def test_the_csv_is_utf_8_whatever_the_terminal_has(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", register.FORMATS)
+def test_a_sheet_in_a_file_is_utf_8_whatever_the_locale_is(form: str, tmp_path: Path) -> None:
     (tmp_path / "r.yml").write_text("tables: [{table_name: été, truncated: true}]\n")
     done = subprocess.run(
-        [sys.executable, "-m", "flows.rules", "register", "--app", "x", "--rules", "r.yml", "--format", "csv"],
+        [sys.executable, "-m", "flows.rules", "register", "--app", "x", "--rules", "r.yml", "--format", form],
         cwd=tmp_path,
         env={**variables({}), "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "latin-1"},
         capture_output=True,
@@ -304,6 +309,7 @@ def test_every_treatment_mask_and_word_has_a_text() -> None:
         *(f"treated {treatment}" for treatment in get_args(Treatment)),
         *(f"mask {kind}" for kind in KINDS),
         *(f"word {unit}" for unit in UNITS),
+        *(f"scan {scan}" for scan in get_args(Job.__annotations__["scan"])),
         *(f"combination {breach}" for breach in get_args(KAnonymity.__annotations__["on_breach"])),
     }
     assert wanted <= TEXTS.keys()
@@ -311,5 +317,5 @@ def test_every_treatment_mask_and_word_has_a_text() -> None:
 
 def test_every_text_is_used_somewhere() -> None:
     read = (ROOT / "flows" / "rules" / "sheets.py").read_text().replace("'", '"')
-    kinds = ("treated ", "mask ", "word ", "combination ", "security of ")
+    kinds = ("treated ", "mask ", "word ", "combination ", "security of ", "scan ")
     assert [name for name in TEXTS if f'"{name}"' not in read and not name.startswith(kinds)] == []
