@@ -68,7 +68,7 @@ def _chapter(sheet: Sheet, language: Language) -> Iterator[str]:
     for name, said in _rubrics(sheet, language):
         yield f"| {text(name, language)} | {said} |"
     yield from ("", f"### {text('published', language)}", "", _counts(sheet, language), "")
-    yield from (text("what stays", language), "")
+    yield from (text("what stays", language), "", text("keys lead back", language), "")
     if not sheet.has_origin:
         yield from (text("no origin", language), "")
     if sheet.has_pseudonyms:

@@ -33,8 +33,8 @@ TEXTS = {
     "officer": Text("Délégué à la protection des données", "Data protection officer"),
     "purpose": Text("Finalité", "Purpose"),
     "the purpose": Text(
-        "statistiques et pilotage, à partir de données anonymisées ; à compléter",
-        "statistics and steering, from anonymized data; to be filled in",
+        "statistiques et pilotage, à partir de données masquées ; à compléter",
+        "statistics and steering, from masked data; to be filled in",
     ),
     "legal basis": Text("Base légale", "Legal basis"),
     "people": Text("Catégories de personnes concernées", "Categories of data subjects"),
@@ -116,6 +116,12 @@ TEXTS = {
     "what stays": Text(
         "Une colonne anonymisée entièrement ne dit plus qu'une chose : si elle était vide.",
         "A column that is anonymized wholly only shows whether it was empty.",
+    ),
+    "keys lead back": Text(
+        "Les clés publiées telles quelles ramènent qui peut lire la base d'origine à la ligne dont elles viennent : ce qui "
+        "est publié n'est pas anonyme pour autant.",
+        "Keys that are published as they are lead whoever may read the origin back to the row that they come from: what is "
+        "published is not anonymous by masks alone.",
     ),
     "no origin": Text(
         "Établi à partir des règles seules, sans la base d'origine : les clés que les règles ne nomment pas, publiées "

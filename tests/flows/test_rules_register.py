@@ -136,6 +136,9 @@ def test_every_column_of_the_origin_is_there_with_what_is_done_to_it(published: 
         "",
         "Une colonne anonymisée entièrement ne dit plus qu'une chose : si elle était vide.",
         "",
+        "Les clés publiées telles quelles ramènent qui peut lire la base d'origine à la ligne dont elles viennent : ce qui "
+        "est publié n'est pas anonyme pour autant.",
+        "",
         "Un pseudonyme n'est pas une anonymisation : tant que la clé existe, la colonne reste une donnée à caractère "
         "personnel (RGPD, article 4, 5).",
         "",
