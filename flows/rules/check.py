@@ -11,7 +11,7 @@ from flows.rules import given as options
 from flows.rules import saying
 from flows.rules.given import Given
 from multischema import command, core_files, download, report
-from multischema.errors import EtlError, UsageError
+from multischema.errors import EtlError, Snippet, UsageError
 from multischema.job import JOBS, Job
 from multischema.plan.drops import unknown_problems
 from multischema.plan.plan import Plan
@@ -149,7 +149,10 @@ def _summary(app: str, found: _Found, *, has_target: bool) -> str:
             "; ".join([report.checked(name, found.plan), *found.taken, *(() if has_target else [_WITHOUT_TARGET])])
         )
     errors, warnings = (saying.number(found.lines, level) for level in ("error", "warning"))
-    return escaped("; ".join([f"checked {name}: {count(errors, 'error')}, {count(warnings, 'warning')}", *found.taken]))
+    told = [f"checked {name}: {count(errors, 'error')}, {count(warnings, 'warning')}", *found.taken]
+    if any(isinstance(line, Snippet) for line in found.lines):
+        told.append("paste the snippet and decide, or let rules draft --add guess")
+    return escaped("; ".join(told))
 
 
 def _numbers(plan: Plan | None) -> dict[str, int]:

@@ -81,7 +81,9 @@ def test_what_is_missing_ends_with_lines_to_paste(place: Place, run: Run) -> Non
     status, out, err = run(rules="tables: [{table_name: users, anonymized_column_names: [name]}]")
     assert (status, err) == (1, "")
     assert any("users.city" in line for line in errors(out))
-    *_, last = out.split("checked the rules: 2 errors, 0 warnings\n")
+    *_, last = out.split(
+        "checked the rules: 2 errors, 0 warnings; paste the snippet and decide, or let rules draft --add guess\n"
+    )
     assert last.splitlines() == pasted(out)
     assert "city" in last
     assert "token" in last
