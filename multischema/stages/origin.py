@@ -22,6 +22,7 @@ from multischema.rules.gaps import Gaps, compare
 from multischema.rules.one_table import narrowed
 from multischema.stages import preconditions
 from multischema.stages.pseudonyms import domain_problems, domains_of
+from multischema.statements import raw
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def read_origin(
         with translated(side, "reading the catalog"):
             leaves = ask(connection, Leaf, "leaves", tables=[copied.oid for copied in plan.copied])
         problems += preconditions.dump_problems(side, server, leaves)
+        problems += raw.problems(side, plan, [server.locale])
     else:
         problems += cast_problems(side, plan)
     problems += on(side, unfit_problems(plan))

@@ -203,12 +203,16 @@ def test_mode_dump_of_the_app_has_its_own_problems(
 ) -> None:
     place.in_origin(ORIGIN, superuser=True)
     place.in_origin(f"GRANT SELECT (id, city, name) ON users TO {place.app}", superuser=True)
+    place.in_origin(f"CREATE TABLE places (area box); GRANT SELECT ON places TO {place.app}", superuser=True)
+    place.in_origin("CREATE SCHEMA far; CREATE TABLE far.places () INHERITS (places)", superuser=True)
+    rules = RULES + "  - {table_name: places, non_anonymized_column_names: [area]}\n"
     file = tmp_path / "prefect.yaml"
     monkeypatch.setattr(apps, "_FILE", file)
     for mode, wanted in (("stream", 0), ("dump", 1)):
         file.write_text(f"deployments: [{{parameters: {{app: garage, rules: a.yml, mode: {mode}}}}}]\n")
-        status, out, _ = run("--app", "garage")
+        status, out, _ = run("--app", "garage", rules=rules)
         assert (status, "as pg_dump must" in out) == (wanted, bool(wanted))
+        assert ("table places has rows in far.places, which inherits from it" in out) == bool(wanted)
 
 
 # With a target.
