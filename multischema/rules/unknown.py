@@ -28,7 +28,7 @@ def unknown_names(rules: Rules, catalog: Catalog, missing: Mapping[str, Sequence
     # a database without a table lacks all of them, which is one problem and not many
     absent = [name for name in rules.tables if name not in known] if tables else []
     found: list[Finding] = []
-    few = min(len(absent), MOST_COMPARED // (len(tables) or 1))
+    few = min(len(absent), MOST_COMPARED // 2 // len(tables))  # the other half is for columns
     left = MOST_COMPARED - few * len(tables)
     for name, own in rules.tables.items():
         if table := tables.get(catalog.partitions.get(name, name)):

@@ -765,3 +765,14 @@ def test_names_that_a_hostile_file_has_by_the_thousand_are_compared_with_few(mon
     warnings = compare(rules, catalog(*tables)).warnings
     assert len(compared) == 2 * 100  # 100 names with 10 columns each: those without a rule, then all
     assert len(warnings) == 50 * 11
+
+
+def test_tables_that_the_origin_lacks_leave_names_of_columns_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unknown, "MOST_COMPARED", 100)
+    tables = [table(f"t{number}", column("city")) for number in range(10)]
+    gone = [{"table_name": f"gone{number}", "truncated": True} for number in range(10)]
+    entries = [*gone, {"table_name": "t0", "anonymized_column_names": ["citty"]}]
+    warnings = compare(parse(yaml.safe_dump({"tables": entries})), catalog(*tables)).warnings
+    assert [(found.object, found.todo) for found in warnings if found.code == "unknown-column"] == [
+        ("t0.citty", "did you mean city?")
+    ]
