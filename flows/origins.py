@@ -50,4 +50,6 @@ def refuse_as_target(app: str, target: Database) -> None:
 
 def no_table(origin: Database, schema: str) -> UsageError:
     """Return the error about a schema that is missing or empty."""
-    return UsageError(f"{origin.side}: schema {schema} holds no table; want --origin-schema")
+    return UsageError(
+        f"{origin.side}: schema {schema} holds no table; migrate the database first, or name another with --origin-schema"
+    )

@@ -246,7 +246,8 @@ def test_of_the_keys_of_a_draft_the_check_has_nothing_to_tell_and_none_comes_thr
             ["--origin-schema", "none"],
             {},
             2,
-            "error: origin invented-shop: schema none holds no table; want --origin-schema\n",
+            "error: origin invented-shop: schema none holds no table; migrate the database first, or name another with "
+            "--origin-schema\n",
         ),
     ],
 )
