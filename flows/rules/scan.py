@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from flows.rules import given as options
 from flows.rules.saying import add_format, said, show
 from multischema import command
-from multischema.errors import EtlError, UsageError
+from multischema.errors import ConnectionLost, EtlError, UsageError
 from multischema.plan.plan import Plan
 from multischema.plan.scan import Counted, Scanned, judge, proof, reasons
 from multischema.plan.tables import TablePlan
@@ -50,7 +50,8 @@ def _scan(parsed: argparse.Namespace) -> int:
         with given.opened("scan") as connection:
             plan = given.read(connection, rules).planned()
             tables = _wanted(given.origin.side, plan, parsed.table)
-            scanned = _look(connection, plan, tables, None if parsed.whole else parsed.rows, parsed.timeout)
+            number = None if parsed.whole else parsed.rows
+            scanned = _look(connection, given.origin.side, plan, tables, number, parsed.timeout)
     except EtlError as error:
         if parsed.format == "text" or isinstance(error, UsageError):
             raise
@@ -70,8 +71,13 @@ def _wanted(side: str, plan: Plan, names: Sequence[str]) -> Sequence[TablePlan]:
     return [table for table in plan.tables if table.name in wanted] if names else plan.tables
 
 
-def _look(connection: Connection, plan: Plan, tables: Sequence[TablePlan], rows: int | None, timeout: float) -> Scanned:
-    """Look into all clear columns of tables, which are judged as if they were new; say where it is at if that takes long."""
+def _look(
+    connection: Connection, side: str, plan: Plan, tables: Sequence[TablePlan], rows: int | None, timeout: float
+) -> Scanned:
+    """Look into all clear columns of tables, which are judged as if they were new; say where it is at if that takes long.
+
+    Raises ConnectionLost: what nobody looked into must not look good.
+    """
     origin = {table.name: table for table in plan.catalog.tables}
     started = time.monotonic()
     looked: list[Counted] = []
@@ -84,6 +90,8 @@ def _look(connection: Connection, plan: Plan, tables: Sequence[TablePlan], rows:
         schema, types = plan.catalog.schema, plan.catalog.types
         its = origin[table.name]
         counted = count_personal(connection, table, its, columns, schema, types=types, sample=rows, timeout=timeout)
+        if connection.closed:
+            raise ConnectionLost(f"{side}: scanning table {table.name} failed: the connection was lost; run it again")
         looked.append(counted)
         findings += judge(table, counted, columns)
     return Scanned(tuple(looked), tuple(findings), time.monotonic() - started, "" if looked else "no column is clear")

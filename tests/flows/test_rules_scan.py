@@ -1,12 +1,14 @@
 """`python -m flows.rules scan`: what the clear columns of an origin hold, for whoever keeps the rules."""
 
 import json
+import threading
 from collections.abc import Callable
 
 import pytest
 
 from flows.rules import scan
 from tests.conftest import PASSWORD, Place
+from tests.support.proxy import proxied
 
 ORIGIN = """
 CREATE TABLE users (id integer PRIMARY KEY, name text, notes text, city text);
@@ -114,6 +116,23 @@ def test_what_keeps_it_from_a_table_is_a_warning(place: Place, run: Run) -> None
     status, out, _ = run("--whole", "--timeout", "1", "--table", "users")
     assert "warning: the scan did not finish table users: it takes longer than 1 s; " in out
     assert status == 0
+
+
+def test_a_server_that_dies_meanwhile_fails_it(place: Place, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with proxied(place.origin_server.port) as between:
+        monkeypatch.setenv("ORIGIN_DB_URL", between.url(place.origin_url))
+        between.stall_at_request(b"text_0")  # which stands in the statement of a scan alone
+
+        def die() -> None:
+            between.stalled.wait(60)
+            between.cut()
+
+        dying = threading.Thread(target=die)
+        dying.start()
+        status, out, err = run("--table", "users")
+        dying.join()
+    assert (status, out) == (1, "")
+    assert err == "error: origin invented-shop: scanning table users failed: the connection was lost; run it again\n"
 
 
 def test_rules_that_do_not_fit_are_told_first_and_a_wrong_url_without_its_password(
