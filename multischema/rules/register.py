@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from multischema.catalog.tables import Catalog, Table
 from multischema.rules.file import Rules, TableRules
@@ -11,6 +11,7 @@ from multischema.rules.masks import KAnonymity, MaskRule
 # A column is anonymized, wholly or in part, or pseudonymized, or published as it is, by a rule or as a key without one. It
 # is left out if it is computed from columns that are hidden.
 Treatment = Literal["anonymized", "partly", "pseudonymized", "clear", "key", "left out"]
+TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
 
 
 @dataclass(frozen=True)
