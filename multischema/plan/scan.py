@@ -57,7 +57,6 @@ KINDS: Mapping[str, Kind] = {
     "ip-address": Kind("scan-ip-address", "an IP address", "IP addresses"),
     "postal-address": Kind("scan-postal-address", "a postal address", "postal addresses", "warning", "note"),
 }
-_TODO = "anonymize it, or give the reason why it is clear in clear_because"
 _ORDER: Mapping[Level, int] = {"error": 0, "warning": 1, "note": 2}
 
 
