@@ -6,7 +6,7 @@ import yaml
 
 from multischema.rules.nodes import is_name, kind_of, line_of
 
-_MASKED = "anonymized_column_names"
+MASKED = "anonymized_column_names"
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ def slot_of_columns(entry: yaml.Node) -> Slot | None:
     if not isinstance(entry, yaml.MappingNode):
         return None
     keys = {key.value: (key, value) for key, value in entry.value if isinstance(key, yaml.ScalarNode)}
-    if _MASKED not in keys:
+    if MASKED not in keys:
         return _slot_of_key(entry)
-    key, node = keys[_MASKED]
+    key, node = keys[MASKED]
     if node.start_mark.index < key.start_mark.index:  # an alias: the list stands elsewhere, and other tables have it too
         return None
     if kind_of(node) == "nothing" and node.value == "" and not entry.flow_style:
@@ -51,8 +51,8 @@ def slot_of_columns(entry: yaml.Node) -> Slot | None:
 def _slot_of_key(entry: yaml.MappingNode) -> Slot | None:
     """Return where an entry takes the list of anonymized columns, with its key: below the table's name."""
     if entry.flow_style:
-        return Slot(line_of(entry), 0, "{", _MASKED)
+        return Slot(line_of(entry), 0, "{", MASKED)
     for key, value in entry.value:
         if key.value == "table_name" and is_name(value) and line_of(key) == value.end_mark.line + 1:
-            return Slot(line_of(key), key.start_mark.column, key=_MASKED)
+            return Slot(line_of(key), key.start_mark.column, key=MASKED)
     return None

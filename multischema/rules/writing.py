@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from multischema.rules.file import Rules, TableRules
 from multischema.rules.masks import KAnonymity, MaskRule
 from multischema.rules.nodes import scalar
+from multischema.rules.slots import MASKED
 from multischema.words import cut, escaped
-
-_MASKED = "anonymized_column_names"
 
 
 def additions(rules: Rules, undecided: Mapping[str, Sequence[str]]) -> str:
@@ -38,7 +37,7 @@ def _new_entries(rules: Rules, undecided: Mapping[str, Sequence[str]]) -> str:
     """Return the entries of tables that the file does not have."""
     if rules.slot and _in_brackets(rules):
         entries = (
-            _flow({"table_name": table, **({_MASKED: list(columns)} if columns else {})})
+            _flow({"table_name": table, **({MASKED: list(columns)} if columns else {})})
             for table, columns in undecided.items()
         )
         return f"# after the [ of tables on line {rules.slot.line}, to decide:\n" + "".join(f"{each},\n" for each in entries)
@@ -54,7 +53,7 @@ def _more_columns(rules: Rules, own: TableRules, undecided: Sequence[str]) -> st
         return heading + _indented(entry(own.table, own, undecided), rules)
     if slot.bracket:
         listed = _flow(list(undecided))
-        of, pasted = ("", f"{slot.key}: {listed}") if slot.key else (f" of {_MASKED}", listed[1:-1])
+        of, pasted = ("", f"{slot.key}: {listed}") if slot.key else (f" of {MASKED}", listed[1:-1])
         return f"{where}, after the {slot.bracket}{of} on line {slot.line}, to decide:\n{pasted},\n"
     key, items = " " * slot.indent, " " * (slot.indent + 2 if slot.key else slot.indent)
     lines = [
