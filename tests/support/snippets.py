@@ -33,10 +33,20 @@ def _pasted(rules: str, where: str, part: str) -> str:
     start = len("\n".join([*lines[:line], ""]))
     end = start + len(lines[line])
     if table in lines[line]:
-        start = rules.index(table, start, end)
+        start = max(start, _brace(rules, rules.index(table, start, end)))
     if bracket == "{":
-        at = rules.rindex("{", 0, start) + 1
+        at = start + 1
     else:
         key = _KEY.search(rules, start, end) if table else None
         at = rules.index("[", key.end() if key else start) + 1
     return rules[:at] + part + rules[at:]
+
+
+def _brace(rules: str, place: int) -> int:
+    """Return where the mapping in braces begins that a place is in, -1 if there is none: the table's name may come last."""
+    closed = 0
+    for at in range(place, -1, -1):
+        closed += {"{": -1, "}": 1}.get(rules[at], 0)
+        if closed < 0:
+            return at
+    return -1
