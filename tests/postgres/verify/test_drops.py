@@ -232,5 +232,5 @@ def test_names_to_accept_are_published_tables(place: Place) -> None:
         run(place, accept_drop=("users", "visit", "elsewhere.users"))
     assert str(failed.value).splitlines() == [
         "accept_drop: visit is no published table (did you mean visits?); name a table of schema shop",
-        "accept_drop: elsewhere.users is no published table; name a table of schema shop",
+        "accept_drop: elsewhere.users is no published table (did you mean users?); name a table of schema shop",
     ]
