@@ -220,10 +220,11 @@ def test_a_refresh_of_nothing_changed_asks_nothing(shop: Place, looked: list[Any
     assert (refreshed.brought.scanned, looked) == (None, [])
 
 
-def test_a_reason_lets_a_column_pass_and_is_told(shop: Place) -> None:
+def test_a_reason_lets_a_column_pass_without_a_look_and_is_told(shop: Place, looked: list[Any]) -> None:
     shop.in_origin(EMAILS.format(2000))
     rules = RULES.replace("      - notes\n", "      - notes\n    clear_because: {notes: 'written by the town halls'}\n")
     published = shop.run(rules)
+    assert ("users", ("id", "kind"), True) in looked
     assert scanned(published).findings == ()
     assert report.scan_details(published.plan)[-1] == "reason for users.notes: written by the town halls"
 
@@ -251,7 +252,7 @@ def test_a_table_that_takes_too_long_is_a_warning_too(shop: Place, monkeypatch: 
     assert all("it takes longer than 0.001 s" in warning for warning in warnings)
 
 
-@pytest.mark.parametrize(("columns", "rows"), [(1, 50_000), (20, 50_000), (100, 10_000), (5_000, 3_000)])
+@pytest.mark.parametrize(("columns", "rows"), [(1, 50_000), (10, 50_000), (100, 5_000), (5_000, 3_000)])
 def test_where_all_columns_are_new_fewer_rows_of_each_are_read(
     columns: int, rows: int, shop: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
