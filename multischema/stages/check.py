@@ -128,8 +128,16 @@ def check(run: Run, rules_text: bytes, *, lock: bool = True, on_wait: Callable[[
         raw_schema.take_documents(run.holder, plan, run.job.raw_schema)
     if not run.job.from_dump:  # which lacks the views and schemas that warnings are about
         notes += expected.past(plan.expected, [*plan.warnings, *notes], expected.OF_ORIGIN | expected.OF_CHECK)
-    scanned = clear_columns.scan(run, plan, facts.published.published_comment)
+    scanned = clear_columns.scan(run, _of_origin(run, plan, parsed), facts.published.published_comment)
     return replace(plan, warnings=(*plan.warnings, *notes, *scanned.warnings), scanned=scanned)
+
+
+def _of_origin(run: Run, plan: Plan, parsed: Rules) -> Plan:
+    """Return the plan as of rows that are read from the origin itself, which the scan does in mode dump too."""
+    if not run.job.dumps:
+        return plan
+    found = plan.catalog
+    return make_plan(found, compare(parsed, found).rules, (), frozenset(collations_of(found)))
 
 
 def _of_rules(plan: Plan) -> list[Finding]:
