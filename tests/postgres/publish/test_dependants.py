@@ -295,9 +295,10 @@ def test_a_view_whose_column_is_gone_stops_the_run_by_name_unless_it_may_be_drop
 def test_a_view_on_a_table_that_is_gone_stops_the_run(here: Place) -> None:
     build(here, "CREATE VIEW board.numbers AS SELECT count(*) FROM shop.orders")
     here.in_origin("DROP TABLE orders")
-    (line,) = problems(here)
+    line, unknown = problems(here)
     assert "view board.numbers of role" in line
     assert "reads table orders of schema shop, which is gone" in line
+    assert unknown.startswith("rules: line 4: table orders is not in the origin")
 
 
 @pytest.mark.parametrize("drop", [False, True])
