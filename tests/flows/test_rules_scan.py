@@ -11,7 +11,7 @@ from tests.conftest import PASSWORD, Place
 from tests.support.proxy import proxied
 
 ORIGIN = """
-CREATE TABLE users (id integer PRIMARY KEY, name text, notes text, city text);
+CREATE TABLE users (id integer PRIMARY KEY, name text, notes text, kind text);
 INSERT INTO users SELECT n, 'Nom ' || n, 'to paul.durand' || n || '@orange.fr', 'Lyon' FROM generate_series(1, 300) AS n;
 CREATE TABLE "Odd ""näme\n" ("the phone" text);
 INSERT INTO "Odd ""näme\n" SELECT '06 12 34 56 ' || n FROM generate_series(10, 40) AS n;
@@ -23,7 +23,7 @@ tables:
     anonymized_column_names: [name]
     non_anonymized_column_names:
       - notes
-      - city
+      - kind
   - table_name: "Odd \\"näme\\n"
     non_anonymized_column_names: ["the phone"]
     clear_because:
@@ -138,15 +138,15 @@ def test_a_server_that_dies_meanwhile_fails_it(place: Place, run: Run, monkeypat
 def test_rules_that_do_not_fit_are_told_first_and_a_wrong_url_without_its_password(
     place: Place, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.rules(RULES.replace("      - city\n", ""))
+    place.rules(RULES.replace("      - kind\n", ""))
     status, out, err = run()
     assert (status, out) == (1, "")
-    assert "missing rule for column users.city" in err
+    assert "missing rule for column users.kind" in err
     status, out, err = run("--format", "json")
     found = json.loads(out)
     assert (status, err, found["ok"], found["tables"]) == (1, "", False, [])
-    assert [finding["object"] for finding in found["findings"]] == ["users.city"]
-    assert found["snippet"].endswith("\ncity,\n")
+    assert [finding["object"] for finding in found["findings"]] == ["users.kind"]
+    assert found["snippet"].endswith("\nkind,\n")
     status, out, err = run("--format", "github")
     assert (status, err) == (1, "")
     assert "title=column-without-rule::" in out
