@@ -19,7 +19,8 @@ class Record:
 
     `app` owns the schema, `domains` are in it; versions before 1.0 recorded neither. `adopted` marks a schema that the
     tool before this one made, and that this one may drop. `readers` are the roles that the run gave the right to read it.
-    `masks` has the rules, by table and column, that say more of a mask than that there is one. Every role reads the comment.
+    `masks` has the rules, by table and column, that say more of a mask than that there is one; `unscanned` the columns that
+    are published as they are and that no scan has looked into yet. Every role reads the comment.
     """
 
     copied: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Record:
     adopted: bool = False
     readers: Sequence[str] = ()
     masks: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
+    unscanned: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def tables(self) -> frozenset[str]:
@@ -83,6 +85,7 @@ def written(plan: Plan, app: str, before: Record | None, readers: Sequence[str])
             domains=plan.domains,
             readers=readers,
             masks={table.name: found for table in plan.tables if (found := _rules(table, before))},
+            unscanned=plan.scanned.left if plan.scanned else {},
         )
     )
 
@@ -133,6 +136,7 @@ _SHAPES: Mapping[str, Callable[[object], bool]] = {
     "domains": lambda value: value is None or _is_names(value),
     "adopted": lambda value: isinstance(value, bool),
     "readers": _is_names,
+    "unscanned": _is_tables,
     "masks": lambda value: _is_mapping(value, lambda its: _is_mapping(its, lambda rule: isinstance(rule, dict))),
 }
 
@@ -191,12 +195,13 @@ def newly_clear(
     """Return the columns, by table, that are published as they are and that the last run hid or did not publish.
 
     `published` has the columns of each published table. What the tool before this one published counts as new: nobody knows
-    what it masked. A truncated table hides all of its columns.
+    what it masked. So does what no scan has looked into since it was. A truncated table hides all of its columns.
     """
     found = {}
     for table in tables:
         is_known = before and not before.adopted and table.name in before.copied
-        seen = {*published.get(table.name, ())} - {*before.masked(table.name)} if before and is_known else set()
+        hidden = {*before.masked(table.name), *before.unscanned.get(table.name, ())} if before else set()
+        seen = {*published.get(table.name, ())} - hidden if before and is_known else set()
         if columns := tuple(column.name for column in table.clear if column.name not in seen):
             found[table.name] = columns
     return found
@@ -221,6 +226,7 @@ def _changed(before: Record | None, plan: Plan) -> Iterator[tuple[str, str, _Mas
 
 def _comment(record: Record) -> str:
     found = asdict(record)
-    if not record.masks:  # what is recorded of rules without `masks` stays as it is
-        del found["masks"]
+    for name in ("masks", "unscanned"):  # without them, what is recorded stays as it was before there were any
+        if not found[name]:
+            del found[name]
     return _MARK + json.dumps(found, ensure_ascii=False)

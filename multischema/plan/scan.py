@@ -62,12 +62,16 @@ _ORDER: Mapping[Level, int] = {"error": 0, "warning": 1, "note": 2}
 
 @dataclass(frozen=True)
 class Scanned:
-    """What a scan looked into and what it found; `why` says why it looked into nothing, or what else it did not."""
+    """What a scan looked into and what it found; `why` says why it looked into nothing, or what else it did not.
+
+    `left` are the newly clear columns, by table, that it did not look into, or not to the end: the next run does.
+    """
 
     looked: tuple[Counted, ...] = ()
     findings: tuple[Finding, ...] = ()
     seconds: float = 0.0
     why: str = ""
+    left: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -45,20 +45,24 @@ def scan(run: Run, plan: Plan, published_comment: str | None) -> Scanned:
     `published_comment` is that of the schema which is published now. Raises CheckError for what stops the run.
     """
     job = run.job
-    if job.scan == "off":
-        return Scanned(why="the scan is off")
-    if job.from_dump:
-        return Scanned(why="a backup is published without the scan, which asks the origin")
     with run.sessions.lend(run.target) as connection:
         published = published_columns(connection, job.schema)
-    new = record.newly_clear(record.read(published_comment), plan.copied, published)
+    unseen = record.newly_clear(record.read(published_comment), plan.copied, published)
+    if job.scan == "off":
+        return Scanned(why="the scan is off", left=unseen)
+    if job.from_dump:
+        return Scanned(why="a backup is published without the scan, which asks the origin", left=unseen)
     clear = {table.name: _to_look_into(table) for table in plan.copied}
-    new = {name: tuple(column for column in columns if column in clear[name]) for name, columns in new.items()}
+    new = {name: tuple(column for column in columns if column in clear[name]) for name, columns in unseen.items()}
     looked_into = clear if job.scan == "full" else new
     wanted = [Wanted(table, columns) for table in plan.copied if (columns := looked_into.get(table.name))]
     if not wanted:
-        return Scanned(why="no column is newly clear" if any(clear.values()) else "no column is clear")
-    return _scan(run, plan, wanted, clear if job.strict_scan else new, _sample(wanted) if job.scan == "changed" else SAMPLE)
+        return Scanned(why="no column is newly clear" if any(clear.values()) else "no column is clear", left=unseen)
+    sample = _sample(wanted) if job.scan == "changed" else SAMPLE
+    scanned = _scan(run, plan, wanted, clear if job.strict_scan else new, sample)
+    ended = {its.table.name: its.columns for its, found in zip(wanted, scanned.looked, strict=True) if not found.unfinished}
+    left = {name: tuple(column for column in its if column not in ended.get(name, ())) for name, its in unseen.items()}
+    return replace(scanned, left={name: columns for name, columns in left.items() if columns})
 
 
 def _to_look_into(table: TablePlan) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The scan as a step of a run: what it looks into, what stops the run, and what the run says of it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,16 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[str, ...], 
     return found
 
 
+def published_without_a_scan(place: Place, rules: str = RULES) -> None:
+    """Publish as a version did that had no scan, and recorded nothing of it."""
+    place.run(rules, refresh="auto", scan="off")
+    ((comment,),) = place.read("SELECT obj_description('shop'::regnamespace, 'pg_namespace')")
+    before, brace, recorded = comment.partition("{")
+    found = json.loads(brace + recorded)
+    assert found.pop("unscanned") == {"users": ["id", "notes", "kind"], "visits": ["id", "user_id", "place"]}
+    place.in_target(f"COMMENT ON SCHEMA shop IS '{before}{json.dumps(found)}'", superuser=True)
+
+
 def scanned(published: Published) -> Scanned:
     """Return what the check's scan found."""
     assert published.plan.scanned
@@ -109,7 +120,7 @@ def test_a_column_that_was_clear_before_never_stops_a_run_unless_it_is_asked_to_
 
 
 def test_a_schema_that_a_version_without_the_scan_published_had_its_columns_clear(shop: Place, looked: list[Any]) -> None:
-    shop.run(RULES, scan="off")
+    published_without_a_scan(shop)
     looked.clear()
     shop.in_origin(EMAILS.format(500))
     assert shop.run(RULES).plan.warnings == ()
@@ -137,7 +148,7 @@ def test_a_second_run_looks_into_nothing(shop: Place, looked: list[Any]) -> None
 
 def test_a_refresh_looks_into_the_rows_that_changed_and_no_others(shop: Place, looked: list[Any]) -> None:
     shop.in_origin(EMAILS.format(500))
-    shop.run(RULES, refresh="auto", scan="off")
+    published_without_a_scan(shop)
     shop.in_origin(
         "UPDATE users SET notes = 'paul@orange.fr' WHERE id IN (1000, 1001); UPDATE users SET kind = '' WHERE id = 3"
     )
@@ -196,7 +207,7 @@ def test_a_newly_clear_column_of_a_table_that_a_refresh_brings_whole_is_looked_i
     looked.clear()
     run = shop.run(RULES, refresh="auto")
     assert run.choice.line() == "refresh: 2,000 of 62,000 rows in 1 of 2 tables"
-    assert looked == [("users", ("notes",), True), ("users", ("id", "city"), True)]
+    assert looked == [("users", ("notes",), True), ("users", ("id", "kind"), True)]
     warnings = run.plan.told(run.warnings).warnings
     assert [found.code for found in warnings] == ["column-published-as-it-is", "scan-email"]
     assert shop.read("SELECT warnings FROM etl_report.runs ORDER BY id") == [(0,), (2,)]
@@ -243,6 +254,26 @@ def test_what_a_scan_did_not_finish_is_a_warning(shop: Place, monkeypatch: pytes
         ("scan-unfinished", "visits"),
     ]
     assert len(published.plan.warnings) == 2
+
+
+@pytest.mark.parametrize("why", ["off", "too slow", "a reason"])
+def test_what_no_scan_has_looked_into_is_newly_clear_until_one_has(
+    why: str, shop: Place, looked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.in_origin(EMAILS.format(500))
+    with monkeypatch.context() as patch:
+        if why == "too slow":
+            patch.setattr(clear_columns, "TABLE_TIMEOUT", 0.001)
+        reason = RULES.replace(
+            "  - table_name: visits", "    clear_because: {notes: 'for the team'}\n  - table_name: visits"
+        )
+        shop.run(reason if why == "a reason" else RULES, scan="off" if why == "off" else "changed")
+    assert REFUSED in refused(shop)
+    shop.in_origin("UPDATE users SET notes = NULL")
+    shop.run(RULES)
+    looked.clear()
+    shop.run(RULES)
+    assert looked == []
 
 
 def test_a_table_that_takes_too_long_is_a_warning_too(shop: Place, monkeypatch: pytest.MonkeyPatch) -> None:

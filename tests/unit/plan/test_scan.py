@@ -161,6 +161,11 @@ def test_the_details_of_a_scan_are_its_notes_and_what_its_samples_prove() -> Non
         (Record(copied={"users": ["name"]}), {"users": ["id", "name", "phone"]}, ["notes"]),  # a new column
         (Record(copied={"rdvs": []}), {"rdvs": ["id"]}, ["id", "phone", "notes"]),  # a new table
         (Record(truncated={"users": []}), {"users": ["id", "name", "phone", "notes"]}, ["id", "phone", "notes"]),
+        (
+            Record(copied={"users": ["name"]}, unscanned={"users": ["phone"]}),
+            {"users": ["id", "name", "phone", "notes"]},
+            ["phone"],
+        ),
         (Record(copied={"users": []}, adopted=True), {"users": ["id", "phone", "notes"]}, ["id", "phone", "notes"]),
     ],
 )
