@@ -25,7 +25,6 @@ def unknown_names(rules: Rules, catalog: Catalog, missing: Mapping[str, Sequence
     tables = {table.name: table for table in catalog.tables}
     neighbours = _Neighbours(rules, catalog, missing)
     known = tables.keys() | catalog.partitions.keys() | catalog.others.keys()
-    # a database without a table lacks all of them, which is one problem and not many
     absent = [name for name in rules.tables if name not in known]
     found: list[Finding] = []
     few = min(len(absent), MOST_COMPARED // 2 // len(tables))  # the other half is for columns
