@@ -39,7 +39,7 @@ STEPS = [
     ROUTE,
     r"downloaded rules: \d+ B",
     r"checked {app}: 2 tables to copy, 0 truncated, 2 indexes, 0 warnings",
-    r"scanned {app}: 4 clear columns of 2 tables, 5 rows, \d\.\d s: nothing found",
+    r"scanned {app}: 4 clear columns of 2 tables, 5 rows, \d\.\d s: 1 note",
     r"decided {app}: full: nothing is published yet",
     r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",
     r"copied \w+: [23] rows, \d+ B, \d\.\d s, [01] masked columns?",

@@ -12,7 +12,7 @@ from flows import apps, command_line, grants, rules_draft
 from flows.etl import etl
 from flows.rules import draft
 from multischema import download
-from tests.conftest import PASSWORD, ROOT, Place
+from tests.conftest import OWN, PASSWORD, Place
 from tests.support.snippets import pasted
 
 ORIGIN = """
@@ -219,7 +219,7 @@ def test_of_the_keys_of_a_draft_the_check_has_nothing_to_tell_and_none_comes_thr
     place.in_origin(KEYS)
     _, draft, _ = run(rules_draft.main, [])
     published = place.run(draft)
-    assert [line for line in published.plan.warnings if " left out: " not in line and " built as " not in line] == [
+    assert [line for line in published.plan.told().warnings if " left out: " not in line and " built as " not in line] == [
         "not read: the origin's other schema other"
     ]
     told = [
@@ -402,5 +402,5 @@ def test_a_draft_in_a_file_is_utf_8_whatever_the_locale_is(encoding: str, place:
     place.in_origin(ORIGIN)
     variables = {"APP": "shop", "ORIGIN_DB_URL": place.origin_url, "PATH": "/nowhere", "PYTHONIOENCODING": encoding}
     command = [sys.executable, "-m", "flows.rules", "draft"]
-    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, timeout=60, check=True)
+    done = subprocess.run(command, cwd=OWN, env=variables, capture_output=True, timeout=60, check=True)
     assert "Étrange table" in [table["table_name"] for table in yaml.safe_load(done.stdout.decode())["tables"]]

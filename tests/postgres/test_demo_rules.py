@@ -83,5 +83,5 @@ def test_masks_for_columns_that_the_origin_does_not_have_yet_are_no_error(make_p
     line = ahead.split("\n").index("      - city_code") + 1
     published = place.run(ahead)
     assert [warning for warning in published.plan.warnings if "city_code" in warning] == [
-        f"rules: line {line}: users.city_code is not in the origin"
+        f"rules: line {line}: users.city_code is not in the origin; did you mean post_code?"
     ]

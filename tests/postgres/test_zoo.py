@@ -202,7 +202,7 @@ def test_temporary_tables_beside_those_of_the_app_are_not_read(mode: str, place:
         application.execute("CREATE TEMPORARY TABLE basket (secret text)")
         application.execute("INSERT INTO basket VALUES ('Marie')")
         published = place.run("tables: [{table_name: users, non_anonymized_column_names: []}]", mode=mode)
-    assert published.plan.warnings == ()
+    assert published.plan.told().warnings == ()
     assert seen(place) == ["table users: 1 rows", "  id integer NOT NULL: 1", "  constraint users_pkey PRIMARY KEY (id)"]
 
 
