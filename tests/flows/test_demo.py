@@ -16,9 +16,10 @@ PARTS = ("blocks", "demo", "flows", "multischema", "prefect.toml", "prefect.yaml
 
 
 def _shape(line: str) -> str:
-    """Return a line without what differs from run to run: times, sizes, seconds, ports and pseudonyms."""
+    """Return a line without what differs from run to run: times, sizes, seconds, ports, pseudonyms and sampled rows."""
     varying = r"\bp_[0-9a-f]{32}\b|\d\d:\d\d:\d\d|[\d,.]+ (?:[kMG]?B|s)\b|\d+\.\d\d\b|(?<=127\.0\.0\.1:)\d+"
-    return re.sub(r"\s+", " ", re.sub(varying, "#", line)).strip()
+    sampled = r"(?<=clear columns of \d\d tables, )[\d,]+"
+    return re.sub(r"\s+", " ", re.sub(f"{varying}|{sampled}", "#", line)).strip()
 
 
 @pytest.fixture
