@@ -41,3 +41,8 @@ def ended(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status if isinstance(status, int) else 0
+
+
+def discard_output() -> None:
+    """Discard what is left to print: the reader has enough, as `| head` does, and Python would complain as it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

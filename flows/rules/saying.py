@@ -4,12 +4,11 @@ import argparse
 import json
 import os
 import secrets
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from multischema import download
+from multischema import command, download
 from multischema.errors import Snippet
 from multischema.findings import Finding, Level, problem
 from multischema.version import VERSION
@@ -56,8 +55,7 @@ def show(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # what is left is written as the process ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        command.discard_output()
 
 
 def findings(lines: Iterable[str]) -> list[Finding]:
